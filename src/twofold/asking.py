@@ -107,7 +107,10 @@ def chosen(models: Models, calibrations: Calibrations, records: Path, *, arm: st
         StoreError: the model's files are gone or damaged.
     """
     if arm and model:
-        raise ConfigError("an arm and a tuned model are named", cure="Name one: a model answers in its own arm.")
+        raise ConfigError(
+            "an arm and a tuned model cannot be combined",
+            cure="Name only one of them: a tuned model answers in its own arm.",
+        )
     studies = archive.names(records)
     record: Any = archive.read_record(records / studies[-1]) if studies else {}
     choice = _choice(models, record, studies[-1] if studies else "", arm=arm, model=model)
@@ -173,7 +176,7 @@ def request_filter(config: Config, user: str, groups: Sequence[str]) -> Filter |
         return Filter(principal=access.principal(user, groups))
     if user or groups:
         raise ConfigError(
-            "access control is off, so naming who asks would protect nothing",
+            "access control is disabled, so a user or group would protect nothing",
             cure="Set [access].enabled = true in twofold.toml, or ask without --user and --group.",
         )
     return None
@@ -193,8 +196,8 @@ def narrowed(search: Search, arm: Arm, which: Filter | None, *, where: Sequence[
     """
     if where and not arm.retrieval:
         raise ConfigError(
-            f"the arm {arm.name} reads no documents, so there is nothing to filter ({where[0]})",
-            cure="Ask an arm that does: --arm rag.",
+            f"the arm {arm.name} reads no documents, so the filter {where[0]} has nothing to filter",
+            cure="Ask an arm that reads documents: --arm rag.",
         )
     every = (*search.filter.conditions, *where)
     return replace(which or Filter(), where=every) if every and arm.retrieval else which
@@ -211,7 +214,7 @@ def check_where(search: Search) -> None:
 
 
 def remarks(search: Search, which: Filter | None) -> list[str]:
-    """What a filter's conditions on metadata pass over among the documents that its principal may read.
+    """Remark on the readable documents whose metadata a filter's conditions cannot compare.
 
     Raises:
         BadFilter: no document has a field, or none a value that a condition compares with.
@@ -244,9 +247,9 @@ def open_system(workspace: Workspace, choice: Choice, splits: Callable[[], Split
         raise IndexEmpty(f"the arm {choice.arm.name} reads documents, and none is indexed yet")
     if choice.arm.retrieval and Eraser(search=workspace.search, root=root).due():
         raise StoreError(
-            "a document is still to be forgotten: until then nothing is answered from the index",
-            cure="Run `twofold sync`, which finishes it: after the command that is writing now, or on a full disk "
-            "after `twofold gc`, which works there.",
+            "a document is not completely forgotten yet; no question is answered from the index until then",
+            cure="Run `twofold sync` to finish the removal: after the command that is writing now, or on a full disk "
+            "after `twofold gc`, which needs no room.",
         )
     adapter = workspace.models.load(choice.model) if choice.model else None
     shots = workspace.systems.shots(choice.arm, splits()) if choice.arm.shots else ()
@@ -255,7 +258,7 @@ def open_system(workspace: Workspace, choice: Choice, splits: Callable[[], Split
 
 
 def unseen(search: Search, choice: Choice, root: Path) -> str:
-    """What an answer does not see, as a remark: files that changed since the last sync, a missing threshold.
+    """Remark on files that changed since the last sync and on a missing threshold.
 
     Args:
         search: Of the project.
@@ -294,7 +297,7 @@ def answered(
 
 
 def provenance(workspace: Workspace, system: System, example: Example, *, answer: Answer, choice: Choice) -> Provenance:
-    """Where an answer comes from.
+    """The provenance of an answer.
 
     Args:
         workspace: Of the project.
@@ -385,7 +388,7 @@ def read_history(path: Path) -> tuple[Message, ...]:
         messages.append(Message(role=turn["role"], content=turn["content"]))
     if not messages:
         raise BadRecord(
-            "the history has no turn", file=path, cure=f"{_FORM} Leave --history out to ask without a conversation."
+            "the history contains no turn", file=path, cure=f"{_FORM} Omit --history to ask without a conversation."
         )
     if messages[-1].role == "user":
         raise BadRecord(

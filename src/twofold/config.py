@@ -73,19 +73,19 @@ class MetricPart(Part):
 
 
 class DocumentsSection(Section):
-    """Which documents, and how they are cut."""
+    """Paths of documents, and how documents are read and split into chunks."""
 
     paths: tuple[str, ...] = ("data/documents*",)
     """Files, folders or globs, relative to the project."""
     exclude: tuple[str, ...] = ()
-    """Patterns of file names that are no documents unless they are named; hidden files and ``examples*`` never are."""
+    """Patterns of file names to skip unless `paths` names the file; hidden files and ``examples*`` are skipped."""
     ids_from: str = ""
     """Folder below which the path of a plain file is its document's id, so that the id stays when the folder moves:
     with ``data/documents`` the file ``data/documents/hr/leave.md`` is ``hr/leave.md``. Empty: the project."""
     max_mib: float = Field(default=32.0, gt=0, le=1_048_576)
     """A file (after decompression) larger than this is refused, in MiB; so is one with more text than this."""
     max_seconds: float = Field(default=60.0, gt=0)
-    """A file whose reading takes longer is given up."""
+    """Time limit for reading one file, in seconds."""
     max_memory_mib: int = Field(default=1024, ge=128)
     """Memory that reading one file may take, in MiB."""
     passwords: dict[str, str] = Field(default_factory=dict)
@@ -120,13 +120,13 @@ class SourceSection(_KindSection):
     kind: str
     """Name of the source plugin: ``folder``, ``web``, ``git``, ``sql``, ``http``."""
     description: str = ""
-    """What it holds, in words: questions are routed by it."""
+    """Content of the source in words; the rewriter ``route`` chooses sources by it."""
     metadata: dict[str, str] = Field(default_factory=dict)
-    """Fields that its documents have unless they bring their own."""
+    """Default metadata fields of the source's documents."""
     readers: tuple[str, ...] | None = None
-    """Users and groups that may read its documents, where the documents do not say."""
+    """Users and groups that may read the source's documents, unless a document names its own readers."""
     options: Json = Field(default_factory=dict)
-    """Options of the kind."""
+    """Options of the plugin."""
 
 
 class ToolSection(_KindSection):
@@ -138,15 +138,15 @@ class ToolSection(_KindSection):
     kind: str
     """Name of the tool plugin: ``sql``, ``http``."""
     description: str = ""
-    """What it tells, in words: a model chooses by it."""
+    """Content of the tool's answers in words; the model chooses tools by it."""
     readers: tuple[str, ...] | None = None
-    """Users and groups that may see what it tells; under access control, nobody when absent."""
+    """Users and groups that may see the tool's answers; under access control, nobody when absent."""
     options: Json = Field(default_factory=dict)
-    """Options of the kind."""
+    """Options of the plugin."""
 
 
 class ExamplesSection(Section):
-    """Which examples, and how they are split."""
+    """Paths of examples, and how examples are split."""
 
     paths: tuple[str, ...] = ("data/examples*",)
     split_by: Literal["question", "document", "time", "given"] = "document"
@@ -174,20 +174,20 @@ PRESETS: dict[str, Json] = {
     },
     "agentic": {"retriever": {"name": "agentic"}, "rewriters": [], "rerankers": []},
 }
-"""What each preset of `[retrieval]` says; whatever the file says beside it counts instead."""
+"""Values of each preset of `[retrieval]`; values in the file override them."""
 
 
 class RetrievalSection(Section):
-    """How passages are found: rewriters → retriever → rerankers → budget."""
+    """The stages of retrieval: rewriters → retriever → rerankers → budget."""
 
     preset: Literal["naive", "advanced", "agentic"] = "naive"
-    """Stages that you do not name yourself: one hybrid search, one that understands follow-ups, or a loop."""
+    """Stages unless you name them: one hybrid search, a search that understands follow-ups, or a loop."""
     rewriters: tuple[Part, ...] = ()
     """Stages on the query, in order; several queries are searched each and fused."""
     retriever: Part = Part(name="hybrid")
-    """What searches: one leg, several fused, or a loop."""
+    """Search plugin: one leg, several legs fused, or a loop."""
     rerankers: tuple[Part, ...] = ()
-    """Stages on what was found, in order."""
+    """Stages on the passages found, in order."""
     depth: int = Field(default=40, ge=1, le=1000)
     """Passages handed to the rerankers (where there are any); never fewer than shown."""
     budget: int = Field(default=0, ge=0)
@@ -197,8 +197,8 @@ class RetrievalSection(Section):
     k: int = Field(default=3, ge=1, le=100)
     """Passages shown."""
     risk: float = Field(default=0.0, ge=0, lt=1)
-    """Abstain where the search's evidence is thin, so that at most this share of the answered questions lacks its
-    answer in the passages; the threshold is chosen on dev, which needs unanswerable questions. 0: off."""
+    """Highest tolerated share of answers whose passages lack the answer. The abstention threshold is
+    calibrated to it on dev, which needs unanswerable questions. 0 disables."""
 
     where: tuple[str, ...] = ()
     """Conditions on the metadata of documents that may be found, by every question and study: ``price < 30``, ``lang in
@@ -231,12 +231,12 @@ class RetrievalSection(Section):
 
 
 class GenerationSection(Section):
-    """What writes the answers."""
+    """The generator that writes the answers."""
 
     generator: Part = Part(name="local")
     max_tokens: int = Field(default=48, ge=1)
     batch: int = Field(default=64, ge=1)
-    """Answers made and committed at a time."""
+    """Number of answers generated and committed at a time."""
     json_schema: str | Json = Field(default="", alias="schema")
     """JSON schema that every answer satisfies: a file relative to the project, or an inline table. Answers of `ask` and
     of studies are held to it while they are written; training, and its dev evaluation, do not use it."""
@@ -248,16 +248,16 @@ class GenerationSection(Section):
 
 
 class TuningSection(Section):
-    """How adapters are trained."""
+    """Training of adapters."""
 
     trainer: Part = Part(name="lora")
     methods: tuple[str | Part, ...] = ()
     """Trainers to compare, by name or with options of their own; a name alone takes those of `trainer` that mean the
-    same there. All are measured on dev, the best goes on into arms and studies. Empty: `trainer` alone."""
+    same there. All are measured on dev; arms and studies use the best. Empty: `trainer` alone."""
     embedder: Part = Part(name="contrastive")
     """How the embedder is tuned (`twofold tune --what embedder`)."""
     answers: Literal["examples", "retrieval"] = "examples"
-    """Whose answers are learned: the training examples' own, or those that the untuned retrieval arm gives to their
+    """Source of the training answers: the training examples, or the untuned retrieval arm's answers to their
     questions (self-distillation). Dev and test keep their own."""
     variants: int = Field(default=4, ge=1)
     """Open-book rows are made this many times with other distractors and order, one variant an epoch."""
@@ -269,49 +269,49 @@ class TuningSection(Section):
     """Answer with this tuned model (``champion``, another alias or an id) in the arm it was tuned for, instead of
     training on the examples at hand."""
     gate: Literal["enforce", "report", "off"] = "enforce"
-    """The forgetting gate: an adapter that loses more general ability than it may is not acceptable; or it is only
-    told; or nothing is measured (nor merged back)."""
+    """The forgetting gate: refuse an adapter that loses more general ability than allowed (``enforce``), only
+    report the loss (``report``), or measure nothing and merge nothing back (``off``)."""
     max_forgetting: float = Field(default=0.02, ge=0, le=1)
     """Drop of general ability, and of refusing and abstaining, that the gate allows where its noise floor is lower."""
     merge_back: tuple[Annotated[float, Field(gt=0, lt=1)], ...] = (0.8, 0.6, 0.4, 0.2)
-    """Shares of the tuned change tried where all of it forgets too much, the largest first; empty: none."""
+    """Scales of the tuned change to try if the whole change forgets too much, largest first; empty: none."""
     merge_keep: float = Field(default=0.98, ge=0, le=1)
     """Share of the dev gain that merging back should keep."""
     merge_drop: float = Field(default=0.005, ge=0, le=1)
-    """Drop of general ability with which it is content."""
+    """Drop of general ability that merging back accepts."""
     seed: int = 0
 
 
 class RetrainingSection(Section):
-    """When `twofold tune --if-due` trains again; any one reason is enough."""
+    """Triggers of `twofold tune --if-due`; any trigger suffices."""
 
     min_new_examples: int = Field(default=0, ge=0)
-    """So many usable examples that the champion did not learn from, test questions apart; 0: never for that."""
+    """Number of new usable examples, outside the test split, that the champion did not learn from; 0: no trigger."""
     max_age_days: float = Field(default=0.0, ge=0)
-    """Days since the champion was made; 0: never for that."""
+    """Days since the champion was made; 0: no trigger."""
     on: tuple[Literal["base", "template", "gone"], ...] = ("base", "template")
-    """Changes that make it due: other base weights, another prompt template, examples it learned from taken out."""
+    """Changes that trigger: new base weights, a new prompt template, removal of examples it learned from."""
 
 
 class StudySection(Section):
-    """Which arms are compared, on what."""
+    """Arms to compare, metrics, constraints and sample sizes."""
 
     arms: tuple[str, ...] = ("base", "prompt", "rag", "ft", "ft+rag")
     diagnostics: tuple[str, ...] = ("oracle",)
     metric: MetricPart = MetricPart(name="token_f1")
-    """Decides the verdict: a name, or ``{ name = "json_valid", options = { … } }``."""
+    """Metric that decides the verdict: a name, or ``{ name = "json_valid", options = { … } }``."""
     metrics: tuple[MetricPart, ...] = tuple(MetricPart(name=name) for name in ("exact_match", "contains", "rouge_l"))
-    """Reported beside it, each a name or ``{ name, options }``."""
+    """Further metrics to report, each a name or ``{ name, options }``."""
     shots: int = Field(default=4, ge=1)
     """Few-shot examples of the `prompt` arm."""
     margin: float = Field(default=0.02, ge=0, lt=1)
-    """Differences smaller than this do not matter to you: ties go to the simpler arm."""
+    """Largest difference that does not matter to you: ties go to the simpler arm."""
     interaction_margin: float = Field(default=0.05, ge=0)
     """Shaded in the report: an interaction within ± this is small. It decides nothing."""
     level: float = Field(default=0.95, gt=0.5, lt=1)
     resamples: int = Field(default=5000, ge=200)
     ablation: bool = False
-    """Measure what each retrieval stage brings, on train and dev, and record it."""
+    """Measure and record the gain of each retrieval stage, on train and dev."""
     latency_sample: int = Field(default=40, ge=0)
     """Questions answered one at a time for latency: test questions, at an endpoint others where there are enough. 0
     skips it; where `max_latency_p95` is set, at least 72 are asked (at `level` .95), also with 0."""
@@ -352,25 +352,25 @@ class StudySection(Section):
 
 
 class AccessRule(Section):
-    """Who may read documents that do not say so themselves."""
+    """Readers of documents that name no readers themselves."""
 
     documents: str
-    """Shell pattern on a document's id or source; ``*`` crosses folders. The first rule that fits counts."""
+    """Shell pattern on a document's id or source; ``*`` crosses folders. The first matching rule applies."""
     readers: tuple[str, ...]
     """``group:NAME``, ``user:NAME``, ``NAME`` for either, or ``everyone``; an empty list means nobody."""
 
 
 class AccessSection(Section):
-    """Who may read which documents."""
+    """Access control: readers of documents."""
 
     enabled: bool = False
-    """Every request must say who asks, and is shown only what that user or a group of theirs may read."""
+    """Require a user or group in every request, and show only passages that the user or a group may read."""
     study_user: str = ""
-    """User as whom studies and tuning run."""
+    """User for studies and tuning."""
     study_groups: tuple[str, ...] = ()
-    """Groups as which studies and tuning run: tuned arms answer only those who hold every one of these names."""
+    """Groups for studies and tuning: tuned arms answer only users who are in all of these groups."""
     rules: tuple[AccessRule, ...] = ()
-    """Readers of documents that do not name their own, and whose source does not."""
+    """Readers of documents where neither the document nor its source names readers."""
 
 
 class ProjectSection(Section):
@@ -434,7 +434,7 @@ class Config(Section):
             "ft+oracle": Arm(name="ft+oracle", retrieval=True, tuning="open-book", oracle=True),
         }
         if name not in arms:
-            raise ConfigError(f"there is no arm named {name!r}", cure=f"Arms: {', '.join(arms)}.")
+            raise ConfigError(f"unknown arm {name!r}", cure=f"Name one of the arms: {', '.join(arms)}.")
         return arms[name]
 
 
@@ -452,7 +452,7 @@ def load(directory: Path, overrides: Json | None = None) -> Config:
         values = tomllib.loads(path.read_text(encoding="utf-8"))
     except tomllib.TOMLDecodeError as error:
         raise ConfigError(
-            f"not valid TOML: {error}", file=path, cure="Correct the line named, or take the file back from a copy."
+            f"invalid TOML: {error}", file=path, cure="Correct the named line, or restore the file from a copy."
         ) from error
     except UnicodeDecodeError as error:
         raise ConfigError(f"not UTF-8: {error}", file=path, cure="Save the file as UTF-8.") from error
@@ -467,7 +467,7 @@ def load(directory: Path, overrides: Json | None = None) -> Config:
         if overrides and not _faulty(values):
             raise ConfigError(
                 explain(error, Config, "override"),
-                cure="Correct what was given with --set or another option; `twofold config` prints every key.",
+                cure="Correct the value given with --set or another option; `twofold config` prints every key.",
             ) from error
         raise ConfigError(explain(error, Config), file=path) from error
 

@@ -58,7 +58,7 @@ from twofold.text.masking import masked_text
 
 
 def install(extras: str) -> str:
-    """What to type for optional dependencies: there is no package index to take them from, only the clone."""
+    """The command that installs optional dependencies; the clone is their only source, not a package index."""
     return f"pip install -e '.[{extras}]' in the clone"
 
 
@@ -112,10 +112,10 @@ class BadFilter(ConfigError):
 
 
 class UnknownName(ConfigError):
-    """A plugin, model, arm or metric is named that nobody defined."""
+    """The name of a plugin, model, arm or metric is unknown."""
 
     code = "config.unknown-name"
-    cure = "Run `twofold plugins` or `twofold models list` for the names that exist."
+    cure = "Run `twofold plugins` or `twofold models list` to list the known names."
 
 
 class DataError(TwofoldError):
@@ -137,7 +137,7 @@ class UnknownDocument(DataError):
     """Examples name documents that do not exist."""
 
     code = "data.unknown-document"
-    cure = "`twofold index documents` lists the ids; correct doc_ids, or add the documents."
+    cure = "Correct doc_ids (`twofold index documents` lists the ids), or add the documents."
 
 
 class UnreadableFile(DataError):
@@ -148,38 +148,38 @@ class UnreadableFile(DataError):
 
 
 class LeftOut(DataError):
-    """A file was met in a folder or by a pattern and is not read, by its name or by where it leads."""
+    """A file in a folder or matching a pattern is skipped because of its name or its link's target."""
 
     code = "data.left-out"
-    cure = "Name the file itself in `paths` if it is meant to be read."
+    cure = "Name the file itself in `paths` if it should be read."
 
 
 class DamagedFile(DataError):
-    """A file is corrupt, truncated, or not what its ending says."""
+    """A file is corrupt, truncated, or not of the kind that its ending names."""
 
     code = "data.damaged"
     cure = "Open the file in its own program and save it again, or take it out of [documents].paths."
 
 
 class EncryptedFile(DataError):
-    """A file needs a password that was not given, or another one."""
+    """A file needs a password, and none or a wrong one was given."""
 
     code = "data.encrypted"
     cure = """Name its password in twofold.toml: [documents.passwords] "PATTERN" = "env:VARIABLE"."""
 
 
 class ScannedFile(DataError):
-    """A file has pictures of text only."""
+    """A file contains only pictures of text."""
 
     code = "data.scanned"
     cure = f"Set [documents].ocr = true ({install('ocr')}), or give the file a text layer."
 
 
 class FileTooLarge(DataError):
-    """A file has more bytes or text than allowed, or needs more memory."""
+    """A file has more bytes or text than allowed, or needs more memory than allowed."""
 
     code = "data.too-large"
-    cure = "Split the file, take out what is not text, or raise [documents].max_mib in twofold.toml."
+    cure = "Split the file, remove what is not text, or raise [documents].max_mib in twofold.toml."
 
 
 class FileTimeout(DataError):
@@ -190,59 +190,59 @@ class FileTimeout(DataError):
 
 
 class ReaderCrashed(DataError):
-    """The process that read a file died; the others are read all the same."""
+    """The process that read a file died; all other files are read."""
 
     code = "data.crashed"
-    cure = "Take the file out of [documents].paths, or convert it; its reader cannot be trusted with it."
+    cure = "Take the file out of [documents].paths, or convert the file."
 
 
 class TooFewExamples(DataError):
-    """A split or the corpus is empty, or too small for what was asked."""
+    """A split or the corpus is empty or too small."""
 
     code = "data.too-few"
     cure = "Add examples or documents, or change train, dev and test in the [examples] section of twofold.toml."
 
 
 class LeakFound(DataError):
-    """A test question, or its near copy, stands in the training data."""
+    """The training data contain a test question or its near copy."""
 
     code = "data.leak"
     cure = 'Group such examples (field "group"), or set [examples].on_leak = "drop".'
 
 
 class SourceError(TwofoldError):
-    """A source of documents refuses, or what it gives is not usable."""
+    """A source of documents refuses the request, or its answer is not usable."""
 
     code = "source"
-    cure = "Correct the source's section in twofold.toml; the rest was synced."
+    cure = "Correct the source's section in twofold.toml; the other sources were synced."
 
 
 class SourceUnreachable(SourceError):
-    """A source, or one thing of it, cannot be had now: what the index holds of it stays."""
+    """A source or one of its items cannot be reached now; its documents stay in the index."""
 
     code = "source.unreachable"
     cure = "Check address, network and credentials, and run `twofold sync` again; nothing was deleted."
 
 
 class SourceEndless(SourceError):
-    """A source gave more bytes, rows, pages or seconds than it may."""
+    """A source exceeds its limit of bytes, rows, pages or seconds."""
 
     code = "source.endless"
-    cure = "Raise the limit in the source's section or [documents].max_mib, or leave this item out."
+    cure = "Raise the limit in the source's section or [documents].max_mib, or exclude the item."
 
 
 class SourceQuery(SourceError):
-    """A SQL statement fails, or it is not one that only reads."""
+    """A SQL statement fails, or does more than read."""
 
     code = "source.query"
     cure = "Correct `query` in the source's section: one SELECT statement."
 
 
 class AccessDenied(TwofoldError):
-    """Access control is on, and the request names no principal or asks for what that principal may not have."""
+    """Access control is enabled, and the request names no user or group, or these may not read the documents."""
 
     code = "access"
-    cure = "Name who asks: `twofold ask --user NAME --group GROUP`; for studies and tuning [access].study_groups."
+    cure = "Name the user: `twofold ask --user NAME --group GROUP`; for studies and tuning set [access].study_groups."
     exit_code = 2
 
 
@@ -268,24 +268,24 @@ class ModelNotPulled(ModelError):
 
 
 class DigestMismatch(ModelError):
-    """Downloaded bytes are not the pinned ones."""
+    """The digest of a download differs from the pinned digest."""
 
     code = "model.digest"
-    cure = "Delete the cached file and pull again; if it happens twice, the source has changed: do not use it."
+    cure = "Delete the cached file and pull again; if the error repeats, the source has changed: do not use it."
 
 
 class IndexMismatch(TwofoldError):
-    """The index was made by another embedder, or the version asked for is gone."""
+    """The index was made by another embedder, or the requested version no longer exists."""
 
     code = "index.mismatch"
     cure = "Run `twofold sync --rebuild` to embed the documents again with the configured embedder."
 
 
 class IndexEmpty(TwofoldError):
-    """An arm that reads documents is asked before any was indexed."""
+    """An arm that reads documents is asked before any document was indexed."""
 
     code = "index.empty"
-    cure = "Run `twofold sync`, or ask an arm that reads none, such as --arm base."
+    cure = "Run `twofold sync`, or ask an arm that reads no documents, such as --arm base."
 
 
 class GenerationError(TwofoldError):
@@ -299,44 +299,44 @@ class TrainingError(TwofoldError):
     """A training run cannot start or has failed."""
 
     code = "training"
-    cure = "Read the training log named in the message; rerun to resume from the last checkpoint."
+    cure = "Read the training log named in the message; run again to resume from the last checkpoint."
 
 
 class NothingToLearn(TrainingError):
-    """A training row has no completion token left after masking and cutting."""
+    """A training row has no completion token left after masking and truncation."""
 
     code = "training.masked"
     cure = "Shorten the prompt (fewer or shorter passages) or raise [tuning].max_length."
 
 
 class TemplateMismatch(TrainingError):
-    """An adapter was trained with another prompt template than the one in force."""
+    """An adapter was trained with a different prompt template from the configured one."""
 
     code = "training.template"
     cure = "Train again (`twofold tune`), or restore the [prompt] section the adapter was trained with."
 
 
 class WrongWeights(TrainingError):
-    """An adapter was trained on other base weights than those it is to change."""
+    """An adapter was trained on base weights other than the configured ones."""
 
     code = "training.weights"
-    cure = "Set [generation.generator.options].model to the base it was trained on, or train again (`twofold tune`)."
+    cure = "Set [generation.generator.options].model to the adapter's base, or train again (`twofold tune`)."
 
 
 class StoreError(TwofoldError):
     """The project's derived data cannot be read or written."""
 
     code = "store"
-    cure = "Check free disk space and permissions; `twofold sync --rebuild` makes what is derived from documents anew."
+    cure = "Check free disk space and permissions; `twofold sync --rebuild` recreates all data derived from documents."
 
 
 class DiskFull(StoreError):
-    """The disk takes no more: reading goes on, and so does `twofold gc`."""
+    """The disk is full; commands that only read, and `twofold gc`, still work."""
 
     code = "store.full"
     cure = (
-        "Check free disk space, and run the command again: what was finished is kept. Free disk space with "
-        "`twofold gc`, which removes what nothing needs and works on a full disk."
+        "Check free disk space, and run the command again: finished work is kept. Free disk space with "
+        "`twofold gc`, which removes unused artifacts and works on a full disk."
     )
 
 
@@ -362,10 +362,10 @@ def refused(message: str, error: Exception, *, file: object = None) -> StoreErro
 
 
 class IndexDamaged(StoreError):
-    """The index's files are damaged or missing, or went away while they were read."""
+    """Files of the index are damaged or missing, or disappeared while they were read."""
 
     code = "store.index"
-    cure = "Run `twofold sync --rebuild`: it builds the index again from the sources."
+    cure = "Run `twofold sync --rebuild`, which builds the index again from the sources."
 
 
 class ProjectLocked(StoreError):
@@ -376,7 +376,7 @@ class ProjectLocked(StoreError):
 
 
 class ProjectMissing(StoreError):
-    """There is no project in this directory."""
+    """The directory contains no project."""
 
     code = "store.no-project"
     cure = "Run `twofold init PROJECT --from FOLDER`, or change into a directory with a twofold.toml."
@@ -384,7 +384,7 @@ class ProjectMissing(StoreError):
 
 
 class DatabaseUnreachable(StoreError):
-    """Nothing answers at the database's address, or not in time."""
+    """The database does not answer at its address, or not in time."""
 
     code = "store.unreachable"
     cure = "Check that the database runs and that url (and timeout) in [retrieval.index] are right."
@@ -405,7 +405,7 @@ class StudyError(TwofoldError):
 
 
 class ScorerBroken(StudyError):
-    """The scorer self-test failed: its numbers would mean nothing."""
+    """The scorer's self-test failed, so its scores would mean nothing."""
 
     code = "study.scorer"
     cure = "Check that references fit the metric; `twofold check` shows examples whose own reference scores below 1."

@@ -105,7 +105,7 @@ def sealed(seals: Iterable[str]) -> str:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Filter:
-    """Which chunks a query may see. It is part of the index's own query, on every leg; nothing is filtered after."""
+    """A filter on the chunks that a query may see, applied in the index's own query on every leg, never after."""
 
     collections: tuple[str, ...] = ()
     """Knowledge bases; empty for all."""
@@ -126,7 +126,7 @@ class Filter:
         return cast(tuple[Condition, ...], self.where)
 
     def allows(self, chunk: Chunk) -> bool:
-        """What every index's own filter must agree with."""
+        """Decide whether a chunk passes; every index's own filter must agree with this function."""
         return (
             chunk.span.document not in self.without
             and (not self.collections or chunk.collection in self.collections)
@@ -166,7 +166,7 @@ class Usage:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Query:
-    """What is searched for."""
+    """A search query: text, embedding and filter."""
 
     text: str
     """The words searched with; what the user said last, until a rewriter changes it."""
@@ -180,7 +180,7 @@ class Query:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rewritten:
-    """What a rewriter makes of one query."""
+    """The queries that a rewriter makes of one query."""
 
     queries: tuple[Query, ...]
     """To be searched and fused; at least one."""
@@ -192,7 +192,7 @@ class Rewritten:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Retrieval:
-    """What a retriever found for one query."""
+    """The hits of a retriever for one query."""
 
     hits: tuple[Hit, ...]
     """Best first, ranks from 1."""
@@ -206,7 +206,7 @@ class Retrieval:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class IndexState:
-    """What an index holds at one moment; a study pins it."""
+    """The content of an index at one moment; a study pins it."""
 
     version: int
     """The index's own version number (rises with every change)."""
@@ -235,7 +235,7 @@ class IndexVersion:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Loaded:
-    """What a source gives for one of its items: a file for a reader, or documents as they are."""
+    """The loaded content of a source's item: a file for a reader, or documents as they are."""
 
     name: str = ""
     """File name whose ending chooses the reader; empty when `documents` are given."""
@@ -348,7 +348,7 @@ class Problem:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Prompt:
-    """What a generator gets: rendered messages and limits."""
+    """The input of a generator: rendered messages and limits."""
 
     messages: tuple[Message, ...]
     """System, earlier turns, final user message (passages already inside)."""
@@ -382,7 +382,7 @@ class Failure:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Completion:
-    """What a generator returns for one prompt."""
+    """The output of a generator for one prompt."""
 
     text: str
     """Decoded completion without special tokens."""
@@ -410,7 +410,7 @@ class ToolCall:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Turn:
-    """What a model says in a conversation with tools."""
+    """A model's turn in a conversation with tools."""
 
     completion: Completion
     """Its words, and what they cost."""
@@ -559,7 +559,7 @@ class Effect:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Flip:
-    """What would change the verdict, computed from the study's own numbers."""
+    """A condition that would change the verdict, computed from the study's own numbers."""
 
     condition: str
     """Plain words, for example ``if p95 latency may be at most 0.40 s``."""

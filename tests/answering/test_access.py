@@ -131,7 +131,7 @@ def test_the_command_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) ->
     assert main([*ask, "--user", "ann", "--group", "hr"]) == 0
     assert "90210" in capsys.readouterr().out
     main(["check", "-C", str(made), "--json", "-q"])
-    assert "data.no-readers" in capsys.readouterr().out
+    assert "data.nobody-may-read" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(

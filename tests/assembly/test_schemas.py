@@ -129,7 +129,7 @@ def test_keywords_that_answers_are_not_held_to_are_told(
 def test_a_generator_that_cannot_is_refused_before_the_first_answer(project: Project, fast: Any) -> None:
     with opened(project, fast, SCHEMA, schemas=False) as held:
         for run in (lambda: held.ask(QUESTION, arm="base"), held.plan, held.study):
-            with pytest.raises(GenerationError, match="cannot hold its answers to a JSON schema") as caught:
+            with pytest.raises(GenerationError, match="cannot constrain answers to a JSON schema") as caught:
                 run()
             assert 'runtime = "openvino"' in caught.value.cure
 

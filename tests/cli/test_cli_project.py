@@ -51,7 +51,7 @@ def test_init_copies_the_data_and_says_what_it_chose(made: Path) -> None:
 
 def test_init_never_overwrites_a_project(made: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["init", str(made), "--from", str(ROOT / "src" / "twofold" / "demo")]) == 2
-    assert "is a project already" in capsys.readouterr().err
+    assert "is already a project" in capsys.readouterr().err
 
 
 def test_check_is_clean(call: Call) -> None:

@@ -99,7 +99,7 @@ def test_a_check_that_fails_is_a_line(tmp_path: Path, monkeypatch: pytest.Monkey
 @pytest.mark.parametrize(
     ("broken", "says"),
     [
-        (("[study]", "[study"), ("twofold.toml", "not valid TOML")),
+        (("[study]", "[study"), ("twofold.toml", "invalid TOML")),
         (('metric = "answer_f1"', 'metric = "answer_f2"'), ("'answer_f2'", "'answer_f1'")),
         (("k = 2", "kk = 2"), ("'retrieval.kk'", "did you mean")),
         (('["data/documents.jsonl"]', '["data/dokuments.jsonl"]'), ("data/dokuments.jsonl", "did you mean")),

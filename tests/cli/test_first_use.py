@@ -497,7 +497,7 @@ def test_init_keeps_out_of_data_that_is_there_already(call: Call, handbook: Path
     assert (code, "is there already" in told["error"]["message"]) == (2, True)
     assert [path.name for path in (tmp_path / "p").rglob("*")] == ["data", "mine.txt"]
     code, told, _ = call("init", handbook / "inside", "--from", handbook, "--link")
-    assert (code, "would lie in the folder that it reads" in told["error"]["message"]) == (2, True)
+    assert (code, "would be inside its own source folder" in told["error"]["message"]) == (2, True)
     assert not (handbook / "inside").exists()
 
 

@@ -154,5 +154,5 @@ def test_what_the_system_refuses_is_no_fault_of_ours(
     monkeypatch.setattr(Project, "open", refuse)
     assert main([*command.split(), "-C", str(project)]) == 3
     told = capfd.readouterr().err
-    assert "internal fault" not in told
+    assert "internal error" not in told
     assert REFUSALS[number] in told

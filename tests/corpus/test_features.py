@@ -233,7 +233,7 @@ def test_a_mailbox_names_the_message_that_is_damaged(reader: FileReader) -> None
     box = b"From a@x Mon Jan  1 00:00:00 2031\nSubject: One\n\nFirst.\n\nFrom b@x Mon Jan  1 00:00:00 2031\n\n\n"
     documents, problems = reader.read(Loaded(name="a.mbox", data=box))
     assert [(one.id, one.title) for one in documents] == [("a.mbox#1", "One")]
-    assert [(one.line, one.message) for one in problems] == [(6, "message 2: it has no header of a mail message")]
+    assert [(one.line, one.message) for one in problems] == [(6, "message 2: the message has no mail header")]
 
 
 def test_words_of_rich_text_are_not_parted_by_groups(reader: FileReader) -> None:

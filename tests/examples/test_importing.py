@@ -209,13 +209,13 @@ def test_an_alpaca_row_keeps_its_object_and_its_context(tmp_path: Path) -> None:
 
 
 REFUSED: list[tuple[Any, str]] = [
-    ({"question": "q", "answer": None}, "it has no answer"),
-    ('{"question": "q", "answer": NaN}', "it has no answer"),
+    ({"question": "q", "answer": None}, "the record has no answer"),
+    ('{"question": "q", "answer": NaN}', "the record has no answer"),
     ('{"question": "q", "answer": 1e999}', "infinite"),
     ('{"question": "q", "answer": "a", "answer": "b"}', "'answer' stands twice"),
-    ({"question": "q", "answers": ["", None]}, "it has no answer"),
-    ({"prompt": "q"}, "it has no answer"),
-    ({"prompt": [ASKED], "completion": []}, "it has no answer"),
+    ({"question": "q", "answers": ["", None]}, "the record has no answer"),
+    ({"prompt": "q"}, "the record has no answer"),
+    ({"prompt": [ASKED], "completion": []}, "the record has no answer"),
     ({"prompt": [ASKED], "completion": [{**SAID, "content": ""}]}, "message 2 (assistant) is empty"),
     ({"prompt": "q", "completion": "x", "label": False}, '"label" is false'),
     ({"instruction": "q", "output": "x", "kto_tag": False}, '"kto_tag" is false'),
@@ -282,10 +282,10 @@ SLIPS: dict[str, tuple[str, str, str]] = {
         "on one line in a .jsonl",
     ),
     "the same as lines": ("a.jsonl", '{\n"question": "a?"\n}\n{\n"question": "b?"\n}\n', "on one line in a .jsonl"),
-    "gzip by another name": ("a.jsonl", "\x1f\x8b\x08", "Name it .gz."),
+    "gzip by another name": ("a.jsonl", "\x1f\x8b\x08", "Rename the file to end in .gz."),
     "a table of another program": ("a.xlsx", "PK\x03\x04", "one of these kinds"),
     "no suffix": ("a", "a?", "one of these kinds"),
-    "nothing": ("a.csv", "question,answer\n", "holds records"),
+    "nothing": ("a.csv", "question,answer\n", "contains records"),
 }
 
 
@@ -462,7 +462,7 @@ def test_importing_twice_changes_nothing_and_another_content_is_refused(tmp_path
     again = import_file(given, into)
     assert (again["imported"], again["already"], into.read_bytes()) == (0, 2, before)
     write(given, {"id": "1", "question": "a?", "answer": "z"})
-    with pytest.raises(BadRecord, match="held with other content"):
+    with pytest.raises(BadRecord, match="already exists with different content"):
         import_file(given, into)
     assert into.read_bytes() == before
     import_file(given, into, replace=True)
@@ -497,7 +497,7 @@ def test_bad_input_names_file_line_and_cure(tmp_path: Path, capsys: pytest.Captu
     with pytest.raises(ConfigError, match="no column 'utterance'") as wrong:
         import_file(given, tmp_path / "e.jsonl", columns={"question": "utterance", "answers": "tag"}, lenient=True)
     assert "words" in wrong.value.cure
-    with pytest.raises(ConfigError, match="names no field"):
+    with pytest.raises(ConfigError, match="unknown field"):
         import_file(given, tmp_path / "e.jsonl", columns={"frage": "words"})
 
 

@@ -187,7 +187,7 @@ def test_what_is_there_but_empty_is_left_out_and_counted(tmp_path: Path) -> None
 
 
 def test_files_that_are_not_there_or_not_text(tmp_path: Path) -> None:
-    with pytest.raises(TooFewExamples, match=r"no questions yet: there is no file at none\.jsonl"):
+    with pytest.raises(TooFewExamples, match=r"no examples yet: no file at none\.jsonl"):
         load_examples(["none.jsonl"], tmp_path)
     (tmp_path / "e.jsonl").write_bytes(b'{"question": "\xff"}')
     with pytest.raises(UnreadableFile, match="byte 14"):

@@ -135,7 +135,7 @@ def test_by_time_the_latest_are_the_test() -> None:
     assert min(e.at for e in made.test) in made.sentence
     sealed = split(examples, ExamplesSection(split_by="time", train=0.4, reserve=0.1))
     assert max(e.at for e in sealed.test) < min(e.at for e in sealed.reserve)
-    with pytest.raises(BadRecord, match="no date: 1 example, and"):
+    with pytest.raises(BadRecord, match="split by time, but 1 example without a date"):
         split([*examples, ask("undated")], ExamplesSection(split_by="time"))
 
 
@@ -152,7 +152,7 @@ def test_given_dev_is_the_test_and_dev_is_cut_from_train() -> None:
 
 
 def test_empty_splits_are_an_error_only_where_they_have_a_share() -> None:
-    with pytest.raises(TooFewExamples, match="leave nothing for: dev") as caught:
+    with pytest.raises(TooFewExamples, match="leave empty: dev") as caught:
         split([ask("1"), ask("2")], ExamplesSection())
     assert "split_by" in caught.value.cure
     made = split([ask("1")], ExamplesSection(train=0, dev=0, test=1))

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as some
 
 from twofold.errors import StoreError
-from twofold.forgetting.merge_back import Limits, Point, choose, reaches, smallest
+from twofold.forgetting.merge_back import Limits, ScalePoint, choose, reaches, smallest
 from twofold.forgetting.suite import Outcome
 from twofold.models.adapter_files import combined, scaled, why_not_scalable
 from twofold.tuning.finalize import best_of
@@ -20,11 +20,11 @@ from twofold.tuning.finalize import best_of
 LIMITS = Limits(keep=0.98, drop=0.005)
 
 
-def point(coefficient: float, dev: float, drop: float, *, gate: Outcome = "passed", se: float = 0.0) -> Point:
-    return Point(coefficient=coefficient, dev=dev, drop=drop, gate=gate, se=se)
+def point(coefficient: float, dev: float, drop: float, *, gate: Outcome = "passed", se: float = 0.0) -> ScalePoint:
+    return ScalePoint(coefficient=coefficient, dev=dev, drop=drop, gate=gate, se=se)
 
 
-def chosen(points: list[Point], *, base: float) -> tuple[Point, str]:
+def chosen(points: list[ScalePoint], *, base: float) -> tuple[ScalePoint, str]:
     """The choice, where a difference of two points is as uncertain as the more uncertain of both."""
     return choose(points, base=base, limits=LIMITS, apart=lambda one, two: max(one.se, two.se))
 
@@ -79,7 +79,7 @@ measured = some.builds(
 
 @given(some.lists(measured, max_size=5), some.floats(0, 1), some.floats(0, 1), some.floats(-0.1, 0.5))
 def test_a_share_that_the_gate_judges_worse_is_never_kept_unless_it_reaches_both_limits(
-    points: list[Point], base: float, full: float, drop: float
+    points: list[ScalePoint], base: float, full: float, drop: float
 ) -> None:
     whole = [point(1, full, drop, gate="passed" if drop < 0.03 else "failed"), *points]
     best, _ = chosen(whole, base=base)
@@ -89,7 +89,7 @@ def test_a_share_that_the_gate_judges_worse_is_never_kept_unless_it_reaches_both
 
 
 @given(some.lists(measured, min_size=1, max_size=5), some.floats(0, 0.5), some.floats(0, 0.5))
-def test_more_uncertainty_never_keeps_more_of_the_change(points: list[Point], one: float, two: float) -> None:
+def test_more_uncertainty_never_keeps_more_of_the_change(points: list[ScalePoint], one: float, two: float) -> None:
     low, high = sorted((one, two))
     less, more = smallest(points, lambda *_: low), smallest(points, lambda *_: high)
     assert more.coefficient <= less.coefficient
@@ -101,7 +101,7 @@ def test_shares_are_compared_with_the_best_of_them_and_not_with_the_whole_change
     points = [point(1, 0.60, 0.1), point(0.5, 0.62, 0.01, se=0.10), point(0.25, 0.53, 0.0, se=0.10)]
     apart = {frozenset((0.5, 0.25)): 0.01, frozenset((1, 0.5)): 0.10}
 
-    def between(one: Point, two: Point) -> float:
+    def between(one: ScalePoint, two: ScalePoint) -> float:
         return apart.get(frozenset((one.coefficient, two.coefficient)), 0.0)
 
     assert smallest(points, between).coefficient == 0.5, "0.25 is surely worse than 0.5, however unlike both are to 1"

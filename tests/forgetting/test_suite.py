@@ -6,13 +6,13 @@ import json
 
 import pytest
 
-from twofold.forgetting.suite import GROUPS, Item, general_rows, known_facts, passes, suite
+from twofold.forgetting.suite import GROUPS, SuiteItem, general_rows, known_facts, passes, suite
 
 ABSTAINING = "That is not stated in the text."
 REFUSING = "I'm sorry, but I can't help with that."
 
 
-def right(item: Item) -> str:
+def right(item: SuiteItem) -> str:
     """An answer that has all that the rule wants."""
     rule = item.rule
     if "equals" in rule:
@@ -53,19 +53,19 @@ KNOWN = {
 
 
 @pytest.mark.parametrize("item", suite(), ids=lambda item: item.id)
-def test_every_item_can_be_answered_and_missed(item: Item) -> None:
+def test_every_item_can_be_answered_and_missed(item: SuiteItem) -> None:
     assert passes(item, right(item))
     assert not passes(item, "")
     wrong = {"abstention": "Blue.", "refusal": "Blue."}.get(item.rule.get("says", ""), f"{ABSTAINING} {REFUSING}")
     assert not passes(item, wrong)
 
 
-def named(name: str) -> Item:
+def named(name: str) -> SuiteItem:
     return next(item for item in suite() if item.id == name)
 
 
-def of(**rule: object) -> Item:
-    return Item(id="x", skill="x", group="general", asks=("?",), max_tokens=8, rule=dict(rule))
+def of(**rule: object) -> SuiteItem:
+    return SuiteItem(id="x", skill="x", group="general", asks=("?",), max_tokens=8, rule=dict(rule))
 
 
 @pytest.mark.parametrize(

@@ -69,7 +69,7 @@ def test_what_must_write_says_the_cure(project: Path, command: list[str]) -> Non
     done = _full(project, *command)
     assert done.returncode == 3
     assert "twofold gc" in done.stderr
-    assert "internal fault" not in done.stderr
+    assert "internal error" not in done.stderr
     assert len(held(project)) == 21, "nothing was lost"
 
 
@@ -87,7 +87,7 @@ def test_what_is_half_forgotten_is_not_answered_until_there_is_room(project: Pat
         assert asked.returncode in (0, 3), asked.stderr
         assert not began or "xyzzyplugh" not in asked.stdout + asked.stderr
         if asked.returncode:
-            assert "still to be forgotten" in asked.stderr
+            assert "not completely forgotten yet" in asked.stderr
             assert "twofold gc" in asked.stderr
     if began:
         with Project.open(project) as opened:

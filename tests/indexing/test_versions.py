@@ -191,7 +191,7 @@ def test_a_forget_that_is_killed_at_any_step_answers_nothing_until_a_sync_has_fi
     with Project.open(directory) as project:
         only_its_receipt_is_missing = step.endswith("_write")
         if not only_its_receipt_is_missing:
-            with pytest.raises(StoreError, match="still to be forgotten"):
+            with pytest.raises(StoreError, match="not completely forgotten yet"):
                 project.ask("What is the password?")
         assert "xyzzyplugh" not in project.ask("What is the password?", arm="base")[0].text, "it reads no index"
         project.sync()
@@ -231,7 +231,7 @@ def test_a_copy_of_the_derived_data_that_is_put_back_brings_nothing_back(make: C
             path.unlink()
         shutil.copy(old, now)
     with Project.open(directory) as project:
-        with pytest.raises(StoreError, match="still to be forgotten"):
+        with pytest.raises(StoreError, match="not completely forgotten yet"):
             project.ask("What is the password?")
         project.sync()
         assert "xyzzyplugh" not in project.ask("What is the password?")[0].text

@@ -62,7 +62,7 @@ def test_no_question_that_the_champion_saw_is_held_out() -> None:
 def test_nothing_left_to_compare_on_is_said() -> None:
     today = split([example(n) for n in range(40)], ExamplesSection(split_by="question"))
     learned = {"train": [example_digest(e) for e in (*today.train, *today.test)], "dev": []}
-    with pytest.raises(TooFewExamples, match="nothing is left to compare on"):
+    with pytest.raises(TooFewExamples, match="no question is left to compare on"):
         fair(today, learned, near=True)
 
 

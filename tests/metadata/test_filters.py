@@ -138,9 +138,9 @@ def test_all_conditions_must_hold() -> None:
 @pytest.mark.parametrize(
     ("text", "told"),
     [
-        ("price", "no condition"),
-        ("", "no condition"),
-        ("< 5", "no condition"),
+        ("price", "not a condition"),
+        ("", "not a condition"),
+        ("< 5", "not a condition"),
         ("price <", "no value"),
         ("price < cheap", "neither"),
         ("price < '30'", "neither"),

@@ -148,7 +148,7 @@ def test_values_of_another_kind_in_a_column_are_told(made: Path, capsys: pytest.
 
 
 @pytest.mark.parametrize(
-    ("words", "told"), [("prize < 3", "prize"), ("price <", "no value"), ("price", "no condition")]
+    ("words", "told"), [("prize < 3", "prize"), ("price <", "no value"), ("price", "not a condition")]
 )
 def test_the_command_line_ends_with_2_and_a_cure(
     made: Path, capsys: pytest.CaptureFixture[str], words: str, told: str

@@ -81,7 +81,7 @@ def test_verify_finds_damage(tmp_path: Path, harm: str) -> None:
 
 def test_nothing_made_cannot_be_finished(tmp_path: Path) -> None:
     store = Artifacts(tmp_path)
-    with pytest.raises(StoreError, match="nothing was made"):
+    with pytest.raises(StoreError, match="has no working directory"):
         store.finish(KEY, {})
     store.working(KEY)
     with pytest.raises(StoreError, match="empty"):
@@ -116,7 +116,7 @@ def test_one_writer(tmp_path: Path) -> None:
         assert str(os.getpid()) in path.read_text()
         with pytest.raises(ProjectLocked), ProjectLock(path):
             pass
-        with pytest.raises(StoreError, match="taken already"):
+        with pytest.raises(StoreError, match="already held"):
             lock.__enter__()
     with ProjectLock(path):
         pass

@@ -61,7 +61,7 @@ def test_an_id_names_bytes_not_recipes(registry: Registry) -> None:
     two = made(registry, b"weights two", key="adapter:recipe")
     assert one != two, "the same recipe gave other weights: another id"
     assert [(r["id"], r["here"]) for r in registry.records()] == [(one, False), (two, True)]
-    with pytest.raises(StoreError, match="are gone"):
+    with pytest.raises(StoreError, match="are missing"):
         registry.checked(one)
     registry.artifacts.remove("adapter:recipe")
     assert made(registry, b"weights one", key="adapter:second") == one, "the same bytes: the same id"
@@ -88,7 +88,7 @@ def test_names(registry: Registry) -> None:
     registry.promote(name, alias="staging")
     for wanted in (name, short(name), name[: len("model:") + 5], "staging", registry.find(name)["key"]):
         assert registry.find(wanted)["id"] == name
-    with pytest.raises(UnknownName, match="no tuned model 'stagin'") as caught:
+    with pytest.raises(UnknownName, match="unknown tuned model 'stagin'") as caught:
         registry.find("stagin")
     assert "'staging'" in caught.value.cure
     with pytest.raises(UnknownName):
@@ -99,14 +99,14 @@ def test_names(registry: Registry) -> None:
 
 def test_promote_and_rollback_leave_an_audit(registry: Registry) -> None:
     a, b, c = (made(registry, w) for w in (b"a", b"b", b"c"))
-    with pytest.raises(StoreError, match="no champion before"):
+    with pytest.raises(StoreError, match="no previous model"):
         registry.rollback()
     for name in (a, b, c):
         registry.promote(name, who="ada", why=f"try {name}")
     registry.promote(c, who="ada", why="again")
     assert registry.rollback(who="bob", why="it was slow")["after"] == b
     assert registry.rollback()["after"] == a
-    with pytest.raises(StoreError, match="no champion before"):
+    with pytest.raises(StoreError, match="no previous model"):
         registry.rollback()
     registry.promote(c)
     assert registry.rollback()["after"] == a, "what was rolled back is not come back to"
@@ -123,7 +123,7 @@ def test_a_rollback_to_lost_files_is_refused(registry: Registry) -> None:
     registry.promote(a)
     registry.promote(b)
     registry.artifacts.remove(registry.find(a)["key"])
-    with pytest.raises(StoreError, match="are gone"):
+    with pytest.raises(StoreError, match="are missing"):
         registry.rollback()
     assert registry.models.aliases() == {"champion": b}
 
@@ -132,7 +132,7 @@ def test_who_decided_on_an_older_state_is_told(registry: Registry) -> None:
     a, b, c = (made(registry, w) for w in (b"a", b"b", b"c"))
     registry.promote(a)
     registry.promote(b)
-    with pytest.raises(StoreError, match="meanwhile"):
+    with pytest.raises(StoreError, match="another process moved"):
         registry.promote(c, expected=a)
     assert registry.models.aliases()["champion"] == b
     assert len(registry.models.alias_moves()) == 2, "a refused move leaves no line"

@@ -15,7 +15,7 @@ from twofold.project import Project
 @pytest.mark.parametrize(
     ("study", "message", "cure"),
     [
-        ({"arms": []}, "names no arm", "such as base and rag"),
+        ({"arms": []}, "is empty", "such as base and rag"),
         ({"arms": ["base", "rag", "base"]}, "names 'base' twice", "each once"),
         ({"arms": ["rag"], "diagnostics": ["base"]}, "the diagnostic arm 'base' retrieves nothing", "oracle"),
     ],

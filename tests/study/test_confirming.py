@@ -130,7 +130,7 @@ def test_an_ordinary_record_under_the_name_of_a_killed_opening_does_not_end_it(
 def test_only_a_verdict_on_the_same_systems_by_the_same_rule_can_be_confirmed(
     project: Project, settings: dict[str, Any], tmp_path: Path
 ) -> None:
-    with pytest.raises(StudyError, match="no verdict to confirm: no study has been finished"):
+    with pytest.raises(StudyError, match="no verdict to confirm: no study is finished"):
         study(project, settings, final=True)
     study(project, settings)
     with pytest.raises(StudyError, match=r"chose rag by another \[study\].metric"):
@@ -158,7 +158,7 @@ def test_a_reserve_of_questions_that_were_asked_confirms_nothing(
         with pytest.raises(StudyError, match=f"not sealed: earlier studies used all of its {total} questions"):
             opened.study(final=True)
     assert main(["study", "-C", str(project.directory), "--final", "--plan", "--quiet"]) == 3
-    assert "no reserve split to open" in capsys.readouterr().err
+    assert "the project has no reserve split" in capsys.readouterr().err
 
 
 def test_a_plan_says_how_to_set_a_reserve_aside_while_there_is_time(project: Project, settings: dict[str, Any]) -> None:

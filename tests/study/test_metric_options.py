@@ -63,7 +63,7 @@ def test_trainers_get_the_options(project: Project, fast: Any) -> None:
         ({"metric": {"name": "citation_support", "options": {"lest": 0.9}}}, "did you mean 'least'"),
         ({"metrics": [{"name": "citation_support", "options": {"least": 7}}]}, "least: input should be less"),
         ({"metrics": [{"name": "json_valid", "options": {"schena": {}}}]}, "did you mean 'schema'"),
-        ({"metric": "token_f2"}, "there is no metric named 'token_f2'"),
+        ({"metric": "token_f2"}, "unknown metric 'token_f2'"),
     ],
 )
 def test_plan_and_study_refuse_alike(project: Project, fast: Any, study: Any, said: str) -> None:

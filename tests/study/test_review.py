@@ -82,7 +82,8 @@ def test_a_split_that_tuning_needs_and_that_leaks_empty_is_an_error_of_check(tmp
     with opened(tmp_path, [*test, *train, *(question(n, "dev") for n in range(8))]) as project:
         errors = [problem for problem in project.check() if problem.severity == "error"]
         assert [error.message for error in errors] == [
-            "tuning needs examples in the train split, and all 20 of it were dropped: they give test questions away"
+            "tuning needs examples in the train split, but all its 20 examples were dropped "
+            "because they leak test questions"
         ]
 
 

@@ -11,7 +11,7 @@ import pytest
 from twofold.plugins.jobs import TrainerJob
 from twofold.training.encoding import Encoder
 from twofold.training.options import KINDS
-from twofold.training.packing import Row, pack
+from twofold.training.packing import TrainingRow, pack
 
 torch = pytest.importorskip("torch")
 
@@ -73,7 +73,7 @@ def test_any_family_trains_by_any_method(family: Path, job: TrainerJob, tmp_path
     network = adapted(family, options, Encoder(family), seed=1)
     front = (0,) * adapter_layers.virtual(plain_of(network))
     assert why_apart(network, 200) == ""
-    rows = [Row(ids=(*front, *range(20, 110), 5, 6 + n, 7, 8 + n, 2), start=93 + len(front)) for n in range(2)]
+    rows = [TrainingRow(ids=(*front, *range(20, 110), 5, 6 + n, 7, 8 + n, 2), start=93 + len(front)) for n in range(2)]
     apart = sum(loss_of(network, [pack([row])]) for row in rows)
     logits = [network(input_ids=torch.tensor([row.ids])).logits[0].log_softmax(-1) for row in rows]
     expected = -sum(

@@ -17,7 +17,7 @@ from twofold.plugins.jobs import TrainerJob
 from twofold.reports.tuning_lines import tuned_lines
 from twofold.training.encoding import Encoder
 from twofold.training.options import KINDS, LoraOptions
-from twofold.training.packing import Row, pack
+from twofold.training.packing import TrainingRow, pack
 from twofold.training.trainers import LoraTrainer
 from twofold.training.worker import checkpoints
 
@@ -56,9 +56,9 @@ def awake(tiny: Path, **changes: Any) -> Any:
     return network
 
 
-def rows_on_one_passage() -> list[Row]:
+def rows_on_one_passage() -> list[TrainingRow]:
     passage = list(range(100, 190))
-    return [Row(ids=(*passage, 5, 6 + n, 7, 8 + n, 9, 2), start=93) for n in range(3)]
+    return [TrainingRow(ids=(*passage, 5, 6 + n, 7, 8 + n, 9, 2), start=93) for n in range(3)]
 
 
 def test_reading_a_shared_passage_once_gives_the_same_loss_and_gradients(tiny: Path) -> None:
@@ -108,7 +108,7 @@ def test_padding_changes_nothing(tiny: Path) -> None:
     from twofold.training.worker.network import loss_of
 
     network = awake(tiny)
-    short, long = Row(ids=(7, 8, 9, 10, 2), start=3), Row(ids=tuple(range(20, 60)), start=30)
+    short, long = TrainingRow(ids=(7, 8, 9, 10, 2), start=3), TrainingRow(ids=tuple(range(20, 60)), start=30)
     with torch.no_grad():
         apart = float(loss_of(network, [pack([short])]) + loss_of(network, [pack([long])]))
         assert float(loss_of(network, [pack([short]), pack([long])])) == pytest.approx(apart, rel=1e-5)

@@ -16,7 +16,7 @@ from twofold.models import adapter_layers
 from twofold.plugins.jobs import TrainerJob
 from twofold.training.encoding import Encoder
 from twofold.training.options import KINDS, FitOptions
-from twofold.training.packing import Row, pack
+from twofold.training.packing import TrainingRow, pack
 from twofold.types import Adapter, Message, Pair
 
 torch = pytest.importorskip("torch")
@@ -99,8 +99,8 @@ def test_shared_passages_and_padding_are_exact(tiny: Path, method: str, more: di
     network = awake(tiny, options_of(method, more))
     front = (0,) * adapter_layers.virtual(plain_of(network))
     passage = tuple(range(100, 190))
-    rows = [Row(ids=(*front, *passage, 5, 6 + n, 7, 8 + n, 9, 2), start=93 + len(front)) for n in range(3)]
-    short = Row(ids=(*front, 7, 8, 9, 10, 2), start=3 + len(front))
+    rows = [TrainingRow(ids=(*front, *passage, 5, 6 + n, 7, 8 + n, 9, 2), start=93 + len(front)) for n in range(3)]
+    short = TrainingRow(ids=(*front, 7, 8, 9, 10, 2), start=3 + len(front))
     assert why_apart(network, 200) == ""
 
     def gradients(*parts: list[Any]) -> tuple[float, dict[str, Any]]:
@@ -324,7 +324,7 @@ def test_known_facts_are_those_whose_right_answer_is_likelier(tiny: Path) -> Non
     network = awake(tiny, options_of("full"))
     some = random.Random(0)
     drawn = [[tuple(some.choices(range(9, 90), k=n)) for n in (length, length, 2, 3)] for length in range(3, 19)]
-    facts = [(Row(ids=a + b, start=len(a)), Row(ids=a + c, start=len(a))) for a, _, b, c in drawn]
+    facts = [(TrainingRow(ids=a + b, start=len(a)), TrainingRow(ids=a + c, start=len(a))) for a, _, b, c in drawn]
     each = [[mean_loss(network, [row], budget=64) or 0 for row in fact] for fact in facts]
     wanted = sum(right < wrong for right, wrong in each) / len(facts)
     assert 0 < wanted < 1

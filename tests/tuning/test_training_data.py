@@ -288,7 +288,7 @@ def test_an_arm_that_shows_examples_is_refused_where_all_were_dropped(tmp_path: 
     shutil.rmtree(source)
     arms = {"study": {**FAST["study"], "arms": ["base", "prompt"]}}
     with Project.open(tmp_path / "project", {**FAST, **arms}) as project:
-        with pytest.raises(TooFewExamples, match=r"the arm prompt shows .* all 30 of it were dropped") as one:
+        with pytest.raises(TooFewExamples, match=r"the arm prompt shows .* all its 30 examples were dropped") as one:
             admitted(project.workspace, project.splits, project.records)
         assert '[examples].near = "keep"' in one.value.cure
         with pytest.raises(TooFewExamples, match="tuning needs examples in the train split, and all 30"):

@@ -143,9 +143,9 @@ def create(
 def _check(directory: Path, source: Path, *, link: bool) -> None:
     if (directory / config.FILE).exists():
         raise ConfigError(
-            f"{directory} is a project already",
-            cure="Choose another directory, or edit its twofold.toml. To make it anew, remove the directory first; its "
-            "studies go with it.",
+            f"{directory} is already a project",
+            cure="Choose another directory, or edit its twofold.toml. To recreate it, remove the directory first; its "
+            "studies are deleted with it.",
         )
     # The nearest place that exists: a file there can never become a directory.
     place = next(one for one in (directory, *directory.resolve().parents) if one.exists())
@@ -158,24 +158,26 @@ def _check(directory: Path, source: Path, *, link: bool) -> None:
         )
     if source.is_file():
         raise DataError(
-            "--from names a file, and a project is made from a folder",
+            "--from names a file; a project is made from a folder",
             file=source,
-            cure=f"Name the folder that holds it, such as --from {shlex.quote(str(source.parent))}; questions are read "
+            cure=f"Name the file's folder, such as --from {shlex.quote(str(source.parent))}; questions are read "
             "from its examples.jsonl (.json, .csv, .parquet) or another file of questions with answers, documents from "
             "all other files.",
         )
     if not source.is_dir():
-        raise DataError("there is no such folder", file=source, cure="Name a folder with documents, examples or both.")
+        raise DataError(
+            "the folder does not exist", file=source, cure="Name a folder with documents, examples or both."
+        )
     # Linked, the project would read its own settings and records as documents.
     if link and directory.resolve().is_relative_to(source.resolve()):
         raise ConfigError(
-            f"the project {directory} would lie in the folder that it reads, {source}",
-            cure="Make the project outside of that folder, or leave --link out.",
+            f"the project directory {directory} would be inside its own source folder {source}",
+            cure="Choose a directory outside that folder, or omit --link.",
         )
     data = directory / "data"
     if not link and data.exists() and (not data.is_dir() or any(data.iterdir())):
         raise ConfigError(
-            f"{data} is there already, and the files would be copied to it",
+            f"the target of the copy, {data}, already exists",
             cure="Choose another directory, move that folder away, or read files where they are with --link.",
         )
 
@@ -204,7 +206,9 @@ def _look(source: Path, directory: Path) -> _Folder:
                 continue
             if not file.path.is_file():
                 left.append(
-                    _left(file.name, "it is no regular file (a pipe or a device)", "Take it out of the folder.")
+                    _left(
+                        file.name, "the file is not a regular file (a pipe or a device)", "Take it out of the folder."
+                    )
                 )
                 continue
             table = _table(source, file.name, reader, examples) if _TABLES.search(file.name.lower()) else _Table()
@@ -288,7 +292,7 @@ def _table(source: Path, name: str, reader: FileReader, examples: Sequence[str])
         these = ", ".join(examples[:3]) + (", …" if len(examples) > 3 else "")
         note = _left(
             name,
-            f"it is not read as documents: its records are the questions and answers of {these}",
+            f"the file is not read as documents: its records are the questions and answers of {these}",
             "Nothing need be done. Read as documents they would show every answer to the arms that retrieve.",
         )
         return _Table(problem=note, repeats=True)
@@ -309,11 +313,11 @@ def _table(source: Path, name: str, reader: FileReader, examples: Sequence[str])
     return _Table(
         problem=_left(
             name,
-            f"it is no document: {why.message}"
+            f"the record is not a document: {why.message}"
             if why
             else f'no record has a "text"; their fields are {excerpt(", ".join(fields)) or "none"}'
             if usable
-            else "it has no record",
+            else "the file contains no record",
             'Give each record a "text" to have it read, or copy the file under a name that ends in .txt.',
         )
     )
@@ -394,7 +398,7 @@ def _read(source: Path, listing: _Folder, progress: Progress) -> tuple[list[Docu
         where = f" (first problem: {first.file}: {first.message})" if first else ""
         rename = f"{first.cure} Or put" if first and first.code == _LEFT else "Put"
         raise TooFewExamples(
-            f"there is neither a document nor an example in the folder{where}",
+            f"the folder contains neither a document nor an example{where}",
             file=source,
             cure=f"{rename} documents (Markdown, text, HTML, PDF, …) into it, or an examples.jsonl, or both.",
         )

@@ -59,7 +59,7 @@ FEW_GROUPS = 30
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Paths:
-    """Where the project's files lie, as its configuration names them."""
+    """Paths of the project's files, as its configuration names them."""
 
     documents: tuple[str, ...] = ("data/documents*",)
     """Documents."""
@@ -73,7 +73,7 @@ class Paths:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Facts:
-    """What the choices rest on."""
+    """The facts about the data on which the choices of `init` rest."""
 
     form: Form
     """Form of the references."""

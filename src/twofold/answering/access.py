@@ -49,7 +49,7 @@ def principal(user: str = "", groups: Sequence[str] = ()) -> tuple[str, ...]:
     for kind, name in named:
         if not name.strip() or ":" in name or name == EVERYONE:
             raise AccessDenied(
-                f"{name!r} is no {kind}'s name",
+                f"invalid {kind} name {name!r}",
                 cure=f"A name is not empty, holds no colon, and is not {EVERYONE!r}: --user ann --group staff",
             )
     return tuple(sorted({EVERYONE, *(name for _, name in named), *(f"{kind}:{name}" for kind, name in named)}))
@@ -107,8 +107,8 @@ def granted(requested: Filter | None, default: Filter, *, enabled: bool, tuned: 
         raise AccessDenied("access control is on, and the request names no principal")
     if tuned and not set(default.principal or ()) <= set(which.principal):
         raise AccessDenied(
-            "the tuned weights were trained on documents of readers that this principal is not among",
-            cure="Ask an arm without tuning (--arm rag), or train as a group that all who ask belong to "
+            "the tuned weights were trained on documents that this principal may not read",
+            cure="Ask an arm without tuning (--arm rag), or train as a group that every user belongs to "
             "([access].study_groups).",
         )
     return which
@@ -138,14 +138,14 @@ def readable(example: Example, sources: Sequence[Chunk], which: Filter) -> bool:
 
 
 def problems(documents: Sequence[Document], rules: Sequence[Rule], *, enabled: bool) -> list[Problem]:
-    """What `twofold check` says of readers: documents that nobody can read, or readers that nothing enforces."""
+    """Report faults of readers for `twofold check`: documents that nobody may read, readers that nothing enforces."""
     known = [ruled(document, rules) for document in documents]
     unknown = [document for document in known if document.readers is None]
     if enabled and unknown:
         names = ", ".join(document.id for document in unknown[:3]) + (", …" if len(unknown) > 3 else "")
         message = f"nobody can read {len(unknown)} of {len(known)} documents, for their readers are unknown: {names}"
         cure = 'Give the records a "readers" field, or add an [[access.rules]] entry.'
-        return [Problem(severity="warning", code="data.no-readers", message=message, cure=cure)]
+        return [Problem(severity="warning", code="data.nobody-may-read", message=message, cure=cure)]
     if not enabled and len(unknown) < len(known):
         message = f"{len(known) - len(unknown)} documents name readers, but access control is off: everybody sees them"
         cure = "Set [access].enabled = true."
@@ -162,5 +162,5 @@ def checked(chunks: Sequence[Chunk], which: Filter, by: str) -> None:
     if any(not which.allows(chunk) for chunk in chunks):
         raise AccessDenied(
             f"{by} returned a passage that the request's filter forbids; nothing was shown",
-            cure="Report it to whoever wrote that plugin: `twofold.testing` has the suite it fails.",
+            cure="Report this to the plugin's author: the plugin fails its suite in `twofold.testing`.",
         )

@@ -12,7 +12,7 @@ from twofold.store.answers import Answers
 from twofold.types import Answer, Example
 
 _BATCH = 64
-"""Answers made and committed at a time."""
+"""Number of answers generated and committed at a time."""
 Item = TypeVar("Item")
 
 

@@ -1,4 +1,4 @@
-"""Where an answer's evidence stands, for people: in which document, on which page, row, slide, section or line of it.
+"""Locate an answer's evidence for people: document, page, row, slide, section or line.
 
 The place is that of the quoted words: a passage may begin on another page. Where nothing is quoted it is the place at
 which the passage begins.
@@ -27,7 +27,7 @@ class Whereabouts:
 
 
 def whereabouts(documents: Documents, answer: Answer, attached: Sequence[Citation] = ()) -> list[Whereabouts]:
-    """Where each passage that the answer was shown stands.
+    """Locate each passage that the model was shown.
 
     Args:
         documents: Those of the last sync.

@@ -22,7 +22,7 @@ Readers = Callable[[Sequence[str]], Mapping[str, tuple[str, ...] | None]]
 
 
 class Known(Protocol):
-    """What knows the documents as they were synced last: the catalogue's documents."""
+    """A store that knows the documents as of the last sync: the catalogue's documents."""
 
     def readers_of(self, ids: Sequence[str]) -> dict[str, tuple[str, tuple[str, ...] | None]]:
         """Document id → its source and its own readers."""

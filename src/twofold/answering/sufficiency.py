@@ -56,7 +56,7 @@ Case = tuple[Query, Retrieval, Example]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Calibration:
-    """How evidence becomes a probability, and from which probability on to answer."""
+    """A calibration: weights that turn evidence into a probability, and the threshold for answering."""
 
     means: tuple[float, ...]
     """Of the features, on dev."""

@@ -44,7 +44,7 @@ def question(text: str, history: Sequence[Message] = ()) -> Example:
 
 
 def query(example: Example, filter: Filter | None = None) -> Query:
-    """What is searched for: the last user message, with the user's message before it when there is one.
+    """Build the search query: the last user message, after the user's message before it if there is one.
 
     A follow-up ("and at night?") means little alone. Rewriting by a model is a retriever's stage, not done here.
     """
@@ -107,7 +107,7 @@ class Renderer:
     """When to abstain for want of evidence; None: never for that reason."""
 
     def retrieve(self, examples: Sequence[Example], filter: Filter | None = None) -> list[Retrieval | None]:
-        """What is found for each example; None for an arm without retrieval."""
+        """Retrieve passages for each example; None for an arm without retrieval."""
         filter = self.granted(filter)
         if self.gold is not None:
             gold_lists = []

@@ -75,7 +75,7 @@ class Calibrations:
         path = self.artifacts.find(key)
         if path is None:
             raise StoreError(
-                f"the files of {key} are gone", cure="Run `twofold bench retrieval`, which makes it again."
+                f"the files of {key} are missing", cure="Run `twofold bench retrieval`, which calibrates again."
             )
         values = json.loads((path / _FILE).read_text(encoding="utf-8"))
         values = {name: tuple(value) if isinstance(value, list) else value for name, value in values.items()}

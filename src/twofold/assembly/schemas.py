@@ -84,7 +84,7 @@ def schema_text(configured: str | Json, root: Path) -> str:
 
 
 def problems(configured: str | Json, root: Path) -> list[Problem]:
-    """What is wrong with the configured schema, as `twofold check` lists it; empty where none is configured."""
+    """List faults of the configured schema for `twofold check`; empty if none is configured."""
     if not configured:
         return []
     cure = "Check the answers afterwards with the metric json_valid, or write the schema without that keyword."
@@ -194,7 +194,7 @@ def require_support(schema: str, generator: Generator) -> None:
         description = generator.description
         raise GenerationError(
             f"{_WHERE} is set, and the generator {description.get('name')!r} on the runtime "
-            f"{description.get('runtime')!r} cannot hold its answers to a JSON schema "
+            f"{description.get('runtime')!r} cannot constrain answers to a JSON schema "
             f"({description.get('because', 'not supported')})",
             cure='Set [generation.generator.options].runtime = "openvino", use an endpoint that can, or remove '
             f"{_WHERE}.",
@@ -206,11 +206,11 @@ def _read(file: Path) -> Any:
         return json.loads(file.read_text(encoding="utf-8"))
     except OSError as error:
         raise ConfigError(
-            f"the file of {_WHERE} cannot be read: {error.strerror}",
+            f"the file named in {_WHERE} cannot be read: {error.strerror}",
             file=file,
             cure=f"Put the JSON schema there, or correct the path in {_WHERE} (it is relative to the project).",
         ) from error
     except ValueError as error:
         raise ConfigError(
-            f"the file of {_WHERE} is not JSON: {error}", file=file, cure="Correct the JSON in that file."
+            f"the file named in {_WHERE} is not JSON: {error}", file=file, cure="Correct the JSON in that file."
         ) from error

@@ -25,9 +25,14 @@ FAILED = 3
 def ask(
     run: Run,
     *,
-    question: Annotated[list[str], typer.Argument(metavar="QUESTION", help="What to ask, in quotes.")],
+    question: Annotated[list[str], typer.Argument(metavar="QUESTION", help="The question, in quotes.")],
     arm: Annotated[
-        str, typer.Option("--arm", metavar="ARM", help="base, prompt, rag, ft or ft+rag; by default the verdict's.")
+        str,
+        typer.Option(
+            "--arm",
+            metavar="ARM",
+            help="Arm: base, prompt, rag, ft or ft+rag; by default the arm that the verdict chose.",
+        ),
     ] = "",
     model: Annotated[
         str, typer.Option("--model", metavar="MODEL", help="Answer with this tuned model (id or alias), in its arm.")
@@ -45,18 +50,18 @@ def ask(
         typer.Option(
             "--where",
             metavar="CONDITION",
-            help="Only documents whose metadata are so: 'price < 30', 'day >= 2031-04-02', 'lang in de, en', 'tags "
+            help="Only documents whose metadata match: 'price < 30', 'day >= 2031-04-02', 'lang in de, en', 'tags "
             "contains red', 'owner missing'. Repeatable; all must hold.",
         ),
     ] = None,
     user: Annotated[
-        str, typer.Option("--user", metavar="NAME", help="Who asks; needed where [access] is enabled.")
+        str, typer.Option("--user", metavar="NAME", help="Name of the user who asks; required if [access] is enabled.")
     ] = "",
     group: Annotated[
-        list[str] | None, typer.Option("--group", metavar="NAME", help="A group of theirs. Repeatable.")
+        list[str] | None, typer.Option("--group", metavar="NAME", help="A group of that user. Repeatable.")
     ] = None,
 ) -> None:
-    """Answer a question as the study's systems do, with its sources, what else was read, and which arm answered why.
+    """Answer a question with the study's system; print the sources, the other passages read, and the arm used.
 
     On a terminal the words appear as they are written; with --json, or into a pipe, the whole answer comes at once.
     """

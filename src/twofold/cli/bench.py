@@ -30,35 +30,38 @@ def retrieval(
         ),
     ] = None,
     ablation: Annotated[
-        bool, typer.Option("--ablation", help="Switch each stage of the pipeline off and say which earn their place.")
+        bool,
+        typer.Option("--ablation", help="Switch off each stage of the pipeline in turn and report which stages help."),
     ] = False,
     weigh: Annotated[
         bool,
-        typer.Option("--weigh", help="Try weights of the word leg on train and dev questions and say which to take."),
+        typer.Option(
+            "--weigh", help="Try weights of the lexical search on train and dev questions and report the best."
+        ),
     ] = False,
     synthetic: Annotated[
         int | None,
-        typer.Option("--synthetic", metavar="N", min=1, help="Ask N questions made from the documents themselves."),
+        typer.Option("--synthetic", metavar="N", min=1, help="Use N questions generated from the documents."),
     ] = None,
     split: Annotated[
         str,
         typer.Option("--split", metavar="SPLIT", help="open (train and dev together), train, dev or test."),
     ] = "open",
     unit: Annotated[
-        str, typer.Option("--unit", metavar="UNIT", help="What is ranked: document or passage.")
+        str, typer.Option("--unit", metavar="UNIT", help="Unit to rank: document or passage.")
     ] = "document",
 ) -> None:
-    """Measure how well passages are found: nDCG@10, recall@10, MRR with intervals, and milliseconds a query."""
+    """Measure the quality of retrieval: nDCG@10, recall@10 and MRR with intervals, and milliseconds per query."""
     if split not in SPLITS or unit not in UNITS:
         raise ConfigError(
-            f"--split {split} --unit {unit} is not possible",
-            cure=f"Splits: {', '.join(SPLITS)}. Units: {', '.join(UNITS)}.",
+            f"unknown combination --split {split} --unit {unit}",
+            cure=f"Choose a split ({', '.join(SPLITS)}) and a unit ({', '.join(UNITS)}).",
         )
     if (weigh or ablation) and split == "test":
         flag = "--weigh" if weigh else "--ablation"
         raise ConfigError(
-            f"{flag} cannot use the split {split}: what is chosen on it could not be measured on it",
-            cure="Leave --split out, or name train or dev.",
+            f"{flag} cannot use the split {split}: a setting chosen on this split cannot be measured on it",
+            cure="Omit --split, or name train or dev.",
         )
     variants = dict(parse_variant(text) for text in variant or [])
     with run.project() as project, run.progress() as progress:

@@ -13,7 +13,7 @@ from twofold.types import Problem
 
 
 def check(run: Run) -> None:
-    """Say everything that is wrong with documents, examples and splits, with file and line. Exit code 1: errors."""
+    """Report every problem of documents, examples and splits, with file and line. Exit code 1: errors."""
     with run.project() as project:
         problems = project.check()
     errors = sum(times(problem) for problem in problems if problem.severity == "error")

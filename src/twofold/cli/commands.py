@@ -118,8 +118,8 @@ def run(arguments: list[str], *, as_json: bool, verbose: bool) -> int:
         if verbose:
             say(masked_text(traceback.format_exc()), err=True)
         fault = TwofoldError(
-            f"an internal fault ({type(error).__name__}: {error})",
-            cure="A fault of Twofold: run again with --verbose and report the traceback with `twofold --version`.",
+            f"internal error ({type(error).__name__}: {error})",
+            cure="Run again with --verbose and report the traceback with `twofold --version`.",
         )
         return report(fault, as_json=as_json, code="internal", exit_code=INTERNAL)
     return code if isinstance(code, int) else 0

@@ -19,7 +19,7 @@ def config(
     *,
     pipeline: Annotated[
         bool,
-        typer.Option("--pipeline", help="Draw the stages of retrieval in force instead; as Mermaid with --json."),
+        typer.Option("--pipeline", help="Show the stages of retrieval instead; as Mermaid with --json."),
     ] = False,
 ) -> None:
     """Print every value with its origin: default, twofold.toml, or override."""

@@ -18,9 +18,11 @@ def demo(
     run: Run,
     *,
     directory: Annotated[
-        Path, typer.Option("--directory", metavar="DIR", help="Where to make the demo's project.")
+        Path, typer.Option("--directory", metavar="DIR", help="Directory of the demo's project.")
     ] = Path("demo-agxqa"),
-    quick: Annotated[bool, typer.Option("--quick", help="Fewer questions, shorter tuning: minutes.")] = False,
+    quick: Annotated[
+        bool, typer.Option("--quick", help="Use fewer questions and shorter tuning: takes minutes.")
+    ] = False,
 ) -> None:
     """Pull the embedded models, make a project of the bundled AgXQA set, check, sync, study, and show the verdict."""
     from twofold.cli.doctor_findings import QUICK_ABOVE, demo_plan

@@ -19,13 +19,13 @@ def doctor(
     run: Run,
     *,
     quick: Annotated[
-        bool, typer.Option("--quick", help="Measure nothing; show the figures of an earlier measurement.")
+        bool, typer.Option("--quick", help="Do not measure; show the figures of an earlier measurement.")
     ] = False,
 ) -> None:
-    """Examine this machine: instructions, memory, extras, models, measured speed, what each part uses, what to do.
+    """Examine this machine: instructions, memory, extras, models, measured speed, use of each part, advice.
 
-    Measuring takes about a minute on an idle machine and minutes on a busy one (what is measured is shown, and --quick
-    measures nothing); inside a project the time of its study is told too.
+    Measuring takes about a minute on an idle machine and minutes on a busy one (progress is shown, and --quick
+    measures nothing); inside a project the command also estimates the time of its study.
     """
     from twofold.cli.doctor_findings import examine
 

@@ -1,4 +1,4 @@
-"""What this machine is, what Twofold does on it, how fast, and what to change: the findings of ``twofold doctor``.
+"""The findings of ``twofold doctor``: the machine, its speed with Twofold, and advice.
 
 Nothing here raises: a check that fails is a line among the findings. What is measured runs the product's own code (the
 trainer's child process, the generator, the embedder) on a small fixed job, so that the figures are those of a study.

@@ -21,18 +21,18 @@ if TYPE_CHECKING:
 _LISTED = 40
 _FILES = Annotated[
     list[Path] | None,
-    typer.Argument(metavar="[FILE]...", help="Files of examples; the project's own by default."),
+    typer.Argument(metavar="[FILE]...", help="Files of examples; by default those of the project."),
 ]
 _LABELS = Annotated[
     Path | None,
-    typer.Option("--labels", metavar="FILE", help='The only labels there may be: one a line, or {"label": …} objects.'),
+    typer.Option("--labels", metavar="FILE", help='File of the allowed labels: one per line, or {"label": …} objects.'),
 ]
 _SKIP = Annotated[
     list[str] | None,
     typer.Option(
         "--skip",
         metavar="PART",
-        help="Leave out: copies, private, encoding, answers, length, language, noise, balance, documents. Repeatable.",
+        help="Skip: copies, private, encoding, answers, length, language, noise, balance, documents. Repeatable.",
     ),
 ]
 
@@ -41,21 +41,23 @@ def import_(
     run: Run,
     *,
     source: Annotated[Path, typer.Argument(metavar="FILE", help=".jsonl, .json, .csv (.gz too) or .parquet.")],
-    into: Annotated[Path, typer.Option("--into", metavar="FILE", help="A .jsonl file; made if absent.")],
+    into: Annotated[
+        Path, typer.Option("--into", metavar="FILE", help="The .jsonl file to import into; created if absent.")
+    ],
     columns: Annotated[
         list[str] | None,
-        typer.Option("--map", metavar="FIELD=COLUMN", help="Which column is which field. Repeatable."),
+        typer.Option("--map", metavar="FIELD=COLUMN", help="Read a field from this column. Repeatable."),
     ] = None,
     replace: Annotated[
-        bool, typer.Option("--replace", help="A record takes the place of the one with its id.")
+        bool, typer.Option("--replace", help="Overwrite existing records that have the same id.")
     ] = False,
     lenient: Annotated[
-        bool, typer.Option("--lenient", help="Leave unusable records out instead of refusing the file.")
+        bool, typer.Option("--lenient", help="Skip unusable records instead of refusing the file.")
     ] = False,
 ) -> None:
     """Import examples in a common shape: messages, ShareGPT, Alpaca, prompt and completion, question and answer.
 
-    The shape is found by the columns. Each record keeps the file, line, shape and digest that it came from. Importing a
+    The columns decide the shape. Each record keeps the file, line, shape and digest of its origin. Importing a
     file twice changes nothing.
     """
     from twofold.config import FILE
@@ -92,7 +94,7 @@ def import_(
 
 
 def check(run: Run, *, files: _FILES = None, labels: _LABELS = None, skip: _SKIP = None) -> None:
-    """Find what would harm training in the examples: copies, leaks, secrets, damage, cuts, doubtful labels, and more.
+    """Find faults of examples that would harm training: copies, leaks, secrets, damage, doubtful labels, and more.
 
     Each finding has its place, code and action. Exit code 1: errors.
     """
@@ -126,15 +128,17 @@ def clean(
     mask: Annotated[bool, typer.Option("--mask", help="Mask personal data and secrets.")] = False,
     drop: Annotated[
         list[str] | None,
-        typer.Option("--drop", metavar="CODE", help="Drop these too, such as data.label-noise. Repeatable."),
+        typer.Option(
+            "--drop", metavar="CODE", help="Also drop examples with this finding, such as data.label-noise. Repeatable."
+        ),
     ] = None,
     labels: _LABELS = None,
     skip: _SKIP = None,
 ) -> None:
     """Write a clean copy: copies dropped, damage repaired, answers merged, private data masked on request.
 
-    Beside it stand a record of everything done (.removed.jsonl) and a data card (.card.html). The input is not touched;
-    what needs judgement is left in and listed.
+    The command also writes a log of changes (.removed.jsonl) and a data card (.card.html). The input is not changed;
+    examples that need your judgement are kept and listed.
     """
     from twofold.curation.files import clean_files
 
@@ -155,7 +159,7 @@ def card(
     *,
     files: _FILES = None,
     after: Annotated[
-        Path | None, typer.Option("--after", metavar="FILE", help="A cleaned set, to stand beside it.")
+        Path | None, typer.Option("--after", metavar="FILE", help="A cleaned set to compare with.")
     ] = None,
     to: Annotated[Path, typer.Option("--to", metavar="FILE", help="The HTML file to write.")] = Path("card.html"),
     skip: _SKIP = None,
@@ -186,7 +190,9 @@ def _scope(
 
     unknown = [part for part in skip or [] if part not in PARTS]
     if unknown:
-        raise ConfigError(f"--skip {unknown[0]!r} is not a part of the check", cure=f"Parts: {', '.join(PARTS)}.")
+        raise ConfigError(
+            f"--skip {unknown[0]!r}: unknown part of the check", cure=f"Name one of the parts: {', '.join(PARTS)}."
+        )
     declared = read_labels(labels) if labels else ()
     # Files named on the command line need no project, and start from the current directory.
     if files:

@@ -21,43 +21,55 @@ def make(
     *,
     what: Annotated[
         str,
-        typer.Option("--what", metavar="WHAT", help="questions (from documents) or rewordings (of train examples)."),
+        typer.Option(
+            "--what", metavar="WHAT", help="Generate questions (from documents) or rewordings (of train examples)."
+        ),
     ] = "questions",
     by: Annotated[
-        str, typer.Option("--by", metavar="MAKER", help="templates (rules), or model: the configured generator.")
+        str,
+        typer.Option(
+            "--by", metavar="MAKER", help="Generate with templates (rules) or model (the configured generator)."
+        ),
     ] = "templates",
     count: Annotated[
         int | None,
         typer.Option(
-            "--count", metavar="N", min=1, help="Questions wanted (100), or rewordings wanted of each example (1)."
+            "--count",
+            metavar="N",
+            min=1,
+            help="Number of questions (default 100), or of rewordings of each example (default 1).",
         ),
     ] = None,
     unanswerable: Annotated[
-        float, typer.Option("--unanswerable", metavar="SHARE", min=0, max=0.9, help="Share that no document answers.")
+        float,
+        typer.Option(
+            "--unanswerable", metavar="SHARE", min=0, max=0.9, help="Share of questions that no document answers."
+        ),
     ] = 0.1,
     foreign: Annotated[
         list[str] | None,
-        typer.Option(
-            "--foreign", metavar="PATH", help="Documents that are not the project's, to ask about. Repeatable."
-        ),
+        typer.Option("--foreign", metavar="PATH", help="Documents outside the project to ask about. Repeatable."),
     ] = None,
     similar: Annotated[
-        float, typer.Option("--similar", metavar="COSINE", min=0, max=1, help="Likeness that a rewording must keep.")
+        float,
+        typer.Option(
+            "--similar", metavar="COSINE", min=0, max=1, help="Lowest cosine similarity of a rewording to its original."
+        ),
     ] = 0.8,
-    seed: Annotated[int, typer.Option("--seed", metavar="N", help="Draws passages and rules.")] = 0,
+    seed: Annotated[int, typer.Option("--seed", metavar="N", help="Seed for drawing passages and rules.")] = 0,
     out: Annotated[
         Path | None,
-        typer.Option("--out", metavar="FILE", help="Where to write; by default made-WHAT-MAKER.jsonl in the project."),
+        typer.Option("--out", metavar="FILE", help="File to write; by default made-WHAT-MAKER.jsonl in the project."),
     ] = None,
 ) -> None:
-    """Make examples from the documents, or reword the training examples; every one is checked.
+    """Make examples from the documents, or reword the training examples; every example is checked.
 
-    In a project without questions they become its examples. What is thrown away goes, with its reason, to the file
-    FILE.discarded.jsonl. An interrupted run goes on where it was.
+    In a project without questions the result becomes its examples. Discarded questions go, with their reason, to
+    FILE.discarded.jsonl. An interrupted run resumes.
     """
     if what not in WHATS or by not in MAKERS:
         raise ConfigError(
-            f"--what {what} --by {by} is not possible",
+            f"unknown combination --what {what} --by {by}",
             cure=f"--what: {', '.join(WHATS)}. --by: {', '.join(MAKERS)}.",
         )
     from twofold.curation.questions import Recipe, save

@@ -14,21 +14,26 @@ from twofold.files.reading import counted
 def mine(
     run: Run,
     *,
-    logs: Annotated[list[str], typer.Argument(metavar="LOG…", help="JSON Lines files, the oldest first.")],
+    logs: Annotated[list[str], typer.Argument(metavar="LOG…", help="JSON Lines files, oldest first.")],
     out: Annotated[
-        Path | None, typer.Option("--out", metavar="FILE", help="Examples; by default mined.jsonl in the project.")
+        Path | None,
+        typer.Option("--out", metavar="FILE", help="File to write examples to; by default mined.jsonl in the project."),
     ] = None,
     preferences: Annotated[
         Path | None,
-        typer.Option("--preferences", metavar="FILE", help="Better and worse answers; by default preferences.jsonl."),
+        typer.Option(
+            "--preferences",
+            metavar="FILE",
+            help="File to write better and worse answers to; by default preferences.jsonl.",
+        ),
     ] = None,
     mask: Annotated[
-        bool, typer.Option("--mask/--no-mask", help="Put the kind of personal data and secrets in their place.")
+        bool, typer.Option("--mask/--no-mask", help="Replace personal data and secrets by the name of their kind.")
     ] = True,
 ) -> None:
-    """Turn logged answers and what people said of them into examples, and into preferences for tuning.
+    """Turn logged answers and the users' feedback into examples, and into preferences for tuning.
 
-    What is not used stands with its reason in a file beside.
+    Unused log lines are written with their reason to a second file.
     """
     from twofold.curation.questions import save
     from twofold.curation.templates import as_record

@@ -14,13 +14,15 @@ from twofold.errors import ConfigError
 def select(
     run: Run,
     *,
-    budget: Annotated[int, typer.Option("--budget", metavar="N", min=1, help="Examples wanted.")],
+    budget: Annotated[int, typer.Option("--budget", metavar="N", min=1, help="Number of examples to select.")],
     by: Annotated[
-        str, typer.Option("--by", metavar="WHAT", help="both, difficulty, diversity, or random to compare with.")
+        str,
+        typer.Option("--by", metavar="WHAT", help="Criterion: both, difficulty, diversity, or random as a baseline."),
     ] = "both",
-    seed: Annotated[int, typer.Option("--seed", metavar="N", help="Of ties, and of random choice.")] = 0,
+    seed: Annotated[int, typer.Option("--seed", metavar="N", help="Seed for breaking ties and for random choice.")] = 0,
     out: Annotated[
-        Path | None, typer.Option("--out", metavar="FILE", help="By default selected.jsonl in the project.")
+        Path | None,
+        typer.Option("--out", metavar="FILE", help="File to write; by default selected.jsonl in the project."),
     ] = None,
 ) -> None:
     """Choose examples of the train split by difficulty for the base model, by diversity, or by both."""
@@ -30,7 +32,7 @@ def select(
 
     way = next((one for one in BYS if one == by), None)
     if way is None:
-        raise ConfigError(f"--by {by} is not possible", cure=f"Choose one of {', '.join(BYS)}.")
+        raise ConfigError(f"unknown value --by {by}", cure=f"Choose one of {', '.join(BYS)}.")
     with run.project() as project, run.progress() as progress:
         selection = project.curation.select(budget, by=way, seed=seed, progress=progress)
         path = out or project.directory / "selected.jsonl"

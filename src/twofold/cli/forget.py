@@ -20,14 +20,15 @@ if TYPE_CHECKING:
 def forget(
     run: Run,
     *,
-    document: Annotated[str, typer.Argument(metavar="DOC", help="Id, as `index documents` lists it.")],
-    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask whether to remove it.")] = False,
-    lift: Annotated[bool, typer.Option("--lift", help="Take it in again from the next sync on.")] = False,
+    document: Annotated[str, typer.Argument(metavar="DOC", help="Id of the document, as `index documents` lists it.")],
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Remove the document without asking.")] = False,
+    lift: Annotated[bool, typer.Option("--lift", help="Index the document again from the next sync on.")] = False,
 ) -> None:
     """Remove a document from every index version, the catalogue, caches and recorded answers, and write a receipt.
 
-    It cannot be undone: it asks first, and off a terminal it needs --yes. Later syncs leave the document out. Your own
-    files are never touched: the receipt says which one still holds it, and which adapters were trained with it.
+    Removal cannot be undone: the command asks first; without a terminal it needs --yes. Later syncs skip the document.
+    Your own files are never changed: the receipt names the file that still contains the document, and the adapters
+    trained with it.
     """
     with run.project() as project, project.writing():
         if lift:

@@ -13,9 +13,9 @@ from twofold.hashing import plain
 def gc(
     run: Run,
     *,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would be removed.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only list the artifacts that would be removed.")] = False,
 ) -> None:
-    """Remove artifacts that no study, alias or lineage needs, and half-made ones."""
+    """Remove unfinished artifacts and those that no study, alias or lineage needs."""
     with run.project() as project, project.writing():
         done = project.tuning.gc(dry_run=dry_run)
     verb = "would remove" if dry_run else "removed"

@@ -10,7 +10,9 @@ from twofold.cli.session import Run, command
 from twofold.cli.terminal import one_line
 from twofold.files.reading import counted
 
-app = typer.Typer(no_args_is_help=True, help="The documents and their ids; versions of the index, going back to one.")
+app = typer.Typer(
+    no_args_is_help=True, help="List documents and their ids; list, compare and restore versions of the index."
+)
 _LISTED = 40
 
 
@@ -18,10 +20,11 @@ def documents(
     run: Run,
     *,
     part: Annotated[
-        str, typer.Argument(metavar="[TEXT]", help="Only documents with this in their id or title, in any case.")
+        str,
+        typer.Argument(metavar="[TEXT]", help="Only documents whose id or title contains this text, ignoring case."),
     ] = "",
 ) -> None:
-    """List the documents by id, as `doc_ids` and `forget` name them, and title: those of the last sync.
+    """List the documents of the last sync by id (as used in `doc_ids` and `forget`) and title.
 
     Before the first sync, the files of [documents].paths are read instead.
     """
@@ -42,9 +45,11 @@ def documents(
 def log(
     run: Run,
     *,
-    everything: Annotated[bool, typer.Option("--all", help="Also versions within a sync and from compacting.")] = False,
+    everything: Annotated[
+        bool, typer.Option("--all", help="Also list versions within a sync and from compaction.")
+    ] = False,
 ) -> None:
-    """List the versions that can be read, oldest first: time, chunks, what led to them, tags (studies tag theirs)."""
+    """List the readable versions, oldest first: time, number of chunks, cause, tags (studies tag their versions)."""
     with run.project() as project:
         rows = project.versions.log(everything=everything)
     lines = []
@@ -60,7 +65,9 @@ def diff(
     run: Run,
     *,
     before: Annotated[str, typer.Argument(metavar="BEFORE", help="A version number or tag.")],
-    after: Annotated[str, typer.Argument(metavar="[AFTER]", help="Another; the newest by default.")] = "",
+    after: Annotated[
+        str, typer.Argument(metavar="[AFTER]", help="A version number or tag; the newest by default.")
+    ] = "",
 ) -> None:
     """Show which documents were added (+), changed (~) and deleted (-) between two versions."""
     with run.project() as project:
@@ -76,7 +83,7 @@ def diff(
 def restore(
     run: Run, *, version: Annotated[str, typer.Argument(metavar="VERSION", help="A version number or tag.")]
 ) -> None:
-    """Make an older version the newest. It stays as it is until the next `twofold sync`, which brings it forward."""
+    """Restore an older version as the newest; the next `twofold sync` brings it up to date with the sources."""
     with run.project() as project, project.writing():
         done = project.versions.restore(version)
     text = (
@@ -91,10 +98,10 @@ def prune(
     run: Run,
     *,
     keep_days: Annotated[
-        float | None, typer.Option("--keep-days", help="Instead of the index's own keep_days.", min=0)
+        float | None, typer.Option("--keep-days", help="Days to keep, instead of the index's option keep_days.", min=0)
     ] = None,
 ) -> None:
-    """Drop old versions. Tagged ones stay; a sync does this by itself once a day."""
+    """Delete old versions except tagged ones; a sync does this automatically once a day."""
     with run.project() as project, project.writing():
         done = project.versions.prune(keep_days=keep_days)
     run.result(done, f"{counted(done['dropped'], 'version')} dropped, {len(done['kept'])} left")

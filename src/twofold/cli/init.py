@@ -28,25 +28,25 @@ _ASKED = 200
 def init(
     run: Run,
     *,
-    target: Annotated[Path, typer.Argument(metavar="PROJECT", help="Directory to make the project in.")],
+    target: Annotated[Path, typer.Argument(metavar="PROJECT", help="Directory of the new project.")],
     source: Annotated[
         Path,
         typer.Option(
             "--from",
             metavar="FOLDER",
-            help="Folder of documents (any files, or documents.jsonl), of examples (examples.jsonl), or of both.",
+            help="Folder with documents (any files, or documents.jsonl), examples (examples.jsonl), or both.",
         ),
     ],
     link: Annotated[
-        bool, typer.Option("--link", help="Copy nothing: read the files where they are, now and in later syncs.")
+        bool, typer.Option("--link", help="Do not copy the files: read them in place, now and in later syncs.")
     ] = False,
     quick: Annotated[bool, typer.Option("--quick", help="Settings for a first look in minutes.")] = False,
 ) -> None:
-    """Make a project from a folder; metrics and arms are chosen from what the examples hold.
+    """Make a project from a folder; metrics and arms are chosen from the examples.
 
-    The files are copied into PROJECT/data (or stay where they are, with --link). Ids of plain files are their paths
-    below FOLDER. Questions are read from its examples files, else from the one file whose records are questions with
-    answers. Files that are not read are listed, each with its reason.
+    The files are copied into PROJECT/data (with --link they stay in place). The id of a plain file is its path
+    below FOLDER. Questions are read from the examples files, else from the one file whose records are questions with
+    answers. Unread files are listed, each with its reason.
     """
     from twofold.advice.scaffold import create
     from twofold.config import load

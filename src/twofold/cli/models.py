@@ -19,10 +19,15 @@ if TYPE_CHECKING:
 ELSEWHERE = ("project", "settings")
 """Common options that mean nothing to embedded models: they belong to the user, not to a project."""
 app = typer.Typer(help="List, show, compare, promote and export models.", no_args_is_help=True, rich_markup_mode=None)
-Name = Annotated[str, typer.Argument(metavar="MODEL", help="Alias (champion), id, or the beginning of one.")]
-Alias = Annotated[str, typer.Option("--alias", metavar="ALIAS", help="champion, candidate, or one of your own.")]
-By = Annotated[str, typer.Option("--by", metavar="WHO", help="Who decides; the system's user by default.")]
-Why = Annotated[str, typer.Option("--why", metavar="TEXT", help="Why, for the audit.")]
+Name = Annotated[str, typer.Argument(metavar="MODEL", help="Alias (such as champion), id, or the beginning of an id.")]
+Alias = Annotated[
+    str, typer.Option("--alias", metavar="ALIAS", help="Alias: champion, candidate, or a name of your choice.")
+]
+By = Annotated[
+    str,
+    typer.Option("--by", metavar="WHO", help="Name of the person who decides; by default the operating system's user."),
+]
+Why = Annotated[str, typer.Option("--why", metavar="TEXT", help="Reason, for the audit log.")]
 
 
 def list_models(run: Run) -> None:
@@ -57,10 +62,10 @@ def pull(
     run: Run,
     *,
     names: Annotated[
-        list[str] | None, typer.Argument(metavar="[NAME]...", help="Models to pull; all of them by default.")
+        list[str] | None, typer.Argument(metavar="[NAME]...", help="Models to pull; all models by default.")
     ] = None,
 ) -> None:
-    """Download models into the user cache, checked against their pinned digests; present ones are kept."""
+    """Download models into the user cache and check their pinned digests; existing models are kept."""
     from twofold.models import hub
 
     places: dict[str, str] = {}
@@ -70,7 +75,9 @@ def pull(
     run.result(places, "\n".join(f"{name}: {place}" for name, place in places.items()))
 
 
-def path(run: Run, *, name: Annotated[str, typer.Argument(metavar="NAME", help="Name or source string.")]) -> None:
+def path(
+    run: Run, *, name: Annotated[str, typer.Argument(metavar="NAME", help="Name or source string of the model.")]
+) -> None:
     """Print the directory of a pulled model."""
     from twofold.models import hub
 
@@ -83,10 +90,10 @@ def show(
     *,
     name: Name,
     card: Annotated[
-        Path | None, typer.Option("--card", metavar="FILE", help="Write the model card there, one Markdown page.")
+        Path | None, typer.Option("--card", metavar="FILE", help="Also write the model card to this Markdown file.")
     ] = None,
 ) -> None:
-    """Print all that is known of a tuned model: its card."""
+    """Print the model card of a tuned model."""
     with run.project() as project:
         record, page = project.models.show(name), project.models.card(name)
     if card is not None:
@@ -99,9 +106,9 @@ def diff(
     run: Run,
     *,
     before: Name,
-    after: Annotated[str, typer.Argument(metavar="MODEL", help="The other one.")] = "champion",
+    after: Annotated[str, typer.Argument(metavar="MODEL", help="The model to compare with.")] = "champion",
 ) -> None:
-    """Compare two tuned models: recipe, data, gate, and how they scored where they were compared."""
+    """Compare two tuned models: recipe, data, gate, and scores where they were compared."""
     from twofold.reports.model_card import estimate
     from twofold.store.model_registry import short
     from twofold.verdict.record import true_minus
@@ -133,14 +140,14 @@ def promote(run: Run, *, name: Name, alias: Alias = "champion", by: By = "", why
 
 
 def rollback(run: Run, *, alias: Alias = "champion", by: By = "", why: Why = "") -> None:
-    """Point an alias back at the model it named before; a second time, at the one before that."""
+    """Point an alias at its previous model; run again to go back one more step."""
     with run.project() as project:
         move = project.models.registry.rollback(alias=alias, who=by, why=why)
     run.result(move, _moved(move))
 
 
 def log(run: Run) -> None:
-    """Print the audit: every move of an alias, who, when and why."""
+    """Print the audit log: every move of an alias with person, time and reason."""
     with run.project() as project:
         moves = project.catalogue.models.alias_moves()
     run.result(moves, "\n".join(f"{move['at'][:19]} {_moved(move)}" for move in moves) or "no alias was ever given")
@@ -150,7 +157,9 @@ def export(
     run: Run,
     *,
     name: Name,
-    to: Annotated[Path, typer.Option("--to", metavar="DIR", help="Where; each format gets a directory in it.")],
+    to: Annotated[
+        Path, typer.Option("--to", metavar="DIR", help="Directory to write to; each format gets a subdirectory.")
+    ],
     form: Annotated[
         list[str] | None,
         typer.Option("--format", metavar="FORMAT", help="peft (default), safetensors, gguf, gguf-adapter. Repeatable."),

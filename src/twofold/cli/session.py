@@ -1,4 +1,4 @@
-"""What every command shares: the common options, the project opened, results out.
+"""The parts that every command shares: common options, opening the project, printing results.
 
 A command is a plain function ``(run: Run, *, own options)``. `command` gives it the common options and hands them over
 as one `Run`, so that no command repeats them. Heavy imports happen inside functions: ``twofold --help`` loads none.
@@ -31,7 +31,7 @@ _Function = TypeVar("_Function", bound=Callable[..., None])
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Run:
-    """One invocation: the common options as given."""
+    """An invocation of the command line: the common options as given."""
 
     directory: Path = Path()
     """The project's directory."""
@@ -129,14 +129,14 @@ def _options(
         bool, typer.Option("--verbose", "-v", help="Log to stderr; show tracebacks.", rich_help_panel=COMMON)
     ] = False,
     quiet: Annotated[
-        bool, typer.Option("--quiet", "-q", help="No progress and no remarks.", rich_help_panel=COMMON)
+        bool, typer.Option("--quiet", "-q", help="Print no progress and no remarks.", rich_help_panel=COMMON)
     ] = False,
     settings: Annotated[
         list[str] | None,
         typer.Option(
             "--set",
             metavar="KEY=VALUE",
-            help="Lay a value over twofold.toml for this command, such as retrieval.k=5. The value is TOML; a table is "
+            help="Override a value of twofold.toml for this command, such as retrieval.k=5. Write TOML; a table is "
             """written '{type = "object"}'. Repeatable.""",
             rich_help_panel=COMMON,
         ),
@@ -175,7 +175,8 @@ def place(nested: dict[str, Any], path: list[str], value: Any) -> None:
         here = here.setdefault(part, {})
         if not isinstance(here, dict):
             raise ConfigError(
-                f"--set {'.'.join(path)}: {part!r} is a value, not a section", cure="Give one or the other."
+                f"--set {'.'.join(path)}: {part!r} is a value, not a section",
+                cure="Set either the value or the keys of a section.",
             )
     here[path[-1]] = value
 

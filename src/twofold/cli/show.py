@@ -16,7 +16,9 @@ if TYPE_CHECKING:
 def show(
     run: Run,
     *,
-    study: Annotated[str, typer.Argument(metavar="[STUDY]", help="Its name or number; the latest by default.")] = "",
+    study: Annotated[
+        str, typer.Argument(metavar="[STUDY]", help="Name or number of the study; the latest by default.")
+    ] = "",
 ) -> None:
     """Print a study's verdict, arms and effects from its record."""
     from twofold.reports import archive
@@ -27,7 +29,7 @@ def show(
 
 
 def report_of(record: StudyRecord, directory: Path) -> Path:
-    """Where the study's report lies."""
+    """The path of the study's report."""
     return directory / "studies" / record["study"] / "report.html"
 
 

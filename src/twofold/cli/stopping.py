@@ -31,7 +31,7 @@ _SHOW_CURSOR = "\x1b[?25h"
 
 
 class Stop:
-    """What has stopped the command, and the line about it, which is said once.
+    """The reason that stopped the command, and the line about it, which is printed once.
 
     Args:
         as_json: Say it as an error object on stdout too.

@@ -20,13 +20,15 @@ def study(
     run: Run,
     *,
     plan: Annotated[bool, typer.Option("--plan", help="Print the bill and stop.")] = False,
-    yes: Annotated[bool, typer.Option("--yes", "-y", help="Start without asking; required off a terminal.")] = False,
+    yes: Annotated[
+        bool, typer.Option("--yes", "-y", help="Start without asking; required without a terminal.")
+    ] = False,
     final: Annotated[bool, typer.Option("--final", help="Confirm the chosen arm on the sealed reserve, once.")] = False,
     limit: Annotated[
         int | None, typer.Option("--limit", metavar="N", min=1, help="Use at most this many examples.")
     ] = None,
     arms: Annotated[
-        str | None, typer.Option("--arms", metavar="A,B", help="Only these arms, such as base,rag (or oracle).")
+        str | None, typer.Option("--arms", metavar="A,B", help="Measure only these arms, such as base,rag (or oracle).")
     ] = None,
     minutes: Annotated[
         float | None,
@@ -34,7 +36,7 @@ def study(
             "--minutes",
             metavar="MINUTES",
             min=0.01,
-            help="A cap on the training of each adapter; what follows (dev answers, forgetting gate) is outside it.",
+            help="Time limit of each adapter's training; dev answers and the forgetting gate come on top.",
         ),
     ] = None,
 ) -> None:

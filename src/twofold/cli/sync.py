@@ -25,12 +25,14 @@ def sync(
     source: Annotated[
         str, typer.Option("--source", metavar="NAME", help="Only this source; `documents` for [documents].paths.")
     ] = "",
-    watch: Annotated[bool, typer.Option("--watch", help="Stay, and sync whenever a local file changes.")] = False,
+    watch: Annotated[
+        bool, typer.Option("--watch", help="Keep running, and sync whenever a local file changes.")
+    ] = False,
     rebuild: Annotated[bool, typer.Option("--rebuild", help="Embed every document again.")] = False,
 ) -> None:
-    """Bring the index up to date with the sources: only what changed is read and embedded again.
+    """Bring the index up to date with the sources: only changed files are read and embedded again.
 
-    Exit code 1 when a file or a source failed; the rest is synced all the same.
+    Exit code 1: a file or a source failed; all others are synced.
     """
     from twofold.indexing import feeds
 

@@ -1,4 +1,4 @@
-"""What may reach a terminal: the one border that everything printed passes.
+"""The filter that all printed text passes before it reaches a terminal.
 
 Titles, ids, file names, texts and answers are written by others. A terminal obeys control characters in them (it can be
 made to fill the clipboard, rename its window, hide or overwrite lines), and a reader cannot see bidirectional

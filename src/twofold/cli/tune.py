@@ -30,32 +30,34 @@ def tune(
             "--minutes",
             metavar="MINUTES",
             min=0.01,
-            help="A cap on the training itself; what follows (dev answers, forgetting gate) is outside it.",
+            help="Time limit of the training itself; dev answers and the forgetting gate come on top.",
         ),
     ] = None,
     plan: Annotated[
         bool,
         typer.Option(
-            "--plan", help="With --what embedder: what it would learn from. With --if-due: only the triggers."
+            "--plan", help="With --what embedder: show the training data only. With --if-due: show the triggers only."
         ),
     ] = False,
     method: Annotated[
         list[str] | None,
-        typer.Option("--method", metavar="METHOD", help="Trainer to use; several are compared on dev (repeatable)."),
+        typer.Option(
+            "--method", metavar="METHOD", help="Trainer to use. Repeatable: several trainers are compared on dev."
+        ),
     ] = None,
     combine: Annotated[
         list[str] | None,
         typer.Option(
             "--combine",
             metavar="MODEL=WEIGHT",
-            help="Train nothing: put tuned models together by weight, and measure what comes of it (repeatable).",
+            help="Combine tuned models by weight and measure the result, without training. Repeatable.",
         ),
     ] = None,
     all_documents: Annotated[
         bool,
         typer.Option(
             "--all-documents",
-            help="After the verdict: learn from all documents, also the test questions' own. No study uses this model.",
+            help="After the verdict: learn from all documents, also those of test questions. No study uses this model.",
         ),
     ] = False,
     champion: Annotated[
@@ -63,16 +65,18 @@ def tune(
         typer.Option(
             "--from",
             metavar="MODEL",
-            help="Train again from the base on all examples, compare with this model (champion), promote if better.",
+            help="Retrain from the base on all examples, compare with this model (champion), promote if better.",
         ),
     ] = "",
     if_due: Annotated[
-        bool, typer.Option("--if-due", help="As --from champion, but only where [retraining] says so.")
+        bool, typer.Option("--if-due", help="Like --from champion, but only if a trigger of [retraining] is met.")
     ] = False,
-    cancel: Annotated[bool, typer.Option("--cancel", help="Cancel the arm's job at an endpoint.")] = False,
-    by: Annotated[str, typer.Option("--by", metavar="WHO", help="Who promotes, for the audit.")] = "",
+    cancel: Annotated[bool, typer.Option("--cancel", help="Cancel the arm's tuning job at the endpoint.")] = False,
+    by: Annotated[
+        str, typer.Option("--by", metavar="WHO", help="Name of the person who promotes, for the audit log.")
+    ] = "",
 ) -> None:
-    """Train an arm's adapter or the embedder on the train split, or find the one that is there.
+    """Train an arm's adapter or the embedder on the train split, or reuse the existing result.
 
     An interrupted run resumes. Exit code 1: trained, but the forgetting gate failed it. Exit codes of --from and
     --if-due: 0 promoted, not due or nothing new; 1 trained and not promoted, or, with --plan, due.
@@ -108,13 +112,15 @@ def tune(
     run.result(plain(done), "\n".join(lines))
     run.note(short_of(arm, done.get("effort")))
     if all_documents:
-        run.note(f"it has read the test questions' documents too: ask it by --model {done['id']}; no study may use it")
+        run.note(
+            f"the model learned from test questions' documents too: ask it by --model {done['id']}; no study may use it"
+        )
     if enforced and done["gate"] and done["gate"]["failed"]:
         raise typer.Exit(1)
 
 
 def ahead(plan: dict[str, Any]) -> list[str]:
-    """What tuning will take, before it starts; nothing where the adapter is there, or [tuning].use names a model."""
+    """Estimate the time of tuning before it starts; empty if the adapter exists or [tuning].use names a model."""
     training = next((step for step in plan["steps"] if step["step"].startswith("tune ")), None)
     if training is None or training["cached"] == training["items"]:
         return []
@@ -143,7 +149,7 @@ def _weights(pairs: list[str]) -> dict[str, float]:
         return {name: float(weight) for name, _, weight in parts}
     except ValueError as error:
         raise ConfigError(
-            f"not a weight: {error}", cure="Write MODEL=WEIGHT, for example champion=0.5; see `twofold models list`."
+            f"invalid weight: {error}", cure="Write MODEL=WEIGHT, for example champion=0.5; see `twofold models list`."
         ) from error
 
 

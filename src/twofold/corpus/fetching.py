@@ -33,7 +33,7 @@ _NAT64 = ipaddress.ip_network("64:ff9b::/96")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Response:
-    """What a server answered."""
+    """A server's response."""
 
     url: str
     """Address after redirects."""
@@ -67,7 +67,7 @@ def public_address(host: str, port: int) -> str:
 
 
 def _refusal(host: str) -> SourceError:
-    return SourceError(f"{host} is a private address", cure="Name the host itself if it is meant.")
+    return SourceError(f"{host} is a private address", cure="Name the host in the settings if you mean it.")
 
 
 def _public(address: ipaddress.IPv4Address | ipaddress.IPv6Address) -> bool:
@@ -159,7 +159,7 @@ class Fetcher:
             here = urljoin(here, onward)
             if allowed is not None:
                 allowed(here)
-        raise SourceError(f"{url} redirects more than {REDIRECTS} times", cure="Name the final address.")
+        raise SourceError(f"{url} redirects more than {REDIRECTS} times", cure="Use the final address.")
 
     def _in_time(self, url: str, headers: Mapping[str, str], deadline: float, *, named: bool) -> Response:
         """One request, given up at the deadline: a server that sends headers without end lets no other limit hold."""

@@ -145,7 +145,7 @@ class FileReader:
         return list(documents.values()), problems
 
     def items(self, loaded: Loaded) -> Iterator[tuple[int, Document | BadRecord | Problem]]:
-        """What is in one file, with its lines (0: the whole file).
+        """Read the documents and problems of one file, with their lines (0: the whole file).
 
         Raises:
             DataError: the whole file cannot be read.
@@ -241,7 +241,7 @@ def _cut(what: str, file: str, line: int) -> Problem:
         severity="warning",
         code="data.shortened",
         message=what,
-        cure="Put long text into the document itself: what stands beside it is kept with each of its passages.",
+        cure="Put long text into the document itself: metadata are stored with every passage.",
         file=file,
         line=line,
     )

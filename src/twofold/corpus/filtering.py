@@ -1,4 +1,4 @@
-"""What the documents say to conditions on their metadata: no such field, no value of that kind, some of another. Pure.
+"""Check conditions on metadata against the documents: unknown fields, values that cannot be compared. Pure.
 
 A condition that can find nothing is refused, with the names that there are; of one that passes values over, they are
 told. Only documents that the asker may read are looked at, so neither names nor values tell of others.

@@ -56,7 +56,7 @@ def load_documents(
     if not documents:
         findings.error(
             TooFewExamples(
-                f"there is no document in {', '.join(section.paths) or 'no path at all'}",
+                f"[documents].paths contains no document: {', '.join(section.paths) or 'no path is named'}",
                 cure="Put documents there, or correct [documents].paths in twofold.toml.",
             )
         )
@@ -155,8 +155,8 @@ def _shared(name: str, first: str, file: str, *, named: str) -> Problem:
     return Problem(
         severity="warning",
         code="data.shared-id",
-        message=f"the id {name!r} is that of a document in {first}; here it is {named!r}",
-        cure="Give every document its own id, or refer to this one by the id with the file before it.",
+        message=f"the id {name!r} is used by a document in {first}; this document is called {named!r}",
+        cure=f"Give every document its own id, or refer to this document as {named!r}.",
         file=file,
     )
 
@@ -183,7 +183,7 @@ def no_documents(problems: Sequence[Problem]) -> Problem:
         first,
         severity="warning",
         code=NO_DOCUMENT,
-        message=f"left out, it holds no document: {first.message}",
+        message=f"left out, the file contains no document: {first.message}",
         cure=f"{first.cure} Or take the file out, or name it in [documents].exclude.",
     )
 

@@ -1,4 +1,4 @@
-"""What Markdown's lines mean to a chunker: headings, fenced code, and tables with the row that names their columns."""
+"""Markdown's outline for chunkers: headings, fenced code, and tables with their header row."""
 
 from __future__ import annotations
 

@@ -178,7 +178,7 @@ class Worker:
         return answer
 
     def _too_much(self, name: str) -> FileTooLarge:
-        return FileTooLarge(f"it gives more than {self.limit / MIB:g} million characters of text", file=name)
+        return FileTooLarge(f"the file has more than {self.limit / MIB:g} million characters of text", file=name)
 
     def _died(self, name: str) -> FileTimeout | FileTooLarge | ReaderCrashed:
         assert self._process is not None
@@ -198,7 +198,7 @@ class Worker:
 def out_of_memory(memory_mib: int, name: str) -> FileTooLarge:
     """The error of a file that needs too much memory."""
     return FileTooLarge(
-        f"reading it needs more than {memory_mib} MiB of memory",
+        f"reading the file needs more than {memory_mib} MiB of memory",
         file=name,
         cure="Split the file, or raise [documents].max_memory_mib in twofold.toml.",
     )

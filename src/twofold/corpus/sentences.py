@@ -1,4 +1,4 @@
-"""Where sentences end: not after "Dr.", "No." or "e.g.", nor after an initial or the number of an item or a day.
+"""Find the ends of sentences: not after "Dr.", "No." or "e.g.", nor after an initial or the number of an item or a day.
 
 A short list of abbreviations of English, German, French, Spanish, Italian and Dutch; punkt-like statistics would need a
 corpus, and the rules of larger libraries cost more time than reading and embedding together save by them.
@@ -211,7 +211,7 @@ _WHOLE = re.compile(r"[^\W\d_]+(?:\.[^\W\d_]+)*\.?")
 
 
 def ends(text: str) -> list[int]:
-    """Where the next sentence begins, for every sentence but the last, in order."""
+    """The start of the next sentence, for every sentence but the last, in order."""
     return [found.end() for found in _END.finditer(text) if text[found.start()] != "." or _is_end(text, found)]
 
 

@@ -81,7 +81,7 @@ def _read(request: Json, data: bytes) -> list[Json]:
             items.append(as_json(line, as_problem(item) if isinstance(item, BadRecord) else item))
             total += len(item.text) if isinstance(item, Document) else 200
             if total > request["limit"]:
-                raise FileTooLarge(f"it gives more than {request['limit'] / MIB:g} million characters", file=name)
+                raise FileTooLarge(f"the file has more than {request['limit'] / MIB:g} million characters", file=name)
     except DataError as error:
         return [as_json(0, as_problem(error))]
     except MissingExtra as error:
@@ -92,7 +92,7 @@ def _read(request: Json, data: bytes) -> list[Json]:
         _limit("RLIMIT_AS", None)
         return [as_json(0, as_problem(out_of_memory(request["memory_mib"], name)))]
     except RecursionError:
-        return [as_json(0, as_problem(DamagedFile("it is nested too deeply", file=name)))]
+        return [as_json(0, as_problem(DamagedFile("the file is nested too deeply", file=name)))]
     except Exception as error:
         _limit("RLIMIT_AS", None)
         what = f"{type(error).__name__}: {excerpt(str(error), 160)}"

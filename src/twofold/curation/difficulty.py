@@ -24,7 +24,7 @@ _MEASURE = "difficulty"
 
 @dataclass(frozen=True, kw_only=True)
 class Selected:
-    """What was chosen."""
+    """The selected examples."""
 
     examples: tuple[Example, ...]
     """In order of choice: the first n are the choice for a budget of n (but for `both`, whose pool grows with it)."""

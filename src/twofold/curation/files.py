@@ -11,7 +11,7 @@ from twofold.assembly.progress import quiet
 from twofold.curation.questions import save
 from twofold.errors import ConfigError, DataError, TooFewExamples, TwofoldError
 from twofold.examples import importing
-from twofold.examples.loading import MAX_MIB, Row, read_rows, require_kind
+from twofold.examples.loading import MAX_MIB, ExampleRow, read_rows, require_kind
 from twofold.examples.quality.cleaning import clean, portrait
 from twofold.examples.quality.inspect import inspect
 from twofold.examples.spelling import json_answers
@@ -25,7 +25,7 @@ from twofold.types import Document, Example, Json, Problem
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Looking:
-    """What examples are held against, and what is left out."""
+    """The references and skipped checks of an examination of examples."""
 
     documents: tuple[Document, ...] = ()
     """The index's own documents."""
@@ -53,7 +53,7 @@ def import_file(
         UnreadableFile: one of the files.
     """
     if "".join(into.suffixes[-1:]).lower() != ".jsonl":
-        raise ConfigError(f"{into} is no .jsonl file", cure="Import into a .jsonl file.")
+        raise ConfigError(f"{into} is not a .jsonl file", cure="Import into a .jsonl file.")
     require_kind(source.name)
     data = read_bytes(source, limit=MAX_MIB * MIB, name=source.name)
     new, bad, shapes, idle = importing.converted(
@@ -63,9 +63,13 @@ def import_file(
         more = f" (and {len(bad) - 1} more; --lenient leaves them out)" if len(bad) > 1 else ""
         raise type(bad[0])(bad[0].message + more, cure=bad[0].cure, file=str(source), line=bad[0].line)
     if not new and not bad:
-        raise TooFewExamples("it has no record", file=source, cure="Import a file that holds records.")
+        raise TooFewExamples("the file contains no record", file=source, cure="Import a file that contains records.")
     if not new:
-        raise TooFewExamples("it has no usable record", file=source, cure="Look at its first lines and use --map.")
+        raise TooFewExamples(
+            "the file contains no usable record",
+            file=source,
+            cure="Look at the file's first lines and map its columns with --map.",
+        )
     existing = _existing(into) if into.exists() else []
     out, came = importing.joined(existing, new, str(into), over=replace)
     if came:
@@ -104,7 +108,9 @@ def read_labels(path: Path) -> tuple[str, ...]:
     lines = read_bytes(path, limit=MIB, name=str(path)).decode("utf-8").splitlines()
     labels = [_label(line.strip()) for line in lines if line.strip()]
     if not all(labels) or not labels:
-        raise DataError("it declares no labels", file=path, cure='Write one label a line, or {"label": …} objects.')
+        raise DataError(
+            "the file declares no labels", file=path, cure='Write one label a line, or {"label": …} objects.'
+        )
     return tuple(dict.fromkeys(labels))
 
 
@@ -120,7 +126,7 @@ def _label(line: str) -> str:
 
 def look(
     paths: Sequence[str], root: Path, looking: Looking, *, progress: Progress = quiet
-) -> tuple[list[Row], list[Problem]]:
+) -> tuple[list[ExampleRow], list[Problem]]:
     """The records of files of examples, and everything that is wrong with them.
 
     Raises:
@@ -180,11 +186,13 @@ def clean_files(
         ConfigError: `into` is one of the input files.
     """
     if into.suffix.lower() != ".jsonl":
-        raise ConfigError(f"{into} is no .jsonl file", cure="Clean into a .jsonl file.")
+        raise ConfigError(f"{into} is not a .jsonl file", cure="Clean into a .jsonl file.")
     rows, problems = look(paths, root, looking, progress=progress)
     # Resolved: a link to an input file is that file.
     if any((root / row.file).resolve() == into.resolve() for row in rows):
-        raise ConfigError(f"{into} is one of the files to clean", cure="Name another file: the input is never touched.")
+        raise ConfigError(
+            f"--into {into} is also an input file", cure="Name another file: input files are never changed."
+        )
     known = {p.code for p in problems}
     done = clean(rows, problems, mask=mask, drop=[code for code in drop if code in known])
     stem = into.name.removesuffix(".jsonl")

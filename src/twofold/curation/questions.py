@@ -67,7 +67,7 @@ _REWORD = (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Recipe:
-    """What to make."""
+    """The settings for making questions."""
 
     count: int
     """Examples wanted; for rewordings, how many of each example."""
@@ -87,7 +87,7 @@ class Recipe:
 
 @dataclass(kw_only=True)
 class Made:
-    """What came out of it."""
+    """The result of making questions."""
 
     maker: str
     """Who wrote."""
@@ -98,7 +98,7 @@ class Made:
 
     @property
     def counts(self) -> Json:
-        """How many were kept, without an answer, and thrown away for each reason."""
+        """Counts of questions: kept, unanswerable, and discarded for each reason."""
         reasons = Counter(str(one["why"]) for one in self.discarded)
         return {
             "made": len(self.examples),

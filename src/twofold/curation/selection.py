@@ -1,4 +1,4 @@
-"""Which examples to train on, when not all can be. Pure; numpy only.
+"""Select the examples to train on within a budget. Pure; numpy only.
 
 Difficulty is instruction-following difficulty (see `training.difficulty`); diversity is farthest-first choice on the
 embedder's vectors, a 2-approximation of k-center (Gonzalez 1985; Sener & Savarese 2018 choose training data so). Both

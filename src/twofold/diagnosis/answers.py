@@ -171,7 +171,7 @@ ORACLES = (("oracle", "rag"), ("ft+oracle", "ft+rag"))
 def contrasts(
     rows: Sequence[AnswerRow], metric: str, *, level: float = 0.95, right: float | None = RIGHT
 ) -> list[Json]:
-    """Where wrong answers come from, by what another arm does with the same question.
+    """Causes of wrong answers, by comparison with another arm's answer to the same question.
 
     No guess from the text of an answer: wrong with the passages found and right with the right ones given is
     retrieval's share; wrong with both is reading's, the model's or the reference's; wrong untuned and right tuned,

@@ -1,4 +1,4 @@
-"""What is wrong between examples and documents. Pure."""
+"""Faults between examples and documents. Pure."""
 
 from __future__ import annotations
 

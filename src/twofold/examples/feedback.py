@@ -55,7 +55,7 @@ class Interaction:
 
 @dataclass(kw_only=True)
 class Mined:
-    """What feedback gave."""
+    """The examples and preferences mined from feedback."""
 
     examples: list[Example] = field(default_factory=list)
     """Corrected and approved answers."""
@@ -68,7 +68,7 @@ class Mined:
 
     @property
     def counts(self) -> Json:
-        """How much of each."""
+        """Counts of the mined results."""
         reasons = Counter(str(entry["why"]) for entry in self.discarded)
         return {
             "examples": len(self.examples),
@@ -270,7 +270,7 @@ def _interaction(value: Json, name: str, line: int) -> Interaction:
     at = _text(value, "at", name, line)
     if at and moment_of(at) is None:
         raise BadRecord(
-            f'"at" is no ISO date: {excerpt(at, 20)!r}', file=name, line=line, cure="Write it as 2025-01-31."
+            f'"at" is not an ISO date: {excerpt(at, 20)!r}', file=name, line=line, cure="Write the date as 2025-01-31."
         )
     fingerprint = digest("log", [[(m.role, m.content) for m in messages], answer, correction, at])
     return Interaction(
@@ -295,7 +295,7 @@ def _rating(value: Any, name: str, line: int) -> int:
             f'"rating" must be up or down, not {excerpt(rating, 20)!r}',
             file=name,
             line=line,
-            cure="Write up, down, 1 or -1; say yourself which stars are up.",
+            cure="Write up, down, 1 or -1; decide which numbers of stars mean up.",
         )
     return 1 if rating in _UP else -1
 

@@ -57,7 +57,7 @@ def mine(paths: Sequence[str], root: Path, *, abstention: str = "", mask: bool =
     if not result.examples:
         first = result.discarded[0] if result.discarded else {"at": ", ".join(paths), "why": "no line at all"}
         raise TooFewExamples(
-            f"no feedback could be used; the first reason, {first['at']}: {first['why']}",
-            cure="A line needs question, answer, and a rating (up, down) or a correction.",
+            f"the log contains no usable feedback; first reason, {first['at']}: {first['why']}",
+            cure="Give each line a question, an answer, and a rating (up, down) or a correction.",
         )
     return result

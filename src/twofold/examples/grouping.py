@@ -1,4 +1,4 @@
-"""Which examples belong together: by a given group, by a document, by a dialogue that one continues. Pure.
+"""Groups of examples that belong together: by a given group, a document, or a dialogue that one continues. Pure.
 
 What belongs together stands on one side of a split, and is resampled as one where intervals are made.
 """

@@ -69,7 +69,9 @@ def converted(
     mapping = dict(columns or {})
     unknown = [field for field in mapping if field not in TARGETS]
     if unknown:
-        raise ConfigError(f"--map {unknown[0]}=… names no field", cure=f"Fields: {', '.join(TARGETS)}.")
+        raise ConfigError(
+            f"--map {unknown[0]}=…: unknown field {unknown[0]!r}", cure=f"Name one of the fields: {', '.join(TARGETS)}."
+        )
     out: list[Json] = []
     bad: list[BadRecord] = []
     shapes: dict[str, int] = {}
@@ -97,7 +99,8 @@ def converted(
     missing = [column for column in mapping.values() if column not in seen]
     if missing and seen:
         raise ConfigError(
-            f"{file} has no column {missing[0]!r}", cure=f"Its columns: {excerpt(', '.join(sorted(seen)), 200)}."
+            f"{file} has no column {missing[0]!r}",
+            cure=f"Name one of its columns: {excerpt(', '.join(sorted(seen)), 200)}.",
         )
     return out, bad, shapes, sorted(seen - _READ - set(mapping.values()))
 
@@ -132,7 +135,7 @@ def _convert(record: Record, file: str, mapping: Mapping[str, str], source: str)
     if isinstance(outcome, Problem):
         raise wrong(outcome.message, outcome.cure)
     if outcome is None:
-        raise wrong("it has no answer", _NO_ANSWER)
+        raise wrong("the record has no answer", _NO_ANSWER)
     return shape, out
 
 
@@ -159,7 +162,7 @@ def joined(existing: Sequence[Json], new: Sequence[Json], file: str, *, over: bo
         elif _content(out[at]) != _content(value):
             if not over:
                 raise BadRecord(
-                    f"the id {value['id']!r} of {_place(value)} is held with other content",
+                    f"the id {value['id']!r} of {_place(value)} already exists with different content",
                     file=file,
                     line=at + 1,
                     cure="Import into another file, map another column to id, or replace that record with --replace.",
@@ -191,7 +194,7 @@ def _shape(value: Json, fields: Json, mapping: Mapping[str, str], wrong: _Wrong)
         return "question-answer"
     shape = "messages" if "messages" in mapping else shape_of(value) or shape_of(fields)
     if shape is None and "prompt" in value:
-        raise wrong(f"it has no answer (columns {excerpt(', '.join(fields), 120)})", _NO_ANSWER)
+        raise wrong(f"the record has no answer (columns {excerpt(', '.join(fields), 120)})", _NO_ANSWER)
     if shape is None:
         raise wrong(
             f"its shape is not known (columns {excerpt(', '.join(fields), 120) or 'none'})",
@@ -272,7 +275,7 @@ def _continued(value: Json, field: str, wrong: _Wrong) -> Json:
     if isinstance(completion, dict) and set(completion) in ({"role", "content"}, {"from", "value"}):
         completion = [completion]
     if completion == []:
-        raise wrong("it has no answer", _NO_ANSWER)
+        raise wrong("the record has no answer", _NO_ANSWER)
     talk = is_conversation(prompt)
     if not talk and not is_conversation(completion):
         question = _with_context(prompt, [value["context"]] if "context" in value else [], wrong)
@@ -310,7 +313,7 @@ def _question(value: Json, wrong: _Wrong) -> Json:
     ):
         return {**turn_fields, "answers": [], "answerable": False}
     if not answers:
-        raise wrong("it has no answer", _NO_ANSWER)
+        raise wrong("the record has no answer", _NO_ANSWER)
     return {**turn_fields, "answers": answers}
 
 
@@ -325,7 +328,7 @@ def _answers(value: Json) -> list[str]:
 def _required(value: Json, fields: Sequence[str], wrong: _Wrong) -> list[str]:
     answers = next((texts for key in fields if key in value and (texts := answers_of(value[key], key))), [])
     if not answers:
-        raise wrong("it has no answer", _NO_ANSWER)
+        raise wrong("the record has no answer", _NO_ANSWER)
     return answers
 
 

@@ -42,7 +42,7 @@ class Leaks:
 
     @property
     def counts(self) -> dict[str, int]:
-        """How many of each kind."""
+        """Counts of leaks by kind."""
         kinds = {"exact": self.exact, "near": self.near, "span": self.span, "history": self.history}
         return {name: len(pairs) for name, pairs in kinds.items()}
 

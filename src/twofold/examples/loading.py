@@ -54,7 +54,7 @@ _FORM = "Each record needs a question (or messages, or input) and answers (or ou
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Row:
+class ExampleRow:
     """One record of a file of examples, as it stands there and as what it was read."""
 
     file: str
@@ -67,7 +67,7 @@ class Row:
     """The example, or why there is none; None where it has no answer and does not say that it needs none."""
 
 
-def read_rows(paths: Sequence[str], root: Path) -> Iterator[Row]:
+def read_rows(paths: Sequence[str], root: Path) -> Iterator[ExampleRow]:
     """The records of all files, in order; problems of a whole file come as a row with line 0.
 
     Args:
@@ -76,7 +76,7 @@ def read_rows(paths: Sequence[str], root: Path) -> Iterator[Row]:
     """
     files, missing = expand(paths, root, skip=lambda name: suffix_of(name) not in _KINDS)
     for error in missing:
-        yield Row(file=error.file or "", line=0, value={}, outcome=as_problem(error))
+        yield ExampleRow(file=error.file or "", line=0, value={}, outcome=as_problem(error))
     first_places: dict[str, str] = {}
     for file in files:
         try:
@@ -89,13 +89,13 @@ def read_rows(paths: Sequence[str], root: Path) -> Iterator[Row]:
                 if file.named:
                     raise
                 problem = replace(as_problem(fault), severity="warning", code="data.no-reader")
-                yield Row(file=file.name, line=0, value={}, outcome=problem)
+                yield ExampleRow(file=file.name, line=0, value={}, outcome=problem)
                 continue
             data = read_bytes(file.path, limit=MAX_MIB * MIB, name=file.name)
             for record in records_of(data, name=file.name):
                 yield _row(record, file.name, first_places)
         except DataError as error:
-            yield Row(file=file.name, line=0, value={}, outcome=as_problem(error))
+            yield ExampleRow(file=file.name, line=0, value={}, outcome=as_problem(error))
 
 
 def require_kind(name: str) -> None:
@@ -109,16 +109,16 @@ def require_kind(name: str) -> None:
             f"examples are read from {', '.join(_KINDS[:-1])} and {_KINDS[-1]} files (.gz too), not from "
             f"{suffix_of(name) or 'a file without a suffix'}",
             file=name,
-            cure="Write its records to a file of one of these kinds.",
+            cure="Write the records to a file of one of these kinds.",
         )
 
 
-def row_of(value: Json, file: str, line: int) -> Row:
+def row_of(value: Json, file: str, line: int) -> ExampleRow:
     """A record that was changed, read again as if it stood at that place."""
     return _row(Record(line=line, number=line, value=value), file, {})
 
 
-def _row(record: Record, file: str, first_places: dict[str, str]) -> Row:
+def _row(record: Record, file: str, first_places: dict[str, str]) -> ExampleRow:
     value = {} if isinstance(record.value, BadRecord) else dict(record.value)
     line = record.line or record.number
     try:
@@ -127,9 +127,9 @@ def _row(record: Record, file: str, first_places: dict[str, str]) -> Row:
             first = first_places.setdefault(example.id, f"{file}:{line}")
             if first != f"{file}:{line}":
                 raise _bad(record, f"the id {example.id!r} is used twice, first at {first}", file)
-        return Row(file=file, line=line, value=value, outcome=example)
+        return ExampleRow(file=file, line=line, value=value, outcome=example)
     except BadRecord as error:
-        return Row(file=file, line=line, value=value, outcome=as_problem(error))
+        return ExampleRow(file=file, line=line, value=value, outcome=as_problem(error))
 
 
 def load_examples(paths: Sequence[str], root: Path, *, strict: bool = True) -> tuple[list[Example], list[Problem]]:
@@ -171,7 +171,9 @@ def load_examples(paths: Sequence[str], root: Path, *, strict: bool = True) -> t
         problems = [as_problem(no_questions(paths))]
     elif not examples:
         findings.error(
-            TooFewExamples(f"there is no usable example in {', '.join(paths) or 'no path at all'}", cure=_FORM)
+            TooFewExamples(
+                f"[examples].paths contains no usable example: {', '.join(paths) or 'no path is named'}", cure=_FORM
+            )
         )
         problems = findings.all()
     if strict:
@@ -182,8 +184,8 @@ def load_examples(paths: Sequence[str], root: Path, *, strict: bool = True) -> t
 def no_questions(paths: Sequence[str]) -> TooFewExamples:
     """The error of a project whose files of examples are still to be made."""
     return TooFewExamples(
-        f"no questions yet: there is no file at {', '.join(paths) or 'any path of [examples].paths'}",
-        cure="Make some from the documents (`twofold examples make`), or write your own there.",
+        f"no examples yet: no file at {', '.join(paths) or 'any path of [examples].paths'}",
+        cure="Make examples from the documents (`twofold examples make`), or write your own there.",
     )
 
 
@@ -263,7 +265,8 @@ def _example(record: Record, file: str) -> Example | Problem | None:
     at = text_of("at") or text_of("date")
     if at and moment_of(at) is None:
         raise bad(
-            f'"{"at" if "at" in value else "date"}" is no ISO date: {excerpt(at, 20)!r}', "Write it as 2025-01-31."
+            f'"{"at" if "at" in value else "date"}" is no ISO date: {excerpt(at, 20)!r}',
+            "Write the date as 2025-01-31.",
         )
     split = text_of("split").lower()
     if split and split not in _SPLITS:

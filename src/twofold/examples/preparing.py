@@ -112,7 +112,7 @@ def paraphrase_problem(pairs: Sequence[tuple[Example, Example]]) -> Problem:
         code="data.paraphrase",
         message=f"{many} what a test question asks, in other words and with the same answer: "
         f"{first.question[:60]!r} and {other.question[:60]!r}",
-        cure='Give such questions one "group", so that they stand on one side; nothing is dropped for it.',
+        cure='Give such questions the same "group", so that they are in one split; nothing was dropped.',
         file=first.file,
         line=first.line,
         example=first.id,

@@ -1,4 +1,4 @@
-"""How an answer is spelled as text: the one rule of the project's own files and of imported ones. Pure."""
+"""Spell an answer as text: one rule for the project's own files and for imported files. Pure."""
 
 from __future__ import annotations
 

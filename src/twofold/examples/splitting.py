@@ -110,8 +110,8 @@ class Splits:
         if not dropped:
             return TooFewExamples(f"{need} in the {name} split, and there is none")
         return TooFewExamples(
-            f"{need} in the {name} split, and all {dropped} of it were dropped: they give test questions away",
-            cure='Add examples, or leave the arm out. [examples].near = "keep" brings back those that only look alike, '
+            f"{need} in the {name} split, but all its {dropped} examples were dropped because they leak test questions",
+            cure='Add examples, or leave the arm out. [examples].near = "keep" keeps examples that are only similar, '
             "not the same question, dialogue, or answer from the same place.",
         )
 
@@ -192,8 +192,8 @@ def split(examples: Sequence[Example], section: ExamplesSection, *, documents: M
         group_count = len({group for group, _ in chosen.values()})
         raise TooFewExamples(
             f"{counted(len(placed), 'example')} in {counted(group_count, 'group')}, "
-            f"split by {section.split_by}, {'leaves' if len(placed) == 1 else 'leave'} nothing for: {', '.join(empty)}",
-            cure=f"Raise --limit ([examples].limit, now {section.limit}), or leave it out."
+            f"split by {section.split_by}, {'leaves' if len(placed) == 1 else 'leave'} empty: {', '.join(empty)}",
+            cure=f"Raise --limit ([examples].limit, now {section.limit}), or omit it."
             if len(everyone) < len(examples)
             else "Add examples, set the share of that split to 0, or choose another [examples].split_by.",
         )
@@ -369,7 +369,7 @@ def _by_time(
     undated = [e for e in sorted(examples, key=lambda e: (e.file, e.line)) if not e.at]
     if undated:
         raise BadRecord(
-            f"no date: {counted(len(undated), 'example')}, and the split is by time; the first is {undated[0].id!r}",
+            f"split by time, but {counted(len(undated), 'example')} without a date; the first is {undated[0].id!r}",
             file=undated[0].file or None,
             line=undated[0].line or None,
             cure='Give every example an "at" (ISO date), or choose another [examples].split_by.',

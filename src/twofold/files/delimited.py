@@ -42,7 +42,7 @@ _TITLE = 200
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Row:
+class TableRow:
     """A row below the header."""
 
     line: int
@@ -67,7 +67,7 @@ class Table:
     """Names, all different; a column without one is called by its number."""
     title: str
     """What stands above the header."""
-    rows: Iterator[Row]
+    rows: Iterator[TableRow]
     """Read as it is iterated."""
     headed: bool = True
     """The table has a header; else its columns are called by their numbers, and the first row is one."""
@@ -380,7 +380,7 @@ def _chained(first: Sequence[_Record], rest: Iterator[_Record]) -> Iterator[_Rec
     yield from rest
 
 
-def _rows(records: Iterator[_Record], columns: Sequence[str], *, header: Sequence[str]) -> Iterator[Row]:
+def _rows(records: Iterator[_Record], columns: Sequence[str], *, header: Sequence[str]) -> Iterator[TableRow]:
     number = 0
     gap = False
     counted: dict[int, bool] = {}
@@ -400,4 +400,4 @@ def _rows(records: Iterator[_Record], columns: Sequence[str], *, header: Sequenc
         fault = ""
         if record.mended and len(cells) != len(columns):
             fault = f"a quotation mark is not closed, or not doubled: {len(cells)} cells under {len(columns)} columns"
-        yield Row(line=record.line, number=number, values=values, extra=extra, fault=fault, begins=begins)
+        yield TableRow(line=record.line, number=number, values=values, extra=extra, fault=fault, begins=begins)

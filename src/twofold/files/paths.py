@@ -134,9 +134,9 @@ class _Walk:
             aim = os.path.realpath(link)
             refused = self.refused(link)
             if refused is None and _within(os.path.realpath(link.parent), aim):
-                refused = LeftOut("it is a link to a folder that it lies in", file=shown(link, self._root))
+                refused = LeftOut("the link points to a folder that contains the link", file=shown(link, self._root))
             elif refused is None and aim in self._walked:
-                refused = LeftOut("it is a link to a folder that is read already", file=shown(link, self._root))
+                refused = LeftOut("the link points to a folder that is already read", file=shown(link, self._root))
             if refused is None:
                 self.folder(link)
             else:
@@ -147,15 +147,15 @@ class _Walk:
         aim = os.path.realpath(path)
         if not os.path.exists(aim):
             return LeftOut(
-                "it is a link that leads nowhere", file=shown(path, self._root), cure="Correct or remove the link."
+                "the link points to nothing", file=shown(path, self._root), cure="Correct or remove the link."
             )
         is_own = any(_within(aim, os.path.join(self._inside[0], name)) for name in _PROJECT_FILES)
         if not is_own and any(_within(aim, folder) for folder in self._inside):
             return None
         return LeftOut(
-            "it is a link to the project's own files" if is_own else "it is a link that leads out of the project",
+            "the link points to the project's own files" if is_own else "the link leads out of the project",
             file=shown(path, self._root),
-            cure="Name it in `paths` if it is meant to be read.",
+            cure="Name the file in `paths` if it should be read.",
         )
 
 

@@ -101,7 +101,9 @@ def read_bytes(path: Path, *, limit: int, name: str = "") -> bytes:
         raise UnreadableFile(f"it cannot be read: {error.strerror or error}", file=name) from error
     except zlib.error as error:
         raise UnreadableFile(
-            f"it is damaged or not gzip: {error}", file=name, cure="Compress it again, or name it without .gz."
+            f"the file is damaged or not gzip: {error}",
+            file=name,
+            cure="Compress the file again, or rename it without .gz.",
         ) from error
     if len(data) > limit:
         raise FileTooLarge(
@@ -120,9 +122,9 @@ def unpacked(data: bytes, *, limit: int, name: str) -> bytes:
     try:
         out = _inflate(io.BytesIO(data), limit) if name.lower().endswith(".gz") else data
     except zlib.error as error:
-        raise UnreadableFile(f"it is damaged or not gzip: {error}", file=name) from error
+        raise UnreadableFile(f"the file is damaged or not gzip: {error}", file=name) from error
     if len(out) > limit:
-        raise FileTooLarge(f"it has more than {limit / MIB:g} MiB", file=name)
+        raise FileTooLarge(f"the file has more than {limit / MIB:g} MiB", file=name)
     return out
 
 
@@ -182,7 +184,7 @@ def decode(data: bytes, *, name: str, declared: str = "") -> str:
     """
     # told apart first: as text it would fail with a message that does not help
     if data.startswith(b"\x1f\x8b"):
-        raise UnreadableFile("it is gzip under another name", file=name, cure="Name it .gz.")
+        raise UnreadableFile("the file is gzip but is not named .gz", file=name, cure="Rename the file to end in .gz.")
     mark, encoding = next(((m, e) for m, e in _MARKS if data.startswith(m)), (b"", declared or "utf-8"))
     body = memoryview(data)[len(mark) :]
     if not writes(encoding):
@@ -196,12 +198,12 @@ def decode(data: bytes, *, name: str, declared: str = "") -> str:
             f"byte {at} (0x{data[at]:02x}) is not {encoding.upper()}: {error.reason}",
             file=name,
             line=line,
-            cure="Save the file as UTF-8; the encoding of a document may be named in [documents.encodings] instead.",
+            cure="Save the file as UTF-8, or name a document's encoding in [documents.encodings].",
         ) from error
     if "\0" in text:
         at = text.index("\0")
         raise UnreadableFile(
-            f"it has a NUL at character {at}: this is not a text file",
+            f"the file has a NUL at character {at}: this is not a text file",
             file=name,
             cure="Save it as text in UTF-8, or take the file out.",
         )
@@ -245,10 +247,12 @@ def _parquet_records(data: bytes, *, name: str) -> Iterator[Record]:
         for number, row in enumerate(rows_of(data), 1):
             yield Record(line=number, number=number, value=checked(row, name, number))
     except ModuleNotFoundError as error:
-        raise MissingExtra("reading Parquet needs pyarrow", cure=install("data"), file=name) from error
+        raise MissingExtra(
+            "reading Parquet needs the package pyarrow, which is not installed", cure=install("data"), file=name
+        ) from error
     except (OSError, ValueError) as error:
         why = excerpt(str(error))
-        raise UnreadableFile(f"not usable Parquet: {why}", file=name, cure="Write the file again.") from error
+        raise UnreadableFile(f"unusable Parquet file: {why}", file=name, cure="Write the file again.") from error
 
 
 PLAIN_WORDS = "data.plain-words"

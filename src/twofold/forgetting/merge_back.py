@@ -1,4 +1,4 @@
-"""Which merge coefficient to keep: less of the change, and less forgotten. Pure.
+"""Choose the merge coefficient: less of the change, and less forgotten. Pure.
 
 WiSE-FT (Wortsman et al. 2022, arXiv:2109.01903) interpolates between base weights (coefficient 0) and tuned ones (1):
 between them lies a front on which most of what was learned stays, and much of what was lost comes back. Coefficients
@@ -17,7 +17,7 @@ from typing import Literal
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Point:
+class ScalePoint:
     """One measured coefficient."""
 
     coefficient: float
@@ -32,13 +32,13 @@ class Point:
     """Standard error of the paired difference of its dev score to that of all of the change."""
 
 
-Apart = Callable[[Point, Point], float]
+Apart = Callable[[ScalePoint, ScalePoint], float]
 """Two points → the standard error of the paired difference of their dev scores."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Limits:
-    """What a coefficient should reach."""
+    """The targets of a merge coefficient."""
 
     keep: float
     """Share of the tuned model's dev gain over the base model."""
@@ -46,7 +46,7 @@ class Limits:
     """Drop of general ability, in score."""
 
 
-def reaches(point: Point, *, base: float, full: float, limits: Limits) -> bool:
+def reaches(point: ScalePoint, *, base: float, full: float, limits: Limits) -> bool:
     """Does it keep enough of the gain from `base` to `full` (dev scores at 0 and 1), and lose little enough?
 
     Enough is `limits.keep` of the gain, or within one standard error of `full`.
@@ -55,7 +55,7 @@ def reaches(point: Point, *, base: float, full: float, limits: Limits) -> bool:
     return point.drop <= limits.drop and point.dev >= min(least, full - point.se)
 
 
-def choose(points: Sequence[Point], *, base: float, limits: Limits, apart: Apart) -> tuple[Point, str]:
+def choose(points: Sequence[ScalePoint], *, base: float, limits: Limits, apart: Apart) -> tuple[ScalePoint, str]:
     """The point to keep, and why.
 
     One that reaches both limits; else the best on dev of those that pass the gate; else of those that it leaves open;
@@ -82,7 +82,7 @@ def choose(points: Sequence[Point], *, base: float, limits: Limits, apart: Apart
     return full, "no share passes the gate: the weights stay as they were tuned"
 
 
-def smallest(points: Sequence[Point], apart: Apart) -> Point:
+def smallest(points: Sequence[ScalePoint], apart: Apart) -> ScalePoint:
     """The smallest coefficient whose dev score is within one standard error of the best of these.
 
     Args:
@@ -93,7 +93,7 @@ def smallest(points: Sequence[Point], apart: Apart) -> Point:
     return min((p for p in points if p.dev >= best.dev - apart(p, best)), key=lambda p: p.coefficient)
 
 
-def _tells(point: Point, base: float, full: Point) -> str:
+def _tells(point: ScalePoint, base: float, full: ScalePoint) -> str:
     gain = full.dev - base
     share = f"{(point.dev - base) / gain:.0%} of the dev gain" if gain > 0 else "a dev score that tuning did not raise"
     return f"the share {point.coefficient:g} keeps {share} and loses {point.drop:.3f} of general ability"

@@ -42,8 +42,8 @@ Scores = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Item:
-    """One thing asked."""
+class SuiteItem:
+    """A question of the suite."""
 
     id: str
     """Unique in the suite."""
@@ -67,11 +67,11 @@ class Item:
 
 
 @lru_cache(maxsize=1)
-def suite() -> tuple[Item, ...]:
+def suite() -> tuple[SuiteItem, ...]:
     """The bundled suite."""
     skills = {row["skill"]: row for row in _rows("skills.jsonl")}
     return tuple(
-        Item(
+        SuiteItem(
             id=row["id"],
             skill=row["skill"],
             group=skills[row["skill"]]["group"],
@@ -121,7 +121,7 @@ def replay_prompts() -> tuple[str, ...]:
 # ---------------------------------------------------------------- checking an answer
 
 
-def passes(item: Item, text: str) -> bool:
+def passes(item: SuiteItem, text: str) -> bool:
     """Is the answer right? Every condition of the item's rule must hold.
 
     ``holds``: one of these stands in it as whole words (``last``: its last number is one of them). ``first`` and

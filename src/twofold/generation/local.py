@@ -225,7 +225,7 @@ class LocalGenerator:
 
     def _ready(self) -> tuple[Runtime, Tokens]:
         if self._closed:
-            raise GenerationError("this generator is closed", cure="Make a new one.")
+            raise GenerationError("this generator is closed", cure="Create a new generator.")
         if self._runtime is None or self._tokens is None:
             self._tokens = Tokens(self._model, chat_template=self.options.chat_template)
             self._runtime = self._start(self._tokens)

@@ -1,4 +1,4 @@
-"""What this machine computes fast: instructions, cores and memory usable, accelerators, and the arithmetic to use.
+"""Capabilities of this machine: instructions, usable cores and memory, accelerators, and the arithmetic to use.
 
 One place decides between bf16 and f32. On x86 under Linux the processor's flags are trusted: bf16 where it has
 AVX-512-BF16 or AMX-BF16, since without them it is emulated and many times slower than f32. Elsewhere a measurement of

@@ -43,7 +43,7 @@ def _reset_peak() -> None:
 
 
 def environment() -> Json:
-    """Where the numbers were made: Python, machine, memory, package versions."""
+    """The environment of a measurement: Python, machine, memory, package versions."""
     versions = {}
     for name in _PACKAGES:
         try:

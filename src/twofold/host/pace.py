@@ -1,4 +1,4 @@
-"""How long work takes on this machine: measured whenever the work is done, kept in the cache by machine and model.
+"""The pace of work on this machine: measured whenever work is done, cached by machine and model.
 
 A second project on the same machine plans with what the first one saw. A figure is the median of the most recent
 measurements, in seconds a unit of work, so that one busy afternoon does not spoil it. The file is advisory: one that

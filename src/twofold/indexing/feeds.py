@@ -60,7 +60,7 @@ def feeds(search: Search, root: Path, *, only: str = "") -> list[Feed]:
     sections = dict(config.sources)
     if config.documents.paths and UNNAMED in sections:
         raise ConfigError(
-            f"[sources.{UNNAMED}] has the name by which [documents].paths are known",
+            f"the source name {UNNAMED!r} is reserved for [documents].paths",
             cure="Give the source another name, or leave [documents].paths empty.",
         )
     if config.documents.paths:
@@ -72,7 +72,7 @@ def feeds(search: Search, root: Path, *, only: str = "") -> list[Feed]:
         }
         sections = {UNNAMED: SourceSection(kind="folder", options=folder_options), **sections}
     if only and only not in sections:
-        raise UnknownName(f"there is no source {only!r}", cure=f"Sources: {', '.join(sections) or 'none'}.")
+        raise UnknownName(f"unknown source {only!r}", cure=f"Name one of the sources: {', '.join(sections) or 'none'}.")
     configured = []
     for name, section in sections.items():
         if only in ("", name):
@@ -268,10 +268,12 @@ def changes(places: Sequence[Path], *, stop: Event | None = None) -> Iterator[bo
     try:
         import watchfiles
     except ModuleNotFoundError as error:
-        raise MissingExtra("following folders needs the package 'watchfiles'", cure=install("sources")) from error
+        raise MissingExtra(
+            "watching folders needs the package 'watchfiles', which is not installed", cure=install("sources")
+        ) from error
     there = sorted({place if place.exists() else place.parent for place in places if place.parent.exists()})
     if not there:
-        raise ConfigError("no source has local files to follow", cure="Run `twofold sync` from a timer instead.")
+        raise ConfigError("no source has local files to watch", cure="Run `twofold sync` from a timer instead.")
     noticed = watchfiles.watch(
         *there,
         watch_filter=lambda _, path: ".twofold" not in Path(path).parts,

@@ -67,7 +67,7 @@ Read = Callable[[Loaded], tuple[Sequence[Document], Sequence[Problem]]]
 
 
 def embedded_text(chunk: Chunk) -> str:
-    """What is embedded for a chunk: title and heading path before its text.
+    """The text to embed for a chunk: title and heading path before its text.
 
     A title that is only the file's name is left out, so that a file that moves keeps its vectors.
     """
@@ -261,8 +261,8 @@ class Sync:
                     if (entry["failure"] or {}).get("code") in _SKIPPED:
                         entry["status"] = "skipped"
                 raise SourceUnreachable(
-                    f"it gives nothing and gave {counted(len(known), 'item')} before: so does a share not mounted",
-                    cure="Bring its items back; or, if it is empty indeed, take the source out of twofold.toml or run "
+                    f"the source returns nothing but had {counted(len(known), 'item')} before: is a share not mounted?",
+                    cure="Restore the items; if the source is really empty, remove it from twofold.toml or run "
                     "`twofold sync --rebuild`. Nothing was deleted.",
                 )
         except MemoryError:

@@ -102,7 +102,7 @@ class Versions:
             return tags[name]
         if not (name.isascii() and name.isdigit()):
             raise IndexMismatch(
-                f"no version of the index is called {name!r}",
+                f"unknown version {name!r} of the index",
                 cure=f"Give a number from `twofold index log --all`, or a tag: {', '.join(sorted(tags)) or 'none'}.",
             )
         return int(name)
@@ -118,7 +118,7 @@ class Versions:
         if document in known or document in self.eraser.forgotten.entries() or document in self.search.index.contents():
             return
         hint = meant(document, nearest(document, known))
-        raise DataError(f"there is no document {document!r}", cure=f"{hint}`twofold index documents` lists the ids.")
+        raise DataError(f"unknown document {document!r}", cure=f"{hint}`twofold index documents` lists the ids.")
 
     def forget(self, document: str) -> Json:
         """Remove a document and everything derived from it, leave it out of later syncs, and write a receipt.

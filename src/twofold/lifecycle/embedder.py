@@ -92,7 +92,7 @@ def tune(search: Search, splits: Splits, *, progress: Progress = quiet) -> Json:
 
 
 def plan(search: Search, splits: Splits) -> Json:
-    """What tuning would learn from, and what embedding the documents again would take; nothing is trained.
+    """Plan the tuning of the embedder: its training data and the time to embed the documents again; trains nothing.
 
     Returns:
         ``pairs``, ``dev_questions``, ``pool``, ``cached``, ``minutes`` (the limit set, 0 for none) and ``reembed``.
@@ -208,7 +208,7 @@ def _model(search: Search) -> str:
     model = str(getattr(options, "model", ""))
     if not model:
         raise ConfigError(
-            f"the embedder {part.name!r} has no model that could be tuned",
+            f"the embedder {part.name!r} cannot be tuned: it has no model",
             cure='Set [retrieval.embedder] name = "minilm".',
         )
     return model

@@ -66,7 +66,7 @@ class TunedModels:
         }
 
     def diff(self, before: str, after: str) -> Json:
-        """What differs between two models: ``changed`` (place → both values), ``examples``, and their comparison.
+        """The differences between two models: ``changed`` (place → both values), ``examples``, and their comparison.
 
         Raises:
             UnknownName: there is no such model.

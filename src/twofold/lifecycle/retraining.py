@@ -74,7 +74,7 @@ def fair(splits: Splits, learned: Mapping[str, Collection[str]], *, near: bool) 
     held_out = Questions(e for e in test if e.id not in copies)
     if not held_out:
         raise TooFewExamples(
-            "the champion learned from every test question, or from its group: nothing is left to compare on",
+            "the champion learned from every test question or its group: no question is left to compare on",
             cure="Add examples on documents that are not in the training data yet.",
         )
     side = (*splits.train, *moved, *splits.dev)

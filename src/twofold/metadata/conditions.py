@@ -47,7 +47,7 @@ _FORM = (
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Condition:
-    """What one metadata field must be like.
+    """A condition on one metadata field.
 
     Raises:
         BadFilter: the values are not of the kind or number that the relation compares.
@@ -62,7 +62,7 @@ class Condition:
 
     def __post_init__(self) -> None:
         if self.relation not in RELATIONS:
-            raise BadFilter(f"{self.relation!r} is no relation", cure=_FORM)
+            raise BadFilter(f"unknown relation {self.relation!r}", cure=_FORM)
         object.__setattr__(self, "values", tuple(_exact(self, value) for value in self.values))
         if self.relation in _BARE and self.values:
             raise BadFilter(f"{self.relation!r} of the field {self.field!r} takes no value", cure=_FORM)
@@ -110,7 +110,7 @@ def conditions(where: Where) -> tuple[Condition, ...]:
 def _values(name: str, values: Sequence[Value]) -> tuple[Value, ...]:
     if isinstance(values, (str, int, float, Decimal, date)):
         raise BadFilter(
-            f"the values of the field {name!r} are no list", cure=f'Write {{"{name}": ({values!r},)}}, with a comma.'
+            f"the values of the field {name!r} are not a list", cure=f'Write {{"{name}": ({values!r},)}}, with a comma.'
         )
     return tuple(values)
 
@@ -128,7 +128,7 @@ def condition(text: str) -> Condition:
     else:
         name, parts = _split(text)
     if parts is None or not name:
-        raise BadFilter(f"{text!r} is no condition on a field", cure=_FORM)
+        raise BadFilter(f"{text!r} is not a condition on a field", cure=_FORM)
     relation, rest = parts
     if relation in _BARE:
         return Condition(name, relation)
@@ -283,7 +283,7 @@ def _exact(which: Condition, value: Value) -> Value:
         try:
             return utc(value)
         except OverflowError as error:
-            raise BadFilter(f"the time of the field {which.field!r} is no year of four digits", cure=_FORM) from error
+            raise BadFilter(f"the time of the field {which.field!r} has no four-digit year", cure=_FORM) from error
     if isinstance(value, date):
         return value
     if isinstance(value, (int, float, Decimal)):
@@ -291,7 +291,7 @@ def _exact(which: Condition, value: Value) -> Value:
         if decimal.is_finite():
             return decimal
     raise BadFilter(
-        f"{value!r} of the field {which.field!r} is no value to compare with",
+        f"cannot compare the field {which.field!r} with {value!r}",
         cure="Give a text, a finite number, true or false, a date or a datetime.",
     )
 

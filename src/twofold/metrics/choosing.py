@@ -1,4 +1,4 @@
-"""Which metrics fit the examples at hand. Pure and deterministic."""
+"""Choose metrics that fit the examples. Pure and deterministic."""
 
 from __future__ import annotations
 

@@ -78,7 +78,7 @@ def open_model(directory: Path, *, dtype: Dtype, nf4: bool = False) -> Any:
         network = AutoModelForCausalLM.from_pretrained(str(directory), dtype=kind, trust_remote_code=False)
     except (OSError, ValueError, KeyError) as error:
         raise ModelError(
-            f"transformers cannot open it: {str(error).splitlines()[0]}",
+            f"transformers cannot open the model: {str(error).splitlines()[0]}",
             file=directory,
             cure="Choose a causal language model that the installed transformers knows.",
         ) from error
@@ -319,7 +319,7 @@ def add_bottlenecks(network: Any, width: int, *, placement: Literal["pfeiffer", 
     config = network.config.get_text_config()
     layers = layers_of(network)
     if not layers:
-        raise ModelError("the model's layers cannot be found", cure='Use the method "lora".')
+        raise ModelError("the layers of this model cannot be found", cure='Use the method "lora".')
     for layer in layers:
         for names in _PLACES[:1] if placement == "pfeiffer" else _PLACES:
             part = next((getattr(layer, name) for name in names if hasattr(layer, name)), None)

@@ -94,9 +94,7 @@ def resolve(name_or_source: str) -> ModelDefinition:
     if not source.startswith(_SCHEMES):
         near = get_close_matches(source, definitions(), 1, 0.4)
         hint = f"Did you mean {near[0]!r}? " if near else ""
-        raise UnknownName(
-            f"there is no model named {source!r}", cure=f"{hint}Known: {', '.join(definitions())}. {_FORMS}"
-        )
+        raise UnknownName(f"unknown model {source!r}", cure=f"{hint}Known: {', '.join(definitions())}. {_FORMS}")
     if source.startswith("registry:"):
         match = _REGISTRY.fullmatch(source)
         if match is None:
@@ -105,7 +103,7 @@ def resolve(name_or_source: str) -> ModelDefinition:
             raise ConfigError(f"the model source {source!r} {fault}", cure=_FORMS)
         inner = PurePosixPath(match["path"])
         if inner.is_absolute() or ".." in inner.parts:
-            raise ConfigError(f"the model source {source!r} leaves its wheel", cure=_FORMS)
+            raise ConfigError(f"the model source {source!r} points outside its wheel", cure=_FORMS)
     elif source.startswith("hf:") and not _HUB.fullmatch(source):
         raise ConfigError(f"the model source {source!r} is malformed or names no revision", cure=_FORMS)
     kind: Literal["", "dequantise"] = "dequantise" if source.lower().endswith(".gguf") else ""
@@ -171,7 +169,7 @@ def locate(name_or_source: str) -> Path:
     final = _place(definition)
     if not (final / MANIFEST).is_file():
         raise ModelNotPulled(
-            f"the model {definition.name!r} is not in the cache", cure=f"twofold models pull {definition.name}"
+            f"the model {definition.name!r} is not in the cache", cure=f"Run `twofold models pull {definition.name}`."
         )
     return final
 
@@ -296,7 +294,8 @@ def _local(definition: ModelDefinition) -> Path:
     path = Path(definition.source.removeprefix("path:")).expanduser()
     if not path.is_dir():
         raise ModelNotPulled(
-            f"there is no model directory {path}", cure="Correct the path after path: (relative to where you are)."
+            f"model directory not found: {path}",
+            cure="Correct the path after path: (relative to the current directory).",
         )
     return path
 
@@ -315,7 +314,7 @@ def _fetch(definition: ModelDefinition, work: Path, target: Path, progress: Prog
     if source.startswith("path:"):
         path = Path(source.removeprefix("path:")).expanduser()
         if not path.is_file():
-            raise ModelError(f"there is no file {path}", cure="Correct the path after path:.")
+            raise ModelError(f"file not found: {path}", cure="Correct the path after path:.")
         target.mkdir()
         try:
             (target / path.name).symlink_to(path.resolve())
@@ -347,7 +346,7 @@ def _fetch_hub(definition: ModelDefinition, target: Path) -> None:
     except Exception as error:
         raise ModelError(
             f"pulling {definition.source} failed: {type(error).__name__}: {error}",
-            cure="Check the network, the repository's name and revision, and that you may read it.",
+            cure="Check the network, the repository's name and revision, and your permission to read the repository.",
         ) from error
     shutil.rmtree(target / ".cache", ignore_errors=True)
 
@@ -371,7 +370,7 @@ def _fetch_wheel(definition: ModelDefinition, work: Path, folder: Path, progress
             entries = [i for i in archive.infolist() if not i.is_dir()]
             chosen = [i for i in entries if i.filename == inner or i.filename.startswith(inner + "/")]
             if not chosen:
-                raise ModelError(f"{wheels[0].name} holds no {inner!r}", cure="Correct the path after the '!'.")
+                raise ModelError(f"{wheels[0].name} contains no {inner!r}", cure="Correct the path after the '!'.")
             for entry in chosen:
                 relative = PurePosixPath(entry.filename).relative_to(
                     PurePosixPath(inner).parent if entry.filename == inner else PurePosixPath(inner)

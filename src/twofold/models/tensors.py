@@ -81,7 +81,7 @@ def as_f16(name: str, values: NDArray[np.float32]) -> NDArray[np.float16]:
     largest = float(np.abs(values).max(initial=0.0))
     if not largest <= 65504:
         raise ModelError(
-            f"the tensor {name!r} holds {largest:g}, beyond f16",
+            f"the tensor {name!r} contains {largest:g}, beyond the range of f16",
             cure='Set [generation.generator.options].runtime = "transformers".',
         )
     return values.astype(np.float16)

@@ -71,7 +71,7 @@ def find(kind: Kind, name: str) -> Any:
     holding = sorted((one for one in known if name and name in one), key=len)[:4]
     near = get_close_matches(name, known, 1) or holding
     hint = f"Did you mean {' or '.join(map(repr, near))}? " if near else ""
-    raise UnknownName(f"there is no {kind[:-1]} named {name!r}", cure=f"{hint}Installed: {', '.join(known) or 'none'}.")
+    raise UnknownName(f"unknown {kind[:-1]} {name!r}", cure=f"{hint}Installed: {', '.join(known) or 'none'}.")
 
 
 def options(kind: Kind, name: str, values: Json, *, where: str = "") -> Options:

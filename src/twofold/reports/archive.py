@@ -92,7 +92,9 @@ def read_record(directory: Path) -> StudyRecord:
     try:
         record: StudyRecord = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
-        raise StudyError(f"cannot read the record: {error}", file=path, cure="Run the study again.") from error
+        raise StudyError(
+            f"the study's record cannot be read: {error}", file=path, cure="Run the study again."
+        ) from error
     if record.get("format", 0) > FORMAT:
         raise StudyError("the record was written by a newer Twofold", file=path, cure="Upgrade Twofold.")
     return record
@@ -118,7 +120,9 @@ def read_answers(directory: Path) -> list[AnswerRow]:
         with gzip.open(path, "rt", encoding="utf-8") as lines:
             return [json.loads(line) for line in lines]
     except (OSError, EOFError, zlib.error, ValueError) as error:
-        raise StudyError(f"cannot read the answers: {error}", file=path, cure="Run the study again.") from error
+        raise StudyError(
+            f"the study's answers cannot be read: {error}", file=path, cure="Run the study again."
+        ) from error
 
 
 def named(studies: Sequence[str], study: str = "") -> str:
@@ -132,6 +136,6 @@ def named(studies: Sequence[str], study: str = "") -> str:
     if not matches:
         raise StudyError(
             f"there is no study {study!r}" if study else "there is no study yet",
-            cure=f"Studies: {', '.join(studies)}." if studies else "Run `twofold study`.",
+            cure=f"Name one of the studies: {', '.join(studies)}." if studies else "Run `twofold study`.",
         )
     return matches[-1]

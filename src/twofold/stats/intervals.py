@@ -113,7 +113,7 @@ def estimate(
     x, g = _clean(values, groups)
     n = len(x)
     if n == 0:
-        raise StudyError("there is no scored question to average", cure="Look at the failures: every answer failed.")
+        raise StudyError("no question has a score to average", cure="Look at the failures: every answer failed.")
     number = int(g.max()) + 1
     mean = float(x.mean())
     sums, counts = np.bincount(g, x, number).astype(float), np.bincount(g, minlength=number).astype(float)
@@ -153,7 +153,7 @@ def pooled(
         StudyError: there are no items.
     """
     if not items:
-        raise StudyError("there is no scored question to average", cure="Look at the failures: every answer failed.")
+        raise StudyError("no question has a score to average", cure="Look at the failures: every answer failed.")
     _, g = _clean(np.zeros(len(items)), groups)
     number = int(g.max()) + 1
     value = float(function(items))
@@ -199,7 +199,7 @@ def quantile_interval(
     x = x[np.isfinite(x)]
     n, tail = len(x), (1 - level) / 2
     if n == 0:
-        raise StudyError("there is no value to take a quantile of", cure="Look at the failures: every answer failed.")
+        raise StudyError("no value to take a quantile of", cure="Look at the failures: every answer failed.")
     logs = [math.lgamma(n + 1) - math.lgamma(k + 1) - math.lgamma(n - k + 1) for k in range(n + 1)]
     odds = [k * math.log(share) + (n - k) * math.log1p(-share) for k in range(n + 1)]
     below = np.cumsum(np.exp(np.add(logs, odds)))  # below[k]: probability that at most k values lie below the quantile

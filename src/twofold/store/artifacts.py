@@ -53,7 +53,7 @@ class Artifacts:
         path = self.find(key) if key.startswith("embedder:") else None
         if path is None:
             raise ConfigError(
-                f"there is no tuned embedder {key!r}", cure="Run `twofold tune --what embedder`: it prints the name."
+                f"unknown tuned embedder {key!r}", cure="Run `twofold tune --what embedder`, which prints the name."
             )
         return {**options, "model": f"path:{path.resolve() / 'model'}"}
 
@@ -84,7 +84,9 @@ class Artifacts:
             shutil.rmtree(partial, ignore_errors=True)
             return path
         if not partial.is_dir():
-            raise StoreError(f"nothing was made for {key}", file=partial, cure="Call `working` first.")
+            raise StoreError(
+                f"the artifact {key} has no working directory to commit", file=partial, cure="Call `working` first."
+            )
         try:
             (partial / MANIFEST).unlink(missing_ok=True)
             files = {name: self._seal(partial / name) for name in _files(partial)}
@@ -138,12 +140,12 @@ class Artifacts:
         for name, entry in files.items():
             target = path / name
             if not target.is_file():
-                raise StoreError(f"the artifact {key} lacks a file", file=target, cure=cure)
+                raise StoreError(f"a file of the artifact {key} is missing", file=target, cure=cure)
             if target.stat().st_size != entry["bytes"] or _sha256(target) != entry["sha256"]:
                 raise StoreError(f"a file of the artifact {key} is damaged", file=target, cure=cure)
         extra = sorted(set(_files(path)) - set(files) - {MANIFEST})
         if extra:
-            raise StoreError(f"the artifact {key} has a file that is not its own", file=path / extra[0], cure=cure)
+            raise StoreError(f"the artifact {key} contains a file that is not its own", file=path / extra[0], cure=cure)
 
     def list(self) -> list[Json]:
         """Manifests of all artifacts by name; one left unfinished is ``{"key", "bytes", "finished": False}``.
@@ -182,7 +184,7 @@ class Artifacts:
 
     def _path(self, key: str) -> Path:
         if not _KEY.fullmatch(key) or key.startswith("."):
-            raise StoreError(f"{key!r} is not an artifact key", cure="Keys look like adapter:3f2a….")
+            raise StoreError(f"{key!r} is not an artifact key", cure="Write a key such as adapter:3f2a…")
         return self.directory / key.replace(":", "-")
 
     def _partial(self, key: str) -> Path:

@@ -37,7 +37,7 @@ class ProjectLock:
             StoreError: the file cannot be made, or this very object holds the lock already.
         """
         if self._file is not None:
-            raise StoreError("this lock is taken already", file=self.path, cure="Use one lock object for each writer.")
+            raise StoreError("this lock is already held", file=self.path, cure="Use one lock object for each writer.")
         try:
             file = os.open(self.path, os.O_RDWR | os.O_CREAT, 0o600)
         except OSError as error:

@@ -102,12 +102,12 @@ class Registry:
             return matches[0]
         if matches:
             ids = ", ".join(r["id"] for r in matches)
-            raise UnknownName(f"{name!r} is the beginning of several ids", cure=f"Write more of one: {ids}.")
+            raise UnknownName(f"ambiguous model id {name!r}", cure=f"Write more characters of one of these ids: {ids}.")
         known = [*self.models.aliases(), *(short(r["id"]) for r in records)]
         near = get_close_matches(name, known, 1, 0.5)
         hint = f"Did you mean {near[0]!r}? " if near else ""
         raise UnknownName(
-            f"there is no tuned model {name!r}",
+            f"unknown tuned model {name!r}",
             cure=f"{hint}Known: {', '.join(known) or 'none'}; train with `twofold tune`.",
         )
 
@@ -120,8 +120,8 @@ class Registry:
         record = self.find(name)
         if not record["here"]:
             raise StoreError(
-                f"the files of {record['id']} are gone; what was known of it is kept",
-                cure="Train again with `twofold tune`: other weights get another id.",
+                f"the files of the model {record['id']} are missing; its record is kept",
+                cure="Train again with `twofold tune`; new weights get a new id.",
             )
         self.artifacts.verify(record["key"])
         return record
@@ -166,7 +166,8 @@ class Registry:
         """
         if not _ALIAS.fullmatch(alias):
             raise ConfigError(
-                f"{alias!r} is no alias", cure="Small letters, digits and hyphens: champion, candidate, staging."
+                f"invalid alias {alias!r}",
+                cure="Use lower-case letters, digits and hyphens, such as champion, candidate or staging.",
             )
         record = self.checked(name)
         return self._move(alias, record["id"], "promote", who=who, why=why, expected=expected)
@@ -180,8 +181,8 @@ class Registry:
         model_ids = self.history(alias)
         if len(model_ids) < 2:
             raise StoreError(
-                f"there is no {alias} before the present one",
-                cure="`twofold models list` shows what could be promoted.",
+                f"the alias {alias!r} has no previous model",
+                cure="Promote a model listed by `twofold models list`.",
             )
         record = self.checked(model_ids[-2])
         return self._move(alias, record["id"], "rollback", who=who, why=why, expected=model_ids[-1])

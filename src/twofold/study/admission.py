@@ -1,4 +1,4 @@
-"""What a study needs before it can begin: the same refusals for its plan and for its run."""
+"""Refusals before a study begins: the same for its plan and for its run."""
 
 from __future__ import annotations
 
@@ -243,11 +243,11 @@ def _require_shots(splits: Splits, arms: Sequence[Arm]) -> None:
 def _require_arms(arms: Sequence[Arm], diagnostics: Sequence[Arm]) -> None:
     """Refuse a study without an arm, one that names an arm twice, and a diagnostic that finds nothing to look into."""
     if not arms:
-        raise StudyError("[study].arms names no arm", cure="Name at least one in [study].arms, such as base and rag.")
+        raise StudyError("[study].arms is empty", cure="Name at least one in [study].arms, such as base and rag.")
     names = [arm.name for arm in arms]
     twice = next((name for name in names if names.count(name) > 1), "")
     if twice:
-        raise StudyError(f"[study].arms names {twice!r} twice", cure="Name the arms of [study].arms each once.")
+        raise StudyError(f"[study].arms names {twice!r} twice", cure="Name each arm of [study].arms once.")
     closed = next((arm.name for arm in diagnostics if not arm.retrieval), "")
     if closed:
         raise StudyError(
@@ -264,7 +264,7 @@ def _require_kept_out(models: Models, splits: Splits, test: Sequence[Example]) -
     model = registry.find(named)
     if (model.get("seen") or {}).get("everything"):
         raise StudyError(
-            f"the model {named!r} learned from all documents, those of the test questions too: a study of it would say "
+            f"the model {named!r} learned from all documents, also those of the test questions: its study would say "
             "nothing about new documents",
             cure="Remove [tuning].use, or name a model that was tuned without --all-documents.",
         )

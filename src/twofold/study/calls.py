@@ -1,4 +1,4 @@
-"""What a study asks of models beside its arms' own answers, and what that costs as far as the configuration tells.
+"""Model calls of a study beside its arms' answers, and their cost as far as the configuration tells.
 
 Counted at most: rewriters and a planner may ask less. What has no price is told as a number of calls, never left out.
 """

@@ -20,7 +20,7 @@ from twofold.plugins.traits import MetricTraits
 from twofold.stats import intervals
 from twofold.store import weighing
 from twofold.store.catalogue import Catalogue
-from twofold.study.measure import Measured
+from twofold.study.measure import MeasuredArm
 from twofold.types import Answer, Estimate, Example, Json
 from twofold.verdict.evidence import rights
 from twofold.verdict.record import AnswerRow, ArmAnswer, ArmRecord, LatencyRecord, QuantileRecord
@@ -32,7 +32,7 @@ def numbers(scores: Sequence[float | None]) -> Any:
 
 
 def arm_record(
-    item: Measured,
+    item: MeasuredArm,
     *,
     test: Sequence[Example],
     metrics: dict[str, tuple[Metric, str]],
@@ -209,7 +209,7 @@ def _gold_found(example: Example, answer: Answer) -> bool | None:
 
 
 def retrieval_record(
-    search: Search, measured: dict[str, Measured], test: Sequence[Example], *, section: StudySection
+    search: Search, measured: dict[str, MeasuredArm], test: Sequence[Example], *, section: StudySection
 ) -> Json:
     """Recall of a gold document among the hits, the index state, and on what the words' weight was chosen."""
     item = next((m for m in measured.values() if m.arm.retrieval and not m.arm.oracle), None)
@@ -229,7 +229,12 @@ def retrieval_record(
 
 
 def answer_rows(
-    config: Config, catalogue: Catalogue, measured: dict[str, Measured], *, test: Sequence[Example], right: float | None
+    config: Config,
+    catalogue: Catalogue,
+    measured: dict[str, MeasuredArm],
+    *,
+    test: Sequence[Example],
+    right: float | None,
 ) -> list[AnswerRow]:
     """The lines of ``answers.jsonl.gz``, each wrong answer (of less than `right`) with its cause."""
     metric = config.study.metric.name
@@ -263,7 +268,7 @@ def answer_rows(
     return rows
 
 
-def _arm_answer(item: Measured, example: Example, position: int, *, cause: str, places: Sequence[str]) -> ArmAnswer:
+def _arm_answer(item: MeasuredArm, example: Example, position: int, *, cause: str, places: Sequence[str]) -> ArmAnswer:
     answer = item.answers[position]
     return {
         "text": answer.text,

@@ -31,7 +31,7 @@ _FREE: Json = {"must_cite": False, "permissions": False, "max_latency_p95": 0.0,
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Hypothesis:
-    """What an opening of the reserve tests."""
+    """The hypothesis that an opening of the reserve tests."""
 
     study: str
     """The study that chose the arm."""
@@ -68,13 +68,11 @@ def hypothesis(latest: StudyRecord | None, config: Config) -> Hypothesis:
             is another than today's.
     """
     if latest is None:
-        raise StudyError(
-            "there is no verdict to confirm: no study has been finished", cure="Run `twofold study`, then `--final`."
-        )
+        raise StudyError("no verdict to confirm: no study is finished", cure="Run `twofold study`, then `--final`.")
     name, verdict = latest["study"], latest["verdict"]
     if verdict["outcome"] != "choose":
         raise StudyError(
-            f"there is no verdict to confirm: study {name} chose no arm ({verdict['outcome']})",
+            f"no verdict to confirm: study {name} chose no arm ({verdict['outcome']})",
             cure="Leave the reserve sealed until a study chooses an arm.",
         )
     before, now = latest["config"]["study"], config.study.model_dump(mode="json")
@@ -95,12 +93,12 @@ def hypothesis(latest: StudyRecord | None, config: Config) -> Hypothesis:
     others = simpler or order[1:]
     if not others and len(scored) > 1:
         raise StudyError(
-            f"there is nothing to confirm: study {name} chose {chosen} by its constraints, as the only acceptable arm",
+            f"nothing to confirm: study {name} chose {chosen} by its constraints, as the only acceptable arm",
             cure="Leave the reserve sealed, or relax the constraints of [study] and run `twofold study` again.",
         )
     if not others:
         raise StudyError(
-            f"there is nothing to confirm: study {name} measured {chosen} alone",
+            f"nothing to confirm: study {name} measured {chosen} alone",
             cure="Name at least two arms in [study].arms.",
         )
     rival = max(others, key=lambda arm: _counted(latest["arms"][arm]["metrics"][latest["metric"]]))
@@ -128,7 +126,7 @@ def unseen(reserve: Sequence[Example], rows: Sequence[Look]) -> tuple[Example, .
     """
     if not reserve:
         raise StudyError(
-            "there is no reserve split to open",
+            "the project has no reserve split",
             cure="Set [examples].reserve above 0 before any study; afterwards only new questions can fill it.",
         )
     known = seen(rows)
@@ -159,7 +157,7 @@ def require_sealed(rows: Sequence[Look], look: Look) -> None:
 def _opened(row: Look) -> StudyError:
     return StudyError(
         f"the reserve was opened before, on {row.at[:10]} by study {row.name} ({row.outcome})",
-        cure=f"A reserve confirms once: read `twofold show {row.name}`. Another confirmation needs new questions.",
+        cure=f"Read `twofold show {row.name}`: a reserve confirms once. Add new questions for another confirmation.",
     )
 
 
@@ -174,7 +172,7 @@ def require_same_systems(stated: Hypothesis, systems: Mapping[str, str]) -> None
             raise StudyError(
                 f"the arm {arm} is not the one that study {stated.study} measured: its settings, documents, examples "
                 "or weights changed",
-                cure="Run `twofold study` again with what there is now, then `twofold study --final`.",
+                cure="Run `twofold study` again with the current settings and data, then `twofold study --final`.",
             )
 
 

@@ -1,4 +1,4 @@
-"""What a study would do and cost, without doing it: the work is counted, this machine's pace is looked up or measured.
+"""Forecast a study's work and cost without doing it: the work is counted, this machine's pace is looked up or measured.
 
 Nothing is written to the project, and nothing is searched for, which may cost money. Rows and prompts are rendered as
 they will be, with passages cut from the documents in place of those that will be found; whether a model that learns

@@ -25,7 +25,7 @@ from twofold.plugins.protocols import Progress
 from twofold.plugins.traits import GeneratorSettings
 from twofold.stats import intervals
 from twofold.store.catalogue import Catalogue
-from twofold.study.measure import Measured, keep_pace
+from twofold.study.measure import MeasuredArm, keep_pace
 from twofold.types import Answer, Example, Json
 from twofold.verdict.record import BillItem, LatencyRecord
 
@@ -80,7 +80,7 @@ def _name() -> str:
 def time_arms(
     systems: Systems,
     catalogue: Catalogue,
-    measured: Sequence[Measured],
+    measured: Sequence[MeasuredArm],
     *,
     splits: Splits,
     test: Sequence[Example],
@@ -127,16 +127,16 @@ def time_arms(
         bill += [arm.keep(catalogue, in_turns=len(batches) == 1) for arm in arms]
 
 
-def _pool(timed: Sequence[Measured], splits: Splits, test: Sequence[Example], size: int) -> list[Example]:
+def _pool(timed: Sequence[MeasuredArm], splits: Splits, test: Sequence[Example], size: int) -> list[Example]:
     """The test questions; at an endpoint, whose cache may know their prompts, others where there are enough."""
     others = [*splits.dev, *splits.train]
     remote = any(item.description["generator"].get("remote") for item in timed)
     return others if remote and len(others) >= size else list(test)
 
 
-def _batches(timed: Sequence[Measured]) -> list[list[Measured]]:
+def _batches(timed: Sequence[MeasuredArm]) -> list[list[MeasuredArm]]:
     """All arms together, or, where this machine's memory is too small for their models, those of one model each."""
-    models: dict[str, list[Measured]] = {}
+    models: dict[str, list[MeasuredArm]] = {}
     for item in timed:
         models.setdefault(str(item.description["generator"]), []).append(item)
     local = [group for group in models.values() if not group[0].description["generator"].get("remote")]
@@ -151,7 +151,7 @@ def _batches(timed: Sequence[Measured]) -> list[list[Measured]]:
 class _Timed:
     """An arm that is timed, and what it answered meanwhile."""
 
-    def __init__(self, item: Measured, most: float) -> None:
+    def __init__(self, item: MeasuredArm, most: float) -> None:
         self.item = item
         self.clock = timing.Clock[Example](self._answers, name=example_digest, most=most, least=LEAST)
         self._replies: list[Answer] = []

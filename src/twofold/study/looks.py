@@ -163,7 +163,7 @@ def read(records: Path) -> list[Look]:
                 f"the ledger of looks is damaged: {error}",
                 file=path,
                 line=number,
-                cure="Restore the file from version control or a backup: without it looks cannot be counted.",
+                cure="Restore the file from version control or a backup: looks cannot be counted without the ledger.",
             ) from error
     return rows
 

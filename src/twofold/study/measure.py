@@ -39,8 +39,8 @@ _CURES = {
 
 
 @dataclass(kw_only=True)
-class Measured:
-    """What is known of one arm once it has answered."""
+class MeasuredArm:
+    """The measurement of one arm that has answered."""
 
     arm: Arm
     system: str
@@ -61,7 +61,7 @@ def measure(
     bill: list[BillItem],
     diagnostic: bool,
     progress: Progress,
-) -> Measured:
+) -> MeasuredArm:
     """Make the arm ready (training its adapter if need be), answer what is missing."""
     workspace.spent.clear()
     with Meter() as making:
@@ -108,7 +108,7 @@ def measure(
     finally:
         system.close()
     answers = catalogue.answers.get(system.key, include_failures=True)
-    return Measured(
+    return MeasuredArm(
         arm=arm,
         system=system.key,
         description=description,
@@ -244,7 +244,7 @@ def _named(progress: Progress, stage: str) -> Progress:
     return lambda inner, done, total: progress(f"{stage} {inner}".strip(), done, total)
 
 
-def require_answers(generator: Part, measured: Sequence[Measured], *, more: bool) -> None:
+def require_answers(generator: Part, measured: Sequence[MeasuredArm], *, more: bool) -> None:
     """Stop a study in which no arm has answered anything: there is nothing to compare.
 
     Args:
@@ -269,12 +269,12 @@ def require_answers(generator: Part, measured: Sequence[Measured], *, more: bool
     others = f" (and {counted(len(reasons) - 1, 'other reason')})" if len(reasons) > 1 else ""
     raise GenerationError(
         f"every answer failed ({counts}): {place}{message} [{code}]{others}",
-        cure=f"{_CURES.get(code, 'Correct [generation.generator].')} Then run the same command: it asks again.",
+        cure=f"{_CURES.get(code, 'Correct [generation.generator].')} Then run the same command again.",
     )
 
 
 def score(
-    catalogue: Catalogue, item: Measured, *, test: Sequence[Example], metrics: dict[str, tuple[Metric, str]]
+    catalogue: Catalogue, item: MeasuredArm, *, test: Sequence[Example], metrics: dict[str, tuple[Metric, str]]
 ) -> None:
     """Fill `item.scores`, computing only what is not in the store. A failed answer has no score.
 
@@ -312,8 +312,8 @@ def scored(metric: Metric, example: Example, answer: Answer, *, name: str) -> fl
     # Written so that NaN fails it too.
     if value is not None and not -1e-12 <= value <= 1 + 1e-9:
         raise ScorerBroken(
-            f"{name} gives {value:g} for an answer to example {example.id!r}, and scores lie from 0 to 1",
-            cure="Correct the metric: None where it does not apply, else a number from 0 to 1.",
+            f"the metric {name} returns {value:g} for an answer to example {example.id!r}; scores are between 0 and 1",
+            cure="Make the metric return None where it does not apply, otherwise a number from 0 to 1.",
             file=example.file,
             line=example.line,
         )

@@ -135,7 +135,7 @@ class Training:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Tuning:
-    """What making an arm's adapter takes."""
+    """The cost of making an arm's adapter."""
 
     dev: Answering
     """The dev questions that each candidate answers."""
@@ -166,7 +166,7 @@ class Tuning:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Work:
-    """What is known of the work before doing it."""
+    """The counts of work known before a study runs."""
 
     documents: int
     """To be embedded."""
@@ -396,7 +396,7 @@ def no_chance(work: Work) -> list[str]:
 
 
 def policy(splits: Splits, config: Config, *, sealed: Sequence[Example] = ()) -> PolicyRecord:
-    """How the examples were split, for the record.
+    """Describe the split of the examples for the record.
 
     Args:
         splits: The examples.

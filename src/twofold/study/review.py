@@ -1,4 +1,4 @@
-"""What `twofold check` says of a project's documents and examples, before a minute is spent."""
+"""Findings of `twofold check` about a project's documents and examples, before anything is computed."""
 
 from __future__ import annotations
 

@@ -46,7 +46,7 @@ from twofold.study.compose import (
     retrieval_record,
     right_from,
 )
-from twofold.study.measure import Measured, answers_digest, measure, require_answers, score
+from twofold.study.measure import MeasuredArm, answers_digest, measure, require_answers, score
 from twofold.study.retrieval.ablation import ablate
 from twofold.study.retrieval.abstention import abstention
 from twofold.study.retrieval.benchmark import LEARNED, labelled, learned_train, rules_of
@@ -237,7 +237,7 @@ def study(
 
 def _measured(
     workspace: Workspace, checked: Admitted, splits: Splits, *, bill: list[BillItem], progress: Progress
-) -> list[Measured]:
+) -> list[MeasuredArm]:
     """Every arm made ready, asked and scored.
 
     Raises:
@@ -248,7 +248,7 @@ def _measured(
     # Before a sealed question is asked: the reserve can be opened once.
     if checked.hypothesis:
         confirming.require_same_systems(checked.hypothesis, _systems(workspace.arms, arms, splits, progress=progress))
-    measured: list[Measured] = []
+    measured: list[MeasuredArm] = []
     for arm in arms:
         diagnostic = arm in checked.diagnostics
         measured.append(
@@ -275,7 +275,7 @@ def _constrained(
 
 
 def _deciding(
-    config: Config, by_arm: Mapping[str, Measured], arms: Sequence[Arm]
+    config: Config, by_arm: Mapping[str, MeasuredArm], arms: Sequence[Arm]
 ) -> tuple[dict[str, list[float | None]], Any]:
     """The scores that decide, of every arm on the same questions, and which of these count (`verdict.applies`)."""
     name = config.study.metric.name
@@ -293,7 +293,7 @@ def _cut_causes(test: Sequence[Example], answers: Sequence[Answer]) -> list[tupl
     return Counter(cut_cause(example, answer) for example, answer in cut).most_common()
 
 
-def _key_of(by_arm: Mapping[str, Measured], name: str) -> str:
+def _key_of(by_arm: Mapping[str, MeasuredArm], name: str) -> str:
     """The system key of a measured arm; empty where it was not measured."""
     return by_arm[name].system if name in by_arm else ""
 
@@ -333,7 +333,7 @@ def _systems(maker: Arms, arms: Sequence[Arm], splits: Splits, *, progress: Prog
 
 def _look(
     models: Models,
-    by_arm: Mapping[str, Measured],
+    by_arm: Mapping[str, MeasuredArm],
     checked: Admitted,
     dev: Sequence[Example],
     *,
@@ -381,7 +381,7 @@ def _look(
 def _facts(
     models: Models,
     catalogue: Catalogue,
-    by_arm: dict[str, Measured],
+    by_arm: dict[str, MeasuredArm],
     arms: Sequence[Arm],
     test: Sequence[Example],
     *,

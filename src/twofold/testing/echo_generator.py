@@ -28,7 +28,7 @@ _SHORT = 8
 
 
 class EchoOptions(Options):
-    """What the fake does."""
+    """Options of the fake generator."""
 
     mode: Literal["quote", "echo", "abstain", "fixed"] = "quote"
     """``quote`` a passage, ``echo`` the question, ``abstain``, or say the ``fixed`` text."""
@@ -84,7 +84,7 @@ class EchoGenerator:
     def generate(self, prompts: Sequence[Prompt], *, progress: Progress | None = None) -> list[Completion]:
         """One completion per prompt, in order."""
         if self._closed:
-            raise GenerationError("this generator is closed", cure="Make a new one.")
+            raise GenerationError("this generator is closed", cure="Create a new generator.")
         if prompts and self.options.stall_seconds:
             time.sleep(self.options.stall_seconds)
         completions = []

@@ -1,4 +1,4 @@
-"""What a model writes around its answer: its reasoning, the markers of its citations, the marks of its passages. Pure.
+"""Text around a model's answer: its reasoning, the markers of its citations, the marks of its passages. Pure.
 
 A bracket is part of the answer unless it can only be a citation. A marker stands at the place where the template asks
 for it (the beginning or the end of the answer), or, where nothing stands there, at the other end of an answer in prose;

@@ -1,4 +1,4 @@
-"""How hard an example is for a model before tuning; also the child process that measures it.
+"""Measure the difficulty of an example for a model before tuning; also the child process that measures it.
 
 Instruction-following difficulty (Li et al. 2023, arXiv:2308.12032): the loss of the answer after its question, divided
 by the loss of the answer after an empty question. Near 0: the question gives the answer away to this model, there is
@@ -36,7 +36,7 @@ _PIECE = 64
 
 
 class DifficultyOptions(Options):
-    """How to measure."""
+    """Options of the difficulty measurement."""
 
     max_length: int = Field(default=2048, ge=16)
     """Longer rows lose the beginning of their prompt's last message; tokens."""

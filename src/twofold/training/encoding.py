@@ -12,7 +12,7 @@ from twofold import prompts
 from twofold.errors import NothingToLearn, TrainingError
 from twofold.models.adapter_layers import chat_template_of
 from twofold.text import sanitize
-from twofold.training.packing import Row
+from twofold.training.packing import TrainingRow
 from twofold.types import Message, Pair
 
 LEAST_OF_LAST = 32
@@ -64,7 +64,7 @@ class Encoder:
         text = prompts.chat_text(self.template, messages, self.specials, controls=self.controls)
         return list(self.tokenizer.encode(text, add_special_tokens=False).ids)
 
-    def row(self, pair: Pair, max_length: int) -> Row:
+    def row(self, pair: Pair, max_length: int) -> TrainingRow:
         """One training row of at most `max_length` tokens.
 
         A completion that leaves less than half the room to a long prompt loses its end (and the end-of-turn token). A
@@ -91,7 +91,7 @@ class Encoder:
             fitting = self._shortened(pair.messages, room, instruction=True)
         # What is still too long keeps its end, which the completion follows.
         fitting = fitting[len(tail) - max_length :]
-        return Row(
+        return TrainingRow(
             ids=(*fitting, *tail),
             start=len(fitting),
             example=pair.example,

@@ -251,7 +251,7 @@ class OpenAITrainer:
             failure = (job_record.get("error") or {}).get("message") or "the endpoint gives no reason"
             raise TrainingError(
                 f"the endpoint's job {state['job']} is {job_record['status']}: {failure}",
-                cure="Correct what it says; `twofold tune` then begins a new job, which costs again.",
+                cure="Correct the reported fault; `twofold tune` then starts a new job, which costs again.",
             )
         curve = sorted(self._curve(client, place, limit=100), key=lambda point: int(point["step"]))
         steps = int(curve[-1]["step"]) if curve else 0
@@ -372,7 +372,7 @@ class OpenAITrainer:
                 time.sleep(min(pause, LONGEST_WAIT))
         raise TrainingError(
             f"{verb} {path} failed {o.retries + 1} times at {o.base_url}: {failure}",
-            cure="A job that was begun goes on there: run the command again later and it is taken up, not paid twice.",
+            cure="Run the command again later: a job that was started continues at the endpoint and is not paid twice.",
         )
 
     def _cure(self, response: httpx.Response) -> str:

@@ -1,4 +1,4 @@
-"""How the loop trains, whatever the method; and what each method adds. Light: the parent reads it."""
+"""Options of the training loop, and of each method. Light: the parent reads it."""
 
 from __future__ import annotations
 

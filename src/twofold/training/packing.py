@@ -25,7 +25,7 @@ ORDERS = 4
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Row:
+class TrainingRow:
     """One training row."""
 
     ids: tuple[int, ...]
@@ -60,7 +60,7 @@ class Pack:
     """What the objective compares with (see `objectives`)."""
 
 
-def groups_of(rows: Sequence[Row]) -> list[list[int]]:
+def groups_of(rows: Sequence[TrainingRow]) -> list[list[int]]:
     """Neighbouring rows that share most of their prompts, by row number; other rows stand alone."""
     groups: list[list[int]] = []
     for number, row in enumerate(rows):
@@ -75,7 +75,9 @@ def groups_of(rows: Sequence[Row]) -> list[list[int]]:
     return groups
 
 
-def variants_of(variants: Sequence[Sequence[Row]], *, most: int, seed: int) -> list[list[tuple[Row, ...]]]:
+def variants_of(
+    variants: Sequence[Sequence[TrainingRow]], *, most: int, seed: int
+) -> list[list[tuple[TrainingRow, ...]]]:
     """The groups of every epoch variant.
 
     Where prompts share nothing but an instruction that all of them have, rows are grouped by chance, in several orders,
@@ -87,7 +89,7 @@ def variants_of(variants: Sequence[Sequence[Row]], *, most: int, seed: int) -> l
         seed: Of the order.
     """
 
-    def neighbours(rows: Sequence[Row]) -> list[tuple[Row, ...]]:
+    def neighbours(rows: Sequence[TrainingRow]) -> list[tuple[TrainingRow, ...]]:
         return [tuple(map(rows.__getitem__, members)) for members in groups_of(rows)]
 
     grouped = list(map(neighbours, variants))
@@ -106,7 +108,7 @@ def variants_of(variants: Sequence[Sequence[Row]], *, most: int, seed: int) -> l
     return drawn
 
 
-def beginning(rows: Sequence[Row]) -> int:
+def beginning(rows: Sequence[TrainingRow]) -> int:
     """Prompt tokens with which all rows begin; at least the last one of each prompt is its own."""
     shortest, first, common = min(row.start for row in rows) - 1, rows[0].ids, 0
     while common < shortest and all(row.ids[common] == first[common] for row in rows):
@@ -114,7 +116,7 @@ def beginning(rows: Sequence[Row]) -> int:
     return common
 
 
-def pack(rows: Sequence[Row]) -> Pack:
+def pack(rows: Sequence[TrainingRow]) -> Pack:
     """Lay out rows with a common beginning; at least the last prompt token of each stays in its own branch."""
     first, common = rows[0].ids, beginning(rows) if len(rows) > 1 else 0
     ids, positions, branch = list(first[:common]), list(range(common)), [-1] * common

@@ -1,4 +1,4 @@
-"""What a training run will do, reckoned before it runs: steps, tokens read, evaluations. Light.
+"""Forecast a training run before it runs: steps, tokens read, evaluations. Light.
 
 Rows are laid out by the same functions as in training (`packing`), so that passages which several rows share count
 once. Where the base model's tokenizer is at hand its tokens are counted, elsewhere characters stand for them.
@@ -18,7 +18,7 @@ from twofold.host import capabilities, pace
 from twofold.models import hub
 from twofold.plugins.jobs import TrainerJob
 from twofold.training.options import FitOptions
-from twofold.training.packing import BRANCHES, Row, pack, variants_of
+from twofold.training.packing import BRANCHES, TrainingRow, pack, variants_of
 from twofold.training.schedule import WRITTEN, followed, schedule
 from twofold.types import Json, Message, Pair
 
@@ -149,7 +149,7 @@ def prompt_tokens(messages: Sequence[Message], encoder: Encoder | None) -> int:
     return round(_characters(messages) / CHARACTERS)
 
 
-def _rows(pair: Pair, encoder: Encoder | None, options: FitOptions) -> list[Row]:
+def _rows(pair: Pair, encoder: Encoder | None, options: FitOptions) -> list[TrainingRow]:
     """The rows that training makes of a pair: one, or one for each completion that is compared."""
     completions = [pair.completion]
     if options.objective == "preference":
@@ -163,7 +163,7 @@ def _rows(pair: Pair, encoder: Encoder | None, options: FitOptions) -> list[Row]
     for text in completions:
         tail = [*_pieces(text), 0]
         ids = (*head[: max(1, options.max_length - len(tail))], *tail)
-        rows.append(Row(ids=ids, start=len(ids) - len(tail)))
+        rows.append(TrainingRow(ids=ids, start=len(ids) - len(tail)))
     return rows
 
 
@@ -173,7 +173,7 @@ def _pieces(text: str) -> list[int]:
     return [hash(text[start : start + size]) for start in range(0, len(text), size)]
 
 
-def _read(group: Sequence[Row], *, shared: bool) -> int:
+def _read(group: Sequence[TrainingRow], *, shared: bool) -> int:
     packs = [pack(group)] if shared else [pack([row]) for row in group]
     return sum(len(one.ids) for one in packs)
 

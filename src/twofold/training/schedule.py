@@ -1,4 +1,4 @@
-"""How much a run trains and how often it looks at the dev split: steps, learning rate, limits, effort. Pure."""
+"""The schedule of a training run and its evaluations on dev: steps, learning rate, limits, effort. Pure."""
 
 from __future__ import annotations
 

@@ -78,5 +78,7 @@ def _error(directory: Path, log: Path, status: int, *, memory: str) -> TrainingE
         return kinds.get(fault["code"], TrainingError)(fault["message"], cure=fault["cure"])
     tail = deque(log.read_text(encoding="utf-8", errors="replace").splitlines(), maxlen=6)
     if status in (-9, 137):
-        return TrainingError("the training process was killed, most likely for memory", cure=memory, file=log)
+        return TrainingError(
+            "the training process was killed, most likely because memory ran out", cure=memory, file=log
+        )
     return TrainingError(f"the training process ended with status {status}: {' | '.join(tail)}", file=log)

@@ -1,4 +1,4 @@
-"""How fast one core multiplies matrices with torch, by dtype; the child process of `capabilities.measure`.
+"""Measure how fast one core multiplies matrices with torch, by dtype; the child process of `capabilities.measure`.
 
 ``python -m twofold.training.speed`` prints ``{"torch", "gflops": {"f32", "bf16", "f16"}}``. The dtypes take
 turns, so that a busy moment hits all of them, and the fastest product counts: others' work can only slow it down.

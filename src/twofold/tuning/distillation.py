@@ -24,7 +24,7 @@ _TOKENS = 96
 
 @dataclass(frozen=True, kw_only=True)
 class Teaching:
-    """What models write for a training."""
+    """Answers that models write for training."""
 
     catalogue: Catalogue
     """Keeps the answers."""
@@ -89,8 +89,8 @@ class Teaching:
                 left.append(replace(example, references=references, origin="synthetic"))
         if not left:
             raise TooFewExamples(
-                f"the retrieval arm answered no training question in a way to learn from: {counts}",
-                cure='Set [tuning].answers = "examples", or give more room in [generation].max_tokens.',
+                f"the retrieval arm gave no usable training answer: {counts}",
+                cure='Set [tuning].answers = "examples", or raise [generation].max_tokens.',
             )
         return tuple(left), counts
 

@@ -23,7 +23,7 @@ from twofold.config import MetricPart, Part, TuningSection
 from twofold.errors import ConfigError, StoreError
 from twofold.examples.questions import Questions
 from twofold.forgetting import suite
-from twofold.forgetting.merge_back import Limits, Point, choose, reaches
+from twofold.forgetting.merge_back import Limits, ScalePoint, choose, reaches
 from twofold.hashing import digest, plain
 from twofold.host import pace, timing
 from twofold.models.adapter_files import combined, scaled, why_not_scalable
@@ -143,7 +143,7 @@ class Finishing:
         points = [_point(row, front[0], groups) for row in front]
         scores = {row["coefficient"]: row["dev"]["scores"] for row in front}
 
-        def apart(point: Point, other: Point) -> float:
+        def apart(point: ScalePoint, other: ScalePoint) -> float:
             return _paired(scores[point.coefficient], scores[other.coefficient], groups)
 
         best, because = choose(points, base=zero, limits=limits, apart=apart)
@@ -283,8 +283,8 @@ def put_together(artifacts: Artifacts, arm: Arm, parts: Sequence[tuple[Json, flo
     for record, _ in parts:
         if record["tuning"] != arm.tuning or any(record[one] != first[one] for one in ("base", "template")):
             raise ConfigError(
-                f"the model {record['id']} is of another arm, base or prompt template",
-                cure="Put together models of one arm, tuned from one base with one [prompt].",
+                f"the model {record['id']} has a different arm, base or prompt template",
+                cure="Combine models of the same arm, tuned from the same base with the same [prompt].",
             )
     weights = {record["id"]: weight for record, weight in parts}
     key = digest("trained", {"combined": weights})
@@ -396,10 +396,10 @@ def method_row(adapter_report: Json, *, carried: bool) -> Json:
     }
 
 
-def _point(row: Json, full: Json, groups: Sequence[int]) -> Point:
+def _point(row: Json, full: Json, groups: Sequence[int]) -> ScalePoint:
     """A measured coefficient beside `full`, that of 1."""
     gate = row["gate"]
-    return Point(
+    return ScalePoint(
         coefficient=row["coefficient"],
         dev=row["dev"]["score"]["mean"],
         drop=gate["general"]["drop"]["mean"],
@@ -431,7 +431,7 @@ def _row(row: Json) -> Json:
 def _directory(artifacts: Artifacts, key: str) -> Path:
     path = artifacts.find(key)
     if path is None:
-        raise StoreError(f"the files of {key} are gone")
+        raise StoreError(f"the files of {key} are missing")
     return path
 
 

@@ -16,7 +16,7 @@ from twofold.answering import cached
 from twofold.answering.system import System
 from twofold.examples.questions import Questions
 from twofold.forgetting import suite
-from twofold.forgetting.suite import Item, Scores
+from twofold.forgetting.suite import Scores, SuiteItem
 from twofold.hashing import digest
 from twofold.host import pace
 from twofold.plugins.protocols import Generator, Progress
@@ -62,7 +62,7 @@ class ForgettingGate:
         # In another order, so that batches differ: the noise of batching is part of the noise floor.
         return self._answered(None, pairs[::-1], "again")[::-1]
 
-    def _answered(self, adapter: Adapter | None, pairs: Sequence[tuple[Item, Example]], run: str) -> Scores:
+    def _answered(self, adapter: Adapter | None, pairs: Sequence[tuple[SuiteItem, Example]], run: str) -> Scores:
         generator = self.generator(adapter)
         try:
             asks: Json = {"suite": suite.suite_digest(), "template": BARE.digest, "run": run}

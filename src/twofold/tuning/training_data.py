@@ -75,7 +75,7 @@ def preferred_rows(
     """
     if not path.is_file():
         raise TooFewExamples(
-            "preference tuning needs better and worse answers, and there are none",
+            "preference tuning needs pairs of a better and a worse answer; there are none",
             file=path,
             cure="Run `twofold examples mine`, or write lines with question, chosen and rejected.",
         )

@@ -1,4 +1,4 @@
-"""What is learned from: the examples of train and dev, and the documents that may be seen meanwhile.
+"""The training material: the examples of train and dev, and the documents that training may see.
 
 A verdict for new documents needs an adapter, a calibration and an embedder that have read nothing of the documents that
 only test questions are about. Those documents are kept out of every search that learning makes, in the index's own

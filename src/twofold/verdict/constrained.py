@@ -1,4 +1,4 @@
-"""Which arms meet the constraints of `[study]`: shown to break one, shown to meet all, or in question. Pure.
+"""Decide which arms meet the constraints of `[study]`: shown to break one, shown to meet all, or in question. Pure.
 
 The burden lies on the arm: a measured constraint (citations, least score, latency) is met when the whole interval meets
 it and broken when the whole interval breaks it. In between the arm is in question. Failed answers count 0 in the score

@@ -1,4 +1,4 @@
-"""How far a tuned arm was trained: whether it was given its chance, in words, and what to do about it. Pure.
+"""Judge how far a tuned arm was trained: whether it was given its chance, in words, and what to do about it. Pure.
 
 `effort` is the mapping of that name in a training report (``training.json``): steps done of planned, why training
 stopped, whether the loss fell; and ``method`` where several methods tuned an arm and this one is unfinished. The effort

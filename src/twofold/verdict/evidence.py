@@ -1,4 +1,4 @@
-"""What the verdict is made from: the measured differences, the facts beside them, and the rule's bare choice. Pure."""
+"""The inputs of the verdict: the measured differences, the facts beside them, and the rule's bare choice. Pure."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ RIGHT = traits.RIGHT
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class VerdictFacts:
-    """What the verdict has to know besides the scores. Arms without a value are left out of a mapping."""
+    """The facts that the verdict needs besides the scores. Arms without a value are left out of a mapping."""
 
     policy: str = ""
     """The split policy as one sentence: the claim about the future that the verdict stands on."""
@@ -99,7 +99,7 @@ class VerdictFacts:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Choice:
-    """What the rule says, before it is put into words."""
+    """The rule's choice before it is put into words."""
 
     outcome: Outcome
     arm: str = ""

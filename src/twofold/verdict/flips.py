@@ -1,4 +1,4 @@
-"""What would change the verdict: the same numbers, decided again under other constraints. Pure.
+"""Conditions that would change the verdict: the same numbers, decided again under other constraints. Pure.
 
 Nothing here guesses: each flip is a run of the rule, and is listed only when its outcome differs.
 """

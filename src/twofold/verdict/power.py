@@ -1,4 +1,4 @@
-"""What a study of some size would show: the rule of `verdict.rule`, simulated. Pure; fixed seed.
+"""Simulate the outcome of a study of some size: the rule of `verdict.rule`, simulated. Pure; fixed seed.
 
 The mean scores of the arms are drawn from a normal distribution with the covariance that the paired differences
 imply, their standard errors from a χ² distribution with the degrees of freedom of the groups; the rule is applied to
@@ -55,7 +55,7 @@ class Needed:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Further:
-    """What further examples would show."""
+    """The effect of further examples on a verdict."""
 
     gain: float
     """A gain that matters: 2 × margin."""
@@ -67,7 +67,7 @@ class Further:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Prospect:
-    """What a planned study could show."""
+    """The prospect of a planned study."""
 
     chances: tuple[tuple[float, float], ...]
     """True gain of the most complex arm over all others → share of such studies that choose it, at the unfavourable end
@@ -83,7 +83,7 @@ class Prospect:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Spreads:
-    """How much the differences of a study's arms vary."""
+    """The spreads of the differences between a study's arms."""
 
     variances: Array
     """Variance of each difference of two mean scores, shape (arms, arms)."""

@@ -85,7 +85,7 @@ class FailureRecord(TypedDict):
 
 
 class TrainingRecord(TypedDict):
-    """How the arm's adapter was made."""
+    """The training of the arm's adapter."""
 
     key: str
     rows: int
@@ -175,7 +175,7 @@ class BillItem(TypedDict):
 
 
 class PolicyRecord(TypedDict):
-    """How examples were split: the claim about the future under which the verdict holds."""
+    """The split of the examples: the claim about the future under which the verdict holds."""
 
     split_by: str
     sentence: str

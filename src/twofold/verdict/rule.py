@@ -96,10 +96,10 @@ def decide(
         StudyError: there is no arm, two arms have no question in common, or `alpha` is not in (0, 1).
     """
     if not arms:
-        raise StudyError("there is no arm to decide about", cure="Name arms in [study].arms.")
+        raise StudyError("no arm to decide about", cure="Name arms in [study].arms.")
     spent = 1 - section.level if alpha is None else alpha
     if not 0 < spent < 1:
-        raise StudyError(f"alpha {spent:g} does not lie between 0 and 1", cure="Pass a probability such as 0.05.")
+        raise StudyError(f"alpha {spent:g} is not between 0 and 1", cure="Pass a probability such as 0.05.")
     # A later look at the same questions has less to spend: every interval below has the coverage that is left.
     section = section.model_copy(update={"level": 1 - spent})
     ordered = tuple(sorted(arms, key=lambda arm: arm.complexity))

@@ -33,7 +33,7 @@ TITLES = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Asked:
-    """What a study decides by."""
+    """The criteria by which a study decides."""
 
     metric: str
     """Name of the deciding metric."""

@@ -50,7 +50,7 @@ class MailReader:
         data = _narrow(data, name)
         message = email.message_from_bytes(data, policy=email.policy.default)
         if not message.keys():
-            raise DamagedFile("it has no header of a mail message", file=name)
+            raise DamagedFile("the message has no mail header", file=name)
         parts: list[tuple[str, str]] = []
         unread: list[str] = []
         self._take(message, parts, unread, place="")
@@ -70,7 +70,7 @@ class MailReader:
     ) -> None:
         """Append a message's parts, its attachments and what it forwards after it."""
         if sum(1 for _, _ in zip(range(_MOST_PARTS + 1), message.walk(), strict=False)) > _MOST_PARTS:
-            raise DamagedFile(f"it has more than {_MOST_PARTS} parts")
+            raise DamagedFile(f"the message has more than {_MOST_PARTS} parts")
         content = parts_of(message)
         lines = (f"{key}: {value}" for key in _HEADERS if (value := header(message, key)))
         parts.append((place or "message", "\n".join(lines) + "\n\n" + "\n\n".join(content.texts)))

@@ -1,4 +1,4 @@
-"""What one mail message says: its texts in order, its attachments, what it forwards, and what of it cannot be read."""
+"""The parts of one mail message: texts in order, attachments, forwarded messages, and unreadable parts."""
 
 from __future__ import annotations
 

@@ -54,13 +54,13 @@ class MailboxReader:
         lines = [found for found in _BEGINS.finditer(data) if all(one.search(found[0]) for one in _DATED)]
         starts = [found for found in lines if _after_blank(data, found.start())] or lines[:1]
         if not starts:
-            raise DamagedFile("it has no line that begins a message (From …)", file=name)
+            raise DamagedFile("the mailbox has no line that begins a message (From …)", file=name)
         reader = MailReader(self.options)
         ends = [found.start() for found in starts[1:]] + [len(data)]
         line, counted = 1, 0
         if data[: starts[0].start()].strip():
             what = "what stands before the first message is not read"
-            yield 1, BadRecord(what, file=name, line=1, cure="Take it out, or make it a message of its own.")
+            yield 1, BadRecord(what, file=name, line=1, cure="Remove the part, or save it as a separate message.")
         for number, (start, end) in enumerate(zip(starts, ends, strict=True), 1):
             line += data.count(b"\n", counted, start.start())
             counted = start.start()

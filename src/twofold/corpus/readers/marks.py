@@ -1,4 +1,4 @@
-"""What a look at a page tells and plain letters do not: raised, lowered, struck-out text, and tables with spans.
+"""Marks that plain letters lose: raised, lowered and struck-out text, and tables with spans.
 
 All are written so that a search for the plain word still finds it and no number changes its value: 10⁶, H2O, ~~30~~.
 """

@@ -1,4 +1,4 @@
-"""What is attached to a message of Outlook (``.msg``, MS-OXMSG): names and bytes, as its parts hold them."""
+"""The attachments of an Outlook message (``.msg``, MS-OXMSG): names and bytes, as its parts hold them."""
 
 from __future__ import annotations
 

@@ -124,7 +124,7 @@ class PdfReader:
                 if "password" not in str(error).lower():
                     raise DamagedFile(f"it cannot be opened as PDF: {error}", file=name) from error
         hint = " and none of the passwords given opens it" if self.options.passwords else ""
-        raise EncryptedFile(f"it is encrypted{hint}", file=name)
+        raise EncryptedFile(f"the file is encrypted{hint}", file=name)
 
 
 def _page(pdf: PdfDocument, number: int, name: str) -> PdfPage | None:

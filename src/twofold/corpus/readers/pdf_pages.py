@@ -1,4 +1,4 @@
-"""What PDFium's text of a page does not tell: raised numbers, words divided at a line's end, forms and remarks."""
+"""Page features that PDFium's text lacks: raised numbers, words divided at a line's end, forms and remarks."""
 
 from __future__ import annotations
 

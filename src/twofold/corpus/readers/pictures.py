@@ -47,7 +47,7 @@ class PictureReader:
         try:
             with Image.open(io.BytesIO(data)) as picture:
                 if picture.width * picture.height > _MOST_PIXELS:
-                    raise DamagedFile(f"it has {picture.width} x {picture.height} pixels", file=name)
+                    raise DamagedFile(f"the picture has {picture.width} x {picture.height} pixels", file=name)
                 pixels = np.asarray(picture.convert("RGB"))
         except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
             raise DamagedFile(f"it cannot be opened as a picture: {error}", file=name) from error

@@ -22,7 +22,7 @@ from twofold.corpus.bounds import ALL, VALUE
 from twofold.corpus.plain_text import decoded
 from twofold.corpus.readers.fields import is_vector, lines, value_text, with_fields
 from twofold.errors import BadRecord
-from twofold.files.delimited import Row, table_of
+from twofold.files.delimited import TableRow, table_of
 from twofold.files.reading import (
     CSV,
     JSON,
@@ -176,14 +176,14 @@ class ParquetReader(_RecordReader):
                 yield record.line, _document(record, name, label=f"{ROWS}{record.number}")
                 continue
             cells = {key: value_text(item) for key, item in value.items() if not is_vector(item)}
-            document = _row(cells, Row(line=record.line, number=record.number, values=cells), name, title="")
+            document = _row(cells, TableRow(line=record.line, number=record.number, values=cells), name, title="")
             if isinstance(document, Document) and document.id.startswith(name):
                 document = replace(document, id=_unused(document.id, ids))
                 ids.add(document.id)
             yield record.line, document
 
 
-def _row(cells: Json, row: Row, name: str, *, title: str) -> Document | BadRecord:
+def _row(cells: Json, row: TableRow, name: str, *, title: str) -> Document | BadRecord:
     """The document of a table's row, or of a CSV file's record with a text."""
     label = f"{ROWS}{row.number}"
     cells = {"title": title, **cells} if title and not cells.get("title") else cells
@@ -217,25 +217,25 @@ def _headless(name: str) -> Problem:
     return Problem(
         severity="warning",
         code="data.partly-read",
-        message="the first row reads like those below it and is read as one of them: its columns have no names",
+        message="the first row looks like the rows below and is read as data: the columns have no names",
         cure="Put a row with the names of the columns above it.",
         file=name,
         line=1,
     )
 
 
-def _another(row: Row, name: str) -> Problem:
+def _another(row: TableRow, name: str) -> Problem:
     return Problem(
         severity="warning",
         code="data.partly-read",
-        message="another table seems to begin below an empty line; its rows are read under the first one's columns",
-        cure="Put each table into a file of its own.",
+        message="a second table seems to begin below an empty line; its rows are read under the first table's columns",
+        cure="Put each table into its own file.",
         file=name,
         line=row.line,
     )
 
 
-def _too_many(row: Row, columns: int, name: str) -> Problem:
+def _too_many(row: TableRow, columns: int, name: str) -> Problem:
     named = f"column {columns + 1}" + (f" to column {columns + len(row.extra)}" if len(row.extra) > 1 else "")
     return Problem(
         severity="warning",

@@ -70,7 +70,7 @@ class FolderSource:
         missing = [p for p in self._options.paths if not (self._root / fixed_part(p)).exists()]
         if missing:
             raise SourceUnreachable(
-                f"there is no such file or folder: {', '.join(missing)}",
+                f"file or folder not found: {', '.join(missing)}",
                 cure=f"{looked_in(missing[0], self._root)} Correct `paths`, or mount the folder; nothing of it was "
                 "deleted.",
             )
@@ -101,7 +101,7 @@ class FolderSource:
 
 def _refuse(name: str, stem: str, first: str) -> Loaded:
     raise UnreadableFile(
-        f"its id would be {stem!r}, which is that of {first}", file=name, cure="Rename one of the two files."
+        f"the file's id would be {stem!r}, which {first} already uses", file=name, cure="Rename one of the two files."
     )
 
 

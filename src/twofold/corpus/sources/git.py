@@ -32,8 +32,11 @@ _ENTRY = re.compile(rb"^(\d{6}) (?:blob|commit) ([0-9a-f]{40,64}) +(\d+|BAD|-)\t
 """A row of ``git ls-tree -l``: mode, object, size and path. A file whose text the repository has lost has the size BAD,
 another repository has none."""
 _NO_FILE = {
-    "120000": ("it is a link, and links of a repository are not followed", "Name the file that it leads to."),
-    "160000": ("it is another repository (a submodule)", "Name that repository as a source of its own."),
+    "120000": (
+        "the file is a link, and links of a repository are not followed",
+        "Name the file that the link points to.",
+    ),
+    "160000": ("the folder is another repository (a submodule)", "Name that repository as a source of its own."),
 }
 """Modes of what is no file, why it is not read, and what helps."""
 _OF_THE_CALLER = ("GIT_SSH", "GIT_SSL")
@@ -121,7 +124,7 @@ class GitSource:
             SourceError: there is no such ref, or git is not installed.
         """
         if shutil.which("git") is None:
-            raise SourceError("the program git is not installed", cure="Install git.")
+            raise SourceError("git is not installed", cure="Install git.")
         place = self._place()
         top = self._git(
             place, "rev-parse", "--verify", "--quiet", "--end-of-options", f"{self._options.ref}^{{commit}}"
@@ -238,7 +241,7 @@ class GitSource:
         for store in _stores_of(top / "objects"):
             if not any(store.is_relative_to(one) for one in (*here, top)):
                 raise SourceError(
-                    f"{self._options.repository} takes objects of another repository, {store}",
+                    f"{self._options.repository} uses the objects of another repository, {store}",
                     cure="Run `git repack -a -d` there and delete objects/info/alternates; nothing was deleted.",
                 )
         for part in (top, *(entry.resolve() for entry in _said_by(top))):
@@ -254,8 +257,8 @@ class GitSource:
                 known = Path("/")
             if known.resolve() != place.resolve():
                 raise SourceError(
-                    f"{self._options.repository} leads to another repository, {part}",
-                    cure="Name that one in `repository` if it is meant; nothing was deleted.",
+                    f"{self._options.repository} points to another repository, {part}",
+                    cure="Name the other repository in `repository` if you mean it; nothing was deleted.",
                 )
 
     def _git(self, place: Path, *words: str, most: int = _MOST_LISTED) -> bytes | None:

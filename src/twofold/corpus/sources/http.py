@@ -92,7 +92,8 @@ class HttpSource:
             token = os.environ.get(self._options.token_env, "").strip()
             if not token:
                 raise ConfigError(
-                    f"the environment variable {self._options.token_env} is not set", cure="Put the token there."
+                    f"the environment variable {self._options.token_env} is not set",
+                    cure="Set the variable to the token.",
                 )
             headers["authorization"] = f"Bearer {token}"
         return headers

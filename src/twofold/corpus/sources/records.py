@@ -88,7 +88,7 @@ def item_of(
         if not name:
             raise BadRecord(
                 f"record {number} of {where} has no {options.id!r}",
-                cure="Name the field with the identity: `id` in the source's section.",
+                cure="Set `id` in the source's section to the field that identifies a record.",
             )
         return Loaded(documents=(document_of(record, options, name=name, where=where, called=called),))
 

@@ -106,8 +106,8 @@ class SqlSource:
         columns = list(result.keys())
         if self._options.id not in columns:
             raise SourceQuery(
-                f"the query gives no column {self._options.id!r}; it has {', '.join(columns)}",
-                cure="Name the column with the identity: `id` in the source's section.",
+                f"the query returns no column {self._options.id!r}; its columns: {', '.join(columns)}",
+                cure="Set `id` in the source's section to the column that identifies a row.",
             )
         yield from items_of(self._read(result.mappings(), deadline), self._options, where=shown, called="row")
 
@@ -115,7 +115,7 @@ class SqlSource:
         for number, row in enumerate(rows, 1):
             if number > self._options.max_rows:
                 raise SourceEndless(
-                    f"the query gives more than {self._options.max_rows} rows", cure="Raise `max_rows`."
+                    f"the query returns more than {self._options.max_rows} rows", cure="Raise `max_rows`."
                 )
             if time.monotonic() > deadline:
                 raise self._slow()
@@ -141,7 +141,7 @@ class SqlSource:
         address = self._options.url or os.environ.get(self._options.url_env, "").strip()
         if not address:
             raise ConfigError(
-                f"the environment variable {self._options.url_env} is not set", cure="Put the address there."
+                f"the environment variable {self._options.url_env} is not set", cure="Set the variable to the address."
             )
         try:
             url = self._alchemy.make_url(address)
@@ -149,7 +149,9 @@ class SqlSource:
             raise ConfigError("`url` is not an address such as sqlite:///data/shop.db") from error
         if url.get_backend_name() == "sqlite":
             if not url.database or url.database == ":memory:":
-                raise ConfigError("a SQLite address must name a file", cure="For example sqlite:///data/shop.db")
+                raise ConfigError(
+                    "a SQLite address must name a file", cure="Write an address such as sqlite:///data/shop.db"
+                )
             place = self._root / url.database
             if not place.is_file():
                 raise SourceUnreachable(f"there is no database {url.database}")

@@ -117,7 +117,7 @@ class WebSource:
                 mapped = self._sitemap(self._options.sitemap, _DEPTH)
                 if not mapped:
                     raise SourceUnreachable(
-                        f"the sitemap {self._options.sitemap} names no page to take",
+                        f"the sitemap {self._options.sitemap} lists no page that `prefixes` accepts",
                         cure="Correct `sitemap` or `prefixes`, or take the source out; nothing was deleted.",
                     )
                 for url, changed in sorted(mapped.items()):
@@ -196,8 +196,8 @@ class WebSource:
                 continue
             if self._get(url, {}).status not in _REMOVED:
                 raise SourceUnreachable(
-                    f"the sitemap names {len(lost)} pages less than the {known} before, and {url} is still there",
-                    cure="Mend the sitemap; or, if it is right, run `twofold sync --rebuild`. Nothing was deleted.",
+                    f"the sitemap lists {len(lost)} pages fewer than the previous {known}, but {url} still exists",
+                    cure="Repair the sitemap; if it is right, run `twofold sync --rebuild`. Nothing was deleted.",
                 )
 
     def _allow(self, url: str) -> None:
@@ -241,7 +241,7 @@ class WebSource:
         body = _unpacked(response.body, self._limit, url)
         # entities may name files of this machine, or unpack without end
         if b"<!DOCTYPE" in body[:4096] or b"<!ENTITY" in body:
-            raise SourceError(f"the sitemap {url} declares entities", cure="A sitemap needs none; name another.")
+            raise SourceError(f"the sitemap {url} declares entities", cure="Name a sitemap without entities.")
         try:
             top = ElementTree.fromstring(body)
         except ElementTree.ParseError as error:
@@ -269,12 +269,12 @@ class WebSource:
                 pages[place] = values.get("lastmod", "")
             if len(pages) > self._options.max_pages:
                 raise SourceEndless(
-                    f"the sitemap {url} names more than {self._options.max_pages} pages", cure="Raise `max_pages`."
+                    f"the sitemap {url} lists more than {self._options.max_pages} pages", cure="Raise `max_pages`."
                 )
         if foreign and not pages:
             raise SourceUnreachable(
-                f"the sitemap {url} names pages of other hosts only: {', '.join(sorted(foreign)[:3])}",
-                cure="Correct `sitemap` to the host whose pages it names; nothing was deleted.",
+                f"the sitemap {url} lists only pages of other hosts: {', '.join(sorted(foreign)[:3])}",
+                cure="Set `sitemap` to the sitemap of the host itself; nothing was deleted.",
             )
         if foreign:
             log.warning("%s names pages of other hosts, which are left out: %s", url, ", ".join(sorted(foreign)[:3]))

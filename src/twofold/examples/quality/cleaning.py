@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from twofold.examples.loading import Row, row_of
+from twofold.examples.loading import ExampleRow, row_of
 from twofold.examples.quality import labels, text
 from twofold.examples.quality.inspect import copies
 from twofold.examples.quality.privacy import masked
@@ -24,15 +24,17 @@ _REFERENCES = ("outputs", "output", "answer", "reference")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Cleaned:
-    """What is left, and what was done."""
+    """The result of cleaning: remaining examples and changes."""
 
-    rows: tuple[Row, ...]
+    rows: tuple[ExampleRow, ...]
     """Records that stay, in order, each with its id."""
     done: tuple[Json, ...]
     """One entry for each thing done: the finding's fields, and the ``record`` as it was (not where it was masked)."""
 
 
-def clean(rows: Sequence[Row], problems: Sequence[Problem], *, mask: bool = False, drop: Sequence[str] = ()) -> Cleaned:
+def clean(
+    rows: Sequence[ExampleRow], problems: Sequence[Problem], *, mask: bool = False, drop: Sequence[str] = ()
+) -> Cleaned:
     """Do what the findings' actions say: repair, merge and drop; what is to be looked at stays.
 
     Args:
@@ -42,7 +44,7 @@ def clean(rows: Sequence[Row], problems: Sequence[Problem], *, mask: bool = Fals
         drop: Codes of findings whose examples go as well, for example ``data.label-noise``.
     """
     done: list[Json] = []
-    remaining: dict[str, Row] = {}
+    remaining: dict[str, ExampleRow] = {}
 
     def record(problem: Problem, value: Json | None, action: str) -> None:
         done.append({**asdict(problem), "action": action, **({} if value is None else {"record": value})})
@@ -89,7 +91,7 @@ def clean(rows: Sequence[Row], problems: Sequence[Problem], *, mask: bool = Fals
     return Cleaned(rows=tuple(remaining.values()), done=tuple(done))
 
 
-def _empty(row: Row) -> Problem:
+def _empty(row: ExampleRow) -> Problem:
     return Problem(
         severity="warning",
         code="data.empty-answer",
@@ -111,7 +113,7 @@ def _mapped(value: Json, change: Callable[[str], str]) -> Json:
     return {key: inside(item) if key in _TEXTS else item for key, item in value.items()}
 
 
-def _merged(target: Row, other: Row) -> Row:
+def _merged(target: ExampleRow, other: ExampleRow) -> ExampleRow:
     assert isinstance(target.outcome, Example)
     assert isinstance(other.outcome, Example)
     answers = list(dict.fromkeys((*target.outcome.references, *other.outcome.references)))
@@ -123,7 +125,7 @@ def _merged(target: Row, other: Row) -> Row:
 
 
 def portrait(examples: Sequence[Example], problems: Sequence[Problem]) -> Json:
-    """What a data card shows of a set: sizes, lengths, classes, languages, findings."""
+    """The content of a data card: sizes, lengths, classes, languages, findings."""
     given_labels = labels.labels(examples)
     return {
         "examples": len(examples),

@@ -138,15 +138,17 @@ def _against(example: Example, candidates: Sequence[Example], judged: bool) -> P
     fields = {"other": where}
     if _crossed(example, match):
         message = f"this {example.split} example stands in {match.split} too, at {where}"
-        return note(example, "data.leak", message, cure="Keep it on one side only.", action="drop", **fields)
+        return note(example, "data.leak", message, cure="Keep the example in one split only.", action="drop", **fields)
     if agreed and _answers(match) >= mine:
-        return note(example, "data.duplicate", f"the same example as {where}", cure="Drop it.", action="drop", **fields)
+        return note(
+            example, "data.duplicate", f"the same example as {where}", cure="Drop the example.", action="drop", **fields
+        )
     if agreed or not judged:
         message = f"the same question with another answer at {where}"
         cure = "List all right answers in one example; drop a wrong one."
         return note(example, "data.more-answers", message, cure=cure, action="merge", **fields)
     message = f"the same question with another label at {where}: {_shown(example)} here, {_shown(match)} there"
-    return note(example, "data.contradiction", message, cure="Keep the right one.", severity="error", **fields)
+    return note(example, "data.contradiction", message, cure="Keep the right answer.", severity="error", **fields)
 
 
 def _near_to(example: Example, others: Sequence[Example], closed: bool) -> Problem | None:
@@ -155,18 +157,18 @@ def _near_to(example: Example, others: Sequence[Example], closed: bool) -> Probl
     match = next((e for e in others if _crossed(example, e) and agree(example, e)), None)
     if match is not None:
         message = f"nearly the same {example.split} example stands in {match.split}, at {_place(match)}"
-        cure = "Keep it on one side only."
+        cure = "Keep the example in one split only."
         return note(example, "data.leak", message, cure=cure, action="drop", other=_place(match))
     if agreeing:
         where = _place(agreeing[0])
         message = f"nearly the same example as {where}, with the same answer"
-        return note(example, "data.near-duplicate", message, cure="Drop one.", action="drop", other=where)
+        return note(example, "data.near-duplicate", message, cure="Drop one of the two.", action="drop", other=where)
     if others and closed:
         where = _place(others[0])
         message = (
             f"nearly the same question has another label at {where}: {_shown(example)} here, {_shown(others[0])} there"
         )
-        return note(example, "data.near-contradiction", message, cure="Look whether both are meant.", other=where)
+        return note(example, "data.near-contradiction", message, cure="Check whether both are intended.", other=where)
     return None
 
 

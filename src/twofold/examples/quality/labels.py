@@ -1,4 +1,4 @@
-"""What is wrong with labels: outside the declared set, doubtful, out of balance. Pure.
+"""Faults of labels: outside the declared set, doubtful, out of balance. Pure.
 
 Doubtful labels are found by confident learning (Northcutt, Jiang & Chuang 2021, arXiv:1911.00068): a naive Bayes model
 on TF-IDF words gives each example out-of-sample probabilities in five folds; a label is doubted where another class
@@ -116,7 +116,12 @@ def balance(examples: Sequence[Example]) -> list[Problem]:
         if size < FEWEST:
             message = f"the class {excerpt(label, 40)!r} has {size} examples"
             problems.append(
-                note(first[label], "data.small-class", message, cure="Add examples of it, or merge the class.")
+                note(
+                    first[label],
+                    "data.small-class",
+                    message,
+                    cure="Add examples of the class, or merge it with another.",
+                )
             )
     middle = float(np.median(list(sizes.values())))
     label, most = sizes.most_common(1)[0]
@@ -124,7 +129,12 @@ def balance(examples: Sequence[Example]) -> list[Problem]:
         message = f"the class {excerpt(label, 40)!r} has {most} of {len(given_labels)} examples; "
         message += f"the median class has {middle:g}"
         problems.append(
-            note(first[label], "data.class-balance", message, cure="Judge by macro F1, or thin the class out.")
+            note(
+                first[label],
+                "data.class-balance",
+                message,
+                cure="Use macro F1 as the metric, or remove examples of the class.",
+            )
         )
     return problems
 
@@ -177,7 +187,12 @@ def noise(examples: Sequence[Example]) -> list[Problem]:
             f"{excerpt(label, 40)!r} ({probable[row, other[row]]:.2f} against {probable[row, codes[row]]:.2f})"
         )
         problems.append(
-            note(example, "data.label-noise", message, cure="Read it, and correct the label if it is wrong.")
+            note(
+                example,
+                "data.label-noise",
+                message,
+                cure="Read the example, and correct its label if the label is wrong.",
+            )
         )
     return problems
 
@@ -189,7 +204,10 @@ def _out_of_sample(texts: Sequence[str], codes: NDArray[np.int64], classes: int)
         from sklearn.model_selection import StratifiedGroupKFold
         from sklearn.naive_bayes import MultinomialNB
     except ModuleNotFoundError as error:
-        raise MissingExtra("judging labels needs scikit-learn", cure=f"{install('data')}, or --skip noise") from error
+        raise MissingExtra(
+            "checking labels needs the package scikit-learn, which is not installed",
+            cure=f"{install('data')}, or --skip noise",
+        ) from error
     words = TfidfVectorizer(ngram_range=(1, 2), sublinear_tf=True, min_df=2, token_pattern=r"(?u)\b\w+\b")
     try:
         vectors = words.fit_transform(texts).tocsr()

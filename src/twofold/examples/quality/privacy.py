@@ -18,7 +18,7 @@ Sort = Literal["personal", "secret"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Place:
+class PrivatePlace:
     """A stretch of text that should not be there."""
 
     kind: str
@@ -128,15 +128,15 @@ _COMPILED = tuple((kind, sort, re.compile(form, re.DOTALL), holds) for kind, sor
 """A form with a group is about what the group holds."""
 
 
-def private(text: str) -> list[Place]:
+def private(text: str) -> list[PrivatePlace]:
     """Personal data and secrets in `text`, in order, none overlapping; of two the one with the stricter form."""
-    places: list[Place] = []
+    places: list[PrivatePlace] = []
     for kind, sort, form, holds in _COMPILED:
         for match in form.finditer(text):
             start, end = match.span(form.groups)
             # Forms are tried from the strictest: what one has taken, a looser one does not take again.
             if holds(text[start:end]) and not any(start < p.end and p.start < end for p in places):
-                places.append(Place(kind=kind, sort=sort, start=start, end=end))
+                places.append(PrivatePlace(kind=kind, sort=sort, start=start, end=end))
     return sorted(places, key=lambda place: place.start)
 
 

@@ -88,7 +88,8 @@ def _ftfy() -> Any:
         import ftfy
     except ModuleNotFoundError as error:
         raise MissingExtra(
-            "looking for encoding damage needs ftfy", cure=f"{install('data')}, or --skip encoding"
+            "finding encoding damage needs the package ftfy, which is not installed",
+            cure=f"{install('data')}, or --skip encoding",
         ) from error
     return ftfy
 
@@ -110,7 +111,11 @@ def damage(examples: Sequence[Example]) -> list[Problem]:
                     shown = f"{excerpt(text[max(0, at - 8) : at + 12], 30)} for {excerpt(mended[max(0, at - 8) :], 24)}"
                 problems.append(
                     note(
-                        example, "data.encoding", f"the {what} is damaged: {shown}", cure="Repair it.", action="repair"
+                        example,
+                        "data.encoding",
+                        f"the {what} is damaged: {shown}",
+                        cure="Repair the text.",
+                        action="repair",
                     )
                 )
                 break
@@ -156,7 +161,7 @@ def answers(examples: Sequence[Example]) -> list[Problem]:
             continue
         why = ""
         if structured:
-            why = "" if whole else "it is no valid JSON, as the others are"
+            why = "" if whole else "the answer is not valid JSON, unlike the others"
         elif tokens(text) >= 8:
             finished = text.endswith(_ENDS)
             if text.count("```") % 2:
@@ -168,10 +173,10 @@ def answers(examples: Sequence[Example]) -> list[Problem]:
             elif not finished and limit and tokens(text) >= limit:
                 why = f"it stops where many others do, at {limit} words and marks"
             elif not finished and ended and not text[-1].isdigit():
-                why = "it has no end mark, as the others have"
+                why = "the answer has no end mark, unlike the others"
         if why:
             message = f"the answer seems cut off ({why}): …{excerpt(text[-40:], 40)}"
-            problems.append(note(example, "data.truncated", message, cure="Complete it, or drop the example."))
+            problems.append(note(example, "data.truncated", message, cure="Complete the answer, or drop the example."))
     return problems
 
 
@@ -262,7 +267,8 @@ def _languages() -> Any:
         from py3langid.langid import MODEL_FILE, LanguageIdentifier
     except ModuleNotFoundError as error:
         raise MissingExtra(
-            "telling languages needs py3langid", cure=f"{install('data')}, or --skip language"
+            "detecting languages needs the package py3langid, which is not installed",
+            cure=f"{install('data')}, or --skip language",
         ) from error
     return LanguageIdentifier.from_model_file(MODEL_FILE, norm_probs=True)
 
@@ -283,15 +289,17 @@ def languages(examples: Sequence[Example]) -> list[Problem]:
     problems: list[Problem] = []
     for example, tongue, letters in zip(examples, tongues, scripts, strict=True):
         if letters and letters != usual and sum(c.isalpha() for c in example.question) >= 4:
-            message = f"it is written in {letters.title()} letters; most are in {usual.title()}"
-            problems.append(note(example, "data.language", message, cure="Drop it if it is not meant to be there."))
+            message = f"the example is written in {letters.title()} letters; most are in {usual.title()}"
+            problems.append(note(example, "data.language", message, cure="Drop the example if it is not intended."))
         elif tongue and tongue != mine and known[mine] >= 0.5 * len(examples):
             message = f"its language is {tongue}; most are {mine}: {excerpt(example.question, 40)!r}"
-            problems.append(note(example, "data.language", message, cure="Drop it if it is not meant to be there."))
+            problems.append(note(example, "data.language", message, cure="Drop the example if it is not intended."))
     if len(problems) > 0.1 * len(examples):
         shares = ", ".join(f"{name} {n}" for name, n in known.most_common(5))
         first = examples[0]
         message = f"the set mixes languages ({shares} of {len(examples)} questions; short ones are not told)"
-        whole = note(first, "data.language-mix", message, cure="Tune on one language at a time, or mean it.")
+        whole = note(
+            first, "data.language-mix", message, cure="Tune on one language at a time, unless the mix is intended."
+        )
         return [whole, *problems]
     return problems

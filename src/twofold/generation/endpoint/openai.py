@@ -194,8 +194,8 @@ class OpenAIGenerator:
         # a stream that breaks off is no answer, however much of it came
         if not finish:
             raise GenerationError(
-                f"the stream ended after {len(text)} characters without finish_reason or [DONE]: no whole answer",
-                cure="Ask again; if it stays so, look at the endpoint's log and at proxies before it.",
+                f"the stream ended after {len(text)} characters without finish_reason or [DONE]: incomplete answer",
+                cure="Ask again; if the error stays, check the endpoint's log and any proxy in front of it.",
             )
         if rest := letters.take("", last=True):
             text += rest
@@ -285,7 +285,7 @@ class OpenAIGenerator:
                 fault = masked_text(f"{self.options.base_url}: {error}")
                 failure = Failure(code="generation.connection", message=fault)
             except RuntimeError as error:
-                raise GenerationError(f"this generator is closed: {error}", cure="Make a new one.") from error
+                raise GenerationError(f"this generator is closed: {error}", cure="Create a new generator.") from error
             else:
                 if response.status_code == 200:
                     completion = read(response, time.monotonic() - begun)
@@ -459,7 +459,7 @@ def _tuned(options: OpenAIOptions, adapter: Adapter) -> OpenAIOptions:
     if tuned_model["base_url"].rstrip("/") != options.base_url.rstrip("/"):
         raise GenerationError(
             f"the model {tuned_model['model']!r} was tuned at {tuned_model['base_url']}, not at {options.base_url}",
-            cure="Set base_url in [generation.generator.options] to the endpoint that holds it.",
+            cure="Set base_url in [generation.generator.options] to the endpoint that has this model.",
         )
     return options.model_copy(update={"model": tuned_model["model"]})
 

@@ -26,7 +26,7 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Refused:
-    """What an endpoint's model does not take."""
+    """The request fields that an endpoint's model refuses."""
 
     fields: frozenset[str] = frozenset()
     """Fields left out, of `CAN_DO_WITHOUT`."""

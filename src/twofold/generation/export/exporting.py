@@ -41,7 +41,7 @@ _GGUF_ADAPTER = "adapter-f16.gguf"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Tuned:
-    """What is exported."""
+    """A tuned model to export."""
 
     model: Path
     """Directory of the base weights."""
@@ -156,7 +156,7 @@ def _accept(tuned: Tuned, form: str, parity: Json) -> None:
         raise ModelError(
             f"{tuned.adapter.key} as {form} does not answer like the trained model: its logits differ by {apart:.3g}, "
             f"the adapter itself moves them by {moved:.3g}; nothing was exported",
-            cure="Export it as peft, which is the adapter as it was trained.",
+            cure="Export as peft, the adapter as it was trained.",
         )
 
 

@@ -140,7 +140,7 @@ def renamed(name: str) -> str:
     match = _LAYER.fullmatch(stem)
     known = _OUTER.get(stem) if match is None else _INNER.get(match[2])
     if known is None or suffix not in ("weight", "bias"):
-        raise ModelError(f"the tensor {name!r} has no place in a GGUF file", cure=_CURE)
+        raise ModelError(f"the GGUF format has no name for the tensor {name!r}", cure=_CURE)
     return f"{known}.{suffix}" if match is None else f"blk.{match[1]}.{known}.{suffix}"
 
 

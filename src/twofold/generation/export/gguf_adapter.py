@@ -39,7 +39,8 @@ def write_adapter(model: Path, adapter: Path, target: Path) -> None:
     recipe, config = _json(adapter / "adapter_config.json"), _json(model / "config.json")
     if recipe.get("rank_pattern") or recipe.get("alpha_pattern"):
         raise ModelError(
-            "a GGUF adapter has one alpha, this one several", cure="Export it merged: --format gguf or safetensors."
+            "a GGUF adapter has one alpha, but this adapter has several",
+            cure="Export the merged model: --format gguf or safetensors.",
         )
     rank, alpha = recipe["r"], float(recipe["lora_alpha"])
     architecture = ARCHITECTURES[config["architectures"][0]]

@@ -80,7 +80,9 @@ def merge(model: Path, adapter: Adapter, target: Path) -> int:
     strange = sorted(set(changed_names) - set(base))
     if strange or not changed_names:
         what = f"changes {strange[0]!r}, which the model has not" if strange else "holds no weights"
-        raise ModelError(f"the adapter {adapter.key} {what}", cure="Use the base model it was trained on.")
+        raise ModelError(
+            f"the adapter {adapter.key} {what}", cure="Use the base model that the adapter was trained on."
+        )
     # it may be the output layer's weight as well: merged, the change would reach both
     if "model.embed_tokens.weight" in changed_names:
         raise ModelError(f"the adapter {adapter.key} changes the embedding, which may be tied", cure=_CURE)
@@ -102,12 +104,14 @@ def merge(model: Path, adapter: Adapter, target: Path) -> int:
         except ValueError as error:
             raise ModelError(
                 f"the adapter {adapter.key} does not fit {name!r}, which has {weight.shape}: {error}",
-                cure="Use the base model it was trained on.",
+                cure="Use the base model that the adapter was trained on.",
             ) from error
         largest = max(largest, float(np.abs(new - weight).max(initial=0.0)))
         tensors.append((name, "", as_f16(name, new)))
     if not math.isfinite(largest):
-        raise ModelError(f"the adapter {adapter.key} holds values that are not numbers", cure="Train it again.")
+        raise ModelError(
+            f"the adapter {adapter.key} contains values that are not numbers", cure="Train the adapter again."
+        )
     # B starts at zero: an adapter with B = 0 rightly changes nothing
     moved = any(float(np.abs(tuned[name]).max(initial=0.0)) > 0 for name in tuned if ".lora_B." in name)
     if moved and largest == 0.0:

@@ -103,7 +103,7 @@ def _reference(paths: tuple[Path, Path], adapter: Adapter, prompts: Sequence[Seq
             last = log.read_text(encoding="utf-8", errors="replace").strip().splitlines()[-1:] or ["it said nothing"]
             raise ModelError(
                 f"the parity check of {adapter.key} failed (status {status}): {last[0]}",
-                cure="Set [generation.generator.options].parity = false to do without it.",
+                cure="Set [generation.generator.options].parity = false to skip the check.",
             )
         answers: Json = json.loads(out.read_text(encoding="utf-8"))
         return answers

@@ -1,4 +1,4 @@
-"""What a runtime of the local generator is: token ids in, text out. Prompt text and tokens are made above it."""
+"""The protocol of a local generator's runtime: token ids in, text out. Prompt text and tokens are made above it."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ class Result:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sampling:
-    """How the next token is chosen."""
+    """Sampling settings for the next token."""
 
     temperature: float = 0.0
     """0: the most likely token, always."""

@@ -34,7 +34,7 @@ _SECONDS = 0.25
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
-    """How the pipeline runs."""
+    """Settings of the OpenVINO pipeline."""
 
     dtype: Literal["bf16", "f32"]
     """Arithmetic."""
@@ -128,7 +128,7 @@ class OpenVinoRuntime:
         except RuntimeError as error:
             raise GenerationError(
                 f"OpenVINO cannot start: {_short(error)}",
-                cure=f"Delete {self._directory} (it is made again), or lower [generation.generator.options].cache_gib.",
+                cure=f"Delete {self._directory}, a cache, or lower [generation.generator.options].cache_gib.",
             ) from error
 
     def generate(self, requests: Sequence[Request], progress: Progress | None) -> list[Result]:

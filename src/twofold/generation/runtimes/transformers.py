@@ -196,7 +196,7 @@ class TransformersRuntime:
 def _refuse_schemas(requests: Sequence[Request]) -> None:
     if any(request.schema for request in requests):
         raise GenerationError(
-            "the transformers runtime cannot keep to a JSON schema",
+            "the transformers runtime cannot constrain answers to a JSON schema",
             cure='Set [generation.generator.options].runtime = "openvino", or use an endpoint that can.',
         )
 

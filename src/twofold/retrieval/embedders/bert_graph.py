@@ -85,11 +85,13 @@ class _Graph:
         self.shape = shape
         self.file = directory / "model.safetensors"
         if not self.file.is_file():
-            raise ModelError("there is no model.safetensors", file=directory, cure=_CURE)
+            raise ModelError("the model directory has no model.safetensors", file=directory, cure=_CURE)
         try:
             self.tensors = load_file(self.file)
         except (SafetensorError, TypeError, KeyError) as error:  # the latter two: a type numpy does not have
-            raise ModelError(f"not readable as numpy tensors: {error}", file=self.file, cure=_CURE) from error
+            raise ModelError(
+                f"the weights cannot be read as NumPy tensors: {error}", file=self.file, cure=_CURE
+            ) from error
         self.prefix = "bert." if any(name.startswith("bert.") for name in self.tensors) else ""
 
     def model(self, *, pooled: bool) -> Any:

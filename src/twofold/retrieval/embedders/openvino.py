@@ -64,7 +64,7 @@ class OpenVinoEmbedder:
         self._shape = bert_graph.read_shape(self._path)
         if options.max_tokens > self._shape.positions:
             raise ConfigError(
-                f"max_tokens {options.max_tokens} is more than the {self._shape.positions} the model reads",
+                f"max_tokens {options.max_tokens} is more than the {self._shape.positions} tokens that the model reads",
                 cure="Lower max_tokens in [retrieval.embedder.options].",
             )
         self._tokens = SentenceTokens(self._path, options.max_tokens)

@@ -25,7 +25,7 @@ def read_pooling(directory: Path) -> Pooling:
     modes = [name for name, on in config.items() if name.startswith("pooling_mode_") and on]
     names: dict[str, Pooling] = {"pooling_mode_mean_tokens": "mean", "pooling_mode_cls_token": "cls"}
     if len(modes) != 1 or modes[0] not in names:
-        raise ModelError(f"neither mean nor first-token pooling: {modes}", file=path, cure=_CURE)
+        raise ModelError(f"unsupported pooling {modes}; expected mean or first-token", file=path, cure=_CURE)
     return names[modes[0]]
 
 
@@ -38,5 +38,5 @@ def read_config(path: Path) -> Json:
     try:
         config: Json = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
-        raise ModelError(f"not a readable model configuration: {error}", file=path, cure=_CURE) from error
+        raise ModelError(f"the model configuration cannot be read: {error}", file=path, cure=_CURE) from error
     return config

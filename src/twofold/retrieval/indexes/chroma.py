@@ -99,7 +99,9 @@ class _ChromaRows(VersionedRows):
             raise DatabaseRefused(f"Chroma refuses the API key: {answer.text[:300]}", file=place)
         if answer.is_error:
             raise StoreError(
-                f"Chroma refuses: {answer.status_code} {answer.text[:300]}", file=place, cure="Read the server's log."
+                f"Chroma refused the request: {answer.status_code} {answer.text[:300]}",
+                file=place,
+                cure="Read the server's log.",
             )
         return answer.json() if answer.content else None
 

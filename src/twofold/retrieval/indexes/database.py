@@ -71,7 +71,7 @@ class DatabaseOptions(protocols.Options):
         if not value:
             raise ConfigError(
                 f"the environment variable {self.api_key_env} (retrieval.index api_key_env) is not set",
-                cure=f"export {self.api_key_env}=… and run the command again.",
+                cure=f"Run `export {self.api_key_env}=…`, then the command again.",
             )
         return SecretStr(value)
 
@@ -256,7 +256,7 @@ class DatabaseIndex(ABC):
     def _head(self, rows: Rows) -> Json:
         head = rows.note(_HEAD)
         if head is None:
-            raise IndexMismatch("the index was erased meanwhile", file=self.place, cure="Run `twofold sync`.")
+            raise IndexMismatch("another process erased the index", file=self.place, cure="Run `twofold sync`.")
         return head
 
     def _at(self, rows: Rows, version: int | None) -> int:
@@ -265,9 +265,9 @@ class DatabaseIndex(ABC):
             return newest
         if not any(entry["version"] == version for entry in _entries(rows)):
             raise IndexMismatch(
-                f"version {version} of the index is gone (the newest is {newest})",
+                f"version {version} of the index no longer exists (newest: {newest})",
                 file=self.place,
-                cure="`twofold index log --all` lists the versions that can be read.",
+                cure="Choose a version listed by `twofold index log --all`.",
             )
         return version
 

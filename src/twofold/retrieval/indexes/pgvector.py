@@ -382,7 +382,7 @@ def _explained(error: Any, options: Any) -> StoreError:
         return DatabaseRefused(f"PostgreSQL refuses the user or password: {reason}", file=options.url)
     if isinstance(error, errors.InsufficientPrivilege):
         return DatabaseRefused(
-            f"PostgreSQL refuses: {reason}",
+            f"PostgreSQL refused the request: {reason}",
             file=options.url,
             cure="Let an administrator run CREATE EXTENSION vector, and GRANT CREATE ON SCHEMA public.",
         )
@@ -395,9 +395,13 @@ def _explained(error: Any, options: Any) -> StoreError:
     if isinstance(error, errors.QueryCanceled | errors.LockNotAvailable):
         return DatabaseUnreachable(f"PostgreSQL took longer than {options.timeout:g} s: {reason}", file=options.url)
     if isinstance(error, errors.InvalidCatalogName):
-        return DatabaseUnreachable(f"there is no such database: {reason}", file=options.url, cure="Run createdb first.")
+        return DatabaseUnreachable(
+            f"the database does not exist: {reason}", file=options.url, cure="Run createdb first."
+        )
     if isinstance(error, psycopg.OperationalError) and not isinstance(error, errors.DiskFull):
         return DatabaseUnreachable(f"PostgreSQL does not answer: {reason}", file=options.url)
     return StoreError(
-        f"PostgreSQL refuses: {reason}", file=options.url, cure="Read the server's log; the version before stays."
+        f"PostgreSQL refused the request: {reason}",
+        file=options.url,
+        cure="Read the server's log; the previous version stays.",
     )

@@ -100,7 +100,7 @@ class _PineconeRows(VersionedRows):
             raise DatabaseUnreachable(f"Pinecone does not answer: {error}", file=place) from error
         except known.PineconeError as error:
             cure = "Read the message; a passage with its metadata may hold 40 kB at most."
-            raise StoreError(f"Pinecone refuses: {error}", file=place, cure=cure) from error
+            raise StoreError(f"Pinecone refused the request: {error}", file=place, cure=cure) from error
 
     # ------------------------------------------------------------ notes
 

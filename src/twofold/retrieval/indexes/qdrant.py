@@ -123,7 +123,9 @@ class _QdrantRows(VersionedRows):
             reason = f"{error.status_code} {error.content.decode(errors='replace')[:300]}"
             if error.status_code in (401, 403):
                 raise DatabaseRefused(f"Qdrant refuses the API key: {reason}", file=place) from error
-            raise StoreError(f"Qdrant refuses: {reason}", file=place, cure="Read the server's log.") from error
+            raise StoreError(
+                f"Qdrant refused the request: {reason}", file=place, cure="Read the server's log."
+            ) from error
         except ResponseHandlingException as error:
             raise DatabaseUnreachable(f"Qdrant does not answer: {error}", file=place) from error
         except (OSError, RuntimeError) as error:

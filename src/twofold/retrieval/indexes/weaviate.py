@@ -88,7 +88,7 @@ class _WeaviateRows(VersionedRows):
             )  # fmt: skip
         except ValueError as error:
             raise ConfigError(
-                f"retrieval.index: url {options.url!r} or grpc {options.grpc!r} is no address",
+                f"retrieval.index: url {options.url!r} or grpc {options.grpc!r} is not an address",
                 cure='Write url = "http://host:8080" and grpc = "host:50051".',
             ) from error
 
@@ -338,4 +338,4 @@ def _explained(error: Exception, place: str) -> StoreError:
     lost = (known.WeaviateConnectionError, known.WeaviateStartUpError, known.WeaviateTimeoutError, OSError)
     if isinstance(error, lost) or "UNAVAILABLE" in reason or type(error).__module__.startswith("httpx"):
         return DatabaseUnreachable(f"Weaviate does not answer: {reason}", file=place)
-    return StoreError(f"Weaviate refuses: {reason}", file=place, cure="Read the server's log.")
+    return StoreError(f"Weaviate refused the request: {reason}", file=place, cure="Read the server's log.")

@@ -47,8 +47,8 @@ class LateInteraction:
         self._options = options
         if not isinstance(parts.embedder, TokenEmbedder):
             raise ConfigError(
-                f"the embedder {type(parts.embedder).__name__} gives no vectors of tokens",
-                cure="Use the embedder 'minilm', 'torch' or 'hashing', or leave late_interaction out.",
+                f"the embedder {type(parts.embedder).__name__} returns no token vectors",
+                cure="Use the embedder 'minilm', 'torch' or 'hashing', or remove the reranker late_interaction.",
             )
         self._embedder = parts.embedder
 
@@ -171,7 +171,7 @@ class CrossEncoder:
             raise ModelError(f"transformers cannot load this model: {error}", file=self._path) from error
         if model.config.num_labels != 1:
             raise ModelError(
-                f"it has {model.config.num_labels} outputs; a cross-encoder for ranking has one",
+                f"the model has {model.config.num_labels} outputs; a cross-encoder for ranking has one",
                 file=self._path,
                 cure="Use a model trained to score passages, such as one of the ms-marco cross-encoders.",
             )

@@ -35,7 +35,7 @@ class Pipeline:
     version: ClassVar[int] = 1
 
     class Options(protocols.Options):
-        """What `[retrieval]` says."""
+        """The settings of `[retrieval]`."""
 
         rewriters: tuple[Part, ...] = ()
         """Stages on the query."""

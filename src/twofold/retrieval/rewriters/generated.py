@@ -19,7 +19,7 @@ _LONGEST = 400
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Written:
-    """What the model wrote for one query."""
+    """The model's output for one query."""
 
     lines: tuple[str, ...]
     """Usable lines, each different; none when there was nothing to use."""
@@ -49,7 +49,8 @@ def written(
         return []
     if parts.generator is None:
         raise ConfigError(
-            "this rewriter needs a generator, and there is none", cure="Set [generation.generator], or leave it out."
+            "the rewriter needs a generator, and none is configured",
+            cure="Set [generation.generator], or remove the rewriter.",
         )
     prompts = [Prompt(messages=(Message(role="user", content=task),), max_tokens=max_tokens) for task in tasks]
     answers = []

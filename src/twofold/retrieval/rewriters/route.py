@@ -1,4 +1,4 @@
-"""Which knowledge bases a question is searched in: as the request says, by rule, or by what they hold."""
+"""Route a question to the sources to search: by the request, by rule, or by their descriptions."""
 
 from __future__ import annotations
 
@@ -62,8 +62,8 @@ class Route:
             # "" names the documents of [documents].paths
             if unknown := sorted(set(names) - known - {""}):
                 raise ConfigError(
-                    f"the routing rule {pattern!r} names the collection {unknown[0]!r}, which is no source",
-                    cure=f"Sources in twofold.toml: {', '.join(sorted(known)) or 'none'}.",
+                    f"the routing rule {pattern!r} names the unknown source {unknown[0]!r}",
+                    cure=f"Name a source in twofold.toml: {', '.join(sorted(known)) or 'none'}.",
                 )
         self._rules = [(re.compile(pattern, re.IGNORECASE), names) for pattern, names in options.rules.items()]
 

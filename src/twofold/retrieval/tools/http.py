@@ -96,7 +96,7 @@ class HttpTool(LiveTool):
         records = body if isinstance(body, list) else [body]
         if body is MISSING or not all(isinstance(record, dict) for record in records):
             raise SourceError(
-                f"the answer has no record at {options.records or 'its top'!r}", cure="Correct `records`."
+                f"the answer contains no record at {options.records or 'its top'!r}", cure="Correct `records`."
             )
         if not options.fields:
             return [_plain_fields(record) for record in records]
@@ -113,7 +113,7 @@ class HttpTool(LiveTool):
         parts, home = urlsplit(url), urlsplit(self.options.url)
         host = parts.hostname or ""
         if host != home.hostname and host not in self.options.hosts:
-            raise SourceError(f"the endpoint redirects to another host, {host}", cure="Name it in `hosts`.")
+            raise SourceError(f"the endpoint redirects to another host, {host}", cure="Name the host in `hosts`.")
         # the arguments would go on unencrypted
         if home.scheme == "https" and parts.scheme != "https":
             raise SourceError("the endpoint redirects from https to http", cure="Correct `url`.")
@@ -127,5 +127,5 @@ def _encoded(value: object) -> str:
     """A value for an address; dots alone would walk its path."""
     text = quote(str(value), safe="")
     if text.strip(".") == "":
-        raise SourceError("an argument of dots only is refused", cure="Ask with another value.")
+        raise SourceError("the argument consists of dots only", cure="Use another value.")
     return text

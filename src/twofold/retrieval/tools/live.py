@@ -1,4 +1,4 @@
-"""What live tools share: arguments from a question, a cache with a limit of age, and records as a passage.
+"""Code shared by live tools: arguments from a question, a cache with a limit of age, and records as a passage.
 
 A tool's passage is a document of its own, ``tool:NAME:ARGUMENTS``, whose whole text is shown: citations stand on it.
 When the source is down, an older answer that was kept is served with a note of its age as part of the text.
@@ -102,7 +102,7 @@ class Parameter(protocols.Options):
             typed = convert[self.type](text)
         except ValueError as error:
             raise BadRecord(
-                f"the argument {name} = {text[:60]!r} is not allowed: {error}", cure=f"It must be a {self.type}."
+                f"the argument {name} = {text[:60]!r} is not allowed: {error}", cure=f"Give a {self.type}."
             ) from error
         return typed.isoformat() if isinstance(typed, date) else typed
 
@@ -337,7 +337,7 @@ def within(seconds: float, work: Callable[[], Any]) -> Any:
     if failed:
         raise failed[0]
     if not outcome:
-        raise SourceEndless(f"no whole answer within {seconds:.3g} s", cure="Raise `timeout`.")
+        raise SourceEndless(f"no complete answer within {seconds:.3g} s", cure="Raise `timeout`.")
     return outcome[0]
 
 
@@ -353,7 +353,7 @@ def record_text(record: Mapping[str, Any], sentence: str) -> str:
     missing = sorted(set(re.findall(r"{([^{}]*)}", sentence)) - set(shown))
     if missing:
         raise SourceError(
-            f"there is no field {', '.join(missing)}; there are {', '.join(shown)}", cure="Correct `sentence`."
+            f"unknown field {', '.join(missing)}; the fields are {', '.join(shown)}", cure="Correct `sentence`."
         )
     return re.sub(r"{([^{}]*)}", lambda match: shown[match.group(1)], sentence)
 
@@ -379,7 +379,7 @@ def environment(name: str) -> str:
     """
     value = os.environ.get(name, "").strip()
     if not value:
-        raise ConfigError(f"the environment variable {name} is not set", cure="Set it before the command.")
+        raise ConfigError(f"the environment variable {name} is not set", cure="Set the variable before the command.")
     return value
 
 

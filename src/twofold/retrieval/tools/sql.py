@@ -107,7 +107,9 @@ class SqlTool(LiveTool):
         if url.get_backend_name() != "sqlite":
             return url, {}
         if not url.database or url.database == ":memory:":
-            raise ConfigError("a SQLite address must name a file", cure="For example sqlite:///data/shop.db")
+            raise ConfigError(
+                "a SQLite address must name a file", cure="Write an address such as sqlite:///data/shop.db"
+            )
         place = (self._root / url.database).resolve()
         if not place.is_file():
             raise SourceUnreachable(f"there is no database {url.database}")

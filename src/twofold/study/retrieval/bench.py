@@ -53,7 +53,7 @@ class SyncedBenchRecord(BenchRecord):
 
 @dataclass(frozen=True, kw_only=True)
 class Bench:
-    """What a measurement of retrieval covers."""
+    """The scope of a measurement of retrieval."""
 
     configs: Mapping[str, Config]
     """Configurations to compare, by name; the project's own comes first."""

@@ -52,7 +52,7 @@ _PER_DOCUMENT = 3
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rules:
-    """How to measure."""
+    """The rules of a retrieval measurement."""
 
     unit: Unit = "document"
     """What is ranked (see `metrics.ranking`)."""
@@ -72,8 +72,8 @@ class Rules:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Measured:
-    """What one pipeline did."""
+class MeasuredPipeline:
+    """The measurement of one retrieval pipeline."""
 
     scores: dict[str, list[float | None]]
     """Per metric, one score a question."""
@@ -160,7 +160,7 @@ def _fill(base: Search, search: Search, *, progress: Progress) -> None:
 
 
 def rules_of(config: Config, unit: Unit = "document") -> Rules:
-    """How to measure, as [study] says."""
+    """The rules of measurement that [study] configures."""
     section = config.study
     return Rules(unit=unit, level=section.level, resamples=section.resamples, seed=section.seed)
 
@@ -208,14 +208,14 @@ def chosen(splits: Splits, split: str) -> list[Example]:
     """
     if split == "reserve":
         raise StudyError(
-            "the reserve is sealed: `twofold study --final` opens it, once",
-            cure="Leave --split out; or name test, which counts as looks at the test questions.",
+            "the reserve is sealed; only `twofold study --final` opens it, once",
+            cure="Omit --split, or name test, which counts as a look at the test questions.",
         )
     pool = {"open": (*splits.train, *splits.dev)}.get(split) or getattr(splits, split)
     sourced = labelled(pool)
     if not sourced:
         raise TooFewExamples(
-            f"no question of the split {split!r} says which documents hold its answer",
+            f"no question of the split {split!r} names the documents that contain its answer",
             cure="Give examples doc_ids or spans, or use --synthetic for questions made from the documents.",
         )
     return sourced
@@ -255,7 +255,9 @@ def scorers(unit: Unit) -> dict[str, Metric]:
     return {name: loading.make("metrics", name, {"k": RANKS, "unit": unit}) for name in METRICS}
 
 
-def measure(search: Search, examples: Sequence[Example], rules: Rules, *, progress: Progress = quiet) -> Measured:
+def measure(
+    search: Search, examples: Sequence[Example], rules: Rules, *, progress: Progress = quiet
+) -> MeasuredPipeline:
     """Run one pipeline over the questions, in batches for the ranking and one at a time for the milliseconds."""
     retriever = search.retriever
     queries = [query(example, search.filter) for example in examples]
@@ -285,15 +287,15 @@ def measure(search: Search, examples: Sequence[Example], rules: Rules, *, progre
         timing.in_turns([clock], sample, chance=chance)
         timed = clock.summary()
         ms = {"p50": 1000 * timed["p50"], "p95": 1000 * timed["p95"], "n": timed["n"]}
-    return Measured(scores=scores, ms=ms, tokens=spent / max(1, len(queries)), seconds=seconds)
+    return MeasuredPipeline(scores=scores, ms=ms, tokens=spent / max(1, len(queries)), seconds=seconds)
 
 
-def held_measure(search: Search, examples: Sequence[Example], rules: Rules, *, progress: Progress) -> Measured:
+def held_measure(search: Search, examples: Sequence[Example], rules: Rules, *, progress: Progress) -> MeasuredPipeline:
     """`measure`, unless the same pipeline was measured on the same questions before."""
     key = pipeline_key(search, examples, rules)
     cached = search.catalogue.measures.get(key, "retrieval")
     if cached is not None:
-        return Measured(**cached)
+        return MeasuredPipeline(**cached)
     fresh = measure(search, examples, rules, progress=progress)
     search.catalogue.measures.put(key, "retrieval", plain(fresh))
     return fresh
@@ -361,7 +363,7 @@ def titled(metric: str) -> str:
 
 
 def differences(
-    measured: Mapping[str, Measured], examples: Sequence[Example], rules: Rules, *, metric: str
+    measured: Mapping[str, MeasuredPipeline], examples: Sequence[Example], rules: Rules, *, metric: str
 ) -> list[Json]:
     """Paired differences of every pipeline to the first, with simultaneous intervals."""
     names = list(measured)

@@ -1,4 +1,4 @@
-"""What the word leg should weigh in a project's hybrid search: chosen on its questions, or left as it is.
+"""Choose the weight of lexical search in a project's hybrid search on its questions, or keep the default.
 
 Weights of a grid are compared with the default on the same train and dev questions. A gain is believed in the measure
 of its certainty: it is shrunk towards what that weight was seen to gain elsewhere (`ELSEWHERE`), the more the larger
@@ -138,7 +138,7 @@ def _hybrid(part: Part) -> Part:
     if isinstance(search, Part):
         return _hybrid(search)
     raise ConfigError(
-        "there is no weight to choose: the search is not a blend of two legs",
+        "no weight to choose: the search does not combine two legs",
         cure='Set [retrieval.retriever] name = "hybrid" with fusion = "scores".',
     )
 

@@ -28,7 +28,7 @@ def write(path: Path, value: Any) -> None:
         raise TrainingError(
             f"the checkpoint cannot be written (is the disk full?): {str(error).splitlines()[0]}",
             file=path.parent,
-            cure="Free disk space and rerun: training goes on from the last checkpoint, which is kept.",
+            cure="Free disk space and run the command again: training resumes from the last checkpoint.",
         ) from error
 
 

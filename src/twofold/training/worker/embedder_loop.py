@@ -389,6 +389,8 @@ def _restored(directory: Path, network: Any, optimiser: Any) -> _State:
         vars(state).update(checkpoint["state"])
     except (RuntimeError, KeyError, ValueError, EOFError, pickle.UnpicklingError) as error:
         raise TrainingError(
-            f"the checkpoint cannot be read: {error}", file=path, cure="Delete it and rerun: training starts again."
+            f"the checkpoint cannot be read: {error}",
+            file=path,
+            cure="Delete the checkpoint and run the command again: training starts over.",
         ) from error
     return state

@@ -16,7 +16,7 @@ from twofold.training.schedule import (
     marks,
 )
 from twofold.training.worker import scoring
-from twofold.training.worker.state import Run, packs_of
+from twofold.training.worker.state import TrainingRun, packs_of
 
 _BITE = 0.05
 """Part of the limit that one micro-batch may take, as the clock is looked at between them."""
@@ -26,7 +26,7 @@ _SETTLING = 4
 """Steps whose pace tells how many fit into the limit; fewer where they take a quarter of it."""
 
 
-def settle_evaluations(run: Run) -> None:
+def settle_evaluations(run: TrainingRun) -> None:
     """Decide how often and on how many items the dev split is scored, and whether other things are followed at all.
 
     Without a limit this follows from tokens alone, so that the same job scores the same items on every machine.
@@ -53,7 +53,7 @@ def settle_evaluations(run: Run) -> None:
         state.notes.append("the loss on a general set and known facts were not followed: the limit leaves no time")
 
 
-def _forward_pace(run: Run) -> float:
+def _forward_pace(run: TrainingRun) -> float:
     """Seconds to read a token: measured on the shortest rows of the first step, and on a micro-batch if it is quick."""
     epoch, members = run.plan[0]
     packs = packs_of(run, epoch, members)
@@ -63,13 +63,13 @@ def _forward_pace(run: Run) -> float:
     return _read_pace(run, whole) if quick else seen
 
 
-def _read_pace(run: Run, part: Sequence[Pack]) -> float:
+def _read_pace(run: TrainingRun, part: Sequence[Pack]) -> float:
     tick = time.perf_counter()
     scoring.read_once(run.network, part)
     return (time.perf_counter() - tick) / sum(len(one.ids) for one in part)
 
 
-def limits(run: Run) -> tuple[bool, int]:
+def limits(run: TrainingRun) -> tuple[bool, int]:
     """Is the limit reached, and how many steps are to be made in all?"""
     state, options = run.state, run.options
     if not options.limit:
@@ -83,7 +83,7 @@ def limits(run: Run) -> tuple[bool, int]:
     return run.left() < each, state.planned
 
 
-def needed(run: Run) -> float | None:
+def needed(run: TrainingRun) -> float | None:
     """Seconds that the whole plan takes at the pace seen; None where there was none."""
     state, whole = run.state, run.planned_tokens()
     pace_seen = state.training_seconds / state.tokens if state.tokens else TRAINED * run.forward

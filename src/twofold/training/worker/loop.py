@@ -26,13 +26,13 @@ from twofold.plugins.jobs import TrainerJob
 from twofold.plugins.protocols import Progress
 from twofold.training.encoding import Encoder
 from twofold.training.options import MEMORY, FitOptions
-from twofold.training.packing import BRANCHES, Pack, Row, micro_batches, variants_of
+from twofold.training.packing import BRANCHES, Pack, TrainingRow, micro_batches, variants_of
 from twofold.training.schedule import TRAINED, effort, followed, marks, pace, schedule
 from twofold.training.worker import checkpoints, curves, limits, methods, objectives, scoring
 from twofold.training.worker.distributed import Crew
 from twofold.training.worker.memory import per_token_bytes, token_budget, weights_bytes
 from twofold.training.worker.network import Masters, plain_of, token_losses, why_apart
-from twofold.training.worker.state import OutOfTime, Run, State, bundles_of
+from twofold.training.worker.state import OutOfTime, State, TrainingRun, bundles_of
 from twofold.types import Json, Pair
 
 _POINTS = 40
@@ -93,13 +93,13 @@ def _prepared(
     network: Any,
     crew: Crew,
     progress: Progress,
-) -> Run:
+) -> TrainingRun:
     plain, virtual = plain_of(network), adapter_layers.virtual(plain_of(network))
     pairs = [_with_replay(rows, job, options, variant=n) for n, rows in enumerate(job.rows)]
     if not pairs or not pairs[0]:
         raise NothingToLearn("there are no training rows")
 
-    def encode(pair: Pair) -> tuple[Row, ...]:
+    def encode(pair: Pair) -> tuple[TrainingRow, ...]:
         return tuple(objectives.rows_of(pair, encoder, options, virtual=virtual))
 
     encoded = [list(map(encode, rows)) for rows in pairs]
@@ -121,10 +121,10 @@ def _prepared(
     learned = sum(p.numel() for p in masters.live.values())
     notes += _economies(plain, options, learned=learned, longest=longest)
 
-    def placed(pair: Pair) -> Row:
+    def placed(pair: Pair) -> TrainingRow:
         return scoring.placed(pair, encoder, options, virtual=virtual)
 
-    return Run(
+    return TrainingRun(
         job=job,
         options=options,
         directory=directory,
@@ -185,7 +185,7 @@ def _economies(plain: Any, options: FitOptions, *, learned: int, longest: int) -
     return notes
 
 
-def _loop(run: Run, log: curves.Log) -> str:
+def _loop(run: TrainingRun, log: curves.Log) -> str:
     """Steps until the end of the plan, of patience or of the limit; returns which."""
     state, options, plan, crew = run.state, run.options, run.plan, run.crew
     saved, limited = time.perf_counter(), False
@@ -243,7 +243,7 @@ def _loop(run: Run, log: curves.Log) -> str:
     return "plan" if state.step == len(plan) else options.limited_by
 
 
-def take_step(run: Run, bundles: Sequence[Sequence[Pack]], *, factor: float) -> float:
+def take_step(run: TrainingRun, bundles: Sequence[Sequence[Pack]], *, factor: float) -> float:
     """Forward, backward and update over one step; returns its mean loss. Tries again once with half the micro-batch.
 
     Raises:
@@ -271,7 +271,7 @@ def _out_of_memory(error: BaseException) -> bool:
     return isinstance(error, MemoryError) or "out of memory" in message or "can't allocate memory" in message
 
 
-def _step(run: Run, bundles: Sequence[Sequence[Pack]], *, factor: float) -> float:
+def _step(run: TrainingRun, bundles: Sequence[Sequence[Pack]], *, factor: float) -> float:
     options, masters = run.options, run.masters
     packs = [one for bundle in bundles for one in bundle]
     # Rows that are compared with each other must be in one micro-batch.
@@ -302,7 +302,7 @@ def _step(run: Run, bundles: Sequence[Sequence[Pack]], *, factor: float) -> floa
     return spent / count
 
 
-def _broken(run: Run, rows: Sequence[Row]) -> str:
+def _broken(run: TrainingRun, rows: Sequence[TrainingRow]) -> str:
     """Stop at a loss that is not a number: with the best so far, or where there is none with an error."""
     names = ", ".join(dict.fromkeys(row.example for row in rows if row.example))
     where = f"the loss is not a number at step {run.state.step + 1} (examples {names[:300]})"
@@ -317,7 +317,7 @@ def _broken(run: Run, rows: Sequence[Row]) -> str:
     return "nan"
 
 
-def _references(run: Run) -> list[list[float]]:
+def _references(run: TrainingRun) -> list[list[float]]:
     """DPO's reference: by how much the untrained model likes each chosen completion more (difference of log-odds)."""
     import torch
 
@@ -334,7 +334,7 @@ def _references(run: Run) -> list[list[float]]:
     return references
 
 
-def _probe(run: Run) -> Json:
+def _probe(run: TrainingRun) -> Json:
     """Try three learning rates on the first steps, each from the beginning; sets and returns the choice.
 
     What was found is kept, so that a resumed run goes on with the same rate.
@@ -372,7 +372,7 @@ def _probe(run: Run) -> Json:
     measured = [t for t in outcome["tried"] if math.isfinite(t["loss"])]
     if not measured:
         raise TrainingError(
-            f"at no learning rate down to {run.options.learning_rate * _PROBED[0]:g} is the loss a number",
+            f"the loss is not a number at any learning rate down to {run.options.learning_rate * _PROBED[0]:g}",
             cure="Lower [tuning.trainer.options].learning_rate.",
         )
     best = min(measured, key=lambda t: t["loss"] if t["dev_loss"] is None else t["dev_loss"])
@@ -380,7 +380,7 @@ def _probe(run: Run) -> Json:
     return {**outcome, "chosen": best["learning_rate"]}
 
 
-def _evaluate(run: Run, log: curves.Log) -> None:
+def _evaluate(run: TrainingRun, log: curves.Log) -> None:
     """Score the dev split; the best checkpoint so far is kept.
 
     The later checkpoint is the better one unless an earlier one is ahead by more than a standard error of the paired
@@ -418,7 +418,7 @@ def _evaluate(run: Run, log: curves.Log) -> None:
     state.evaluation_seconds += time.perf_counter() - tick
 
 
-def _other_things(run: Run) -> Json:
+def _other_things(run: TrainingRun) -> Json:
     """What is followed besides the task: the loss on a general set, and which facts are still known."""
     state = run.state
     followed_values = {
@@ -431,7 +431,7 @@ def _other_things(run: Run) -> Json:
     return followed_values
 
 
-def _checkpoint(run: Run) -> None:
+def _checkpoint(run: TrainingRun) -> None:
     import torch
 
     checkpoint = {"state": vars(run.state), "random": torch.get_rng_state(), **run.masters.snapshot()}
@@ -440,7 +440,7 @@ def _checkpoint(run: Run) -> None:
         curves.draw(run.directory, metric=run.job.metric)
 
 
-def _restore(run: Run) -> None:
+def _restore(run: TrainingRun) -> None:
     """Go on from the newest checkpoint that can be read, if there is one."""
     import torch
 
@@ -454,7 +454,7 @@ def _restore(run: Run) -> None:
     run.earlier = run.state.seconds
 
 
-def _finish(run: Run, source: Path, last: dict[str, Any] | None, *, stopped: str, probe: Json | None) -> Json:
+def _finish(run: TrainingRun, source: Path, last: dict[str, Any] | None, *, stopped: str, probe: Json | None) -> Json:
     """Save the best weights and the report; `last`: the whole last weights, where they are spread over processes."""
     state, directory = run.state, run.directory
     best = checkpoints.read(directory / "best.pt") if state.best_step else None

@@ -1,4 +1,4 @@
-"""What training child processes share; ``python -m twofold.training.worker.main DIRECTORY`` tunes a model.
+"""Code shared by training child processes; ``python -m twofold.training.worker.main DIRECTORY`` tunes a model.
 
 A child reads ``job.json``, trains (or resumes), and leaves its files and ``training.json``. Progress goes to standard
 output as JSON lines, everything else to standard error, which the parent keeps as ``train.log``.

@@ -1,4 +1,4 @@
-"""How much memory training takes, reckoned before it does."""
+"""Estimate the memory of a training run before it starts."""
 
 from __future__ import annotations
 

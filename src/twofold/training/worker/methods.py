@@ -122,7 +122,10 @@ def _write(directory: Path, value: dict[str, Any]) -> None:
 def _beginning(options: PromptOptions, encoder: Encoder) -> list[int]:
     ids = list(encoder.tokenizer.encode(options.text, add_special_tokens=False).ids)
     if not ids:
-        raise TrainingError("the text that the prompt begins with has no tokens", cure="Set its option `text`.")
+        raise TrainingError(
+            "the option `text` contains no tokens",
+            cure="Set `text` in [tuning.trainer.options] to the words that the prompt begins with.",
+        )
     return (ids * (options.tokens // len(ids) + 1))[: options.tokens]
 
 
@@ -179,7 +182,7 @@ def _ia3(network: Any, options: Ia3Options) -> Any:
         known = ", ".join(linear_names(network))
         raise TrainingError(
             "the model's keys, values or feed-forward layers have names that are not known",
-            cure=f"Name them in the options `targets` and `feedforward`; it has {known}.",
+            cure=f"Name them in the options `targets` and `feedforward`; the model has {known}.",
         )
     recipe = IA3Config(task_type="CAUSAL_LM", target_modules=[*keys, *ends], feedforward_modules=list(ends))
     return _with_peft(get_peft_model, network, recipe, autocast_adapter_dtype=False)

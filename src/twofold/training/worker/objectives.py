@@ -1,4 +1,4 @@
-"""What is learned: the loss of a pack from the losses of its tokens. The loop is the same for all.
+"""Training objectives: the loss of a pack from the losses of its tokens. The loop is the same for all.
 
 Choices and preferences are branches on one shared prompt, so that the prompt is read once for all of them.
 """
@@ -12,11 +12,11 @@ from typing import Any
 from twofold.errors import NothingToLearn
 from twofold.training.encoding import Encoder
 from twofold.training.options import FitOptions
-from twofold.training.packing import Pack, Row
+from twofold.training.packing import Pack, TrainingRow
 from twofold.types import Pair
 
 
-def rows_of(pair: Pair, encoder: Encoder, options: FitOptions, *, virtual: int = 0) -> list[Row]:
+def rows_of(pair: Pair, encoder: Encoder, options: FitOptions, *, virtual: int = 0) -> list[TrainingRow]:
     """A pair's rows, the wanted one first; each begins with the method's placeholders.
 
     Raises:
@@ -34,14 +34,14 @@ def rows_of(pair: Pair, encoder: Encoder, options: FitOptions, *, virtual: int =
         completions.append(pair.rejected)
         if not pair.rejected.strip() or pair.rejected == pair.completion:
             raise NothingToLearn(
-                f"example {pair.example!r}: there is no rejected completion beside the chosen one",
+                f"example {pair.example!r} has no rejected completion",
                 cure='Give the examples "rejected" answers, or set objective = "supervised".',
             )
     rows = [encoder.row(replace(pair, completion=text), options.max_length) for text in completions]
     # Completions are compared on one prompt: cutting each to its own room would compare prompts as well.
     if any(row.ids[: row.start] != rows[0].ids[: rows[0].start] for row in rows):
         raise NothingToLearn(
-            f"example {pair.example!r}: its completions leave no equal room for the prompt",
+            f"example {pair.example!r}: the completions are too long for max_length",
             cure="Raise [tuning.trainer.options].max_length.",
         )
     front = (0,) * virtual

@@ -1,4 +1,4 @@
-"""What is measured while training: the dev split's task metric and loss, and the loss on other things (heavy leaf)."""
+"""Measurements during training: the dev split's task metric and loss, and the loss on other things (heavy leaf)."""
 
 from __future__ import annotations
 
@@ -14,19 +14,21 @@ from twofold.plugins.jobs import TrainerJob
 from twofold.plugins.protocols import Progress
 from twofold.training.encoding import Encoder
 from twofold.training.options import FitOptions
-from twofold.training.packing import Pack, Row, micro_batches, pack
+from twofold.training.packing import Pack, TrainingRow, micro_batches, pack
 from twofold.training.worker.network import loss_of, plain_of, token_losses
 from twofold.training.worker.objectives import row_sums
 from twofold.types import Completion, DevItem, Pair
 
 
-def placed(pair: Pair, encoder: Encoder, options: FitOptions, *, virtual: int) -> Row:
+def placed(pair: Pair, encoder: Encoder, options: FitOptions, *, virtual: int) -> TrainingRow:
     """A row to measure, with the method's placeholders before it."""
     row = encoder.row(pair, options.max_length)
-    return Row(ids=((0,) * virtual + row.ids), start=row.start + virtual, example=row.example)
+    return TrainingRow(ids=((0,) * virtual + row.ids), start=row.start + virtual, example=row.example)
 
 
-def dev_rows(job: TrainerJob, encoder: Encoder, options: FitOptions, *, virtual: int) -> list[tuple[DevItem, Row]]:
+def dev_rows(
+    job: TrainerJob, encoder: Encoder, options: FitOptions, *, virtual: int
+) -> list[tuple[DevItem, TrainingRow]]:
     """The dev items that are scored, each with the row whose loss is followed."""
     rows = []
     for item in job.dev[: options.dev_items]:
@@ -44,7 +46,7 @@ def dev_rows(job: TrainerJob, encoder: Encoder, options: FitOptions, *, virtual:
 
 
 @torch.no_grad()  # type: ignore[untyped-decorator]
-def mean_loss(network: Any, rows: Sequence[Row], *, budget: int) -> float | None:
+def mean_loss(network: Any, rows: Sequence[TrainingRow], *, budget: int) -> float | None:
     """Mean cross-entropy of a completion token; None without rows."""
     if not rows:
         return None
@@ -56,7 +58,7 @@ def mean_loss(network: Any, rows: Sequence[Row], *, budget: int) -> float | None
 
 
 @torch.no_grad()  # type: ignore[untyped-decorator]
-def known(network: Any, facts: Sequence[tuple[Row, Row]], *, budget: int) -> float | None:
+def known(network: Any, facts: Sequence[tuple[TrainingRow, TrainingRow]], *, budget: int) -> float | None:
     """Share of facts whose right answer (the first row) is likelier a token than the wrong one; None without facts."""
     if not facts:
         return None
@@ -75,7 +77,7 @@ def known(network: Any, facts: Sequence[tuple[Row, Row]], *, budget: int) -> flo
 @torch.no_grad()  # type: ignore[untyped-decorator]
 def task_scores(
     network: Any,
-    dev: Sequence[tuple[DevItem, Row]],
+    dev: Sequence[tuple[DevItem, TrainingRow]],
     job: TrainerJob,
     *,
     encoder: Encoder,

@@ -13,13 +13,13 @@ from twofold.plugins.jobs import TrainerJob
 from twofold.plugins.protocols import Progress
 from twofold.training.encoding import Encoder
 from twofold.training.options import FitOptions
-from twofold.training.packing import Pack, Row, pack
+from twofold.training.packing import Pack, TrainingRow, pack
 from twofold.training.schedule import TRAINED, WRITTEN
 from twofold.training.worker.distributed import Crew
 from twofold.training.worker.network import Masters
 from twofold.types import DevItem
 
-Group = tuple[Row, ...]
+Group = tuple[TrainingRow, ...]
 """Rows that are packed together: those on one passage, or the completions of one prompt."""
 
 
@@ -71,7 +71,7 @@ class OutOfTime(Exception):
 
 
 @dataclass
-class Run:
+class TrainingRun:
     """One training run: what is trained, on what, and how far it is."""
 
     job: TrainerJob
@@ -86,9 +86,9 @@ class Run:
     """(epoch, group numbers) of every step."""
     shared: bool
     """Are the rows of a group one pack?"""
-    dev: list[tuple[DevItem, Row]]
-    general: list[Row]
-    facts: list[tuple[Row, Row]]
+    dev: list[tuple[DevItem, TrainingRow]]
+    general: list[TrainingRow]
+    facts: list[tuple[TrainingRow, TrainingRow]]
     """Right and wrong answer to known facts."""
     progress: Progress
     began: float
@@ -131,7 +131,7 @@ class Run:
         return sum(2 * len(row.ids) + WRITTEN for _, row in self.dev) / max(1, len(self.dev))
 
 
-def bundles_of(run: Run, variant: int, members: Sequence[int]) -> list[list[Pack]]:
+def bundles_of(run: TrainingRun, variant: int, members: Sequence[int]) -> list[list[Pack]]:
     """The packs of each group of a step."""
     bundles = []
     for member in members:
@@ -143,6 +143,6 @@ def bundles_of(run: Run, variant: int, members: Sequence[int]) -> list[list[Pack
     return bundles
 
 
-def packs_of(run: Run, epoch: int, members: Sequence[int]) -> list[Pack]:
+def packs_of(run: TrainingRun, epoch: int, members: Sequence[int]) -> list[Pack]:
     """The packs of a step, of all its groups."""
     return [one for bundle in bundles_of(run, epoch % len(run.variants), members) for one in bundle]

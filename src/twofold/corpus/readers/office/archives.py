@@ -104,17 +104,19 @@ def _examine(data: bytes, name: str) -> None:
         with zipfile.ZipFile(io.BytesIO(data)) as archive:
             parts = archive.infolist()
             if len(parts) > MOST_PARTS:
-                raise FileTooLarge(f"it has {len(parts):,} parts; the limit is {MOST_PARTS:,}", file=name)
+                raise FileTooLarge(f"the file has {len(parts):,} parts; the limit is {MOST_PARTS:,}", file=name)
             size = sum(part.file_size for part in parts)
             if size > MOST_UNPACKED:
                 raise FileTooLarge(
                     f"it unpacks to {size / MIB:,.0f} MiB; the limit is {MOST_UNPACKED // MIB} MiB", file=name
                 )
             if any(part.flag_bits & 1 for part in parts):
-                raise EncryptedFile("parts of it are encrypted", file=name, cure="Save it without a password.")
+                raise EncryptedFile(
+                    "parts of the file are encrypted", file=name, cure="Save the file without a password."
+                )
             names = {part.filename for part in parts}
             if "META-INF/manifest.xml" in names and b"encryption-data" in archive.read("META-INF/manifest.xml"):
-                raise EncryptedFile("it is encrypted", file=name, cure="Save it without a password.")
+                raise EncryptedFile("the file is encrypted", file=name, cure="Save the file without a password.")
     except BROKEN as error:
         raise DamagedFile(f"the archive in it is broken: {error}", file=name) from error
 
@@ -144,4 +146,4 @@ def _decrypted(data: bytes, name: str, passwords: Sequence[str]) -> bytes:
             continue
         return out.getvalue()
     hint = " and none of the passwords given opens it" if passwords else ""
-    raise EncryptedFile(f"it is encrypted{hint}", file=name)
+    raise EncryptedFile(f"the file is encrypted{hint}", file=name)

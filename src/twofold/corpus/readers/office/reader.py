@@ -228,7 +228,7 @@ def _extracted(data: bytes, suffix: str, name: str) -> tuple[Any, list[str]]:
         return kreuzberg.extract_bytes_sync(data, mime, config=config), []
     except kreuzberg.KreuzbergError as error:
         if "password" in str(error).lower():
-            raise EncryptedFile("it is encrypted", file=name) from error
+            raise EncryptedFile("the file is encrypted", file=name) from error
         first = error
     if data.startswith(b"PK"):
         try:

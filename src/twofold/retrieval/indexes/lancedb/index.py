@@ -217,7 +217,7 @@ class LanceIndex:
                         if 0 < number < newest
                         else f"the index has no version {number} (the newest is {newest})",
                         file=self._directory,
-                        cure="`twofold index log --all` lists the versions that can be read.",
+                        cure="Choose a version listed by `twofold index log --all`.",
                     ) from error
                 self._views[number] = LanceView(handle, number, limit=self._options.flat_limit, before=self._last_rows)
                 while len(self._views) > _VIEWS:

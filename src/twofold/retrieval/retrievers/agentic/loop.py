@@ -24,7 +24,7 @@ from twofold.plugins import loading, protocols
 from twofold.plugins.protocols import Parts, Retriever
 from twofold.retrieval.retrievers.agentic.budget import Caps, Ledger
 from twofold.retrieval.retrievers.agentic.judge import Evidence, salient
-from twofold.retrieval.retrievers.agentic.planner import Decision, Model, Planner, Rules, State, mark
+from twofold.retrieval.retrievers.agentic.planner import Decision, Model, Planner, PlanningState, Rules, mark
 from twofold.types import Chunk, Hit, Query, Retrieval
 
 
@@ -80,14 +80,14 @@ class AgenticRetriever:
             self._first(states, k)
         return [self._loop(state, k) for state in states]
 
-    def _state(self, query: Query) -> State:
+    def _state(self, query: Query) -> PlanningState:
         allowed = query.filter.collections
         last = query.question or query.text
         # "and at night?" cannot be judged by its own words: then the text with the turns before it
         question = last if len(salient(last)) >= 2 or not query.text else query.text
         named = [name for name in self._parts.collections if not allowed or name in allowed]
         o = self._options
-        return State(
+        return PlanningState(
             query=query,
             question=question,
             tools={name: tool for name, tool in self._parts.tools.items() if tool.allows(query.filter)},
@@ -113,7 +113,7 @@ class AgenticRetriever:
 
         return [name for name in names if holds(name)]
 
-    def _first(self, states: Sequence[State], k: int) -> None:
+    def _first(self, states: Sequence[PlanningState], k: int) -> None:
         """The plain search of all questions at once."""
         step = Decision(action="search", why="what was asked")
         able = [state for state in states if not state.ledger.closed("search")]
@@ -126,7 +126,7 @@ class AgenticRetriever:
             state.ledger.earlier = share
             self._took(state, replace(step, text=state.query.text), retrieval, share)
 
-    def _loop(self, state: State, k: int) -> Retrieval:
+    def _loop(self, state: PlanningState, k: int) -> Retrieval:
         planner: Planner = Rules(self._options.sufficient)
         if self._options.planner == "model":
             generator: Any = self._parts.generator() if self._parts.generator else None
@@ -156,7 +156,7 @@ class AgenticRetriever:
             planner.heard(chunks, note)
         return self._ended(state, step, k, ruled=isinstance(planner, Rules))
 
-    def _searched(self, state: State, step: Decision, k: int) -> list[Chunk]:
+    def _searched(self, state: PlanningState, step: Decision, k: int) -> list[Chunk]:
         which = state.query.filter
         which = replace(
             which, collections=step.collections or which.collections, where=(*which.conditions, *step.where)
@@ -166,7 +166,7 @@ class AgenticRetriever:
         self._took(state, step, retrieval, time.monotonic() - began)
         return [hit.chunk for hit in retrieval.hits]
 
-    def _took(self, state: State, step: Decision, retrieval: Retrieval, seconds: float) -> None:
+    def _took(self, state: PlanningState, step: Decision, retrieval: Retrieval, seconds: float) -> None:
         """Book a search, judge it, and write it down."""
         priced = step.collections[0] if len(step.collections) == 1 else "search"
         cost = state.ledger.spend(priced, retrieval.usage)
@@ -194,7 +194,7 @@ class AgenticRetriever:
             },
         ]
 
-    def _call(self, state: State, step: Decision) -> tuple[list[Chunk], str]:
+    def _call(self, state: PlanningState, step: Decision) -> tuple[list[Chunk], str]:
         began = time.monotonic()
         cost = state.ledger.spend(step.tool)
         state.tried.add(mark(step))
@@ -227,7 +227,7 @@ class AgenticRetriever:
         )
         return chunks, note
 
-    def _ended(self, state: State, step: Decision, k: int, *, ruled: bool) -> Retrieval:
+    def _ended(self, state: PlanningState, step: Decision, k: int, *, ruled: bool) -> Retrieval:
         chunks = _chosen(state, k) if ruled else _shared(state, k)
         coverage = state.evidence.coverage
         enough = bool(state.live) or coverage >= self._options.sufficient
@@ -259,7 +259,7 @@ class AgenticRetriever:
         )
 
 
-def _chosen(state: State, k: int) -> list[Chunk]:
+def _chosen(state: PlanningState, k: int) -> list[Chunk]:
     """Tool passages, then the first search's; the chain's others take the last places, never the search's first."""
     live = state.live[:k]
     plain = [hit.chunk for hit in state.searched[0]] if state.searched else []
@@ -272,7 +272,7 @@ def _chosen(state: State, k: int) -> list[Chunk]:
     return [*live, *plain_rest, *further]
 
 
-def _shared(state: State, k: int) -> list[Chunk]:
+def _shared(state: PlanningState, k: int) -> list[Chunk]:
     """Tool passages, then the first of every search, the second of every search, and so on."""
     merged = list(state.live)
     for rank in range(max((len(hits) for hits in state.searched), default=0)):

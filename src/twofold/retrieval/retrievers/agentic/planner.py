@@ -1,6 +1,6 @@
-"""What to do next: by rules, or by a model that calls tools.
+"""The next step of a search: chosen by rules, or by a model that calls tools.
 
-A planner gets the `State` of one question and gives a `Decision`. What it may cost is not its business: the loop
+A planner gets the `PlanningState` of one question and gives a `Decision`. Limits of cost are the loop's business: it
 makes no step over a cap, whatever the planner decides.
 """
 
@@ -58,8 +58,8 @@ class Decision:
 
 
 @dataclass(slots=True, kw_only=True)
-class State:
-    """One question, and what is known so far."""
+class PlanningState:
+    """A question and the knowledge gathered for it so far."""
 
     query: Query
     """As it was asked."""
@@ -88,7 +88,7 @@ class State:
 class Planner(Protocol):
     """Decides; one for each question."""
 
-    def decide(self, state: State) -> Decision:
+    def decide(self, state: PlanningState) -> Decision:
         """The next step."""
         ...
 
@@ -117,7 +117,7 @@ class Rules:
     def __init__(self, sufficient: float) -> None:
         self._sufficient = sufficient
 
-    def decide(self, state: State) -> Decision:
+    def decide(self, state: PlanningState) -> Decision:
         """The first step that was not tried yet."""
         if not state.searched:
             return Decision(action="search", text=state.query.text, why="what was asked")
@@ -141,7 +141,7 @@ class Rules:
     def heard(self, chunks: Sequence[Chunk], note: str) -> None:
         """Nothing to remember: the state has it."""
 
-    def _further(self, state: State) -> list[Decision]:
+    def _further(self, state: PlanningState) -> list[Decision]:
         unsure = " ".join(state.evidence.open)
         steps = [
             Decision(action="search", text=part, part=True, why="a part of the question")
@@ -168,7 +168,7 @@ class Model:
         state: The question.
     """
 
-    def __init__(self, generator: Converses, state: State) -> None:
+    def __init__(self, generator: Converses, state: PlanningState) -> None:
         self._generator = generator
         self._waiting: list[ToolCall] = []
         self._answered: ToolCall | None = None
@@ -184,7 +184,7 @@ class Model:
         ]
         self._tools = _functions(state)
 
-    def decide(self, state: State) -> Decision:
+    def decide(self, state: PlanningState) -> Decision:
         """The model's next call, asked of it where none is waiting; ``give up`` after two that make no sense."""
         while True:
             if not self._waiting:
@@ -216,7 +216,7 @@ class Model:
         self._reply(self._answered, "\n".join(lines) or "Nothing was found.")
         self._answered = None
 
-    def _ask(self, state: State) -> str:
+    def _ask(self, state: PlanningState) -> str:
         """One turn; returns why there is none."""
         # by its bytes, at least as many as its tokens: the cap must hold before the call is made
         prompt = len(json.dumps([self._messages, self._tools]).encode()) + 16 * len(self._messages)
@@ -261,7 +261,7 @@ class Model:
         self._waiting = list(turn.calls)
         return ""
 
-    def _read(self, call: ToolCall, state: State) -> Decision | str:
+    def _read(self, call: ToolCall, state: PlanningState) -> Decision | str:
         """The step that a call means, or what is wrong with it."""
         try:
             arguments = json.loads(call.arguments or "{}")
@@ -340,7 +340,7 @@ def _fields(chunks: Sequence[Chunk]) -> list[str]:
     return [f"Fields: {sanitize.shown(', '.join(name[:60] for name in names))}"] if names else []
 
 
-def _functions(state: State) -> list[Json]:
+def _functions(state: PlanningState) -> list[Json]:
     words: Json = {"query": {"type": "string"}, "where": {"type": "array", "items": {"type": "string"}}}
     words["where"]["description"] = _WHERE
     if state.collections:
