@@ -206,6 +206,7 @@ def test_follow_ups_are_searched_with_what_was_said(name: str, preset: str) -> N
     config = configured(name, *load(name))
     assert config.retrieval.preset == preset
     assert config.retrieval.retriever.name == "hybrid"
+    assert "lexical" not in config.retrieval.retriever.options, "what words weigh is chosen on the project's questions"
 
 
 @pytest.mark.parametrize("name", ['a "quoted" name', "back\\slash", "ünïcode\n", "tab\t"])
