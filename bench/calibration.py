@@ -166,7 +166,7 @@ def coverage(world: World, *, simulations: int, resamples: int, seed: int = 0) -
     rng = np.random.default_rng(seed)
     family = intervals.pairs([arm.name for arm in ARMS])
     means = np.array(world.means)
-    pair = every = mean = 0
+    pair = every = 0
     for number in range(simulations):
         scores, groups = simulate(world, rng)
         joint = intervals.contrasts(scores, groups, family, resamples=resamples, seed=number)
@@ -174,10 +174,19 @@ def coverage(world: World, *, simulations: int, resamples: int, seed: int = 0) -
         for name, weight in family.items():
             alone = intervals.contrasts(scores, groups, {name: weight}, resamples=resamples, seed=number)[name]
             pair += alone.low <= weight @ means <= alone.high
-        for column, truth in enumerate(means):
+    mean = means_covered(world, simulations=simulations, seed=seed)
+    return pair / simulations / len(family), every / simulations, mean
+
+
+def means_covered(world: World, *, simulations: int, seed: int = 0) -> float:
+    """Share of arms whose mean's interval holds the truth."""
+    rng, covered = np.random.default_rng(seed), 0
+    for _ in range(simulations):
+        scores, groups = simulate(world, rng)
+        for column, truth in enumerate(world.means):
             estimate = intervals.estimate(scores[:, column], groups)
-            mean += estimate.low <= truth <= estimate.high
-    return pair / simulations / len(family), every / simulations, mean / simulations / len(means)
+            covered += estimate.low <= truth <= estimate.high
+    return covered / simulations / len(world.means)
 
 
 def promised(world: World) -> float:
