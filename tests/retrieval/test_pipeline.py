@@ -204,7 +204,7 @@ def test_every_stage_and_option_is_in_the_key(tmp_path: Path) -> None:
     ]
     with Catalogue(tmp_path / "c.sqlite") as catalogue:
         specs = [
-            Workspace.open(tmp_path, config({**base, **values}), catalogue=catalogue).retrieval_spec()
+            Workspace.open(tmp_path, config({**base, **values}), catalogue=catalogue).search.spec()
             for values in variants
         ]
     assert len({repr(spec) for spec in specs}) == len(variants)

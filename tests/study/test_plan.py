@@ -247,7 +247,7 @@ def test_plan_study_bench_and_tune_refuse_examples_that_check_calls_wrong(
     code, line, says = refusal
     right = json.loads((project.directory / "data" / "examples.jsonl").read_text(encoding="utf-8").splitlines()[4])
     rewritten(project, change)
-    for what in (Project.plan, Project.study, lambda one: one.bench({}), Project.tuning_plan, Project.tune):
+    for what in (Project.plan, Project.study, lambda one: one.bench({}), lambda one: one.tuning.plan(), Project.tune):
         with Project.open(project.directory, overrides(fast)) as one, pytest.raises(TwofoldError) as raised:
             what(one)
         error = raised.value

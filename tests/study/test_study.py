@@ -137,7 +137,7 @@ def test_a_study_in_which_every_answer_failed_says_why_and_where_and_leaves_no_r
         server.shutdown()
     assert address in raised.value.message
     assert "base 46 of 46, prompt 46 of 46, rag 46 of 46" in raised.value.message
-    assert one.studies() == []
+    assert archive.names(one.records) == []
 
 
 def test_an_endpoint_that_cannot_be_reached_ends_the_study_after_the_first_arm(
