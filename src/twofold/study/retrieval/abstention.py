@@ -1,4 +1,4 @@
-"""How well thin evidence is told from good: the risk-coverage curve on questions that were not calibrated on."""
+"""Measure abstention: the risk-coverage curve on questions that were not calibrated on."""
 
 from __future__ import annotations
 
