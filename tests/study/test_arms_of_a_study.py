@@ -16,7 +16,7 @@ from twofold.project import Project
     ("study", "message", "cure"),
     [
         ({"arms": []}, "is empty", "such as base and rag"),
-        ({"arms": ["base", "rag", "base"]}, "names 'base' twice", "each once"),
+        ({"arms": ["base", "rag", "base"]}, "names 'base' twice", "once"),
         ({"arms": ["rag"], "diagnostics": ["base"]}, "the diagnostic arm 'base' retrieves nothing", "oracle"),
     ],
 )
