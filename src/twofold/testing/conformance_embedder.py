@@ -1,6 +1,6 @@
 """Conformance suite of the `Embedder` protocol, for plugin authors and for our own embedders.
 
-Each of `PROMISES` checks one behavior, so that a broken one hides none of the others::
+Each of `PROMISES` checks one behaviour, so that a broken one hides none of the others::
 
     @pytest.mark.parametrize("promise", conformance_embedder.PROMISES)
     def test_promise(promise):
@@ -125,7 +125,7 @@ def rows_follow_the_texts(subject: Subject) -> None:
 
 
 def a_vector_does_not_depend_on_its_batch(subject: Subject) -> None:
-    """Padding and neighbors change nothing."""
+    """Padding and neighbours change nothing."""
     for place, text in enumerate(TEXTS):
         alone = subject.embedder.embed([text])
         assert subject.same(alone, subject.vectors[place : place + 1]), (
@@ -194,4 +194,4 @@ PROMISES: Sequence[Callable[[Subject], None]] = (
     tokens_of_a_long_text_are_not_cut,
     white_space_has_no_tokens,
 )
-"""Everything the protocol promises, one behavior each."""
+"""Everything the protocol promises, one behaviour each."""

@@ -1,6 +1,6 @@
 """Conformance suite of the `Generator` protocol, for plugin authors and for our own generators.
 
-Each of `PROMISES` checks one behavior, so that a broken one hides none of the others::
+Each of `PROMISES` checks one behaviour, so that a broken one hides none of the others::
 
     @pytest.fixture(scope="module")
     def subject():
@@ -241,4 +241,4 @@ PROMISES: Sequence[Callable[[Subject], None]] = (
     one_key_gives_one_answer,
     closed_it_answers_nothing,
 )
-"""Everything the protocol promises, one behavior each."""
+"""Everything the protocol promises, one behaviour each."""

@@ -1,6 +1,6 @@
 """Conformance suite of the `Metric` protocol, for plugin authors and for our own metrics.
 
-Each of `PROMISES` checks one behavior, so that a broken one hides none of the others::
+Each of `PROMISES` checks one behaviour, so that a broken one hides none of the others::
 
     @pytest.mark.parametrize("promise", conformance_metric.PROMISES)
     def test_promise(promise):
@@ -167,4 +167,4 @@ PROMISES: Sequence[Callable[[Subject], None]] = (
     a_pool_of_wrong_answers_is_in_range,
     a_pool_has_no_order,
 )
-"""Everything the protocol promises, one behavior each."""
+"""Everything the protocol promises, one behaviour each."""
