@@ -1,7 +1,7 @@
 """Select the examples to train on within a budget. Pure; numpy only.
 
 Difficulty is instruction-following difficulty (see `training.difficulty`); diversity is farthest-first choice on the
-embedder's vectors, a 2-approximation of k-center (Gonzalez 1985; Sener & Savarese 2018 choose training data so). Both
+embedder's vectors, a 2-approximation of k-centre (Gonzalez 1985; Sener & Savarese 2018 choose training data so). Both
 together: the harder ones first, and of twice the budget those that lie farthest apart.
 """
 

@@ -7,7 +7,7 @@ protocol; Twofold's own parts use the same door. Protocols are synchronous and b
 A plugin's constructor takes ``options`` first, and then, keyword-only, the collaborators named in its protocol here.
 
 A plugin may offer more than its protocol asks for. What it *does* beyond it is a small protocol of its own here
-(``Exports``, ``Cancels``), recognized by its method; what it *says* of itself in class variables (``pooled``,
+(``Exports``, ``Cancels``), recognised by its method; what it *says* of itself in class variables (``pooled``,
 ``trusted``) and which of its options are read elsewhere (``model``, ``minutes``) stands in `traits`, with what a plugin
 that says nothing is taken for. No other member is looked for.
 """
