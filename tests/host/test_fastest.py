@@ -13,12 +13,18 @@ from pathlib import Path
 
 import pytest
 
+from twofold.host.capabilities import processor
+
 ROOT = Path(__file__).resolve().parents[2]
 
 
-@pytest.mark.parametrize(
-    "caps", [{}, {"ONEDNN_MAX_CPU_ISA": "AVX2", "ATEN_CPU_CAPABILITY": "avx2"}], ids=["as it is", "as AVX2"]
-)
+AVX2 = {"ONEDNN_MAX_CPU_ISA": "AVX2", "ATEN_CPU_CAPABILITY": "avx2"}
+CASES = [pytest.param({}, id="as it is")]
+if processor().instructions != ("avx2",):  # a machine that has no more is measured once: the caps take nothing from it
+    CASES.append(pytest.param(AVX2, id="as AVX2"))
+
+
+@pytest.mark.parametrize("caps", CASES)
 def test_auto_reaches_eight_tenths_of_the_best(caps: dict[str, str], tmp_path: Path) -> None:
     pytest.importorskip("transformers")
     environment = {**os.environ, **caps, "TWOFOLD_CACHE": str(tmp_path)}
@@ -32,5 +38,5 @@ def test_auto_reaches_eight_tenths_of_the_best(caps: dict[str, str], tmp_path: P
     assert done.returncode == 0, done.stderr
     report = json.loads(done.stdout)
     assert report["share_of_best"] >= 0.8, report
-    if caps:
+    if caps or len(CASES) == 1:
         assert report["auto"] == "f32"
