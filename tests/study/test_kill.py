@@ -56,9 +56,10 @@ def test_a_study_killed_at_random_moments_ends_as_one_that_was_not(
     expected = json.loads(out)
     chance, kills, held = random.Random(11), 0, 0
     total = len(answers(tmp_path / "whole"))
-    for _ in range(4):
+    for quarter in range(4):  # a random moment of each quarter of the answers, the last one too
         child = start(tmp_path / "killed", settings)
-        wanted, deadline = held + chance.randrange(1, 1 + total // 3), time.monotonic() + 60
+        moment = quarter * total // 4 + chance.randrange(1, 1 + total // 4)
+        wanted, deadline = max(held + 1, moment), time.monotonic() + 60
         while child.poll() is None and time.monotonic() < deadline and len(answers(tmp_path / "killed")) < wanted:
             time.sleep(0.02)
         if child.poll() is None:
