@@ -15,7 +15,7 @@ import pytest
 from small_project import write_project
 from twofold.cli.ask import record, text
 from twofold.project import Project
-from twofold.reports.archive import read_answers
+from twofold.reports import archive
 
 BOOK = 'xmlns="http://schemas.openxmlformats.org/spreadsheetml/2006/main"'
 R = 'xmlns:r="http://schemas.openxmlformats.org/officeDocument/2006/relationships"'
@@ -195,8 +195,8 @@ def test_a_study_s_record_and_report_name_it_too(tmp_path: Path) -> None:
     said = {"mode": "fixed", "fixed": "[1] Gamma pages cost 33 EUR"}
     with Project.open(root, {"generation": {"generator": {"options": said}}}) as opened:
         opened.study()
-        (study,) = opened.studies()
-        rows = read_answers(opened.records / study)
+        (study,) = archive.names(opened.records)
+        rows = archive.read_answers(opened.records / study)
     places = {
         (citation["document"], citation["place"])
         for row in rows for answer in row["arms"].values() for citation in answer["citations"]

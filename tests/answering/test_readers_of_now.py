@@ -103,7 +103,7 @@ def test_an_index_without_access_control_is_the_index_itself(tmp_path: Path) -> 
     with Project.open(tmp_path, {"access": {"enabled": False}}) as project:
         project.sync()
         index = project.workspace.search.index
-        assert current(index, project.catalogue, project.config.access) is index
+        assert current(index, project.catalogue.documents, project.config.access) is index
 
 
 TALE = (

@@ -181,7 +181,7 @@ def test_a_retriever_that_finds_what_must_be_left_out_stops_training(demo: Proje
     with demo as project:
         project.sync()
         learning = project.workspace.search.learning(project.splits)
-        assert learning.found(project.splits.train, 20)
+        assert learning.retrieved(project.splits.train, 20)
         blind = replace(learning, retriever=lambda: Blind(learning.retriever()))
         with pytest.raises(AccessDenied, match="Blind returned a passage"):
             blind.retrieved(project.splits.train, 20)

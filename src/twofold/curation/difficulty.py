@@ -16,6 +16,7 @@ from twofold.models import hub
 from twofold.plugins import loading
 from twofold.plugins.jobs import DifficultyJob
 from twofold.plugins.protocols import Progress
+from twofold.plugins.traits import GeneratorSettings
 from twofold.tuning.training_data import closed_rows
 from twofold.types import Example, Json
 
@@ -54,7 +55,9 @@ def select(
     if not usable:
         raise TooFewExamples("there is no training example to choose from")
     hard = difficulty(search, usable, progress=progress) if by in {"both", "difficulty"} else {}
-    texts = ["\n".join(m.content for m in e.messages if m.role == "user") for e in usable]
+    texts = []
+    for e in usable:
+        texts.append("\n".join(m.content for m in e.messages if m.role == "user"))
     vectors = search.embedder.embed(texts, progress=progress) if by in {"both", "diversity"} else None
     order, too_hard = selection.choose(
         budget,
@@ -77,7 +80,7 @@ def select(
 def difficulty(search: Search, examples: Sequence[Example], *, progress: Progress = quiet) -> dict[str, float]:
     """Example id → instruction-following difficulty for the configured generator's base model, kept in the store."""
     part = search.config.generation.generator
-    model = str(getattr(loading.options("generators", part.name, part.options), "model", ""))
+    model = GeneratorSettings.of(loading.options("generators", part.name, part.options)).model
     measure = loading.make("trainers", _MEASURE, {})
     rows = closed_rows(examples, search.config.template)
     made_of = {

@@ -328,8 +328,8 @@ class _Maker:
         if not texts:
             return []
         scores = self.search.embedder.embed(list(texts)) @ self.vectors.matrix.T
-        order = (-scores).argsort(axis=1, kind="stable")[:, :k]
-        return [[self.vectors.chunks[int(number)] for number in row] for row in order]
+        order = (-scores).argsort(axis=1, kind="stable")[:, :k]  # (texts, k): ties in the index's order, always alike
+        return [list(map(self.vectors.chunks.__getitem__, row)) for row in order.tolist()]
 
     def _unknown(self, candidates: list[tuple[Drawn, Chunk]]) -> list[tuple[Drawn, Chunk]]:
         """Those that the model does not answer without the passage."""

@@ -35,7 +35,7 @@ from twofold.indexing.erasure import Eraser
 from twofold.indexing.report import SyncCounts, SyncedReport, SyncReport
 from twofold.indexing.sync import UNNAMED, Feed, Sync
 from twofold.plugins import loading
-from twofold.plugins.protocols import Item, Progress
+from twofold.plugins.protocols import Discards, Item, Progress
 from twofold.store.catalogue import Catalogue
 from twofold.store.forgotten import present
 from twofold.types import Document, Json, Loaded, Problem
@@ -116,7 +116,7 @@ def rebuild(search: Search, root: Path, *, only: str = "", progress: Progress) -
     """
     try:
         search.index.contents()
-        usable = not hasattr(loading.find("indexes", search.config.retrieval.index.name), "discard")
+        usable = not isinstance(loading.find("indexes", search.config.retrieval.index.name), Discards)
     except (IndexMismatch, IndexDamaged):
         usable = False
     if usable:

@@ -38,18 +38,22 @@ class Versions:
             everything: Versions within a sync and from compacting too, not only those that a command left behind.
         """
         index = self.search.index
-        changes, newest = self.search.catalogue.sync.changes(), index.state().version
-        rows: list[Json] = [
-            {
-                "version": entry.version,
-                "at": changes.get(entry.version, {}).get("at") or entry.at,
-                "chunks": entry.chunks,
-                "tags": list(entry.tags),
-                "newest": entry.version == newest,
-                "change": {k: v for k, v in changes.get(entry.version, {}).items() if k != "at"},
-            }
-            for entry in index.log()
-        ]
+        changes = self.search.catalogue.sync.changes()
+        newest = index.state().version
+        rows: list[Json] = []
+        for entry in index.log():
+            change = dict(changes.get(entry.version, {}))
+            at = change.pop("at", "") or entry.at
+            rows.append(
+                {
+                    "version": entry.version,
+                    "at": at,
+                    "chunks": entry.chunks,
+                    "tags": list(entry.tags),
+                    "newest": entry.version == newest,
+                    "change": change,
+                }
+            )
         return [row for row in rows if everything or row["change"] or row["tags"] or row["newest"]]
 
     def diff(self, before: str, after: str = "") -> Json:

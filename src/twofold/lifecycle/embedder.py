@@ -18,6 +18,7 @@ from twofold.indexing.sync import embedded_text
 from twofold.plugins import loading, protocols
 from twofold.plugins.jobs import EmbedderJob, SearchPair
 from twofold.plugins.protocols import Progress
+from twofold.plugins.traits import EmbedderSettings, TrainerSettings
 from twofold.study.retrieval.benchmark import labelled
 from twofold.tuning.visible import Learning
 from twofold.types import Chunk, Example, Json
@@ -51,11 +52,11 @@ def embedder_job(search: Search, splits: Splits) -> EmbedderJob:
             raise TooFewExamples(
                 f"tuning the embedder needs questions with doc_ids or spans in the {name} split, and there is none"
             )
-    options = _options(search.config)
+    settings = TrainerSettings.of(_options(search.config))
     return EmbedderJob(
-        pairs=tuple(_pairs(search, learning, train, mined=int(getattr(options, "mined", 0)))),
+        pairs=tuple(_pairs(search, learning, train, mined=settings.mined)),
         dev=tuple((query(example).text, example) for example in dev),
-        pool=tuple(_pool(search, learning, dev, size=int(getattr(options, "pool", 600)))),
+        pool=tuple(_pool(search, learning, dev, size=settings.pool)),
         model=_model(search),
         seed=search.config.tuning.seed,
     )
@@ -98,13 +99,13 @@ def plan(search: Search, splits: Splits) -> Json:
         ``pairs``, ``dev_questions``, ``pool``, ``cached``, ``minutes`` (the limit set, 0 for none) and ``reembed``.
     """
     job = embedder_job(search, splits)
-    options = _options(search.config)
+    settings = TrainerSettings.of(_options(search.config))
     return {
         "pairs": len(job.pairs),
         "dev_questions": len(job.dev),
         "pool": len(job.pool),
         "cached": search.artifacts.find(_key(search, job)) is not None,
-        "minutes": float(getattr(options, "minutes", 0)),
+        "minutes": settings.minutes,
         "reembed": reembedding(search),
     }
 
@@ -120,7 +121,7 @@ def reembedding(search: Search) -> Json:
         if len(sample) >= _SAMPLE:
             break
     texts = [embedded_text(chunk) for chunk in sample[:_SAMPLE]]
-    search.embedder.embed(texts[:2])
+    search.embedder.embed(texts[:2])  # loads the model, which is paid once
     started = time.perf_counter()
     search.embedder.embed(texts)
     each = (time.perf_counter() - started) / max(1, len(texts))
@@ -205,7 +206,7 @@ def _key(search: Search, job: EmbedderJob) -> str:
 def _model(search: Search) -> str:
     part = search.config.retrieval.embedder
     options = loading.options("embedders", part.name, search.embedder_options())
-    model = str(getattr(options, "model", ""))
+    model = EmbedderSettings.of(options).model
     if not model:
         raise ConfigError(
             f"the embedder {part.name!r} cannot be tuned: it has no model",

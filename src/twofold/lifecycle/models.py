@@ -16,7 +16,7 @@ from twofold.examples.splitting import Splits
 from twofold.forgetting.suite import GROUPS, outcome
 from twofold.lifecycle import retraining
 from twofold.plugins import loading
-from twofold.plugins.protocols import Progress
+from twofold.plugins.protocols import Cancels, Exports, Generator, Progress
 from twofold.reports import archive
 from twofold.reports.model_card import card
 from twofold.store.model_registry import CHAMPION, Registry
@@ -110,11 +110,11 @@ class TunedModels:
             ModelError: a form cannot hold it, or what was written does not answer alike.
             StoreError: the model's files are gone or damaged.
         """
-        record = self.registry.checked(name)
+        record = self.registry.checked(name)  # damaged files are not handed on to other programs
         adapter = self.workspace.models.load(record["key"])
-        generator: Any = self.workspace.models.generator(adapter)
+        generator: Generator = self.workspace.models.generator(adapter)
         try:
-            if not hasattr(generator, "export"):
+            if not isinstance(generator, Exports):
                 where = self.workspace.config.generation.generator.name
                 raise ModelError(
                     f"the generator {where!r} has no weights to export",
@@ -169,7 +169,7 @@ class TunedModels:
         cancelled: list[Json] = []
         for method in workspace.adapters.methods:
             trainer = loading.make("trainers", method.name, method.options)
-            if hasattr(trainer, "cancel"):
+            if isinstance(trainer, Cancels):
                 key = workspace.adapters.trained_key(workspace.adapters.job(arm, splits, method), method)
                 cancelled.append({"trainer": method.name, **trainer.cancel(workspace.artifacts.working(key))})
         return cancelled
@@ -192,11 +192,8 @@ class TunedModels:
             ``{"removed": keys, "bytes", "dry_run"}``.
         """
         artifacts = self.workspace.artifacts
-        used = (
-            self.registry.keys_in_use()
-            | {key for name in self._studies() for _, key in self._trained(name)}
-            | set(also)
-        )
+        trained = {key for name in self._studies() for _, key in self._trained(name)}
+        used = self.registry.keys_in_use() | trained | set(also)
         models = [str(self.workspace.config.retrieval.embedder.options.get("model", ""))]
         for name in self._studies():
             record = archive.read_record(self.records / name)

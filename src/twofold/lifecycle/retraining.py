@@ -235,6 +235,7 @@ def retrain(
     passing = gate is None or outcome(gate) != "failed"
     notes += _gated(gate)
     notes += _worn(look, level)
+    # Before anything is promoted: a look that was taken counts even if what follows fails.
     looks.keep(records, workspace.catalogue, look)
     measured["outcome"] = "promoted" if better and passing else "kept"
     because = _because(measured, better=better, gate=gate)

@@ -14,8 +14,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from twofold import prompts
 from twofold.answering.system import Renderer
 from twofold.assembly import rehearsal
@@ -23,7 +21,7 @@ from twofold.assembly.adapters import KEYS
 from twofold.assembly.progress import quiet
 from twofold.assembly.workspace import Workspace
 from twofold.config import Part
-from twofold.errors import ModelError, StudyError, TwofoldError
+from twofold.errors import ModelError, TwofoldError
 from twofold.examples.questions import Questions
 from twofold.examples.splitting import Splits
 from twofold.forgetting import suite as forgetting
@@ -32,19 +30,17 @@ from twofold.plugins import loading, specs
 from twofold.plugins.jobs import TrainerJob
 from twofold.plugins.protocols import Progress
 from twofold.plugins.traits import GeneratorSettings, TrainerSettings
-from twofold.reports.archive import read_answers, read_record
-from twofold.stats import intervals
 from twofold.study import calls, latency, looks
 from twofold.study import plan as planning
 from twofold.study.admission import admitted, is_endpoint, require_sound, require_trainable
 from twofold.study.confirming import reserve_warnings
+from twofold.study.earlier import spreads
 from twofold.study.stand_ins import StandIns
 from twofold.training import reckoning
 from twofold.training.options import FitOptions
 from twofold.tuning import training_data as rows
 from twofold.tuning.finalize import ALONE, DEV
 from twofold.types import Arm, Chunk, Document, Example, Json, Prompt, Span
-from twofold.verdict.power import Spreads, spreads_of
 
 REFERENCE_GFLOPS, WITHOUT_BF16 = 500.0, 115.0
 """A core's GFLOP/s, in its faster arithmetic, on the machine whose paces are `plan.DEFAULTS`; and without bf16."""
@@ -94,7 +90,7 @@ def plan(
         workspace, splits, documents, arms=arms, test=checked.test, measure=measure, progress=progress
     )
     steps, costs = planning.bill(work), [*planning.costs(work), *calls.costs(work.calls)]
-    spread = _earlier(records, [arm.name for arm in checked.arms], config.study.metric.name)
+    spread = spreads(records, [arm.name for arm in checked.arms], config.study.metric.name)
     rows = looks.ledger(records, workspace.catalogue)
     kinds = looks.kinds_against(promoted=any(workspace.models.chosen(arm) for arm in checked.arms))
     earlier = looks.earlier(rows, looks.asked_digests(checked.test), kinds=kinds)
@@ -125,35 +121,6 @@ def plan(
         "leaks": leaks,
         "rates": rates,
     }
-
-
-def _earlier(records: Path, arms: Sequence[str], metric: str) -> Spreads | None:
-    """How much the pairs vary in the newest study with these arms and this metric."""
-    for path in sorted(records.glob("*/study.json"), reverse=True):
-        try:
-            record = read_record(path.parent)
-            if record["metric"] != metric or not set(arms) <= set(record["arms"]):
-                continue
-            rows = read_answers(path.parent)
-            if not rows:
-                continue  # all its answers were taken out, for a document was forgotten
-            scores = []
-            for row in rows:
-                answers = [row["arms"][name] for name in arms]
-                # A failed answer counts 0, as in the verdict.
-                scores.append([0.0 if answer["failure"] else answer["scores"].get(metric) for answer in answers])
-            differences = intervals.contrasts(
-                np.array(scores, dtype=float),
-                [row["group"] for row in rows],
-                intervals.pairs(arms),
-                joint=False,
-                resamples=200,
-            )
-        except (StudyError, KeyError):
-            continue  # a damaged record, or arms that have no question in common, tell nothing
-        if differences:
-            return spreads_of(differences, arms)
-    return None
 
 
 def tuning_plan(

@@ -171,6 +171,7 @@ class _Timed:
             trained = self.item.training
             adapter = systems.models.load(trained["key"]) if trained else None
             system = systems.equipped(self.item.arm, splits, adapter=adapter)
+            # Untuned arms have one model: it is loaded once and asked by all of them.
             first = shared.setdefault(system.generator.key, system)
             if first is system:
                 opened.callback(system.close)

@@ -73,6 +73,7 @@ def measure(
         count = max(1, len(several))
         cached = count if training["cached"] else 0
         beside = {name: workspace.spent.seconds.get(phase, 0.0) for phase, name in BESIDE.items()}
+        # Dev scores, latency and the gate have lines of their own: they are no part of the training's seconds.
         spent = 0.0 if training["cached"] else making.seconds - sum(beside.values())
         bill.append(_item(f"tune {arm.name}", count, cached, spent, detail))
         bill += [_item(f"{name} {arm.name}", count, 0, seconds, "") for name, seconds in beside.items() if seconds]

@@ -107,6 +107,7 @@ def study(
     rows = looks.ledger(records, workspace.catalogue)
     name = next_name(records, config.project.name, used=[row.name for row in rows if row.kind in ("study", "final")])
     look = _look(workspace.models, by_arm, checked, splits.dev, rows=rows, name=name)
+    # A stated hypothesis spends the level that it states; other looks at the same questions have less each time.
     section = confirming.settings(config.study) if stated else config.study
     level = section.level if stated else looks.level_of(look.look, section.level)
     section = section.model_copy(update={"level": level})
@@ -219,16 +220,15 @@ def study(
         ),
     ]
     if record["retrieval"]:
-        workspace.search.index.tag(record["study"])
+        workspace.search.index.tag(record["study"])  # so that its version stays readable for `show` and `ask`
         judged = abstention(workspace.search, workspace.systems, splits, test=test)
         if judged is not None:
             record["retrieval"]["abstention"] = judged
             record["warnings"] += [judged["off"]] if judged["off"] else []
         if config.study.ablation:
             record["warnings"] += _ablated(workspace.search, splits, record, progress=progress)
-    looks.write(
-        records, look, known=rows
-    )  # before the record: a look whose record was not finished has been taken all the same
+    # Before the record: a look whose record was not finished has been taken all the same.
+    looks.write(records, look, known=rows)
     write_record(records / record["study"], record, answered)
     study_row = {"study": record["study"], "identity": name_of, "look": plain(look)}
     workspace.catalogue.studies.put(record["study"], study_row, test_digest)
@@ -300,6 +300,7 @@ def _key_of(by_arm: Mapping[str, MeasuredArm], name: str) -> str:
 
 def _ablated(search: Search, splits: Splits, record: StudyRecord, *, progress: Progress) -> list[str]:
     """Measure the stages of retrieval for the record; returns what to beware of."""
+    # An embedder that learned from train knows these questions: dev alone can tell.
     learned = learned_train([search.config])
     known = labelled(splits.dev if learned else (*splits.train, *splits.dev))
     if not known:

@@ -56,7 +56,7 @@ def test_the_search_weighs_the_words_as_chosen(project: Project) -> None:
 
         def found(weight: float | None) -> list[list[tuple[str, float]]]:
             kept = {**choice, "weight": weight}
-            weighing.keep(project.catalogue, {name: value for name, value in kept.items() if name != "new"})
+            weighing.keep(project.catalogue.notes, {name: value for name, value in kept.items() if name != "new"})
             hits = project.workspace.search.retriever.retrieve(asked, 5)
             return [[(hit.chunk.id, round(hit.score, 5)) for hit in one.hits] for one in hits]
 
@@ -92,7 +92,7 @@ def test_other_weights_make_other_keys(project: Project) -> None:
         arm = project.config.arm("rag")
         keys = {}
         for weight in (0.2, 1.0, None, LEXICAL_WEIGHT):
-            weighing.keep(project.catalogue, {**choice, "weight": weight})
+            weighing.keep(project.catalogue.notes, {**choice, "weight": weight})
             assert project.workspace.search.spec().get("words", LEXICAL_WEIGHT) == (weight or LEXICAL_WEIGHT)
             keys[weight] = project.workspace.arms.known_key(arm, project.splits)
         assert len({keys[0.2], keys[1.0], keys[None]}) == 3
@@ -120,11 +120,11 @@ def test_another_search_is_another_choice(project: Project) -> None:
         project.sync()
         other = laid_over(project.config, {"retrieval": {"retriever": {"options": {"fetch": 20}}}})
     with Project.open(project.directory, other.model_dump(mode="json")) as changed:
-        weighing.keep(changed.catalogue, {**(weighing.held(changed.catalogue) or {}), "weight": 2.0})
+        weighing.keep(changed.catalogue.notes, {**(weighing.last_choice(changed.catalogue.notes) or {}), "weight": 2.0})
         assert changed.workspace.search.words() is None, "nothing was chosen for it yet"
         made = changed.sync()["words"]
         assert made.pop("new")
-        weighing.keep(changed.catalogue, {**made, "weight": 2.0})
+        weighing.keep(changed.catalogue.notes, {**made, "weight": 2.0})
         assert changed.workspace.search.words() == 2.0
     with Project.open(project.directory, project.config.model_dump(mode="json")) as back:
         assert back.workspace.search.words() is None, "one choice is kept: the last"
@@ -190,7 +190,7 @@ def test_nothing_is_chosen_where_the_weight_is_set(project: Project) -> None:
     fixed = laid_over(project.config, {"retrieval": {"retriever": {"options": {"lexical": 0.5}}}})
     with Project.open(project.directory, fixed.model_dump(mode="json")) as own:
         assert own.sync()["words"] is None
-        assert weighing.held(own.catalogue) is None
+        assert weighing.last_choice(own.catalogue.notes) is None
         assert "words" not in own.workspace.search.spec()
         assert own.bench({}, weigh=True)["blend"]["now"] == 0.5
 

@@ -112,6 +112,7 @@ def settle(
     divided = splits()
     known = divided.dev if learned_train([config]) else (*divided.train, *divided.dev)
     examples = [example for example in labelled(search.readable(known)) if example.origin != "synthetic"]
+    # By digest, so that which questions are asked does not follow the order of files.
     named = sorted(zip(Questions(examples).digests, examples, strict=True), key=itemgetter(0))[:LIMIT]
     examples = [example for _, example in named]
     questions = digest("asked", [name for name, _ in named])
