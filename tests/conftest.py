@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable, Iterator
 from copy import deepcopy
 from pathlib import Path
@@ -9,7 +10,6 @@ from typing import Any
 
 import pytest
 
-import small_tokenizer
 from data_sets import DATA, NO_DATA
 from longest_first import pytest_collection_modifyitems  # noqa: F401 - a hook of this session
 from skip_limit import pytest_configure, pytest_sessionfinish, pytest_terminal_summary  # noqa: F401 - hooks of this session
@@ -54,7 +54,7 @@ def demo_questions(tmp_path: Path) -> Callable[[int], Path]:
 
 @pytest.fixture(scope="session")
 def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Directory of a two-layer random Llama with the embedded model's first tokens; it trains in seconds."""
+    """Directory of a two-layer random Llama with the embedded model's tokenizer and template; it trains in seconds."""
     import torch
     from transformers import LlamaConfig, LlamaForCausalLM
 
@@ -62,7 +62,7 @@ def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
     target = tmp_path_factory.mktemp("tiny")
     torch.manual_seed(0)
     settings = LlamaConfig(
-        vocab_size=small_tokenizer.TOKENS,
+        vocab_size=49152,
         hidden_size=32,
         intermediate_size=64,
         num_hidden_layers=2,
@@ -75,7 +75,8 @@ def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
         pad_token_id=2,
     )
     LlamaForCausalLM(settings).save_pretrained(target)
-    small_tokenizer.write(source, target)
+    for name in ("tokenizer.json", "tokenizer_config.json", "chat_template.jinja"):
+        shutil.copyfile(source / name, target / name)
     return target
 
 

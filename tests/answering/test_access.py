@@ -96,7 +96,7 @@ def test_a_rule_gives_readers_to_documents_that_name_none_and_changing_it_needs_
 
 def test_naming_who_asks_is_refused_where_nothing_would_follow(tmp_path: Path) -> None:
     made = project(tmp_path / "p", access="")
-    with pytest.raises(ConfigError, match="access control is off"):
+    with pytest.raises(ConfigError, match="access control is disabled"):
         shown(made, "merger", user="ann")
     assert len(shown(made, "merger salary canteen")) == 3
 

@@ -110,7 +110,7 @@ def test_without_questions_what_needs_some_says_how_to_get_them(call: Call, hand
     project = fast(tmp_path / "p")
     code, checked, _ = call("check", "-C", project)
     assert (code, checked["errors"], checked["warnings"]) == (0, 0, 1)
-    assert "no questions yet" in checked["problems"][0]["message"]
+    assert "no examples yet" in checked["problems"][0]["message"]
     for words in (["study", "--plan"], ["study", "--yes"], ["tune"]):
         code, told, _ = call(*words, "-C", project)
         assert code == 2
@@ -494,7 +494,7 @@ def test_init_keeps_out_of_data_that_is_there_already(call: Call, handbook: Path
     (tmp_path / "p" / "data").mkdir(parents=True)
     (tmp_path / "p" / "data" / "mine.txt").write_text("mine")
     code, told, _ = call("init", tmp_path / "p", "--from", handbook)
-    assert (code, "is there already" in told["error"]["message"]) == (2, True)
+    assert (code, "already" in told["error"]["message"]) == (2, True)
     assert [path.name for path in (tmp_path / "p").rglob("*")] == ["data", "mine.txt"]
     code, told, _ = call("init", handbook / "inside", "--from", handbook, "--link")
     assert (code, "would be inside its own source folder" in told["error"]["message"]) == (2, True)

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
-import small_tokenizer
 from twofold.models import hub
 from twofold.types import Adapter
 
@@ -26,7 +26,7 @@ def own_cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.Monk
 
 @pytest.fixture(scope="session")
 def tiny(smollm: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A random two-layer Llama with the first of the real tokens; wide enough that texts differ between prompts."""
+    """A random two-layer Llama with the real tokenizer; wide enough that greedy texts differ between prompts."""
     torch = pytest.importorskip("torch")
     transformers = pytest.importorskip("transformers")
     directory = tmp_path_factory.mktemp("tiny")
@@ -37,7 +37,7 @@ def tiny(smollm: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
         num_hidden_layers=2,
         num_attention_heads=2,
         num_key_value_heads=1,
-        vocab_size=small_tokenizer.TOKENS,
+        vocab_size=49152,
         max_position_embeddings=512,
         bos_token_id=1,
         eos_token_id=2,
@@ -46,7 +46,8 @@ def tiny(smollm: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
         initializer_range=0.2,
     )
     transformers.LlamaForCausalLM(config).to(torch.bfloat16).save_pretrained(directory)
-    small_tokenizer.write(smollm, directory)
+    for name in ("tokenizer.json", "tokenizer_config.json", "chat_template.jinja"):
+        shutil.copyfile(smollm / name, directory / name)
     return directory
 
 

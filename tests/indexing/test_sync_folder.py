@@ -149,7 +149,7 @@ def test_only_one_source_is_read_when_asked_for(make: Callable[..., Path]) -> No
     (directory / "data" / "documents" / "y.txt").unlink()
     assert sync(directory, source="b")["deleted"] == 0
     assert sync(directory, source="documents")["deleted"] == 1
-    with pytest.raises(UnknownName, match="no source 'c'"):
+    with pytest.raises(UnknownName, match="unknown source 'c'"):
         sync(directory, source="c")
 
 
@@ -157,7 +157,7 @@ def test_unknown_options_and_names_are_refused(make: Callable[..., Path]) -> Non
     directory = make('[sources.b]\nkind = "folder"\npath = ["b"]')
     with pytest.raises(ConfigError, match=r"sources.b: unknown key 'path'; did you mean 'paths'"):
         sync(directory)
-    with pytest.raises(UnknownName, match="no source named 'folderr'"):
+    with pytest.raises(UnknownName, match="unknown source 'folderr'"):
         sync(make('[sources.b]\nkind = "folderr"', name="other"))
 
 

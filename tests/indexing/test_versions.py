@@ -60,7 +60,7 @@ def test_a_forgotten_document_leaves_no_byte(make: Callable[..., Path], capsys: 
     assert not left
     assert by_file(sync(directory))[name] in ("forgotten", "unchanged")
     assert held(directory).keys() == {"data/documents/a.txt"}
-    with Project.open(directory) as project, pytest.raises(DataError, match="no document"):
+    with Project.open(directory) as project, pytest.raises(DataError, match="unknown document"):
         project.versions.forget("data/documents/secrets.txt")
 
 

@@ -121,7 +121,7 @@ def test_openvino_needs_no_torch(encoder: str) -> None:
 
 
 def test_what_cannot_be_embedded_says_why(encoder: str, tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match="512 the model reads"):
+    with pytest.raises(ConfigError, match="512 tokens that the model reads"):
         opened(encoder, max_tokens=1000)
     source = hub.locate(encoder)
     for name in ("config.json", "tokenizer.json"):

@@ -121,7 +121,7 @@ def test_a_score_that_is_no_number_from_0_to_1_is_no_failed_answer(
     settings["study"] |= {"metric": "token_f1"}
     with (
         Project.open(project.directory, settings) as held,
-        pytest.raises(ScorerBroken, match=f"token_f1 gives {value:g} for an answer to example"),
+        pytest.raises(ScorerBroken, match=f"token_f1 returns {value:g} for an answer to example"),
     ):
         held.study()
 

@@ -123,10 +123,10 @@ def test_shared_passages_and_padding_are_exact(tiny: Path, method: str, more: di
 def test_virtual_tokens_begin_as_the_text_they_stand_for_and_pad_exactly(tiny: Path, method: str) -> None:
     from twofold.training.worker.methods import adapted
 
-    options, encoder = options_of(method, {"tokens": 5, "text": "Answer in the tone of"}), Encoder(tiny)
+    options, encoder = options_of(method, {"tokens": 5, "text": "This is the way to"}), Encoder(tiny)
     network = adapted(tiny, options, encoder, seed=1).eval()
     plain = adapter_layers.open_model(tiny, dtype="f32").eval()
-    words = encoder.tokenizer.encode("Answer in the tone of", add_special_tokens=False).ids
+    words = encoder.tokenizer.encode("This is the way to", add_special_tokens=False).ids
     assert len(words) == 5
     short, long = [60, 61, 62], list(range(70, 80))
     with torch.no_grad():
@@ -399,7 +399,7 @@ def test_a_full_disk_ends_the_run_and_keeps_the_checkpoint(job: TrainerJob, tmp_
             fit(job, options, tmp_path, progress=fill)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, before)
-    assert "rerun" in caught.value.cure
+    assert "run the command again" in caught.value.cure
     steps: list[int] = []
     fit(job, options, tmp_path, progress=lambda s, d, t: steps.append(d) if s == "train" else None)
     assert steps[:2] == [4, 5]

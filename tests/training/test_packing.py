@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from twofold.training.packing import (
     ORDERS,
-    Row,
+    TrainingRow,
     beginning,
     groups_of,
     micro_batches,
@@ -19,12 +19,16 @@ from twofold.training.packing import (
 
 tokens = st.lists(st.integers(0, 9), min_size=2, max_size=30)
 rows = st.lists(
-    st.builds(lambda head, tail: Row(ids=(*head, *tail), start=len(head)), tokens, tokens), min_size=1, max_size=8
+    st.builds(lambda head, tail: TrainingRow(ids=(*head, *tail), start=len(head)), tokens, tokens),
+    min_size=1,
+    max_size=8,
 )
 
 
 @given(rows)
-def test_a_pack_predicts_every_completion_token_of_every_row_from_its_own_history(given_rows: list[Row]) -> None:
+def test_a_pack_predicts_every_completion_token_of_every_row_from_its_own_history(
+    given_rows: list[TrainingRow],
+) -> None:
     one = pack(given_rows)
     wanted = [token for row in given_rows for token in row.ids[row.start :]]
     assert list(one.targets) == wanted
@@ -41,7 +45,9 @@ def test_a_pack_predicts_every_completion_token_of_every_row_from_its_own_histor
 
 
 @given(rows, st.integers(1, 5), st.integers(0, 3))
-def test_an_epoch_uses_every_row_once_and_is_the_same_again(given_rows: list[Row], size: int, epoch: int) -> None:
+def test_an_epoch_uses_every_row_once_and_is_the_same_again(
+    given_rows: list[TrainingRow], size: int, epoch: int
+) -> None:
     groups = groups_of(given_rows)
     assert sorted(r for group in groups for r in group) == list(range(len(given_rows)))
     sizes = [len(group) for group in groups]
@@ -52,7 +58,7 @@ def test_an_epoch_uses_every_row_once_and_is_the_same_again(given_rows: list[Row
 
 
 @given(rows, st.integers(1, 200))
-def test_micro_batches_stay_within_the_budget_and_lose_nothing(given_rows: list[Row], budget: int) -> None:
+def test_micro_batches_stay_within_the_budget_and_lose_nothing(given_rows: list[TrainingRow], budget: int) -> None:
     packs = [pack([row]) for row in given_rows]
     parts = micro_batches(packs, budget)
     assert sorted(one.ids for part in parts for one in part) == sorted(one.ids for one in packs)
@@ -63,16 +69,18 @@ def test_micro_batches_stay_within_the_budget_and_lose_nothing(given_rows: list[
 
 def test_neighbours_on_the_same_passages_share_and_others_do_not() -> None:
     passages = tuple(range(1000, 1100))
-    on = [Row(ids=(*passages, 1, 2, n, 3), start=103) for n in range(3)]
-    other = Row(ids=(*range(2000, 2100), 1, 2, 7, 3), start=103)
-    short = [Row(ids=(5, 5, 5, n), start=3) for n in range(2)]
+    on = [TrainingRow(ids=(*passages, 1, 2, n, 3), start=103) for n in range(3)]
+    other = TrainingRow(ids=(*range(2000, 2100), 1, 2, 7, 3), start=103)
+    short = [TrainingRow(ids=(5, 5, 5, n), start=3) for n in range(2)]
     groups = groups_of([*on, other, *short])
     assert groups == [[0, 1, 2], [3], [4], [5]]
     assert len(pack(on).ids) == 100 + 2 + 3  # 102 shared tokens, then the last prompt token of each row
 
 
 @given(st.lists(rows, min_size=1, max_size=3), st.integers(0, 6), st.integers(0, 3))
-def test_every_variant_keeps_its_rows_whatever_is_shared(variants: list[list[Row]], most: int, seed: int) -> None:
+def test_every_variant_keeps_its_rows_whatever_is_shared(
+    variants: list[list[TrainingRow]], most: int, seed: int
+) -> None:
     made = variants_of(variants, most=most, seed=seed)
     assert made == variants_of(variants, most=most, seed=seed)
     assert len(made) >= len(variants)
@@ -83,7 +91,7 @@ def test_every_variant_keeps_its_rows_whatever_is_shared(variants: list[list[Row
 
 def test_an_instruction_that_all_rows_have_is_read_once_a_pack_in_random_company() -> None:
     said = tuple(range(100, 120))
-    asked = [Row(ids=(*said, 7, n, 8, 9), start=23, example=str(n)) for n in range(48)]
+    asked = [TrainingRow(ids=(*said, 7, n, 8, 9), start=23, example=str(n)) for n in range(48)]
     made = variants_of([asked], most=12, seed=5)
     assert len(made) == ORDERS
     assert all(len(group) == 12 and beginning(group) == 21 for groups in made for group in groups)
@@ -95,12 +103,16 @@ def test_an_instruction_that_all_rows_have_is_read_once_a_pack_in_random_company
 
 def test_rows_that_share_passages_stay_with_their_neighbours() -> None:
     said = tuple(range(100, 120))
-    rows = [Row(ids=(*said, *range(1000 * p, 1000 * p + 90), 7, n, 8, 9), start=113) for p in (1, 2) for n in range(3)]
+    rows = [
+        TrainingRow(ids=(*said, *range(1000 * p, 1000 * p + 90), 7, n, 8, 9), start=113)
+        for p in (1, 2)
+        for n in range(3)
+    ]
     made = variants_of([rows, rows], most=12, seed=5)
     assert made == [[tuple(rows[:3]), tuple(rows[3:])]] * 2
 
 
 def test_long_questions_after_a_short_instruction_stand_alone() -> None:
     said = tuple(range(100, 120))
-    rows = [Row(ids=(*said, *range(1000 * n, 1000 * n + 200), 8, 9), start=220) for n in range(1, 5)]
+    rows = [TrainingRow(ids=(*said, *range(1000 * n, 1000 * n + 200), 8, 9), start=220) for n in range(1, 5)]
     assert variants_of([rows], most=12, seed=5) == [[(row,) for row in rows]]

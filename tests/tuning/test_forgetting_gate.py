@@ -234,7 +234,7 @@ def test_two_models_put_together_are_one_more_model_measured_alike(folder: Path,
         adapter, told = project.workspace.adapters.combine(arm, project.splits, parts)
         assert project.workspace.adapters.combine(arm, project.splits, parts)[1]["cached"]
         listed = project.workspace.models.registry.find(adapter.key)
-        with pytest.raises(ConfigError, match="another arm"):
+        with pytest.raises(ConfigError, match="a different arm"):
             project.workspace.adapters.combine(project.config.arm("ft+rag"), project.splits, parts)
     assert told["gate"]["items"] > 150
     assert told["dev_score"]["score"]["n"] > 0

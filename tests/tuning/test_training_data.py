@@ -291,7 +291,7 @@ def test_an_arm_that_shows_examples_is_refused_where_all_were_dropped(tmp_path: 
         with pytest.raises(TooFewExamples, match=r"the arm prompt shows .* all its 30 examples were dropped") as one:
             admitted(project.workspace, project.splits, project.records)
         assert '[examples].near = "keep"' in one.value.cure
-        with pytest.raises(TooFewExamples, match="tuning needs examples in the train split, and all 30"):
+        with pytest.raises(TooFewExamples, match="tuning needs examples in the train split, but all its 30"):
             project.workspace.adapters.job(project.config.arm("ft"), project.splits)
         assert "0 train (30 dropped: they give test or dev questions away)" in project.splits.sentence
     kept = {**FAST, **arms, "examples": {"near": "keep"}}

@@ -39,7 +39,9 @@ class Database:
         self.readonly = readonly
         self._lock = threading.RLock()
         if readonly and (path is None or not path.is_file()):
-            raise StoreError("there is no catalogue", file=path, cure="Run `twofold sync` or `twofold study` first.")
+            raise StoreError(
+                "the project has no catalogue yet", file=path, cure="Run `twofold sync` or `twofold study` first."
+            )
         if path is not None and not readonly and not path.parent.is_dir():
             raise StoreError("the catalogue's directory does not exist", file=path.parent)
         with self._guard():
@@ -146,16 +148,16 @@ class Database:
         file_version = self.version()
         if file_version > len(MIGRATIONS):
             raise StoreError(
-                f"the catalogue has version {file_version}, this Twofold knows {len(MIGRATIONS)}",
+                f"the catalogue has version {file_version}; this Twofold knows versions up to {len(MIGRATIONS)}",
                 file=self.path,
-                cure="Upgrade Twofold: a later version wrote it.",
+                cure="Upgrade Twofold: a later version wrote the catalogue.",
             )
         if file_version < len(MIGRATIONS):
             if self.readonly:
                 raise StoreError(
-                    f"the catalogue has version {file_version}, this Twofold needs {len(MIGRATIONS)}",
+                    f"the catalogue has version {file_version}; this Twofold needs version {len(MIGRATIONS)}",
                     file=self.path,
-                    cure="Run any writing command, such as `twofold sync`, once: it brings the catalogue up to date.",
+                    cure="Run any writing command once, such as `twofold sync`, to update the catalogue.",
                 )
             self._migrate()
 

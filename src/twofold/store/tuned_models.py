@@ -64,7 +64,7 @@ class TunedModels:
             before = row[0] if row else ""
             if before != expected:
                 raise StoreError(
-                    f"the alias {alias!r} was moved to {before or 'nothing'} meanwhile",
+                    f"another process moved the alias {alias!r} to {before or 'nothing'}",
                     cure="Look at `twofold models list` and decide again.",
                 )
             connection.execute("INSERT OR REPLACE INTO aliases VALUES (?, ?)", (alias, model))

@@ -78,7 +78,7 @@ def test_cleaning_again_changes_nothing(given: Path, capsys: pytest.CaptureFixtu
 
 def test_the_input_is_never_the_output(given: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["examples", "clean", str(given), "--into", str(given)]) == 2
-    assert "never touched" in capsys.readouterr().err
+    assert "never changed" in capsys.readouterr().err
 
 
 def test_check_is_stable_for_automation(given: Path, capsys: pytest.CaptureFixture[str]) -> None:
