@@ -114,7 +114,7 @@ def test_without_questions_what_needs_some_says_how_to_get_them(call: Call, hand
     for words in (["study", "--plan"], ["study", "--yes"], ["tune"]):
         code, told, _ = call(*words, "-C", project)
         assert code == 2
-        assert "no questions yet" in told["error"]["message"]
+        assert "no examples yet" in told["error"]["message"]
         assert "`twofold examples make`" in told["error"]["cure"]
     code, made, err = call("examples", "make", "-C", project, "--count", "3")
     assert code == 0

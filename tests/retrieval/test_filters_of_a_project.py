@@ -112,7 +112,7 @@ def test_one_of_a_list_s_members_is_enough(
     with Project.open(directory, {"retrieval": {"index": index}}) as opened:
         opened.sync()
         asked = Query(text="pumps", question="pumps", filter=Filter(where=where))
-        hits = opened.builder.retriever.retrieve([asked], 5)[0].hits
+        hits = opened.workspace.search.retriever.retrieve([asked], 5)[0].hits
         assert sorted(hit.chunk.span.document for hit in hits) == documents
 
 

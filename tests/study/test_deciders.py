@@ -68,7 +68,7 @@ def test_macro_f1_beside_the_deciding_metric_is_macro_f1(
 @pytest.mark.parametrize("metric", ["macro_f1", "abstention_f1", "style"])
 def test_a_pooled_metric_does_not_decide(project: Project, fast: Callable[..., dict[str, Any]], metric: str) -> None:
     with Project.open(project.directory, settings(fast, metric=metric)) as held:
-        for run in (held.plan, held.study, held.retrain):
+        for run in (held.plan, held.study, held.tuning.retrain):
             with pytest.raises(ConfigError, match=f"cannot be '{metric}': it is computed from all answers") as found:
                 run()
             assert f"put {metric} into [study].metrics" in found.value.cure
@@ -81,7 +81,7 @@ def test_a_metric_that_scores_what_an_arm_chose_to_answer_does_not_decide(
     project: Project, fast: Callable[..., dict[str, Any]], metric: str
 ) -> None:
     with Project.open(project.directory, settings(fast, metric=metric)) as held:
-        for run in (held.plan, held.study, held.retrain):
+        for run in (held.plan, held.study, held.tuning.retrain):
             with pytest.raises(ConfigError, match="declines or cites nothing"):
                 run()
     assert loading.find("metrics", "abstention_recall").conditional is False
