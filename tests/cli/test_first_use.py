@@ -494,7 +494,7 @@ def test_init_keeps_out_of_data_that_is_there_already(call: Call, handbook: Path
     (tmp_path / "p" / "data").mkdir(parents=True)
     (tmp_path / "p" / "data" / "mine.txt").write_text("mine")
     code, told, _ = call("init", tmp_path / "p", "--from", handbook)
-    assert (code, "already" in told["error"]["message"]) == (2, True)
+    assert (code, "already exists" in told["error"]["message"]) == (2, True)
     assert [path.name for path in (tmp_path / "p").rglob("*")] == ["data", "mine.txt"]
     code, told, _ = call("init", handbook / "inside", "--from", handbook, "--link")
     assert (code, "would be inside its own source folder" in told["error"]["message"]) == (2, True)

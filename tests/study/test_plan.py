@@ -176,7 +176,7 @@ def overrides(fast: Callable[..., dict[str, Any]], **sections: dict[str, Any]) -
     [
         ({"study": {"metric": "f1"}}, "'token_f1'"),
         ({"study": {"metric": {"name": "json_valid", "options": {"jsonschema": ""}}}}, "jsonschema"),
-        ({"study": {"arms": ["base", "base"]}}, "once"),
+        ({"study": {"arms": ["base", "base"]}}, "names 'base' twice"),
         ({"study": {"arms": ["base", "rags"]}}, "rags"),
         (
             {"documents": {"paths": []}, "study": {"arms": ["base", "prompt", "rag"], "diagnostics": ["oracle"]}},

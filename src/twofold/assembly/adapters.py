@@ -11,7 +11,6 @@ from dataclasses import dataclass, replace
 from functools import partial
 
 from twofold.assembly.models import Models
-from twofold.assembly.progress import quiet
 from twofold.assembly.searching import Search
 from twofold.assembly.systems import Systems
 from twofold.config import Config, Part
@@ -21,7 +20,7 @@ from twofold.hashing import digest
 from twofold.host import pace
 from twofold.plugins import loading, specs
 from twofold.plugins.jobs import TrainerJob
-from twofold.plugins.protocols import Progress, Trainer
+from twofold.plugins.protocols import Progress, Trainer, quiet
 from twofold.plugins.traits import TrainerSettings
 from twofold.store.artifacts import Artifacts
 from twofold.store.catalogue import Catalogue

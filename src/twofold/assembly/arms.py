@@ -6,10 +6,9 @@ from dataclasses import dataclass
 
 from twofold.answering.system import System
 from twofold.assembly.adapters import Adapters
-from twofold.assembly.progress import quiet
 from twofold.assembly.systems import Systems
 from twofold.examples.splitting import Splits
-from twofold.plugins.protocols import Progress
+from twofold.plugins.protocols import Progress, quiet
 from twofold.types import Arm, Json
 
 

@@ -21,7 +21,7 @@ from twofold.errors import GenerationError
 from twofold.host import capabilities, pace
 from twofold.plugins import loading as plugin_loading
 from twofold.plugins.jobs import TrainerJob
-from twofold.plugins.protocols import Embedder, Generator, Progress
+from twofold.plugins.protocols import Embedder, Generator, Progress, quiet
 from twofold.plugins.traits import TrainerSettings
 from twofold.training import reckoning
 from twofold.training.options import FitOptions
@@ -51,11 +51,7 @@ _TRAINED = {"epochs": 1.0, "batch": _BATCH, "evaluations": 1, "dev_items": _ITEM
 _PLAIN = {"probe": False, "replay": 0.0, "objective": "supervised"}
 
 
-def _silent(_stage: str, _done: int, _total: int) -> None:
-    pass
-
-
-def answers(part: Part, *, progress: Progress = _silent) -> Json:
+def answers(part: Part, *, progress: Progress = quiet) -> Json:
     """Measure a generator that runs here: loading, answers in batches and one at a time, of each shape of prompt.
 
     Returns:
@@ -99,7 +95,7 @@ def answers(part: Part, *, progress: Progress = _silent) -> Json:
     return report
 
 
-def training(part: Part, model: str, *, progress: Progress = _silent) -> Json:
+def training(part: Part, model: str, *, progress: Progress = quiet) -> Json:
     """Measure a trainer: a few steps and an evaluation in its child process; the trainer keeps their pace itself.
 
     Args:
@@ -148,7 +144,7 @@ def training(part: Part, model: str, *, progress: Progress = _silent) -> Json:
     }
 
 
-def embedding(embedder: Embedder, *, progress: Progress = _silent) -> Json:
+def embedding(embedder: Embedder, *, progress: Progress = quiet) -> Json:
     """Measure an embedder on passages of some sixty words: ``{chunks_per_second, chunks, seconds}``."""
     texts = [_TEXT.format(n=n) for n in range(32)]
     stage = f"{STAGE}: embedding"

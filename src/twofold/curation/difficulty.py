@@ -6,7 +6,6 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from twofold.assembly.progress import quiet
 from twofold.assembly.searching import Search
 from twofold.curation import selection
 from twofold.curation.selection import By
@@ -15,7 +14,7 @@ from twofold.hashing import digest
 from twofold.models import hub
 from twofold.plugins import loading
 from twofold.plugins.jobs import DifficultyJob
-from twofold.plugins.protocols import Progress
+from twofold.plugins.protocols import Progress, quiet
 from twofold.plugins.traits import GeneratorSettings
 from twofold.tuning.training_data import closed_rows
 from twofold.types import Example, Json

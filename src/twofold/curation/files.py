@@ -7,7 +7,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from twofold.assembly.progress import quiet
 from twofold.curation.questions import save
 from twofold.errors import ConfigError, DataError, TooFewExamples, TwofoldError
 from twofold.examples import importing
@@ -18,7 +17,7 @@ from twofold.examples.spelling import json_answers
 from twofold.files import writing
 from twofold.files.reading import MIB, parsed, raise_first, read_bytes, records_of, spelled
 from twofold.hashing import digest_bytes
-from twofold.plugins.protocols import Progress
+from twofold.plugins.protocols import Progress, quiet
 from twofold.reports.data_card import render
 from twofold.types import Document, Example, Json, Problem
 

@@ -20,7 +20,6 @@ from twofold import prompts
 from twofold.answering import cached as answer_cache
 from twofold.answering.system import as_hits
 from twofold.assembly.models import Models
-from twofold.assembly.progress import quiet
 from twofold.assembly.searching import Search
 from twofold.curation import paraphrases, templates
 from twofold.curation.templates import Drawn
@@ -29,7 +28,7 @@ from twofold.examples.leaks import bare
 from twofold.files import writing
 from twofold.hashing import digest
 from twofold.plugins import loading
-from twofold.plugins.protocols import Generator, Progress
+from twofold.plugins.protocols import Generator, Progress, quiet
 from twofold.prompts import Template
 from twofold.types import Answer, Chunk, Example, Json, Message, Prompt
 

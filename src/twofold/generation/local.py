@@ -24,7 +24,7 @@ from twofold.hashing import digest
 from twofold.host import capabilities
 from twofold.models import hub
 from twofold.models.adapter_layers import WEIGHTS
-from twofold.plugins.protocols import Options, Progress
+from twofold.plugins.protocols import Options, Progress, quiet
 from twofold.store.artifacts import MANIFEST
 from twofold.types import Adapter, Completion, Failure, Json, Prompt, Usage
 
@@ -201,7 +201,7 @@ class LocalGenerator:
         ids = [tokens.encode(tokens.text(prompt.messages)) for prompt in prompts]
         # the forms are compared over `NEW` further tokens, which must fit into the context
         room = [one for one in ids if len(one) + exporting.NEW <= tokens.context]
-        return exporting.export(tuned, target, forms=forms, prompts=room, progress=progress or _silent)
+        return exporting.export(tuned, target, forms=forms, prompts=room, progress=progress or quiet)
 
     def close(self) -> None:
         """Give memory back; the generator is unusable afterwards."""
@@ -280,10 +280,6 @@ class LocalGenerator:
                 generate=lambda requests: runtime.generate(requests, None),
             )
         return runtime
-
-
-def _silent(_stage: str, _done: int, _total: int) -> None:
-    pass
 
 
 def _completion(tokens: Tokens, request: Request, result: Result, seconds: float) -> Completion:

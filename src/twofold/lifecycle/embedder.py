@@ -8,7 +8,6 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from twofold.answering.system import query
-from twofold.assembly.progress import quiet
 from twofold.assembly.searching import Search
 from twofold.config import Config
 from twofold.errors import ConfigError, TooFewExamples
@@ -17,7 +16,7 @@ from twofold.hashing import digest
 from twofold.indexing.sync import embedded_text
 from twofold.plugins import loading, protocols
 from twofold.plugins.jobs import EmbedderJob, SearchPair
-from twofold.plugins.protocols import Progress
+from twofold.plugins.protocols import Progress, quiet
 from twofold.plugins.traits import EmbedderSettings, TrainerSettings
 from twofold.study.retrieval.benchmark import labelled
 from twofold.tuning.visible import Learning

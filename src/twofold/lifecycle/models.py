@@ -9,14 +9,13 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from twofold.assembly.progress import quiet
 from twofold.assembly.workspace import Workspace
 from twofold.errors import ModelError
 from twofold.examples.splitting import Splits
 from twofold.forgetting.suite import GROUPS, outcome
 from twofold.lifecycle import retraining
 from twofold.plugins import loading
-from twofold.plugins.protocols import Cancels, Exports, Generator, Progress
+from twofold.plugins.protocols import Cancels, Exports, Generator, Progress, quiet
 from twofold.reports import archive
 from twofold.reports.model_card import card
 from twofold.store.model_registry import CHAMPION, Registry

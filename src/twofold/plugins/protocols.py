@@ -62,6 +62,11 @@ KINDS: tuple[Kind, ...] = get_args(Kind)
 Progress = Callable[[str, int, int], None]
 """``progress(stage, done, total)``; called often, must be cheap. `total` 0 means unknown."""
 
+
+def quiet(_stage: str, _done: int, _total: int) -> None:
+    """A `Progress` that shows nothing."""
+
+
 TokenOffsets = Callable[[str], Sequence[tuple[int, int]]]
 """Character ranges of a text's tokens, without special tokens and never cut."""
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from twofold.assembly.progress import quiet
 from twofold.config import DocumentsSection
 from twofold.corpus.loading import load_documents
 from twofold.curation import difficulty
@@ -14,7 +13,7 @@ from twofold.curation.selection import By
 from twofold.examples import feedback_logs
 from twofold.examples.feedback import Mined
 from twofold.files.paths import expand
-from twofold.plugins.protocols import Progress
+from twofold.plugins.protocols import Progress, quiet
 from twofold.project.material import Material
 
 

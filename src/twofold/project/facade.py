@@ -11,7 +11,6 @@ from typing import Any
 from twofold import asking, config
 from twofold.advice import scaffold
 from twofold.answering import system as answering
-from twofold.assembly.progress import quiet
 from twofold.assembly.workspace import Workspace
 from twofold.config import Config
 from twofold.examples.splitting import Splits
@@ -21,7 +20,7 @@ from twofold.indexing.report import SyncedReport
 from twofold.indexing.versions import Versions
 from twofold.lifecycle.models import TunedModels
 from twofold.metadata.conditions import Condition, conditions
-from twofold.plugins.protocols import Progress
+from twofold.plugins.protocols import Progress, quiet
 from twofold.project.curation import Curation
 from twofold.project.material import Material
 from twofold.project.tuning import Tuning

@@ -5,13 +5,12 @@ from __future__ import annotations
 from contextlib import nullcontext
 
 from twofold import config
-from twofold.assembly.progress import quiet
 from twofold.assembly.workspace import Workspace
 from twofold.errors import ConfigError
 from twofold.indexing import feeds
 from twofold.lifecycle import embedder
 from twofold.lifecycle.models import TunedModels
-from twofold.plugins.protocols import Progress
+from twofold.plugins.protocols import Progress, quiet
 from twofold.project.material import Material
 from twofold.study import forecast
 from twofold.study.admission import require_sound

@@ -18,7 +18,6 @@ from twofold import prompts
 from twofold.answering.system import Renderer
 from twofold.assembly import rehearsal
 from twofold.assembly.adapters import KEYS
-from twofold.assembly.progress import quiet
 from twofold.assembly.workspace import Workspace
 from twofold.config import Part
 from twofold.errors import ModelError, TwofoldError
@@ -28,7 +27,7 @@ from twofold.forgetting import suite as forgetting
 from twofold.host import capabilities, pace
 from twofold.plugins import loading, specs
 from twofold.plugins.jobs import TrainerJob
-from twofold.plugins.protocols import Progress
+from twofold.plugins.protocols import Progress, quiet
 from twofold.plugins.traits import GeneratorSettings, TrainerSettings
 from twofold.study import calls, latency, looks
 from twofold.study import plan as planning

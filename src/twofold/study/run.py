@@ -18,7 +18,6 @@ from typing import Any
 from twofold import __version__
 from twofold.assembly.arms import Arms
 from twofold.assembly.models import Models
-from twofold.assembly.progress import quiet
 from twofold.assembly.searching import Search
 from twofold.assembly.workspace import Workspace
 from twofold.config import Config, StudySection
@@ -29,7 +28,7 @@ from twofold.hashing import digest, plain
 from twofold.host import capabilities
 from twofold.host.meter import Meter, environment
 from twofold.plugins import specs
-from twofold.plugins.protocols import Progress
+from twofold.plugins.protocols import Progress, quiet
 from twofold.reports.archive import next_name, read_record, write_record
 from twofold.stats import intervals
 from twofold.store.catalogue import Catalogue

@@ -22,7 +22,7 @@ from twofold.errors import NothingToLearn, TrainingError
 from twofold.files import writing
 from twofold.models.endpoints import AGAIN, LONGEST_WAIT, reason, retry_after
 from twofold.plugins.jobs import TrainerJob
-from twofold.plugins.protocols import Options, Progress
+from twofold.plugins.protocols import Options, Progress, quiet
 from twofold.types import Json, Message
 
 STATE, TUNED = "endpoint-job.json", "tuned_model.json"
@@ -115,7 +115,7 @@ class OpenAITrainer:
             if "job" not in state:
                 self._afford(rows, passes)
                 self._begin(client, state, directory, rows=rows, dev=dev, passes=passes)
-            job_record = self._wait(client, state, directory, progress or _silent)
+            job_record = self._wait(client, state, directory, progress or quiet)
             return self._finish(client, state, directory, job_record=job_record, rows=len(rows) // variants)
 
     def cancel(self, directory: Path) -> Json:
@@ -393,10 +393,6 @@ def _line(messages: tuple[Message, ...], completion: str) -> str:
         raise NothingToLearn("a row has an empty completion", cure="Give every example an answer.")
     turns = [{"role": m.role, "content": m.content} for m in messages]
     return json.dumps({"messages": [*turns, {"role": "assistant", "content": completion}]}, ensure_ascii=False)
-
-
-def _silent(_stage: str, _done: int, _total: int) -> None:
-    pass
 
 
 def _read(directory: Path) -> Json:

@@ -8,11 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from twofold.assembly.progress import quiet
 from twofold.assembly.searching import Search
 from twofold.config import Config, laid_over
 from twofold.plugins import loading
-from twofold.plugins.protocols import Progress
+from twofold.plugins.protocols import Progress, quiet
 from twofold.study.retrieval.benchmark import METRICS, Rules, compare, opened, titled
 from twofold.types import Example, Json
 

@@ -17,7 +17,6 @@ from typing import Any, Literal, TypedDict
 import numpy as np
 
 from twofold.answering.system import query
-from twofold.assembly.progress import quiet
 from twofold.assembly.searching import Search
 from twofold.assembly.workspace import Workspace
 from twofold.config import Config
@@ -30,7 +29,7 @@ from twofold.hashing import digest, plain
 from twofold.host import timing
 from twofold.indexing.sync import BATCH_CHUNKS, embedded_text
 from twofold.plugins import loading
-from twofold.plugins.protocols import Metric, Progress
+from twofold.plugins.protocols import Metric, Progress, quiet
 from twofold.stats import intervals
 from twofold.store.model_registry import now
 from twofold.study import looks
@@ -290,7 +289,9 @@ def measure(
     return MeasuredPipeline(scores=scores, ms=ms, tokens=spent / max(1, len(queries)), seconds=seconds)
 
 
-def held_measure(search: Search, examples: Sequence[Example], rules: Rules, *, progress: Progress) -> MeasuredPipeline:
+def measure_cached(
+    search: Search, examples: Sequence[Example], rules: Rules, *, progress: Progress
+) -> MeasuredPipeline:
     """`measure`, unless the same pipeline was measured on the same questions before."""
     key = pipeline_key(search, examples, rules)
     cached = search.catalogue.measures.get(key, "retrieval")
@@ -336,7 +337,7 @@ def compare(
         def step(stage: str, done: int, total: int, name: str = name) -> None:
             progress(f"{name}: {stage}", done, total)
 
-        measured[name] = held_measure(search, examples, rules, progress=step)
+        measured[name] = measure_cached(search, examples, rules, progress=step)
     rows = {}
     for name, result in measured.items():
         rows[name] = {

@@ -18,7 +18,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from twofold.answering.system import query
-from twofold.assembly.progress import quiet
 from twofold.assembly.searching import Search
 from twofold.config import Part
 from twofold.errors import ConfigError
@@ -27,7 +26,7 @@ from twofold.examples.splitting import Splits
 from twofold.files.reading import counted
 from twofold.hashing import digest
 from twofold.plugins import loading
-from twofold.plugins.protocols import CountsUnknown, Embedder, Index, Progress, Retriever
+from twofold.plugins.protocols import CountsUnknown, Embedder, Index, Progress, Retriever, quiet
 from twofold.plugins.traits import RetrieverSettings, RewriterSettings
 from twofold.retrieval.fusion import LEXICAL_WEIGHT
 from twofold.stats import intervals
