@@ -611,6 +611,17 @@ def test_examples_about_a_forgotten_document_are_not_taken_for_slips_of_the_pen(
     assert "Did you mean" not in problem["cure"] + told["error"]["cure"]
 
 
+def test_forget_says_when_it_cannot_read_the_examples(call: Call, handbook: Path, tmp_path: Path) -> None:
+    ask_about(handbook, {"question": "How long?", "answer": "20 days", "doc_ids": ["hr/leave.md"]})
+    call("init", tmp_path / "p", "--from", handbook)
+    project = fast(tmp_path / "p")
+    assert call("sync", "-C", project)[0] == 0
+    (project / "data" / "examples.jsonl").write_text("{broken", encoding="utf-8")
+    code, done, _ = call("forget", "hr/leave.md", "--yes", "-C", project)
+    assert (code, done["examples"]) == (0, [])
+    assert "examples.jsonl" in done["examples_unread"]
+
+
 def test_import_into_a_project_says_when_the_file_is_not_read(call: Call, handbook: Path, tmp_path: Path) -> None:
     ask_about(handbook, {"question": "Q?", "answer": "a"})
     call("init", tmp_path / "p", "--from", handbook)

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import sys
-from contextlib import suppress
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from twofold.cli.session import Run
 from twofold.cli.terminal import say
-from twofold.errors import DataError
+from twofold.errors import DataError, TooFewExamples
 from twofold.files.reading import counted
 
 if TYPE_CHECKING:
@@ -39,7 +38,9 @@ def forget(
         project.versions.check_known(document)
         if not yes:
             _agreed(document)
-        done = {**project.versions.forget(document), "examples": _naming(project, document)}
+        done = project.versions.forget(document)
+        naming, unknown = _naming(project, document)
+        done |= {"examples": naming, "examples_unread": unknown}
     index, catalogue = done["index"], done["catalogue"]
     lines = [
         f"forgotten: {document}",
@@ -57,10 +58,12 @@ def forget(
     ]
     if done["source"]:
         lines.insert(1, f"still in your own data: {done['source']['file']}; later syncs leave it out")
-    if done["examples"]:
-        shown = ", ".join(done["examples"][:3])
-        naming = counted(len(done["examples"]), "example")
-        lines.insert(-1, f"to take out of your files, as a study refuses them: {naming} about it ({shown})")
+    if naming:
+        shown = ", ".join(naming[:3])
+        about = counted(len(naming), "example")
+        lines.insert(-1, f"to take out of your files, as a study refuses them: {about} about it ({shown})")
+    if unknown:
+        lines.append(f"whether examples name it is not known: {unknown}")
     if done["unreadable"]:
         names = ", ".join(done["unreadable"])
         lines.append(f"not looked into, the record is damaged: {names}; delete it, it may still show the document")
@@ -69,11 +72,14 @@ def forget(
         raise typer.Exit(1)
 
 
-def _naming(project: Project, document: str) -> list[str]:
-    """Ids of the examples that name the document as a source; none where the examples cannot be read."""
-    with suppress(DataError):
-        return [example.id for example in project.examples if document in example.sources]
-    return []
+def _naming(project: Project, document: str) -> tuple[list[str], str]:
+    """Ids of the examples that name the document as a source; and why they are not known, else empty."""
+    try:
+        return [example.id for example in project.examples if document in example.sources], ""
+    except TooFewExamples:
+        return [], ""  # a project without examples
+    except DataError as error:
+        return [], str(error)
 
 
 def _agreed(document: str) -> None:
