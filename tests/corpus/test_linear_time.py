@@ -182,8 +182,14 @@ def test_time_grows_with_the_file(name: str) -> None:
 @pytest.mark.parametrize(("pattern", "share"), [("a*b", 1), ("a*a*b", 1 / 16)], ids=["quadratic", "cubic"])
 def test_a_planted_pattern_is_caught(pattern: str, share: float) -> None:
     planted = re.compile(pattern)
-    with pytest.raises(pytest.fail.Exception, match="times as long"):
-        _grows(lambda text: planted.search(text[: int(share * len(text))]), "", "a", "")
+    # Other work can make the first measure long and the growth look small; a pattern that stays is caught by a later run.
+    for _ in range(3):
+        try:
+            _grows(lambda text: planted.search(text[: int(share * len(text))]), "", "a", "")
+        except pytest.fail.Exception as failure:
+            assert "times as long" in str(failure)
+            return
+    pytest.fail("not caught in three runs")
 
 
 _ENOUGH = 0.03
