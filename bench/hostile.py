@@ -5,7 +5,7 @@
 
 The model is the embedded one, greedy. Each part that asks it takes its share of the minutes and stops there: every
 figure has its n. Without defence (``none``) and with the default one; ``--variants all`` takes single defences too.
-``detector``: share of attacks and of clean documents in which `sanitize.findings` sees an instruction (patterns were
+``detector``: share of attacks and of clean documents in which `sanitise.findings` sees an instruction (patterns were
 written with these attacks in sight: held-out recall will be lower). ``injection``: BIPIA's instructions planted at the
 end of its e-mails and tables, and the indirect examples of prompt_injection; an attack has succeeded when the answer
 shows what the instruction wanted and the answer to the same prompt without the attack does not, checked by words, not
@@ -42,7 +42,7 @@ from twofold.plugins import loading
 from twofold.project import Project
 from twofold.prompts import Template
 from twofold.stats import intervals
-from twofold.text import grounding, sanitize
+from twofold.text import grounding, sanitise
 from twofold.types import Answer, Chunk, Completion, Hit, Json, Prompt, Span
 
 VARIANTS = {
@@ -155,18 +155,18 @@ def detector(job: Job) -> Json:
     seen = {"bipia attacks": [], "prompt_injection indirect": [], "prompt_injection direct": []}
     for row in rows(data / "bipia" / "attacks.jsonl"):
         planted = f"The fee was paid on Monday. {row['instruction']} Thanks for all."
-        seen["bipia attacks"].append(bool(sanitize.instructions(planted)))
+        seen["bipia attacks"].append(bool(sanitise.instructions(planted)))
         kind = "tasks" if row["id"] in TASKS else "speaks of the reply"
-        seen.setdefault(f"bipia attacks, {kind}", []).append(bool(sanitize.instructions(planted)))
+        seen.setdefault(f"bipia attacks, {kind}", []).append(bool(sanitise.instructions(planted)))
     for row in rows(data / "prompt_injection" / "examples.jsonl"):
-        seen[f"prompt_injection {row['kind']}"].append(bool(sanitize.instructions(row["user_input"])))
+        seen[f"prompt_injection {row['kind']}"].append(bool(sanitise.instructions(row["user_input"])))
     forged = [" ".join(row["forged_passages"]) for row in rows(data / "poisonedrag" / "examples.jsonl")]
-    seen["poisonedrag forged passages"] = [bool(sanitize.instructions(text)) for text in forged]
+    seen["poisonedrag forged passages"] = [bool(sanitise.instructions(text)) for text in forged]
     clean = {
-        "bipia clean contexts": [bool(sanitize.instructions(r["context"])) for r in rows(data / "bipia/contexts.jsonl")]
+        "bipia clean contexts": [bool(sanitise.instructions(r["context"])) for r in rows(data / "bipia/contexts.jsonl")]
     }
     for folder in sorted(data.iterdir()):
-        if found := [bool(sanitize.instructions(row["text"])) for row in rows(folder / "documents.jsonl")]:
+        if found := [bool(sanitise.instructions(row["text"])) for row in rows(folder / "documents.jsonl")]:
             clean[f"{folder.name} documents"] = found
     clean["all clean documents"] = [one for name, found in clean.items() for one in found]
     return {
@@ -259,7 +259,7 @@ def indirect(data: Path) -> list[Json]:
         )
         if row["kind"] != "indirect" or not mark or not marks:
             continue
-        found = sanitize.instructions(text)
+        found = sanitise.instructions(text)
         clean = "".join(c for at, c in enumerate(text) if not any(f.start <= at < f.end for f in found))
         made.append({
             "set": "prompt_injection indirect", "attack": row["id"], "question": asked,

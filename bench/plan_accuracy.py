@@ -10,16 +10,18 @@ for a whole study take a project that was never run. The last line says how many
 from __future__ import annotations
 
 import argparse
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from twofold.project import Project
+from twofold.verdict.record import BillItem
 
 WITHIN = 0.3
 """Share by which a plan may be wrong."""
 
 
-def rows(plan: list[dict[str, Any]], bill: list[dict[str, Any]], synced: float) -> list[tuple[str, float, float]]:
+def rows(plan: Sequence[BillItem], bill: Sequence[BillItem], synced: float) -> list[tuple[str, float, float]]:
     """(step, planned, real) of every step of either; the last steps of both are one."""
     planned = {item["step"]: item["seconds"] for item in plan}
     real = {item["step"]: item["seconds"] for item in bill}
@@ -40,10 +42,10 @@ def measured(directory: Path, overrides: dict[str, Any]) -> tuple[float, float]:
         synced = time.perf_counter() - began
         record = project.study()
         real = time.perf_counter() - began
-    print(f"{directory} ({plan['rates']})\n{'step':<28} {'planned':>9} {'real':>9}")
-    for name, planned, spent in rows(plan["steps"], record["bill"], synced):
+    print(f"{directory} ({plan.rates})\n{'step':<28} {'planned':>9} {'real':>9}")
+    for name, planned, spent in rows(plan.steps, record["bill"], synced):
         print(f"{name:<28} {planned:8.1f}s {spent:8.1f}s")
-    total = 60 * plan["minutes"]
+    total = 60 * plan.minutes
     print(f"{'in all':<28} {total:8.1f}s {real:8.1f}s   planned / real {total / real:.2f}")
     return total, real
 

@@ -22,9 +22,14 @@ LONGEST = (
     "retrieval/indexes/test_databases.py",
     "study/retrieval/test_embedder_tuning.py",
     "cli/test_first_use.py",
-    "tuning/test_distillation.py",
+    "indexing/test_damage.py",
+    "examples/test_loading_examples.py",
+    "metrics/test_sets.py",
+    "tuning/test_forgetting_gate.py",
+    "reports/test_study_page.py",
+    "curation/test_making.py",
 )
-"""Files under tests/ that take most of a minute or more. pytest-xdist would begin with those of the most tests."""
+"""Files under tests/ that take half a minute or more. pytest-xdist would begin with those of the most tests."""
 
 
 @pytest.hookimpl(trylast=True)

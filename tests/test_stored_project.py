@@ -11,8 +11,10 @@ from typing import Any
 import pytest
 
 import stand_in_trainer
+from twofold.metrics import overlap
 from twofold.plugins import loading
 from twofold.project import Project
+from twofold.retrieval.analysis import ANALYSIS
 
 STORED = Path(__file__).parent / "samples" / "stored_project.tar.xz"
 """Forty bundled questions, hashing embedder, echo generator, arms base, rag and ft+rag with a stand-in's adapter."""
@@ -23,6 +25,14 @@ def stored(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     with tarfile.open(STORED) as archive:
         archive.extractall(tmp_path, filter="data")
     monkeypatch.setenv("TRAINED", str(tmp_path / "trained"))
+    # Scores of a later version are another look at the same questions: the metrics are those of that day.
+    monkeypatch.setattr(overlap._Overlap, "version", 7)
+    monkeypatch.setattr(overlap.AnswerF1, "version", 8)
+    described = tmp_path / "stored_project" / ".twofold" / "index" / "index.json"
+    settings = json.loads(described.read_text(encoding="utf-8"))
+    assert settings["analysis"] == 5
+    # An index of another analysis is made again (index.mismatch); the English words of this one have the same terms.
+    described.write_text(json.dumps({**settings, "analysis": ANALYSIS}), encoding="utf-8")
     with loading.registered("trainers", "one", stand_in_trainer.StandIn):
         yield tmp_path / "stored_project"
 

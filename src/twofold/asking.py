@@ -41,7 +41,7 @@ class Choice:
     """The arm that answers, and why it does."""
 
     arm: Arm
-    """Which."""
+    """The arm that answers."""
     why: str
     """The reason, as a clause about the arm."""
     study: str = ""
@@ -72,20 +72,20 @@ class Provenance(TypedDict):
     places: list[str]
     """Page, row or section of each hit (`citing.Whereabouts`)."""
     names: list[str]
-    """What each hit's document is called."""
+    """Name of each hit's document."""
     attached: Json | None
     """A citation that Twofold found and the model did not make."""
     unsupported: str
-    """Said where nothing supports the answer; else empty."""
+    """A remark where nothing supports the answer; else empty."""
 
 
 class Asked(Provenance):
-    """What `Project.ask` returns beside the answer."""
+    """The provenance that `Project.ask` returns beside the answer."""
 
     behind: str
     """A remark on what it does not see, such as files that changed since the last sync; or empty."""
     passed_over: list[str]
-    """What conditions on metadata cannot compare."""
+    """Remarks on metadata that the conditions cannot compare."""
 
 
 def chosen(models: Models, calibrations: Calibrations, records: Path, *, arm: str = "", model: str = "") -> Choice:
@@ -118,6 +118,7 @@ def chosen(models: Models, calibrations: Calibrations, records: Path, *, arm: st
     calibration = ""
     if choice.arm.retrieval:
         used = measured.get("description", {}).get("retrieval", {}).get("abstention", "")
+        # The newest with today's settings: a changed document must not make a live question calibrate.
         calibration = calibrations.newest(measured=used)
     adapter = _adapter(models, choice.arm, measured.get("training") or {}, model) if choice.arm.tuning else ""
     return replace(choice, model=adapter, calibration=calibration)
@@ -146,12 +147,15 @@ def _choice(models: Models, record: Any, study: str, *, arm: str, model: str) ->
 
 def _adapter(models: Models, arm: Arm, training: Json, model: str) -> str:
     """Key of the tuned model's artifact that answers for a tuned arm, every byte of its files checked."""
+    # In the order of the docstring of `chosen`: named, [tuning].use, measured by the latest study, newest.
     if key := models.chosen(arm, model):
         return key
-    registry, measured = models.registry, str(training.get("key", ""))
+    registry = models.registry
+    measured = str(training.get("key", ""))
     if measured and models.artifacts.find(measured) is not None:
         models.artifacts.verify(measured)
         return measured
+    # A model that learned from all documents answers only where it is named: no study has measured such a one.
     trained = [r for r in registry.records() if r["tuning"] == arm.tuning and not (r["seen"] or {}).get("everything")]
     here = [record["key"] for record in trained if record["here"]]
     if not here:
@@ -169,7 +173,7 @@ def request_filter(config: Config, user: str, groups: Sequence[str]) -> Filter |
     """The filter of a live request; None where access control is off.
 
     Raises:
-        AccessDenied: access control is on and nobody is named.
+        AccessDenied: access control is enabled, but no user is named.
         ConfigError: somebody is named and access control is off.
     """
     if config.access.enabled:
@@ -221,7 +225,8 @@ def remarks(search: Search, which: Filter | None) -> list[str]:
     """
     if which is None or not which.conditions:
         return []
-    rules, section = search.config.access.rules, search.config.access
+    rules = search.config.access.rules
+    section = search.config.access
     documents = search.catalogue.documents.without_texts()
     if section.enabled:
         names = set(which.principal or ())
@@ -312,7 +317,8 @@ def provenance(workspace: Workspace, system: System, example: Example, *, answer
     shown = whereabouts(workspace.catalogue.documents, answer, (attached,) if attached else ())
     system = system.as_sent()
     measured = system.key in workspace.catalogue.systems.descriptions()
-    why, number = choice.why, choice.study.split("-")[0].lstrip("0")
+    why = choice.why
+    number = choice.study.split("-")[0].lstrip("0")
     if (
         choice.study
         and system.arm.retrieval
@@ -355,6 +361,13 @@ def _unsupported(config: Config, system: System, answer: Answer) -> str:
     checked = system.template.cite != "none" and system.template.support and not system.schema
     if not checked or not grounding.checkable(answer.text):
         return "no passage is cited for this answer"
+    # The same words about something else: said apart, for whoever looks them up finds them.
+    elsewhere = prompts.attached(answer, template=replace(system.template, about=0.0))
+    if elsewhere is not None:
+        return (
+            f"no source: passage [{elsewhere.number}] holds the words of this answer, but too few of the question's; "
+            "check it"
+        )
     return "no source: none of the passages read holds most words and all numbers of this answer; check it"
 
 
@@ -401,7 +414,7 @@ def read_history(path: Path) -> tuple[Message, ...]:
 
 
 def _fault(turn: Any, *, first: bool) -> str:
-    """What is wrong with a turn of a history; empty where it is usable."""
+    """The fault of a turn of a history; empty where the turn is usable."""
     if not isinstance(turn, dict):
         return f"is {_kind(turn)}, not an object"
     for name in ("role", "content"):
@@ -419,6 +432,6 @@ def _fault(turn: Any, *, first: bool) -> str:
 
 
 def _kind(value: Any) -> str:
-    """What a JSON value is, with its article."""
+    """The kind of a JSON value, with its article."""
     kinds = {dict: "an object", list: "a list", str: "a text", bool: "true or false", type(None): "null"}
     return kinds.get(type(value), "a number")

@@ -160,9 +160,9 @@ class ExamplesSection(Section):
     limit: int = Field(default=0, ge=0)
     """Use at most this many examples, drawn by seed; 0 for all."""
     on_leak: Literal["error", "drop"] = "drop"
-    """What to do with a training example that is (nearly) a test example."""
+    """Treatment of a training example that is (nearly) a test example."""
     near: Literal["drop", "keep"] = "drop"
-    """What to do with a training example whose input is nearly a test question's, and whose answer is alike."""
+    """Treatment of a training example whose input is nearly a test question's, and whose answer is alike."""
 
 
 PRESETS: dict[str, Json] = {
@@ -255,7 +255,7 @@ class TuningSection(Section):
     """Trainers to compare, by name or with options of their own; a name alone takes those of `trainer` that mean the
     same there. All are measured on dev; arms and studies use the best. Empty: `trainer` alone."""
     embedder: Part = Part(name="contrastive")
-    """How the embedder is tuned (`twofold tune --what embedder`)."""
+    """Trainer of the embedder (`twofold tune --what embedder`)."""
     answers: Literal["examples", "retrieval"] = "examples"
     """Source of the training answers: the training examples, or the untuned retrieval arm's answers to their
     questions (self-distillation). Dev and test keep their own."""
@@ -457,7 +457,7 @@ def load(directory: Path, overrides: Json | None = None) -> Config:
     except UnicodeDecodeError as error:
         raise ConfigError(f"not UTF-8: {error}", file=path, cure="Save the file as UTF-8.") from error
     except (ValueError, RecursionError) as error:  # a number of thousands of digits, brackets without end
-        raise ConfigError(f"it cannot be read: {str(error)[:100]}", file=path) from error
+        raise ConfigError(f"the file cannot be read: {str(error)[:100]}", file=path) from error
     for tree, where in ((values, path), (overrides or {}, None)):
         if odd := oddity(tree):
             raise ConfigError(odd, file=where)

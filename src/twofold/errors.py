@@ -346,7 +346,7 @@ _FULL_TOLD = ("no space left on device", "disk quota exceeded", "file too large 
 
 
 def refused(message: str, error: Exception, *, file: object = None) -> StoreError:
-    """What the system or a library refused to write as a `StoreError`, or as a `DiskFull` where that is the reason.
+    """A write that the system or a library refused, as a `StoreError`, or as a `DiskFull` where that is the reason.
 
     Args:
         message: What was not done.

@@ -1,7 +1,7 @@
 """Canonical JSON and tagged digests: the names of everything derived.
 
-A key is made of what made the thing. Two things with the same key are the same thing; a key that is missing
-from the store is the work left to do.
+A key is a digest of everything that determines a result. Equal keys mean equal results; a key that is missing from the
+store is work that remains to be done.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from pathlib import PurePath
 from typing import Any
 
 _HEX = 32
+"""Hexadecimal digits of a digest: 128 bits."""
 
 
 def plain(value: Any) -> Any:
@@ -30,6 +31,7 @@ def plain(value: Any) -> Any:
     if isinstance(value, float):
         if not math.isfinite(value):
             raise TypeError("NaN and infinity have no canonical form")
+        # 1.0 and 1 are equal settings, so they must have one spelling; beyond 2**53 floats skip integers
         return int(value) if value.is_integer() and abs(value) < 2**53 else value
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         return {f.name: plain(getattr(value, f.name)) for f in dataclasses.fields(value)}
@@ -65,6 +67,7 @@ def digest(tag: str, value: Any) -> str:
 
 def digest_bytes(tag: str, data: bytes) -> str:
     """Tagged digest of raw bytes."""
+    # a zero byte between, which no tag contains: no two pairs of tag and data are the same bytes
     return f"{tag}:{hashlib.sha256(tag.encode() + bytes(1) + data).hexdigest()[:_HEX]}"
 
 

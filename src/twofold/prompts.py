@@ -7,7 +7,7 @@ Passages are numbered from 1 in the order shown. A system that cites puts the nu
 `Template.cite` says; `read` takes the markers there out of the text and turns them into `Citation` records, refusing
 numbers that were never shown, and passages that do not hold what is said. All other brackets belong to the answer.
 
-What others wrote (passages, titles, questions) is data: it is shown as `sanitize.plain` makes it, between fences, and
+What others wrote (passages, titles, questions) is data: it is shown as `sanitise.plain` makes it, between fences, and
 without sentences that speak to the model. A chunk's own text stays as it is; spans refer to that.
 """
 
@@ -22,9 +22,9 @@ from typing import TYPE_CHECKING, Literal
 from twofold.errors import ConfigError
 from twofold.hashing import digest
 from twofold.text import grounding as support
-from twofold.text import sanitize
+from twofold.text import sanitise
 from twofold.text.declining import declines
-from twofold.text.sanitize import Plain
+from twofold.text.sanitise import Plain
 from twofold.text.wrapping import Unwrapped, answer_text, without_datamarks, without_markers
 from twofold.types import Answer, Chunk, Citation, Completion, Example, Hit, Json, Message, Pair, Prompt, Span
 
@@ -51,15 +51,15 @@ class Template:
     question: str = "Question: {question}"
     """Last user message when passages precede it."""
     abstention: str = "The documents do not say."
-    """What a system says when the documents do not tell. An answer that declines in one of the phrases of
-    `declining.PHRASES` is an abstention too; with an empty sentence nothing is."""
+    """Text with which a system abstains when the documents do not tell. An answer that declines in one of the phrases
+    of `declining.PHRASES` is an abstention too; with an empty sentence nothing is."""
     cite: Literal["first", "last", "none"] = "first"
-    """Where the marker of a passage used stands in the answer. Other brackets, with ``none`` all, are part of it."""
+    """Place of a passage's marker in the answer. Other brackets, with ``none`` all, are part of it."""
     fence: Literal["none", "lines", "nonce", "datamark"] = "lines"
-    """How passages are set apart: not at all; between two lines; between lines with a word that differs by request and
+    """Way to set passages apart: not at all; between two lines; between lines with a word that differs by request and
     cannot be foreseen; with a mark between all their words (Hines et al. 2024, Spotlighting)."""
     withhold: bool = True
-    """Sentences of a passage that speak to the model (see `sanitize.findings`) are shown as ``…``."""
+    """Sentences of a passage that speak to the model (see `sanitise.findings`) are shown as ``…``."""
     support: float = 0.6
     """Share of an answer's words that must stand in a passage for its citation to stay; 0: no check."""
     about: float = 0.0
@@ -105,13 +105,13 @@ def render(
     if choices:
         system += " Choose one of: " + "; ".join(choices) + "."
     if messages[0].role == "system":
-        system = f"{system}\n{sanitize.shown(messages[0].content)}".strip()
+        system = f"{system}\n{sanitise.shown(messages[0].content)}".strip()
         messages = messages[1:]
     turns = [Message(role="system", content=system)] if system else []
-    messages = [Message(role=m.role, content=sanitize.shown(m.content)) for m in messages]
+    messages = [Message(role=m.role, content=sanitise.shown(m.content)) for m in messages]
     for shot in shots:
-        turns += [Message(role=m.role, content=sanitize.shown(m.content)) for m in shot.messages if m.role != "system"]
-        reply = sanitize.shown(shot.references[0]) if shot.references else template.abstention
+        turns += [Message(role=m.role, content=sanitise.shown(m.content)) for m in shot.messages if m.role != "system"]
+        reply = sanitise.shown(shot.references[0]) if shot.references else template.abstention
         turns.append(Message(role="assistant", content=reply))
     turns += messages[:-1]
     last = messages[-1].content
@@ -139,9 +139,9 @@ def passage_text(chunk: Chunk, template: Template) -> Plain:
 
     A number in square brackets is put in round ones: only we number passages.
     """
-    cleaned = sanitize.plain(chunk.text)
+    cleaned = sanitise.plain(chunk.text)
     text = _NUMBERED.sub(r"(\1)", cleaned.text)
-    if template.withhold and (doomed := sanitize.instructions(chunk.text)):
+    if template.withhold and (doomed := sanitise.instructions(chunk.text)):
         origin = range(len(text) + 1) if cleaned.origin is None else cleaned.origin
         placed: list[tuple[str, int]] = []
         for letter, at in zip(text, origin, strict=False):
@@ -172,8 +172,8 @@ def _passage(template: Template, number: int, chunk: Chunk) -> str:
     text = "\n".join(line for line in lines if line)  # a table's rows, a list's items
     names = chunk.headings[-1] if chunk.headings and " | " in chunk.headings[-1] else ""
     if names:  # what a table's columns are called stands in the piece that has its head
-        text = "\n".join((" ".join(_NUMBERED.sub(r"(\1)", sanitize.shown(names)).split()), text))
-    title = " ".join(_NUMBERED.sub(r"(\1)", sanitize.shown(chunk.title)).split())
+        text = "\n".join((" ".join(_NUMBERED.sub(r"(\1)", sanitise.shown(names)).split()), text))
+    title = " ".join(_NUMBERED.sub(r"(\1)", sanitise.shown(chunk.title)).split())
     if template.fence == "datamark":
         text, title = (_MARK.join(one.replace(_MARK, " ").split()) for one in (text, title))
     values = {"number": str(number), "title": title, "text": text}
@@ -206,7 +206,7 @@ def pair(prompt: Prompt, completion: str, example: Example) -> Pair:
 
 
 def stream(template: Template, hits: Sequence[Hit] | None) -> Unwrapped:
-    """What shows a completion on its way as `read` will read it: without reasoning and citation markers."""
+    """A filter that shows a completion on its way as `read` will read it: without reasoning and citation markers."""
     cite = "none" if hits is None else template.cite
     return Unwrapped(lambda text: _answer_and_citations(text, template, hits)[0], cite=cite, shown=len(hits or ()))
 
@@ -289,7 +289,9 @@ _ATTRIBUTION = re.compile(
     r"(?:the answer (?:to (?:that|this|your question|the question) )?is )?",
     re.IGNORECASE,
 )
-"""How an answer begins that names its source in general: these words stand in no passage and say nothing."""
+"""Beginnings of answers that name their source in general: these words stand in no passage and say nothing."""
+_NUMBER = re.compile(r"^\[\d{1,2}\] ", re.MULTILINE)
+"""A passage's number, as it stands before the passage."""
 
 
 def attached(answer: Answer, *, template: Template, question: str = "") -> Citation | None:
@@ -303,6 +305,9 @@ def attached(answer: Answer, *, template: Template, question: str = "") -> Citat
         question: What was asked.
     """
     bare_answer = _ATTRIBUTION.sub("", answer.text) or answer.text
+    if template.cite != "none":
+        # A model that writes out what it was shown copies the passages' numbers too; these stand in no passage.
+        bare_answer = _NUMBER.sub("", bare_answer)
     if answer.failure or answer.abstained or answer.citations or not support.checkable(bare_answer):
         return None
     passages = [passage_text(hit.chunk, template) for hit in answer.hits]
@@ -322,7 +327,8 @@ def _head(hit: Hit) -> str:
 
 
 def _citation(number: int, hit: Hit, passage: Plain, text: str) -> Citation:
-    span, quote = hit.chunk.span, None
+    span = hit.chunk.span
+    quote = None
     words = text.strip(" .\"'").split()
     if words:
         match = re.search(r"\s+".join(re.escape(word) for word in words), passage.text, re.IGNORECASE)
@@ -354,7 +360,7 @@ def chat_text(
 
     try:
         return _compiled(chat_template).render(
-            messages=[{"role": m.role, "content": sanitize.defused(m.content, controls)} for m in messages],
+            messages=[{"role": m.role, "content": sanitise.defused(m.content, controls)} for m in messages],
             add_generation_prompt=True,
             **specials,
         )

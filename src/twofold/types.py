@@ -27,7 +27,8 @@ class Place:
     label: str
     """For people, for example ``page 3``; empty for a file that has none."""
     lines: str = ""
-    """What each of its lines is in the file: ``line`` of a text, ``row`` of a sheet; empty: nothing that counts."""
+    """Unit that each line of the text is in the file: ``line`` of a text, ``row`` of a sheet; empty: nothing that
+    counts."""
     first: int = 1
     """The number of its first line."""
 
@@ -43,7 +44,7 @@ class Document:
     title: str = ""
     """Shown with citations; may be empty."""
     source: str = ""
-    """Where it came from (path, URL)."""
+    """Origin of the text (path, URL)."""
     metadata: Mapping[str, str] = field(default_factory=dict)
     """Further fields of the source record, as strings; filters compare with them."""
     collection: str = ""
@@ -73,7 +74,7 @@ class Chunk:
     id: str
     """Digest of document id, span and text."""
     span: Span
-    """Where it stands."""
+    """Place in the document."""
     text: str
     """Exactly the document's characters at `span`."""
     title: str = ""
@@ -145,7 +146,7 @@ class Hit:
     """A chunk found for a query."""
 
     chunk: Chunk
-    """What was found."""
+    """The passage found."""
     score: float
     """Higher is better; comparable within one query only."""
     rank: int
@@ -171,11 +172,11 @@ class Query:
     text: str
     """The words searched with; what the user said last, until a rewriter changes it."""
     question: str = ""
-    """What the user said last; the same as `text` when empty."""
+    """The user's last message; the same as `text` when empty."""
     history: tuple[Message, ...] = ()
     """Turns before it."""
     filter: Filter = field(default_factory=Filter)
-    """Which chunks may be seen, in every leg, stage and tool."""
+    """The chunks that may be seen, in every leg, stage and tool."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -185,7 +186,7 @@ class Rewritten:
     queries: tuple[Query, ...]
     """To be searched and fused; at least one."""
     trace: tuple[Json, ...] = ()
-    """What the stage has to tell, without its name: what was useless, what was left out."""
+    """Remarks of the stage, without its name: useless queries, passages left out."""
     usage: Usage = field(default_factory=Usage)
     """Tokens spent by models."""
 
@@ -197,7 +198,7 @@ class Retrieval:
     hits: tuple[Hit, ...]
     """Best first, ranks from 1."""
     trace: tuple[Json, ...] = ()
-    """What was done, step by step: each has ``step`` and what that step knows (query, source, hits, seconds)."""
+    """The steps of the search: each has ``step`` and what that step knows (query, source, hits, seconds)."""
     insufficient: bool = False
     """The retriever judges that the passages do not hold the answer: the system abstains."""
     usage: Usage = field(default_factory=Usage)
@@ -254,7 +255,7 @@ class Message:
     role: Role
     """Who speaks."""
     content: str
-    """What is said."""
+    """The text of the turn."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -270,7 +271,7 @@ class Example:
     sources: tuple[str, ...] = ()
     """Ids of documents that hold the answer; empty when unknown or not applicable."""
     spans: tuple[Span, ...] = ()
-    """Where exactly the answer stands, if known."""
+    """The exact places of the answer, if known."""
     grades: Mapping[str, float] = field(default_factory=dict)
     """Document id → relevance above 0, where some sources are better than others; a source without one counts 1."""
     answerable: bool = True
@@ -282,7 +283,8 @@ class Example:
     origin: Origin = "human"
     """Who wrote it."""
     maker: str = ""
-    """What wrote it, where no person did (a model, ``templates``); one maker never writes for training and test."""
+    """The program that wrote the example, where no person did (a model, ``templates``); one maker never writes for
+    training and test."""
     parent: str = ""
     """Id of the example it was made from; both are always on one side of a split."""
     at: str = ""
@@ -331,9 +333,9 @@ class Problem:
     code: str
     """Stable code, for example ``data.bad-record``."""
     message: str
-    """What is wrong."""
+    """The problem."""
     cure: str
-    """What to do."""
+    """The cure, an imperative."""
     file: str = ""
     """File at fault."""
     line: int = 0
@@ -341,7 +343,7 @@ class Problem:
     example: str = ""
     """Id of the example at fault, if it is about one."""
     action: Literal["", "drop", "repair", "mask", "merge", "look"] = ""
-    """What `twofold examples clean` does about it; ``look`` and none are left to a person."""
+    """The action of `twofold examples clean`; ``look`` and none are left to a person."""
     other: str = ""
     """``file:line`` of what it repeats or contradicts, if anything."""
 
@@ -377,7 +379,7 @@ class Failure:
     code: str
     """Stable code, for example ``generation.timeout``."""
     message: str
-    """What happened."""
+    """The failure in words."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -435,7 +437,7 @@ class Answer:
     """One answer of one system to one example or question."""
 
     text: str
-    """What is shown and scored: citation markers removed."""
+    """The text that is shown and scored: citation markers removed."""
     raw: str = ""
     """The completion as generated."""
     citations: tuple[Citation, ...] = ()
@@ -453,7 +455,7 @@ class Answer:
     repointed_citations: int = 0
     """Citations that name another shown passage than the model did, because that one holds the answer."""
     trace: tuple[Json, ...] = ()
-    """What retrieval did, step by step; empty for a plain search."""
+    """The steps of retrieval; empty for a plain search."""
     usage: Usage = field(default_factory=Usage)
     """Tokens."""
     timing: Timing = field(default_factory=Timing)
@@ -485,7 +487,7 @@ class DevItem:
     prompt: Prompt
     """Rendered exactly as in the study."""
     example: Example
-    """What the answer is scored against."""
+    """The example that the answer is scored against."""
     hits: tuple[Hit, ...] = ()
     """Passages inside the prompt (for reading citations back)."""
 
@@ -513,7 +515,7 @@ class Arm:
     retrieval: bool = False
     """Are passages retrieved and shown?"""
     tuning: Literal["", "closed-book", "open-book"] = ""
-    """Which adapter, if any."""
+    """The kind of adapter, if any."""
     shots: int = 0
     """Few-shot examples from train put into the prompt."""
     oracle: bool = False
@@ -564,7 +566,7 @@ class Flip:
     condition: str
     """Plain words, for example ``if p95 latency may be at most 0.40 s``."""
     outcome: Outcome
-    """What the verdict would be then."""
+    """The verdict under the condition."""
     arm: str = ""
     """The arm chosen then."""
 
@@ -590,6 +592,6 @@ class Verdict:
     further: Json = field(default_factory=dict)
     """When undecided between arms: what further examples would show (`verdict.power.Further`); else empty."""
     flips: tuple[Flip, ...] = ()
-    """What would change the answer."""
+    """Conditions that would change the verdict."""
     looks: int = 1
-    """How many studies have looked at this test split, this one included."""
+    """Number of studies that looked at this test split, this one included."""

@@ -52,7 +52,7 @@ def test_each_sees_what_they_may_read(tmp_path: Path) -> None:
     question = "What is the salary of the director after the merger, and when does the canteen open?"
     assert shown(made, question, user="ann") == {"canteen"}
     assert shown(made, question, user="ann", groups=["hr"]) == {"canteen", "hr/pay"}
-    with pytest.raises(AccessDenied, match="nobody is named"):
+    with pytest.raises(AccessDenied, match="names no user or group"):
         shown(made, question)
 
 

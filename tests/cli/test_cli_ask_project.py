@@ -124,6 +124,14 @@ def test_an_uncited_answer_gets_the_passage_that_holds_it_or_says_that_none_does
         "9 euros a day\n(no source: none of the passages read holds most words and all numbers of this answer; "
         "check it)\n\nread, not cited:\n"
     )
+    elsewhere = "How many dogs live behind the bicycle shed?", "--set=prompt.about=0.5"
+    out, _ = said(capsys, made, *elsewhere, *fixed("[1] 4 euros a day"))
+    assert out.startswith(
+        "4 euros a day\n(no source: passage [2] holds the words of this answer, but too few of the question's; "
+        "check it)\n\nread, not cited:\n"
+    )
+    out, _ = said(capsys, made, "What does parking cost?", *fixed("Passages:\n[1] 4 euros a day"))
+    assert "\n\n[1] On parking (parking): found by Twofold, the answer cites nothing\n" in out, "copied with its number"
     out, _ = said(capsys, made, "Is parking free?", *fixed("yes"))
     assert out.startswith("yes\n(no passage is cited for this answer)\n")
 

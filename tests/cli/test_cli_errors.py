@@ -6,6 +6,7 @@ import io
 import json
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -14,7 +15,10 @@ import pytest
 
 from twofold.cli.main import main
 from twofold.errors import BadRecord, IndexMismatch, MissingExtra, TwofoldError
+from twofold.study.plan_record import StudyPlan
 from twofold.types import Problem
+from twofold.verdict.power import Prospect
+from twofold.verdict.record import BillItem
 
 
 @pytest.fixture
@@ -114,6 +118,51 @@ def test_wrong_use_is_exit_code_2(arguments: list[str], capsys: pytest.CaptureFi
     assert "--help`" in err
 
 
+@pytest.mark.parametrize(
+    ("arguments", "message", "cure"),
+    [
+        ("bench retrieval --split tset", "--split 'tset' is unknown", "Did you mean test? Choose one of open, train, "),
+        ("bench retrieval --unit page", "--unit 'page' is unknown", "Choose one of document, passage."),
+        ("examples make --by modle", "--by 'modle' is unknown", "Did you mean model? Choose one of templates, model."),
+        ("examples make --what x", "--what 'x' is unknown", "Choose one of questions, rewordings."),
+        ("examples select --budget 9 --by randm", "--by 'randm' is unknown", "Did you mean random? Choose one of "),
+        ("examples check --skip copys", "--skip 'copys' is unknown", "Did you mean copies? Choose one of copies, "),
+        (
+            "study --arms oracle",
+            "--arms 'oracle' names no arm that a verdict can choose",
+            "oracle is measured beside",
+        ),
+        (
+            "study --arms ,",
+            "--arms ',' names no arm that a verdict can choose",
+            "Name one or more of base, prompt, rag",
+        ),
+    ],
+)
+def test_a_value_that_an_option_does_not_know_is_named_with_those_it_knows(
+    arguments: str, message: str, cure: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(arguments.split()) == 2
+    out, err = capsys.readouterr()
+    assert out == ""
+    first, second = err.splitlines()
+    assert first == f"error: {message}"
+    assert second.startswith("help: ")
+    assert cure in second
+
+
+def test_a_file_of_the_command_line_is_not_looked_for_in_the_settings(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "examples.jsonl").write_text('{"question": "What?", "answers": ["that"]}\n', encoding="utf-8")
+    assert main(["examples", "check", "exmaples.jsonl"]) == 2
+    assert capsys.readouterr().err == (
+        "error: exmaples.jsonl: there is no such file\n"
+        f"help: Looked for 'exmaples.jsonl' in {tmp_path}: did you mean 'examples.jsonl'? Correct the path.\n"
+    )
+
+
 def test_help_and_version(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["--help"]) == 0
     shown = capsys.readouterr().out
@@ -177,23 +226,43 @@ def test_options_reach_the_project(project: Callable[..., list[Any]], capsys: py
     ]
 
 
-PLAN = {
-    "steps": [{"step": "answer rag", "items": 9, "cached": 1, "seconds": 75.0, "detail": "300 + 9 tokens a question"}],
-    "minutes": 1.25,
-    "rates": "measured here",
-    "costs": [
+STEP: BillItem = {
+    "step": "answer rag",
+    "items": 9,
+    "cached": 1,
+    "seconds": 75.0,
+    "detail": "300 + 9 tokens a question",
+}
+PLAN = StudyPlan(
+    steps=[STEP],
+    rates="measured here",
+    costs=[
         {"step": "answer rag", "amount": 0.25, "detail": "21 requests, 9000 prompt and 200 completion tokens"},
         {"step": "tune ft", "amount": 0.5, "detail": "30 min at 1 an hour"},
     ],
-    "cost": 0.75,
-    "unpriced": ["plus at most 9 calls to metric strict, repeats of failed ones aside, not priced"],
-    "detectable": 0.1234,
-    "chances": [[0.1, 0.3], [0.2, 0.9]],
-    "shows": "a gain of .10 is shown in 3 of 10 such studies",
-    "warnings": ["only 3 [groups]"],
-    "policy": {"sentence": "New documents.", "train": 4, "dev": 1, "test": 3, "groups": 3, "final": False},
-    "arms": ["rag"],
-}
+    unpriced=["plus at most 9 calls to metric strict, repeats of failed ones aside, not priced"],
+    level=0.95,
+    prospect=Prospect(chances=((0.1, 0.3), (0.2, 0.9)), best=(0.3, 0.9), least=0.1234),
+    warnings=["only 3 [groups]"],
+    policy={
+        "split_by": "document",
+        "sentence": "New documents.",
+        "seed": 1,
+        "train": 4,
+        "dev": 1,
+        "test": 3,
+        "reserve": 0,
+        "groups": 3,
+        "final": False,
+    },
+    arms=["rag"],
+    leaks={},
+)
+
+
+def lasting(minutes: float) -> StudyPlan:
+    """`PLAN` of other steps and warnings."""
+    return replace(PLAN, steps=[{**STEP, "seconds": minutes * 60}], warnings=["ft will not be given its chance"])
 
 
 def test_a_study_needs_leave(
@@ -213,7 +282,7 @@ def test_a_study_needs_leave(
         "measured here",
     )
     shown = " ".join(err.split())
-    for part in (*said, "costs 0.25 for answer rag: 21 requests", "costs 0.75 in all", PLAN["unpriced"][0]):
+    for part in (*said, "costs 0.25 for answer rag: 21 requests", "costs 0.75 in all", PLAN.unpriced[0]):
         assert part in shown
     assert main(["study", "--plan"]) == 0
     assert "1 min 15 s" in capsys.readouterr().out
@@ -266,10 +335,9 @@ def test_the_demo_says_at_the_start_what_it_takes_here_and_offers_the_small_one(
     from twofold.cli import doctor_findings
     from twofold.models import hub
 
-    plan = {**PLAN, "minutes": minutes, "warnings": ["ft will not be given its chance"]}
-    project(check=lambda _: [], plan=lambda _, **__: plan, study=raising(KeyboardInterrupt()))
+    project(check=lambda _: [], plan=lambda _, **__: lasting(minutes), study=raising(KeyboardInterrupt()))
     monkeypatch.setattr(hub, "definitions", dict)
-    monkeypatch.setattr(doctor_findings, "demo_plan", lambda quick: {**plan, "minutes": 6.0 if quick else minutes})
+    monkeypatch.setattr(doctor_findings, "demo_plan", lambda quick: lasting(6.0 if quick else minutes))
     (tmp_path / "twofold.toml").write_text("", encoding="utf-8")
     assert main(["demo", "--directory", str(tmp_path), *words]) == 130
     said = capsys.readouterr().err

@@ -326,8 +326,9 @@ def test_examples_alone_make_a_project(call: Call, tmp_path: Path) -> None:
     assert "rag" not in told["arms"]
     project = fast(tmp_path / "p")
     assert call("check", "-C", project)[1]["errors"] == 0
-    code, answer, _ = call("ask", "Say 3?", "--arm", "rag", "-C", project)
+    code, answer, remarks = call("ask", "Say 3?", "--arm", "rag", "-C", project)
     assert (code, answer["abstained"], answer["unsupported"]) == (0, True, "there are no documents to read")
+    assert "synced first" not in remarks
 
 
 @pytest.mark.parametrize("emptied", [False, True], ids=["none named", "a folder of sources that is empty"])
@@ -620,6 +621,21 @@ def test_forget_says_when_it_cannot_read_the_examples(call: Call, handbook: Path
     code, done, _ = call("forget", "hr/leave.md", "--yes", "-C", project)
     assert (code, done["examples"]) == (0, [])
     assert "examples.jsonl" in done["examples_unread"]
+
+
+def test_forget_shows_that_it_names_only_some_of_the_examples(
+    call: Call, handbook: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    lines = [
+        {"id": f"q{n}", "question": f"Question {n}?", "answer": str(n), "doc_ids": ["hr/leave.md"]} for n in range(4)
+    ]
+    ask_about(handbook, *lines)
+    call("init", tmp_path / "p", "--from", handbook)
+    project = fast(tmp_path / "p")
+    call("sync", "-C", project)
+    capsys.readouterr()
+    assert main(["forget", "hr/leave.md", "--yes", "-C", str(project)]) == 0
+    assert "4 examples about it (q0, q1, q2, …)\n" in capsys.readouterr().out
 
 
 def test_import_into_a_project_says_when_the_file_is_not_read(call: Call, handbook: Path, tmp_path: Path) -> None:

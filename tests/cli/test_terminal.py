@@ -132,7 +132,7 @@ def test_tables_pass_the_border_too(capfd: pytest.CaptureFixture[str]) -> None:
 
 
 def test_what_is_logged_passes_it_too() -> None:
-    terminal.plain_logs(verbose=False)
+    terminal.plain_logs(verbose=False, quiet=False)
     record = logging.LogRecord("twofold", logging.WARNING, "", 0, "the document %s", (f"d{ESCAPE}[2J",), None)
     assert logging.lastResort is not None
     assert logging.lastResort.format(record) == "the document d[2J"
@@ -156,3 +156,12 @@ def test_what_the_system_refuses_is_no_fault_of_ours(
     told = capfd.readouterr().err
     assert "internal error" not in told
     assert REFUSALS[number] in told
+
+
+def test_quiet_prints_no_warning_of_the_library() -> None:
+    assert logging.lastResort is not None
+    levels = []
+    for quiet in (True, False):
+        terminal.plain_logs(verbose=False, quiet=quiet)
+        levels.append(logging.lastResort.level)
+    assert levels == [logging.ERROR, logging.WARNING]

@@ -31,7 +31,7 @@ from twofold.plugins import loading
 from twofold.retrieval.analysis import query_terms, terms
 from twofold.retrieval.retrievers.agentic.judge import names, salient
 from twofold.testing.hashing_embedder import HashingEmbedder
-from twofold.text import sanitize
+from twofold.text import sanitise
 from twofold.types import Document
 
 _OFFSETS = HashingEmbedder(HashingEmbedder.Options()).offsets
@@ -43,13 +43,13 @@ _MARKDOWN = MarkdownReader(MarkdownReader.Options())
 WORK: dict[str, Callable[[str], object]] = {
     "clean": clean,
     "csv": lambda text: list(csv_records(text, name="a.csv")),
-    "findings": sanitize.findings,
+    "findings": sanitise.findings,
     "headings": lambda text: _HEADINGS.split(Document(id="d", text=text)),
     "markdown": lambda text: list(_MARKDOWN.read(Path("a.md"), text.encode())),
     "masked": masked,
     "names": names,
     "parents": lambda text: _PARENTS.split(Document(id="d", text=text)),
-    "plain": sanitize.plain,
+    "plain": sanitise.plain,
     "salient": salient,
     "query terms": query_terms,
     "terms": terms,
@@ -80,6 +80,10 @@ TEXTS = {
     "links": ("", "[a](", ""),
     "clauses": ("1", "(2)", "x"),
     "times": ("", "7:45 ", "x"),
+    "particles": ("", "서울에서", ""),
+    "half-joined letters": ("", "ک\u200c", ""),
+    "powers": ("", "1⁶", ""),
+    "days in signs": ("", "2031年3月", ""),
 }
 
 
@@ -109,6 +113,14 @@ FORMATS: dict[str, tuple[str, str, str, str]] = {
     "card: kinds": ("a.vcf", "BEGIN:VCARD\nTEL;", "TYPE=", ":1"),
     "table: backslashes": ("a.csv", "a,b\n", '"x\\"y,1\n', ""),
     "table: empty lines": ("a.csv", "a,b\nx,1\n", "\n", "c,d\n"),
+    "page: readings": ("a.html", "", "<ruby>x<rt>y", ""),
+    "page: readings side by side": ("a.html", "", "<ruby>x<rt>y</rt></ruby>", ""),
+    "page: slots": ("a.html", "<x-a><template shadowrootmode=open>", "<slot name=x>", "</template><b slot=x>x"),
+    "page: shadow trees": ("a.html", "", "<x-a><template shadowrootmode=open><slot>", ""),
+    "page: rules of style": ("a.html", "<style>", ".a{display:block;content:'x';", "</style><b class=a>x"),
+    "page: feet of tables": ("a.html", "<table>", "<tfoot>", ""),
+    "page: words between rows": ("a.html", "<table><tr><td>a<td>b</tr>", "x<b>y</b>", "</table>"),
+    "page: elements set apart": ("a.html", "<div style='display:flex'>", "<span>x", ""),
     "page: abbreviations": ("a.html", "", "<abbr title=x>", ""),
     "card: parts": ("a.vcf", "BEGIN:VCARD\nORG:", ";", ""),
     "mailbox: lines that begin a message": ("a.mbox", "From a Mon 00:00:00 2031\nS: s\n\n", "From 0:00 0:00\n", ""),
@@ -182,14 +194,16 @@ def test_time_grows_with_the_file(name: str) -> None:
 @pytest.mark.parametrize(("pattern", "share"), [("a*b", 1), ("a*a*b", 1 / 16)], ids=["quadratic", "cubic"])
 def test_a_planted_pattern_is_caught(pattern: str, share: float) -> None:
     planted = re.compile(pattern)
-    # Other work can make the first measure long and the growth look small; a pattern that stays is caught by a later run.
-    for _ in range(3):
+
+    def fails() -> bool:
         try:
             _grows(lambda text: planted.search(text[: int(share * len(text))]), "", "a", "")
-        except pytest.fail.Exception as failure:
-            assert "times as long" in str(failure)
-            return
-    pytest.fail("not caught in three runs")
+        except pytest.fail.Exception:
+            return True
+        return False
+
+    # Other work can make the first measure long and the growth look small: one of three runs catches it.
+    assert any(fails() for _ in range(3))
 
 
 _ENOUGH = 0.03

@@ -39,6 +39,17 @@ def test_sentences_have_no_markup_and_cross_no_paragraph() -> None:
     ]
 
 
+def test_a_table_has_no_sentences_but_those_of_its_cells() -> None:
+    sheet = "## phones\nDepartment | Person | Extension\nIT desk | Milo Varga | 441\nPayroll | Hanne Okafor | 212"
+    assert sentences_of(f"{sheet}\n\nCalls are free on Sunday.") == ["Calls are free on Sunday."]
+    assert sentences_of("IT desk\tMilo Varga\t441") == []
+    row = "berth: North quay 2\nprice (euros): 742.50\nremark: The crane lifts at most nine tonnes here."
+    assert sentences_of(row) == ["North quay 2", "742.50", "The crane lifts at most nine tonnes here."]
+    assert sentences_of("Remember the rule:\nnote: it holds on Sundays too.") == [
+        "Remember the rule: note: it holds on Sundays too."
+    ]
+
+
 @pytest.mark.parametrize("seed", range(60))
 def test_a_question_is_a_whole_sentence_and_splits_no_number(seed: int) -> None:
     made = cloze(PAGE, random.Random(seed))

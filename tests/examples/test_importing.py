@@ -94,6 +94,7 @@ CONVERSATIONS: dict[str, tuple[str, dict[str, Any]]] = {
         "messages",
         {"messages": [SYSTEM, ASKED, {**SAID, "weight": 1, "tool_calls": None, "refusal": None}]},
     ),
+    "messages in the field input": ("question-answer", {"input": [SYSTEM, ASKED], "output": "12 m"}),
     "reasoning before the answer": (
         "messages",
         {"messages": [SYSTEM, ASKED, {**SAID, "content": "<think>\nA well. 11? 12.\n</think>\n\n12 m"}]},
@@ -114,6 +115,19 @@ def test_a_conversation_keeps_its_turns_and_the_answer_is_the_text_of_the_last(t
     turns = [(message.role, message.content) for message in example.messages]
     assert (turns, problems) == ([("system", "Be short."), ("user", "How deep?")], [])
     assert example.references == ("12 m",)
+
+
+def test_messages_in_the_field_input_are_read_as_they_stand(tmp_path: Path) -> None:
+    write(tmp_path / "examples.jsonl", {"input": [SYSTEM, ASKED], "output": "12 m"})
+    (example,), _ = load_examples(["examples.jsonl"], tmp_path)
+    assert [message.content for message in example.messages] == ["Be short.", "How deep?"]
+
+
+def test_a_number_among_the_choices_is_an_answer(tmp_path: Path) -> None:
+    row = {"question": "How many?", "choices": ["1", "2"], "answer": 2}
+    import_file(write(tmp_path / "given.jsonl", row), tmp_path / "examples.jsonl")
+    (example,), _ = load_examples(["examples.jsonl"], tmp_path)
+    assert example.references == ("2",)
 
 
 def test_turns_before_the_question_are_the_history(tmp_path: Path) -> None:
@@ -220,9 +234,11 @@ REFUSED: list[tuple[Any, str]] = [
     ({"prompt": "q", "completion": "x", "label": False}, '"label" is false'),
     ({"instruction": "q", "output": "x", "kto_tag": False}, '"kto_tag" is false'),
     ({"prompt": "q", "completion": "x", "label": 0}, '"label" is 0'),
-    ({"chosen": "Human: q Assistant: a", "rejected": "x"}, '"chosen" stands alone'),
+    ({"chosen": "Human: q Assistant: a", "rejected": "x"}, '"chosen" is no list of messages'),
     ({"messages": [ASKED, SAID, ASKED, {**SAID, "weight": 0}]}, 'message 4 (assistant) has "weight" 0'),
     ({"conversations": [{"from": "human", "value": "q"}, {"from": "gpt", "value": "x", "weight": 0}]}, '"weight" 0'),
+    ({"messages": [ASKED, {**SAID, "train": False}]}, 'message 2 (assistant) has "train" false'),
+    ({"question": "q", "choices": ["sand", "clay"], "answer": 1}, "the answer 1 is the place of a choice"),
     ({"messages": [ASKED, {**SAID, "content": "", "function_call": {"name": "depth"}}]}, "a call of a tool"),
     ('{"question": "q", "answer": "\\udc00"}', "surrogate"),
     ({"messages": [ASKED, SAID, SYSTEM]}, "message 3 is a system message"),
@@ -491,7 +507,7 @@ def test_bad_input_names_file_line_and_cure(tmp_path: Path, capsys: pytest.Captu
     assert not (tmp_path / "e.jsonl").exists()
     assert import_file(given, tmp_path / "e.jsonl", lenient=True)["left_out"][0]["line"] == 2
     write(given, {"words": "a?", "tag": "x"})
-    with pytest.raises(BadRecord, match="shape is not known") as caught:
+    with pytest.raises(BadRecord, match="shape is unknown") as caught:
         import_file(given, tmp_path / "e.jsonl")
     assert "--map" in caught.value.cure
     with pytest.raises(ConfigError, match="no column 'utterance'") as wrong:

@@ -121,3 +121,31 @@ def test_real_sets_after_dropping_have_no_leak(name: str) -> None:
     assert ("planted", made.test[0].id) in found.exact
     again = leaks(drop_leaks([*made.train, planted], found), made.test)
     assert again.pairs == ()
+
+
+ASKED = "Which valve must be closed before the boiler of the north wing is drained?"
+
+
+@pytest.mark.parametrize(
+    "copy",
+    [
+        f"<p>{ASKED.replace('boiler', '<b>boiler</b>')}</p>",
+        ASKED.replace(" ", "&nbsp;"),
+        f"**Question:** _{ASKED}_",
+        f'<div class="faq"><a href="#7">{ASKED}</a></div>',
+    ],
+)
+def test_a_copy_in_mark_up_leaks(copy: str) -> None:
+    test = [ask("t", ASKED, "the red bypass valve")]
+    assert leaks([ask("copy", copy, "the red bypass valve")], test).near == (("copy", "t"),)
+    assert not leaks([ask("copy", copy, "the main cock")], test).pairs, "another answer gives nothing away"
+
+
+def test_a_test_question_answered_within_a_training_answer_leaks() -> None:
+    test = [ask("t", ASKED, "the red bypass valve")]
+    listed = f"FAQ\n\nQ: {ASKED}\nA: the red bypass valve\n\nQ: Who has the key?\nA: the janitor"
+    train = [
+        ask("list", "Write the FAQ of the boiler room.", listed),
+        ask("names", "Which questions are asked of the boiler room?", f"{ASKED} Who has the key of the room?"),
+    ]
+    assert leaks(train, test).history == (("list", "t"),)

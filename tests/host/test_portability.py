@@ -115,7 +115,7 @@ def test_output_is_utf8_whatever_the_pipe_says() -> None:
     code = "import sys\nfrom twofold.cli.main import main\nsys.exit(main())"
     done = run(code, "examples", "select", "--by", "βήτα", "--budget", "1", PYTHONIOENCODING="cp1252:strict")
     assert done.returncode == 2, done.stderr
-    assert "unknown value --by βήτα" in done.stderr
+    assert "--by 'βήτα' is unknown" in done.stderr
 
 
 def test_memory_is_told_here() -> None:

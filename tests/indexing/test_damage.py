@@ -282,9 +282,6 @@ HOSTILE = {
     "deep.xml": b"<a>" * 100_000,
     "line.txt": b"word " * 60_000,
     "run.md": b"a" * 500_000,
-    "gz.jsonl.gz": bomb(),
-    "bomb.docx": zipped("word/document.xml", 300 << 20),
-    "bomb.epub": zipped("a.xhtml", 300 << 20),
     "nan.json": b'{"id": "n", "text": "t", "score": NaN}',
     "a\nb.md": b"A name in two lines.",
     "--help.md": b"A name like an option.",
@@ -297,13 +294,19 @@ HOSTILE = {
 
 def test_hostile_files_stop_nothing_and_the_good_one_is_indexed(make: Callable[..., Path]) -> None:
     project = make("", documents='"data/documents"')
-    for name, content in HOSTILE.items():
+    bombs = {  # made here: as constants every run of any test would wait for them
+        "gz.jsonl.gz": bomb(),
+        "bomb.docx": zipped("word/document.xml", 300 << 20),
+        "bomb.epub": zipped("a.xhtml", 300 << 20),
+    }
+    hostile = {**HOSTILE, **bombs}
+    for name, content in hostile.items():
         (project / "data/documents" / name).write_bytes(content)
     (project / "data/documents/good.md").write_text("The good well is deep.", encoding="utf-8")
     report = sync(project)
     assert "data/documents/good.md" in found(project, "good well")
     names = [entry["file"] for entry in report["files"]]
-    assert len(names) == len(HOSTILE) + 1
+    assert len(names) == len(hostile) + 1
     for name in ("deep.json", "gz.jsonl.gz", "bomb.docx"):
         entry = next(e for e in report["files"] if e["file"].endswith(name))
         assert entry["failure"], name

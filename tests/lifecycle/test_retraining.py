@@ -315,6 +315,40 @@ def test_what_forgets_is_not_promoted(
         assert set(project.catalogue.models.aliases()) == {"candidate"}
 
 
+def test_a_gain_that_is_the_others_failures_promotes_nothing(
+    directory: Path, endpoint: Endpoint, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Both are right wherever they answer, and the model in use fails on four of ten questions."""
+
+    def reply(model: str, question: str) -> str:
+        number = int(question.split("number ")[1].split(" ", maxsplit=1)[0])
+        return "" if not model.startswith("ft:") and number % 10 < 4 else f"colour {number}"
+
+    endpoint.reply = reply
+    code, told = run(capsys, "tune", "--arm", "ft", "--from", "champion", "-C", str(directory))
+    assert told["difference"]["low"] > 0, "counted as wrong they make a gain"
+    assert (code, told["outcome"]) == (1, "kept")
+    assert "that rests on failed answers (0 of its own, " in told["because"]
+
+
+def test_a_candidate_that_fails_too_often_stays_one(
+    directory: Path, endpoint: Endpoint, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def reply(model: str, question: str) -> str:
+        number = int(question.split("number ")[1].split(" ", maxsplit=1)[0])
+        return "I cannot say" if not model.startswith("ft:") else "" if number % 10 < 2 else f"colour {number}"
+
+    endpoint.reply = reply
+    code, told = run(capsys, "tune", "--arm", "ft", "--from", "champion", "-C", str(directory))
+    assert told["difference"]["low"] > 0
+    assert (code, told["outcome"]) == (1, "kept")
+    assert "of its answers failed, and [study].max_failed allows 5 %" in told["because"]
+    code, told = run(
+        capsys, "tune", "--arm", "ft", "--from", "champion", "--set", "study.max_failed=0.5", "-C", str(directory)
+    )
+    assert (code, told["outcome"]) == (0, "promoted")
+
+
 def test_killed_after_each_step_nothing_is_done_twice(
     directory: Path, endpoint: Endpoint, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

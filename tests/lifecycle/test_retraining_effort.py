@@ -93,25 +93,28 @@ def test_a_candidate_without_its_chance_is_undecided(
     opened: Callable[..., Project], options: dict[str, Any], says: str
 ) -> None:
     with opened(**options) as project:
-        told = project.tuning.retrain(arm="ft")
-        assert told["outcome"] == "undecided"
-        assert says in told["because"]
-        assert "not given its chance" in told["because"]
-        assert "difference" not in told
-        assert told["effort"]["chance"] is False
+        told = project.tuning.retrain(arm="ft").retrained
+        assert told
+        assert told.outcome == "undecided"
+        assert says in told.because
+        assert "not given its chance" in told.because
+        assert told.comparison is None
+        assert told.effort["chance"] is False
         assert project.catalogue.models.aliases() == {}, "no alias moves"
-        assert project.catalogue.models.comparisons(told["candidate"]) == {}
+        assert project.catalogue.models.comparisons(told.candidate) == {}
         assert "ft" not in {
             row.get("arm") for row in project.catalogue.systems.descriptions().values() if "split" not in row
         }
-        again = project.tuning.retrain(arm="ft")
-        assert (again["outcome"], again["cached"]) == ("undecided", True)
+        again = project.tuning.retrain(arm="ft").retrained
+        assert again
+        assert (again.outcome, again.cached) == ("undecided", True)
 
 
 def test_with_its_plan_done_the_same_candidate_is_compared(opened: Callable[..., Project]) -> None:
     with opened(stopped="plan", done=40) as project:
-        told = project.tuning.retrain(arm="ft")
-        assert told["outcome"] == "kept", "weights that change nothing are not better"
+        told = project.tuning.retrain(arm="ft").retrained
+        assert told
+        assert told.outcome == "kept", "weights that change nothing are not better"
         assert set(project.catalogue.models.aliases()) == {"candidate"}
 
 
@@ -125,4 +128,4 @@ def test_the_command_says_so_and_ends_with_1(opened: Callable[..., Project]) -> 
     said = " ".join(done.output.split())
     assert "undecided: " in said
     assert "after 4 of 40 steps" in said
-    assert "Raise or leave out the cap (--minutes or minutes in [tuning.trainer.options])" in said
+    assert "Raise or remove the cap (--minutes or minutes in [tuning.trainer.options])" in said

@@ -12,10 +12,10 @@ from collections.abc import Callable
 import pytest
 
 from twofold.examples.leaks import bare
+from twofold.metrics.agreement import headings
 from twofold.metrics.formal import found_json, language, pieces
 from twofold.metrics.labels import predicted
 from twofold.metrics.overlap import AnswerF1
-from twofold.metrics.structured import headings
 from twofold.plugins import protocols
 from twofold.text import grounding
 from twofold.text.declining import declines

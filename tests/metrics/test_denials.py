@@ -37,6 +37,12 @@ ANSWER, CONTAINS = AnswerF1(protocols.Options()), Contains(protocols.Options())
         ("Bergen", "all towns except Bergen"),
         ("Bergen", "Das ist nicht Bergen."),
         ("Bergen", "Ce n'est pas Bergen"),
+        ("Bergen", "I doubt it's Bergen"),
+        ("Bergen", "Nobody said Bergen"),
+        ("Bergen", "contrary to Bergen"),
+        ("The lamp is safe", "It is not true that the lamp is safe"),
+        ("The lamp is safe", "It is false that the lamp is safe."),
+        ("مسموح", "غير مسموح"),
     ],
 )
 def test_what_is_denied_is_not_said(reference: str, answer: str) -> None:
@@ -65,7 +71,9 @@ def test_what_is_denied_is_not_said(reference: str, answer: str) -> None:
         ("57", "It's 57, isn't it?"),
         ("57", "Without a doubt, 57."),
         ("57", "Not 58, 57."),
+        ("57", "It is not true that it is 58. It is 57."),
         ("use the back gate", "Do not take the front gate; use the back gate."),
+        ("It is not true that it is 58. It is 57.", "It is not true that it is 58. It is 57."),
     ],
 )
 def test_what_is_not_denied_is_said(reference: str, answer: str) -> None:

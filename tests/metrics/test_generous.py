@@ -27,7 +27,7 @@ class Generous:
 
 @pytest.mark.parametrize("least", [0.55, 0.85, 0.95])
 def test_a_metric_that_gives_much_to_anything_is_refused(least: float) -> None:
-    with pytest.raises(ScorerBroken, match="it cannot tell right from wrong"):
+    with pytest.raises(ScorerBroken, match="the metric cannot tell right from wrong"):
         self_test(Generous(least), ASKED)
 
 

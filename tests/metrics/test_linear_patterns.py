@@ -88,7 +88,7 @@ def test_the_time_of_a_pattern_grows_with_the_text(name: str) -> None:
 
 def test_the_calls_are_among_the_patterns() -> None:
     assert PATTERNS["formal._CALLS"] is formal._CALLS
-    assert {name.partition(".")[0] for name in PATTERNS} >= {"labels", "structured", "style", "choosing", "changes"}
+    assert {name.partition(".")[0] for name in PATTERNS} >= {"labels", "agreement", "style", "choosing", "changes"}
 
 
 def test_a_quadratic_pattern_is_seen() -> None:

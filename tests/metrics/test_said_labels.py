@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+from twofold.metrics.agreement import field_f1
 from twofold.metrics.formal import found_json
 from twofold.metrics.labels import predicted
-from twofold.metrics.structured import field_f1
 from twofold.plugins import loading
 from twofold.text.declining import declines
 from twofold.text.wrapping import Unwrapped, answer_text
@@ -76,6 +76,8 @@ def test_what_is_denied_is_not_chosen(text: str, choices: str | tuple[str, ...])
         ("It is spam", ("spam", "not spam"), "spam"),
         ("4/5", tuple("12345"), "4"),
         ("I give it 4 out of 5", tuple("12345"), "4"),
+        ("Mark: 4 (out of 5)", tuple("12345"), "4"),
+        ("I first thought B, but it is C.", tuple("ABCD"), "C"),
         ("more than 50K", (">50K", "<=50K"), ">50K"),
         ("It is at most 50K.", (">50K", "<=50K"), "<=50K"),
         ("not over 50K", (">50K", "<=50K"), "<=50K"),

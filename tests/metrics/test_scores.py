@@ -218,6 +218,8 @@ OBJECT = '{"intent": "Play", "slots": {"artist": "Ana", "year": 1999, "tags": ["
         ("Play Ana", 0, 0),
         ("3", 0, 0),
         (OBJECT[:-1], 0, 0),
+        ('{"intent": "Play", "slots": {"year": NaN}}', 0, 0),
+        ('{"intent": "Play", "slots": {"year": -Infinity}}', 0, 0),
         ("[" * 100_000, 0, 0),
     ],
 )

@@ -24,9 +24,9 @@ def project(tmp_path: Path) -> Project:
 
 def test_a_forecast_writes_nothing_into_a_project_that_was_never_synced(project: Project) -> None:
     with project:
-        steps = project.tuning.plan(all_documents=True)["steps"]
+        steps = project.tuning.plan(all_documents=True).steps
         assert any(step["step"] == "tune ft+rag" for step in steps)
-        assert project.plan()["steps"]
+        assert project.plan().steps
         assert not project.derived.exists()
 
 

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import copy
 import re
+import runpy
+from pathlib import Path
 from xml.etree import ElementTree
 
 import pytest
 
+from twofold.reports import archive
 from twofold.reports.study_page import render, render_summary, verdict_picture
 from twofold.verdict.record import estimate_text, true_minus
 
@@ -67,6 +70,15 @@ def test_the_picture_stands_alone(case, made) -> None:
     headline = " ".join(n.text for n in root.iter("{http://www.w3.org/2000/svg}text") if n.get("class") == "headline")
     assert headline == record["verdict"]["headline"]
     assert "http" not in picture.replace("http://www.w3.org/2000/svg", "")
+
+
+def test_the_script_draws_the_picture_of_the_latest_study(made, tmp_path) -> None:
+    record = made("choose")[0]
+    for number, name in enumerate(("undecided", "choose"), 1):
+        archive.write_record(tmp_path / "studies" / f"{number:04d}-x", *made(name)[:2])
+    script = runpy.run_path(str(Path(__file__).resolve().parents[2] / "scripts" / "picture"))
+    script["main"](tmp_path, tmp_path / "verdict.svg")
+    assert (tmp_path / "verdict.svg").read_text(encoding="utf-8") == verdict_picture(record)
 
 
 def test_a_study_on_the_reserve_prints_the_number_of_reserve_questions_with_their_groups(made) -> None:

@@ -336,3 +336,14 @@ def test_a_mean_of_steady_scores_allows_for_what_was_not_seen():
     assert intervals.estimate(rng.uniform(0.68, 0.72, 3000)).low > 0.695
     mixed = (rng.uniform(size=200) < 0.7).astype(float)
     assert intervals.estimate(mixed).low > 0.6, "where 0 and 1 were seen nothing is hidden"
+
+
+def test_five_groups_of_one_sign_show_no_difference_however_few_the_draws() -> None:
+    rng = np.random.default_rng(4)
+    groups = np.repeat(np.arange(5), 8)
+    for seed in range(40):
+        gains = np.clip(0.6 + 0.02 * rng.normal(size=40), 0, 1)
+        scores = np.stack([np.zeros(40), gains], axis=1)
+        found = intervals.contrasts(scores, groups, {"gain": [-1, 1]}, resamples=200, seed=seed, joint=False)["gain"]
+        assert found.low <= 0, "five signs agree by chance in one of sixteen studies"
+        assert found.p >= 1 / 16

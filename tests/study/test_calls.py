@@ -14,6 +14,7 @@ from twofold.project import Project
 from twofold.study import calls
 from twofold.study import plan as planning
 from twofold.study.plan import Answering, Training, Tuning, Work
+from twofold.study.plan_record import StudyPlan
 from twofold.types import Arm
 
 PRICES = {"price_per_million_prompt": 2.0, "price_per_million_completion": 10.0}
@@ -30,10 +31,10 @@ def laid(retrieval: dict[str, Any], **options: Any) -> dict[str, Any]:
 
 
 @pytest.fixture
-def planned(tmp_path: Path, folder: Path) -> Callable[..., dict[str, Any]]:
+def planned(tmp_path: Path, folder: Path) -> Callable[..., StudyPlan]:
     Project.create(tmp_path / "project", folder).close()
 
-    def plan(retrieval: dict[str, Any], **more: Any) -> dict[str, Any]:
+    def plan(retrieval: dict[str, Any], **more: Any) -> StudyPlan:
         study = more.pop("study", {})
         settings = laid(retrieval, **more)
         settings["study"] |= study
@@ -43,46 +44,46 @@ def planned(tmp_path: Path, folder: Path) -> Callable[..., dict[str, Any]]:
     return plan
 
 
-def requests_of(plan: dict[str, Any], arm: str) -> int:
-    steps = {step["step"]: step["items"] for step in plan["steps"]}
+def requests_of(plan: StudyPlan, arm: str) -> int:
+    steps = {step["step"]: step["items"] for step in plan.steps}
     return steps[f"answer {arm}"] + steps[f"latency of {arm}"] + 2
 
 
-def test_rewriters_are_priced_with_the_generators_prices(planned: Callable[..., dict[str, Any]]) -> None:
+def test_rewriters_are_priced_with_the_generators_prices(planned: Callable[..., StudyPlan]) -> None:
     retrieval = {"rewriters": [{"name": "hyde", "options": {"max_tokens": 50}}]}
     plan = planned(retrieval, **PRICES)
-    (row,) = [row for row in plan["costs"] if "rewriter hyde" in row["detail"]]
+    (row,) = [row for row in plan.costs if "rewriter hyde" in row["detail"]]
     number = requests_of(plan, "rag")
     assert row["step"] == "answer rag"
     assert f"at most {number} calls" in row["detail"]
     assert number * 50 * 10.0 / 1e6 < row["amount"] < number * (50 * 10.0 + 200 * 2.0) / 1e6
-    assert plan["cost"] == pytest.approx(sum(one["amount"] for one in plan["costs"]))
-    assert plan["unpriced"] == []
+    assert plan.cost == pytest.approx(sum(one["amount"] for one in plan.costs))
+    assert plan.unpriced == []
 
 
 def test_stages_after_one_that_writes_several_queries_ask_for_each_of_them(
-    planned: Callable[..., dict[str, Any]],
+    planned: Callable[..., StudyPlan],
 ) -> None:
     stages = [{"name": "multi_query", "options": {"most": 3}}, {"name": "step_back", "options": {}}]
     plan = planned({"rewriters": stages})
     number = requests_of(plan, "rag")
     asked = number + (1 + 4) * number + requests_of(plan, "base")
-    assert plan["unpriced"] == [f"plus at most {asked:,} calls to acme-large, repeats of failed ones aside, not priced"]
-    assert plan["costs"] == []
+    assert plan.unpriced == [f"plus at most {asked:,} calls to acme-large, repeats of failed ones aside, not priced"]
+    assert plan.costs == []
 
 
-def test_the_planner_of_the_agent_is_priced_up_to_its_caps(planned: Callable[..., dict[str, Any]]) -> None:
+def test_the_planner_of_the_agent_is_priced_up_to_its_caps(planned: Callable[..., StudyPlan]) -> None:
     agent = {"name": "agentic", "options": {"planner": "model", "max_calls": 4, "max_tokens": 8000}}
     number = requests_of(plan := planned({"retriever": agent}), "rag")
     answers = number + requests_of(plan, "base")
-    assert plan["unpriced"] == [
+    assert plan.unpriced == [
         f"plus at most {4 * number + answers:,} calls to acme-large, repeats of failed ones aside, not priced"
     ]
     agent["options"] |= {"price_per_million_prompt": 1.0, "max_cost": 0.005, "price_per_call": {"model": 0.0001}}  # type: ignore[operator]
-    (row,) = planned({"retriever": agent})["costs"]
+    (row,) = planned({"retriever": agent}).costs
     assert row["amount"] == pytest.approx(number * 0.005), "the cap of one question counts where it is lower"
     agent["options"]["max_cost"] = 1.0  # type: ignore[index]
-    (row,) = planned({"retriever": agent})["costs"]
+    (row,) = planned({"retriever": agent}).costs
     assert row["amount"] == pytest.approx(number * (8000 / 1e6 + 4 * 0.0001))
 
 
@@ -91,7 +92,7 @@ def test_a_local_model_costs_nothing_and_is_not_listed(project: Project, fast: C
     settings["retrieval"]["rewriters"] = [{"name": "multi_query", "options": {}}]
     with Project.open(project.directory, settings) as opened:
         plan = opened.plan()
-    assert (plan["costs"], plan["unpriced"]) == ([], [])
+    assert (plan.costs, plan.unpriced) == ([], [])
 
 
 class Judge:
@@ -109,13 +110,11 @@ class Judge:
         raise AssertionError("a plan asks no judge")
 
 
-def test_a_metric_that_lets_a_model_judge_is_counted(planned: Callable[..., dict[str, Any]]) -> None:
+def test_a_metric_that_lets_a_model_judge_is_counted(planned: Callable[..., StudyPlan]) -> None:
     with loading.registered("metrics", "judge", Judge):
         plan = planned({}, study={"metrics": ["judge"]}, **PRICES)
-    scored = next(step["items"] for step in plan["steps"] if step["step"] == "score and decide")
-    assert plan["unpriced"] == [
-        f"plus at most {scored} calls to metric judge, repeats of failed ones aside, not priced"
-    ]
+    scored = next(step["items"] for step in plan.steps if step["step"] == "score and decide")
+    assert plan.unpriced == [f"plus at most {scored} calls to metric judge, repeats of failed ones aside, not priced"]
 
 
 def test_each_candidate_and_the_base_answer_dev_for_money() -> None:
@@ -167,5 +166,5 @@ def test_a_plan_asks_no_model_of_retrieval_even_when_everything_is_indexed(tmp_p
             project.sync()
             plan = project.plan()
         assert endpoint.asked_of == []
-    assert {step["step"] for step in plan["steps"]} >= {"tune ft+rag", "answer ft+rag"}
-    assert any("calls to trainer openai" in line or "call to trainer openai" in line for line in plan["unpriced"])
+    assert {step["step"] for step in plan.steps} >= {"tune ft+rag", "answer ft+rag"}
+    assert any("calls to trainer openai" in line or "call to trainer openai" in line for line in plan.unpriced)

@@ -44,12 +44,12 @@ def test_the_chosen_arm_is_confirmed_against_the_best_simpler_one(
         show_plan(plan, error=False)
         sealed = {example.id for example in opened.splits.reserve}
     printed = " ".join(capsys.readouterr().out.split())
-    assert f"asked here: {len(sealed)} reserve questions in {plan['policy']['groups']} independent groups" in printed
-    assert "test question" not in " ".join([printed.split(", dev ")[1], *plan["warnings"]])
-    assert plan["level"] == 0.95
+    assert f"asked here: {len(sealed)} reserve questions in {plan.policy['groups']} independent groups" in printed
+    assert "test question" not in " ".join([printed.split(", dev ")[1], *plan.warnings])
+    assert plan.level == 0.95
     record = study(project, settings, final=True)
     simpler = max(("base", "prompt"), key=lambda arm: first["arms"][arm]["metrics"]["token_f1"]["mean"])
-    assert plan["arms"] == [simpler, "rag"], "no other arm is asked, so none can be chosen"
+    assert plan.arms == [simpler, "rag"], "no other arm is asked, so none can be chosen"
     assert set(record["arms"]) == {simpler, "rag"}
     said = record["confirmation"]
     assert (said["study"], said["arm"], said["rival"]) == (first["study"], "rag", simpler)
@@ -78,7 +78,7 @@ def test_a_second_opening_is_refused_whatever_is_deleted(project: Project, setti
         study(project, settings, final=True)
     later = study(project, settings, metrics=["rouge_l"])
     assert (
-        f"not confirmed: study {opening['study']} opened the reserve, and it confirms once"
+        f"not confirmed: study {opening['study']} opened the reserve, and a reserve confirms once"
         in (later["verdict"]["provisional"])
     )
     shutil.rmtree(project.records / opening["study"])
@@ -153,7 +153,7 @@ def test_a_reserve_of_questions_that_were_asked_confirms_nothing(
     later |= {"examples": {"train": 0.0, "dev": 0.0, "test": 0.8, "reserve": 0.2}}
     with Project.open(project.directory, later) as opened:
         total = len(opened.splits.reserve)
-        warnings = opened.plan()["warnings"]
+        warnings = opened.plan().warnings
         assert any(f"earlier studies used {total} of {total} reserve questions" in warning for warning in warnings)
         with pytest.raises(StudyError, match=f"not sealed: earlier studies used all of its {total} questions"):
             opened.study(final=True)
@@ -165,9 +165,9 @@ def test_a_plan_says_how_to_set_a_reserve_aside_while_there_is_time(project: Pro
     open_ = {**settings, "examples": {"train": 0, "dev": 0, "test": 1}}
     open_["study"] = {**settings["study"], "arms": ["base", "rag"]}
     with Project.open(project.directory, open_) as opened:
-        assert any("set [examples].reserve" in warning for warning in opened.plan()["warnings"])
+        assert any("set [examples].reserve" in warning for warning in opened.plan().warnings)
         opened.study()
-        assert not any("set [examples].reserve" in warning for warning in opened.plan()["warnings"])
+        assert not any("set [examples].reserve" in warning for warning in opened.plan().warnings)
 
 
 def test_an_arm_that_may_not_be_chosen_is_no_rival(project: Project, settings: dict[str, Any]) -> None:

@@ -16,7 +16,7 @@ from twofold.metrics.overlap import TokenF1
 from twofold.plugins import loading
 from twofold.project import Project
 from twofold.reports import archive
-from twofold.study import run as study_run
+from twofold.study import admission
 from twofold.testing import conformance_metric
 from twofold.testing.echo_generator import EchoGenerator
 from twofold.types import Answer, Example, Failure, Message
@@ -74,6 +74,32 @@ def test_a_pooled_metric_does_not_decide(project: Project, fast: Callable[..., d
             assert f"put {metric} into [study].metrics" in found.value.cure
 
 
+@pytest.mark.parametrize("metric", ["json_valid", "abstention_recall"])
+def test_a_metric_that_scores_no_question_is_refused_before_anything_is_answered(
+    project: Project, fast: Callable[..., dict[str, Any]], metric: str
+) -> None:
+    with Project.open(project.directory, settings(fast, metric=metric)) as held:
+        for run in (held.plan, held.study):
+            with pytest.raises(ConfigError, match=f"'{metric}' scores none of the [0-9]+ test questions"):
+                run()
+        assert not list(held.records.glob("*"))
+
+
+def test_a_plan_refuses_the_scorer_that_its_study_would_refuse(
+    tmp_path: Path, labelled: Path, fast: Callable[..., dict[str, Any]]
+) -> None:
+    file = labelled / "examples.jsonl"
+    rows = [json.loads(line) for line in file.read_text(encoding="utf-8").splitlines()]
+    for number, row in enumerate(rows):
+        row["answers"], row["choices"] = [("open ticket", "open_ticket", "lost")[number % 3]], []
+    file.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    Project.create(tmp_path / "project", labelled).close()
+    with Project.open(tmp_path / "project", settings(fast, metric="accuracy")) as project:
+        for run in (project.plan, project.study):
+            with pytest.raises(ScorerBroken, match="score alike under accuracy"):
+                run()
+
+
 @pytest.mark.parametrize(
     "metric", ["citation_precision", "citation_recall", "citation_support", "abstention_precision"]
 )
@@ -116,7 +142,7 @@ def test_a_score_that_is_no_number_from_0_to_1_is_no_failed_answer(
         return value if answer.hits else whole(self, example, answer)
 
     monkeypatch.setattr(TokenF1, "score", odd)
-    monkeypatch.setattr(study_run, "self_test", lambda *_, **__: {"gold": 1.0, "shuffled": 0.0, "n": 1})
+    monkeypatch.setattr(admission, "self_test", lambda *_, **__: {"gold": 1.0, "shuffled": 0.0, "n": 1})
     settings = fast()
     settings["study"] |= {"metric": "token_f1"}
     with (

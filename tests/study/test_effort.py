@@ -99,7 +99,7 @@ def test_an_unknown_effort_is_a_doubt_and_no_block(opened: Callable[..., Project
     with opened(known=False) as project:
         record = project.study()
     assert record["verdict"]["arm"] == "rag"
-    assert "how far ft was trained is unknown" in record["verdict"]["provisional"]
+    assert "the training effort of ft is unknown" in record["verdict"]["provisional"]
     assert "unknown" in render_summary(record).partition("effort of the tuned arms:")[2]
 
 

@@ -15,6 +15,7 @@ from twofold.config import MetricPart
 from twofold.errors import GenerationError
 from twofold.plugins.specs import informed
 from twofold.project import Project
+from twofold.reports.study_page import render_summary
 from twofold.types import Example, Message
 
 Answer = Callable[[dict[str, Any]], tuple[int, Any]]
@@ -111,6 +112,28 @@ def test_cut_and_empty_answers_are_counted_and_said(directory: Path, endpoint: E
     says(endpoint, lambda _body: chat(None, "length", reasoning_content="I think that it is"))
     with pytest.raises(GenerationError, match=r"base 34 of 34.*reasoning used up the token limit.*generation\.empty"):
         studied(directory, "other")
+
+
+def test_the_bill_tells_what_the_answers_cost(directory: Path, endpoint: Endpoint) -> None:
+    """A token read costs 1, a token written 10; a request reads 3 and writes 2."""
+
+    def replied(body: dict[str, Any]) -> tuple[int, Any]:
+        status, reply = chat(right(body))
+        return status, reply | {"usage": {"prompt_tokens": 3, "completion_tokens": 2}}
+
+    requests = says(endpoint, replied)
+    prices = {"price_per_million_prompt": 1e6, "price_per_million_completion": 1e7}
+    with Project.open(directory, {"generation": {"generator": {"options": prices}}}) as project:
+        record = project.study()
+        again = project.study()
+    paid = {item["step"]: item["amount"] for item in record["bill"] if "amount" in item}
+    assert set(paid) == {"answer base", "answer prompt", "latency of base", "latency of prompt"}
+    assert sum(paid.values()) == 23 * len(requests)
+    told = f"; answers cost {23 * len(requests):,}.00 in the currency of the configured prices"
+    assert told in render_summary(record)
+    assert told in (directory / "studies" / record["study"] / "report.html").read_text(encoding="utf-8")
+    assert again == record
+    assert "answers cost" not in render_summary(studied(directory, "another"))
 
 
 def test_tuning_an_arm_that_has_no_weights_to_train_is_refused_with_what_can_be_trained(

@@ -171,6 +171,6 @@ def test_a_plan_counts_every_call_but_the_repeats_of_failed_ones(
 ) -> None:
     asking["study"]["latency_sample"] = 3
     with Project.open(project.directory, asking) as opened:
-        (told,) = opened.plan()["unpriced"]
+        (told,) = opened.plan().unpriced
         opened.study()
     assert told == f"plus at most {sum(endpoint.seen.values())} calls to fake, repeats of failed ones aside, not priced"

@@ -98,7 +98,7 @@ def test_tuning_searches_for_each_question_once_whatever_is_made_of_the_passages
         Counting.batches.clear()
         done = project.tune(arm="ft+rag")
         splits = project.splits
-        assert project.workspace.artifacts.manifest(done["key"])["documents"], "what was learned from is listed"
+        assert project.workspace.artifacts.manifest(done.key)["documents"], "what was learned from is listed"
         assert project.workspace.systems.calibrations.newest(), "abstention is calibrated"
     once = searched_together()
     wanted = asked(splits.train) | asked(splits.dev)
@@ -133,7 +133,7 @@ def test_a_plan_searches_for_nothing_and_leaves_the_folder_as_it_was(directory: 
     before = files(directory)
     Counting.batches.clear()
     with Project.open(directory, FAST) as project:
-        steps = (project.plan() if command == "study" else project.tuning.plan())["steps"]
+        steps = (project.plan() if command == "study" else project.tuning.plan()).steps
     assert Counting.batches == []
     assert files(directory) == before
     [tuned] = [step for step in steps if step["step"] == "tune ft+rag"]
@@ -154,7 +154,7 @@ def test_a_plan_for_a_changed_document_does_not_take_the_old_model_for_the_new(d
     file.write_text("\n".join(new if name in old else old for old, new in zip(lines, changed, strict=True)) + "\n")
     with Project.open(directory, FAST) as project:
         project.sync()
-        [tuned] = [step for step in project.tuning.plan()["steps"] if step["step"] == "tune ft+rag"]
+        [tuned] = [step for step in project.tuning.plan().steps if step["step"] == "tune ft+rag"]
     assert tuned["cached"] == 0
 
 
@@ -164,13 +164,13 @@ def test_a_model_made_before_plans_could_know_it_is_a_remark_of_the_plan(directo
         project.catalogue.database.write("DELETE FROM measures WHERE name = ?", [("keys",)])
     with Project.open(directory, FAST) as project:
         plan = project.tuning.plan()
-        [tuned] = [step for step in plan["steps"] if step["step"] == "tune ft+rag"]
+        [tuned] = [step for step in plan.steps if step["step"] == "tune ft+rag"]
         assert tuned["cached"] == 0
-        assert any("a model of ft+rag was made before" in one for one in plan["warnings"])
-        assert project.tune(arm="ft+rag")["cached"], "the model itself is found"
+        assert any("a model of ft+rag was made before" in one for one in plan.warnings)
+        assert project.tune(arm="ft+rag").cached, "the model itself is found"
         plan = project.tuning.plan()
-        assert not any("was made before" in one for one in plan["warnings"])
-        assert [step["cached"] for step in plan["steps"] if step["step"] == "tune ft+rag"] == [1]
+        assert not any("was made before" in one for one in plan.warnings)
+        assert [step["cached"] for step in plan.steps if step["step"] == "tune ft+rag"] == [1]
 
 
 class Fixed:

@@ -119,7 +119,7 @@ def test_arms_are_timed_again_where_more_questions_are_wanted_and_only_then(
 ) -> None:
     def study(**changed: Any) -> tuple[Any, Any]:
         with Project.open(project.directory, timed | {"study": timed["study"] | changed}) as held:
-            plan = {step["step"]: step["items"] for step in held.plan()["steps"]}
+            plan = {step["step"]: step["items"] for step in held.plan().steps}
             return plan.get("latency of rag", 0), held.study()
 
     assert study()[1]["arms"]["rag"]["latency"]["n"] == 9
@@ -171,6 +171,34 @@ def test_a_time_out_is_not_fast(project: Project, timed: dict[str, Any], monkeyp
         assert arm["p95"] >= arm["p50"] >= 0.03
 
 
+def test_what_failed_while_it_was_timed_is_timed_again_and_an_outage_that_is_over_leaves_no_trace(
+    project: Project, timed: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def down(self: Any, prompts: Any, **more: Any) -> Any:
+        made = whole(self, prompts, **more)
+        failure = Failure(code="generation.http", message="500: overloaded")
+        return [replace(one, text="", failure=failure) for one in made] if len(prompts) == 1 else made
+
+    def study() -> tuple[int, Any]:
+        with Project.open(project.directory, timed) as held:
+            plan = {step["step"]: step["items"] for step in held.plan().steps}
+            return plan.get("latency of rag", 0), held.study()
+
+    whole = EchoGenerator.generate
+    monkeypatch.setattr(EchoGenerator, "generate", down)
+    _, during = study()
+    assert during["arms"]["rag"]["latency"]["failed"] == 9
+    assert "18 failed answers among them: counted at the time limit" in render_summary(during)
+    monkeypatch.setattr(EchoGenerator, "generate", whole)
+    ahead, after = study()
+    assert ahead == 9, "the plan counts them"
+    assert [after["arms"][name]["latency"]["failed"] for name in ("base", "rag")] == [0, 0]
+    assert after["arms"]["rag"]["latency"]["p95"] < 5
+    assert after["level"] == during["level"], "a repair is no other look"
+    assert "failed answers among them" not in render_summary(after)
+    assert study() == (0, after), "and once they have answered never again"
+
+
 def test_a_slow_arm_is_timed_on_fewer_questions_and_the_record_says_how_many(
     project: Project, timed: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -208,9 +236,9 @@ def test_the_upper_end_of_a_small_sample_holds_for_log_normal_seconds() -> None:
 
 def test_the_plan_counts_the_same_questions(project: Project, timed: dict[str, Any], tmp_path: Path) -> None:
     with Project.open(project.directory, timed) as held:
-        before = {step["step"]: step for step in held.plan()["steps"]}
+        before = {step["step"]: step for step in held.plan().steps}
         record = held.study()
-        after = {step["step"]: step for step in held.plan()["steps"]}
+        after = {step["step"]: step for step in held.plan().steps}
     spent = {item["step"]: item for item in record["bill"]}
     for name in ("base", "rag"):
         assert before[f"latency of {name}"]["items"] == spent[f"latency of {name}"]["items"] == 9

@@ -290,7 +290,7 @@ def test_questions_that_changed_sides_are_named(project: Project, two: dict[str,
         asked = set(looks.read(whole.records)[0].asked)
         learning = {*looks.asked_digests(whole.splits.train), *looks.asked_digests(whole.splits.dev)}
         crossed = len(asked & learning)
-        warnings = whole.plan()["warnings"]
+        warnings = whole.plan().warnings
     assert crossed > 0
     words = f"of train or dev were test questions of study {first['study']}"
     assert any(f"{crossed} examples {words}" in warning for warning in warnings)

@@ -275,7 +275,7 @@ def test_a_document_that_may_be_in_a_source_not_synced_yet_is_a_warning_of_the_p
     folder = {"kind": "folder", "options": {"paths": [str(tmp_path / "more")]}}
     more = {"sources": {"more": folder}}
     with Project.open(project.directory, overrides(fast, **more)) as one:
-        assert any("run `twofold sync`" in warning for warning in one.plan()["warnings"])
+        assert any("run `twofold sync`" in warning for warning in one.plan().warnings)
         with pytest.raises(TwofoldError, match="2 examples name documents that are not there"):
             one.study()
 
@@ -328,14 +328,14 @@ def test_a_plan_of_a_project_that_was_synced_writes_nothing_to_it(project: Proje
     with Project.open(project.directory, project_settings()) as again:
         plan = again.plan()
     assert {name: seen for name, seen in listing(project.directory).items() if Path(name).is_file()} == before
-    steps = {step["step"] for step in plan["steps"]}
+    steps = {step["step"] for step in plan.steps}
     assert {"latency of base", "answer base", "latency of rag", "score and decide"} <= steps
     assert "embed documents" not in steps
 
 
 def test_a_study_after_the_plan_of_a_new_project_is_written(project: Project, fast: Callable[..., Any]) -> None:
     with Project.open(project.directory, fast()) as one:
-        steps = {step["step"] for step in one.plan()["steps"]}
+        steps = {step["step"] for step in one.plan().steps}
         assert "embed documents" in steps
         one.study()
         assert one.catalogue.documents.digests()
@@ -352,7 +352,7 @@ def test_a_plan_after_a_study_knows_the_machine(
         project.directory, {**project_settings(), "study": {"seed": 3, "arms": ["base", "rag"]}}
     ) as again:
         plan = again.plan()
-    assert plan["rates"] == "measured here"
+    assert plan.rates == "measured here"
     assert {item["step"] for item in record["bill"]} >= {"latency of base", "answer base"}
 
 
@@ -367,7 +367,7 @@ def test_a_first_plan_measures_and_says_when_the_machine_was_busy(
         monkeypatch.setattr(capabilities, "crowded", lambda: crowded)
         settings = {**project_settings(), "study": {"arms": ["base", "rag"]}}
         with Project.open(project.directory, settings) as opened:
-            told: str = opened.plan(measure=True, progress=lambda stage, *_: stages.append(stage))["rates"]
+            told: str = opened.plan(measure=True, progress=lambda stage, *_: stages.append(stage)).rates
         return told
 
     assert rates(crowded=True) == "measured here while the machine was busy"

@@ -161,11 +161,11 @@ def test_the_plan_tells_what_is_cached(project: Project) -> None:
         before = project.plan()
         project.study()
         after = project.plan()
-    steps = {step["step"]: step for step in after["steps"]}
-    assert all(step["cached"] == 0 for step in before["steps"])
+    steps = {step["step"]: step for step in after.steps}
+    assert all(step["cached"] == 0 for step in before.steps)
     assert steps["answer rag"]["cached"] == steps["answer rag"]["items"] > 0
-    assert after["minutes"] < before["minutes"]
-    assert 0 < after["detectable"] < 1
+    assert after.minutes < before.minutes
+    assert 0 < after.prospect.least < 1
 
 
 def test_a_second_writer_is_refused(project: Project) -> None:

@@ -15,6 +15,7 @@ from twofold import prompts
 from twofold.errors import ConfigError, GenerationError, TooFewExamples
 from twofold.forgetting import suite
 from twofold.hashing import plain
+from twofold.lifecycle.record import TunedArm
 from twofold.plugins import loading
 from twofold.plugins.jobs import TrainerJob
 from twofold.project import Project
@@ -54,11 +55,11 @@ def settings(echo: dict[str, Any] | None = None, **tuning: Any) -> dict[str, Any
     }
 
 
-def tuned(folder: Path, *, arm: str = "ft", **given: Any) -> tuple[dict[str, Any], dict[str, Any]]:
+def tuned(folder: Path, *, arm: str = "ft", **given: Any) -> tuple[TunedArm, dict[str, Any]]:
     with Project.open(folder, settings(**given)) as project:
         project.sync()
         done = project.tune(arm=arm)
-        return done, project.workspace.artifacts.manifest(done["key"])
+        return done, project.workspace.artifacts.manifest(done.key)
 
 
 def job_of(jobs: Path, number: int) -> dict[str, Any]:
@@ -89,14 +90,14 @@ def test_the_retrieval_arms_answers_are_learned_and_dev_keeps_its_own(folder: Pa
     assert hidden
     assert not hidden & set(manifest["documents"]), "the teacher was not shown what only the test is about"
     assert own["key"] != manifest["key"]
-    assert tuned(folder, answers="retrieval")[0]["cached"]
-    assert done["rows"] == len(said)
+    assert tuned(folder, answers="retrieval")[0].cached
+    assert done.report["rows"] == len(said)
 
 
 def test_a_plan_asks_no_teacher_and_a_studied_arm_is_not_taken_for_measured(folder: Path, jobs: Path) -> None:
     with Project.open(folder, settings(answers="retrieval")) as project:
         project.sync()
-        bill = {step["step"]: step for step in project.plan()["steps"]}
+        bill = {step["step"]: step for step in project.plan().steps}
         assert bill["tune ft"]["cached"] == 0
         assert not project.catalogue.systems.descriptions()
         project.tune(arm="ft")
@@ -126,8 +127,8 @@ def test_general_prompts_are_replayed_with_the_base_models_answers(folder: Path,
     assert [row["completion"] for row in rows] == list(suite.replay_prompts()), "the stand-in says what it is asked"
     assert all([m["role"] for m in row["messages"]] == ["user"] for row in rows)
     assert manifest["data"]["replay"] == len(rows)
-    assert tuned(folder, echo={"mode": "echo"}, trainer=options)[0]["key"] == done["key"]
-    assert tuned(folder, echo={"mode": "echo"})[0]["key"] != done["key"]
+    assert tuned(folder, echo={"mode": "echo"}, trainer=options)[0].key == done.key
+    assert tuned(folder, echo={"mode": "echo"})[0].key != done.key
     with pytest.raises(GenerationError, match="replay"):
         tuned(folder, echo={"fail_every": 1}, trainer=options)
 
@@ -194,12 +195,12 @@ def test_tuned_models_are_chosen_per_request_in_one_process(folder: Path, jobs: 
     second, _ = tuned(folder, trainer={"name": "one", "options": {"mark": "b"}})
     third, _ = tuned(folder, arm="ft+rag", trainer={"name": "one", "options": {"mark": "c"}})
     with Project.open(folder, settings(trainer={"name": "one", "options": {"mark": "z"}})) as project:
-        made = [project.ask("What is wheat?", model=done["id"])[1] for done in (first, second, first, third)]
+        made = [project.ask("What is wheat?", model=done.id)[1] for done in (first, second, first, third)]
         assert made[0] == made[2]
         assert len({one["key"] for one in made}) == 3
         assert [one["arm"] for one in made] == ["ft", "ft", "ft", "ft+rag"]
         with pytest.raises(ConfigError, match="an arm and a tuned model"):
-            project.ask("What is wheat?", arm="ft", model=first["id"])
+            project.ask("What is wheat?", arm="ft", model=first.id)
         newest = project.ask("What is wheat?", arm="ft")[1]
-        assert newest["model"] == second["id"], "of the models tuned for the arm the newest"
+        assert newest["model"] == second.id, "of the models tuned for the arm the newest"
         assert len(list(jobs.iterdir())) == 3, "nothing is trained to answer"

@@ -59,7 +59,7 @@ def settings(**tuning: Any) -> dict[str, Any]:
 def tuned(folder: Path, **tuning: Any) -> dict[str, Any]:
     with Project.open(folder, settings(**tuning)) as project:
         done = project.tune(arm="ft")
-        return {**done, "manifest": project.workspace.artifacts.manifest(done["key"])}
+        return {**done.to_json(), "manifest": project.workspace.artifacts.manifest(done.key)}
 
 
 def test_an_adapter_that_forgets_fails_and_every_share_was_tried(folder: Path, trainer: Path) -> None:
@@ -166,7 +166,7 @@ def test_a_study_objects_to_an_arm_whose_gate_failed_and_tells_the_methods(folde
     from twofold.reports.study_page import render_summary
 
     with Project.open(folder, settings(methods=["one", "two"], merge_back=[])) as project:
-        bill = {step["step"]: step for step in project.plan()["steps"]}
+        bill = {step["step"]: step for step in project.plan().steps}
         assert bill["tune ft"]["items"] == 2
         record = project.study()
         page = (project.records / record["study"] / "report.html").read_text(encoding="utf-8")
@@ -248,7 +248,7 @@ from pathlib import Path
 import stand_in_trainer
 from twofold.project import Project
 with stand_in_trainer.known(), Project.open(Path(sys.argv[1]), json.loads(sys.argv[2])) as project:
-    print(json.dumps(project.tune(arm="ft")["gate"]))
+    print(json.dumps(project.tune(arm="ft").report["gate"]))
 """
 
 
@@ -279,7 +279,7 @@ def test_tuning_killed_at_random_moments_loses_nothing_and_trains_once(folder: P
     assert not list((folder / ".twofold" / "artifacts").glob("*.partial"))
     with Project.open(folder, with_stall) as project:
         again = project.tune(arm="ft")
-    assert {**again["gate"], "seconds": 0} == {**gate, "seconds": 0}
+    assert {**again.report["gate"], "seconds": 0} == {**gate, "seconds": 0}
 
 
 def answers(folder: Path) -> int:

@@ -29,7 +29,10 @@ DEMO = Path(twofold.__file__).parent / "demo"
 FAST: dict[str, Any] = {
     "study": {"arms": ["base", "rag", "ft+rag"], "resamples": 400, "latency_sample": 0, "diagnostics": []},
     "generation": {"generator": {"name": "echo", "options": {"mode": "quote"}}, "batch": 8},
-    "retrieval": {"embedder": {"name": "hashing", "options": {}}},
+    "retrieval": {
+        "embedder": {"name": "hashing", "options": {}},
+        "retriever": {"name": "hybrid", "options": {"lexical": 0.5}},  # set: choosing it takes longer than all else
+    },
     "tuning": {"trainer": {"name": "one", "options": {}}, "gate": "off"},
 }
 
@@ -41,10 +44,20 @@ def trainer(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[None]:
         yield
 
 
+@pytest.fixture(scope="module")
+def synced(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Directory of a project of the whole bundled set, its index made."""
+    directory = tmp_path_factory.mktemp("synced") / "project"
+    Project.create(directory, DEMO, forgetting=False).close()
+    with Project.open(directory, FAST) as project:
+        project.sync()
+    return directory
+
+
 @pytest.fixture
-def demo(tmp_path: Path) -> Project:
-    """The whole bundled set."""
-    Project.create(tmp_path / "project", DEMO, forgetting=False).close()
+def demo(synced: Path, tmp_path: Path) -> Project:
+    """The whole bundled set, in a copy of the synced project."""
+    shutil.copytree(synced, tmp_path / "project")
     return Project.open(tmp_path / "project", FAST)
 
 
@@ -102,8 +115,8 @@ def embedder_job_of(project: Project) -> Any:
 def test_the_policy_manifest_and_card_say_what_was_kept_out(demo: Project) -> None:
     with demo as project:
         done = project.tune(arm="ft+rag")
-        manifest = project.workspace.artifacts.manifest(done["key"])
-        record = project.workspace.models.registry.find(done["id"])
+        manifest = project.workspace.artifacts.manifest(done.key)
+        record = project.workspace.models.registry.find(done.id)
         hidden = len(project.splits.hidden)
         assert f"Nothing was learned from the {hidden} documents that only test questions are about." in (
             project.splits.sentence
@@ -116,19 +129,19 @@ def test_the_policy_manifest_and_card_say_what_was_kept_out(demo: Project) -> No
 def test_a_last_model_may_read_everything_under_a_key_that_no_study_takes(demo: Project) -> None:
     with demo as project:
         honest = project.tune(arm="ft+rag")
-        closed = [project.tune(arm="ft", all_documents=every)["key"] for every in (False, True)]
-        same = project.tune(arm="ft+rag", all_documents=True)["key"]
-        assert len({honest["key"], same, *closed}) == 4
+        closed = [project.tune(arm="ft", all_documents=every).key for every in (False, True)]
+        same = project.tune(arm="ft+rag", all_documents=True).key
+        assert len({honest.key, same, *closed}) == 4
     other = {"trainer": {"name": "one", "options": {"mark": "b"}}}  # other weights, as other rows would make
     with Project.open(demo.directory, {**FAST, "tuning": {**FAST["tuning"], **other}}) as project:
         last = project.tune(arm="ft+rag", all_documents=True)
-        manifest = project.workspace.artifacts.manifest(last["key"])
+        manifest = project.workspace.artifacts.manifest(last.key)
         assert manifest["seen"]["everything"]
         assert set(manifest["documents"]) & project.splits.hidden
-        assert "no study may use it" in card({**project.workspace.models.registry.find(last["id"]), "moves": ()})
+        assert "no study may use it" in card({**project.workspace.models.registry.find(last.id), "moves": ()})
         assert project.workspace.adapters.known(project.config.arm("ft+rag"), project.splits) is None
-        combined = project.tune(arm="ft+rag", combine={honest["id"]: 0.5, last["id"]: 0.5})
-    for name in (last["id"], combined["id"]):
+        combined = project.tune(arm="ft+rag", combine={honest.id: 0.5, last.id: 0.5})
+    for name in (last.id, combined.id):
         used = {**FAST, "tuning": {**FAST["tuning"], "use": name}}
         refused = pytest.raises(StudyError, match="learned from all documents")
         with Project.open(demo.directory, used) as project, refused:
@@ -142,8 +155,8 @@ def test_a_model_tuned_under_another_split_is_no_arm_of_a_study_whose_questions_
     other = {"trainer": {"name": "one", "options": {"mark": "b"}}}
     with Project.open(demo.directory, {**FAST, "tuning": {**FAST["tuning"], **other}}) as project:
         second = project.tune(arm="ft+rag")
-        combined = project.tune(arm="ft+rag", combine={first["id"]: 0.5, second["id"]: 0.5})
-    for name in (first["id"], combined["id"]):
+        combined = project.tune(arm="ft+rag", combine={first.id: 0.5, second.id: 0.5})
+    for name in (first.id, combined.id):
         used = {**FAST, "tuning": {**FAST["tuning"], "use": name}}
         with Project.open(demo.directory, used) as project:
             assert admitted(project.workspace, project.splits, project.records).test == splits.test
@@ -158,7 +171,7 @@ def test_a_model_tuned_under_another_split_is_no_arm_of_a_study_whose_questions_
 
 def test_the_plan_of_a_last_model_is_for_the_model_that_reads_everything(demo: Project) -> None:
     def to_train(**given: bool) -> float:
-        [step] = [step for step in project.tuning.plan(arm="ft+rag", **given)["steps"] if step["step"] == "tune ft+rag"]
+        [step] = [step for step in project.tuning.plan(arm="ft+rag", **given).steps if step["step"] == "tune ft+rag"]
         return float(step["items"] - step["cached"])
 
     with demo as project:
@@ -319,7 +332,7 @@ def test_documents_that_come_after_a_plan_are_kept_out_of_training_as_well(
     looked_at_then_copied: Project, command: str
 ) -> None:
     with looked_at_then_copied as project:
-        assert project.tuning.plan(arm="ft+rag")["steps"], "what the command line shows before it trains"
+        assert project.tuning.plan(arm="ft+rag").steps, "what the command line shows before it trains"
         before = len(project.splits.hidden)
         if command == "tune":
             project.tune(arm="ft+rag")

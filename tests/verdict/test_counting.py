@@ -99,10 +99,11 @@ def test_a_group_that_holds_most_questions_is_named_as_what_limits_the_study() -
     chance = np.random.default_rng(1)
     columns = {BASE: chance.permutation(marks(30, 100)), RAG: chance.permutation(marks(45, 100))}
     found = verdict(columns, groups=np.r_[np.zeros(30, dtype=int), np.arange(1, 71)])
-    few = "few independent groups: 71, worth 10.3 of equal size, for one holds 30 % of the questions: add questions of "
-    assert any(doubt.startswith(f"{few}other groups") for doubt in found.provisional)
+    few = "few independent groups: 71, worth 10.3 of equal size, because one contains 30 % of the questions: add "
+    assert any(doubt.startswith(f"{few}questions of other groups") for doubt in found.provisional)
     assert found.sentence.endswith(
-        "Only new groups help: one group holds 30 % of the questions, and more of it shows hardly more."
+        "Only new groups help: one group contains 30 % of the questions, and more questions of that group show "
+        "hardly more."
     )
     even = verdict(columns)
     assert "new groups" not in even.sentence
@@ -124,10 +125,11 @@ def test_arms_that_are_shown_worse_are_called_so() -> None:
 def test_an_arm_that_would_be_chosen_without_a_right_answer_is_named() -> None:
     found = verdict({BASE: marks(0, 400), RAG: marks(1, 400)})
     assert (found.outcome, found.arm) == ("none acceptable", "")
-    assert found.headline.startswith("No arm is acceptable: it would be base, which answers no question right. rag ")
+    start = "No arm is acceptable: the rule would choose"
+    assert found.headline.startswith(f"{start} base, which answers no question right. rag ")
     graded = {BASE: np.r_[np.ones(30), np.zeros(70)], FT: 0.45 + 0.04 * np.random.default_rng(0).uniform(size=100)}
     found = verdict(graded)
-    assert found.headline.startswith("No arm is acceptable: it would be ft, which answers no question right. base ")
+    assert found.headline.startswith(f"{start} ft, which answers no question right. base ")
     assert "ft would be chosen by its exact match .4" in found.sentence
 
 
@@ -362,3 +364,19 @@ def test_every_number_of_the_verdict_stands_in_the_record(seed: int) -> None:
     for number in NUMBER.findall(text.replace("answer F1", "").replace("%", " %")):
         value = float(number.replace(",", ""))
         assert any(abs(abs(value) - abs(one)) < 6e-4 or round(abs(one)) == value for one in known), (number, text)
+
+
+def test_an_unfinished_arm_that_never_answered_keeps_the_verdict_open_and_is_told() -> None:
+    columns = {BASE: marks(3, 3, 3), FT: marks(0, 0, 6)}
+    effort = {"chance": False, "steps": 1, "planned": 6, "stopped": "minutes", "moved": True, "epochs": 0.2}
+    found = decide(
+        arms=tuple(columns),
+        scores={arm.name: column for arm, column in columns.items()},
+        groups=np.arange(6),
+        metric="exact_match",
+        section=StudySection(resamples=200),
+        objections={},
+        facts=VerdictFacts(failed_share={"base": 0.5, "ft": 1.0}, effort={"ft": effort}),
+    )[0]
+    assert found.outcome == "undecided"
+    assert found.headline == "ft has not been given a fair chance. So far base answers 3 of 6 questions right."

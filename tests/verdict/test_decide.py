@@ -137,7 +137,7 @@ def test_arms_that_answer_alike_are_no_tie_before_the_interval_says_so():
         assert any(f"they score alike on all {n} questions" in reason for reason in found.because)
         if not arm:
             lost = f"{1 - 0.025 ** (1 / n):.3f}".lstrip("0")
-            assert f"no arm was shown better; keep base; at most {lost} is lost by that (95 %)." in found.sentence
+            assert f"no arm was shown better; keep base, which costs at most {lost} (95 %)." in found.sentence
             assert found.headline.startswith("No arm was shown better; keep base. base answers ")
 
 
@@ -280,7 +280,7 @@ def test_failures_are_in_no_mean_and_count_0_in_differences():
     ("change", "words"),
     [
         ({"synthetic": 6, "questions": 10}, "6 of 10 questions are synthetic"),
-        ({"looks": 3, "level": 0.9967}, "looked at 3 times, now included: look 3 decides at 99.67 %"),
+        ({"looks": 3, "level": 0.9967}, "looked at 3 times, this study included: look 3 decides at 99.67 %"),
         ({"dev_examples": 5}, "few dev examples"),
         ({"final": False}, "no reserve split was set aside"),
         ({"final": False, "reserve": 30}, "twofold study --final"),
@@ -296,7 +296,7 @@ def test_failures_are_in_no_mean_and_count_0_in_differences():
             {"cut_share": {"rag": 0.5}, "cut_causes": {"rag": "rambling"}},
             "far longer than the references and not in the wanted form: say the form in [prompt]",
         ),
-        ({"effort": {"ft": DONE}}, "how far ft+rag was trained is unknown"),
+        ({"effort": {"ft": DONE}}, "the training effort of ft+rag is unknown"),
         ({"effort": {"ft": DONE | {"rising": True}, "ft+rag": DONE}}, "ft's dev score still rose"),
     ],
 )
@@ -344,7 +344,7 @@ def test_flips_of_margin_and_staleness():
     told = {flip.condition: flip for flip in found.flips}
     stale = next(flip for condition, flip in told.items() if "more often than every 12 minutes" in condition)
     assert stale.arm != "ft"
-    assert told["if it had to run offline"].outcome == "none acceptable"
+    assert told["if the system had to run offline"].outcome == "none acceptable"
     flip = next(f for f in verdict([0.1, 0.1, 0.3, 0.12, 0.44]).flips if f.condition.startswith("if differences up to"))
     assert flip.arm == "rag"
     margin = float(flip.condition.split()[4])
@@ -475,7 +475,7 @@ def test_no_scores_crown_another_arm_over_one_not_given_its_chance(means, shape,
     waiting = {name for name, effort in efforts.items() if not effort["chance"]}
     assert found.outcome == "undecided" or not waiting - {found.arm}
     for flip in found.flips:
-        if flip.condition.startswith(("if differences", "if a score", "if every difference", "if no least")):
+        if flip.condition.startswith(("if differences", "if a score", "if every difference", "if no minimum")):
             assert flip.outcome == "undecided" or not waiting - {flip.arm}
 
 
@@ -547,7 +547,7 @@ def test_an_arm_near_the_ceiling_is_a_doubt():
 def test_a_latency_limit_on_few_answers_is_doubted():
     facts = replace(FACTS, latency_answers=dict.fromkeys(FACTS.latency_p95, 12))
     found = verdict([0.1, 0.15, 0.3, 0.25, 0.7], facts=facts, max_latency_p95=9)
-    assert any("p95 stands on 12 answers of an arm: with fewer than 72" in doubt for doubt in found.provisional)
+    assert any("p95 rests on 12 answers of an arm: below 72 answers" in doubt for doubt in found.provisional)
 
 
 # ---------------------------------------------------------------- properties of the rule

@@ -93,9 +93,9 @@ def test_a_plan_counts_with_the_level_of_the_look_that_will_decide(project: Proj
         study = {**settings["study"], "margin": margin, "diagnostics": ()}
         with Project.open(project.directory, {**settings, "study": study}) as opened:
             plan, record = opened.plan(), opened.study()
-        assert plan["level"] == record["decided_at"], "a plan counts with the level at which it will be decided"
-        levels.append(plan["level"])
-        chances.append(plan["chances"])
+        assert plan.level == record["decided_at"], "a plan counts with the level at which it will be decided"
+        levels.append(plan.level)
+        chances.append(plan.prospect.chances)
     assert levels == [0.97, 0.9925, 0.9967]
     assert chances[2][1][1] < chances[1][1][1], "the same spreads at a stricter level"
 
@@ -116,10 +116,10 @@ def test_a_plan_after_a_study_uses_its_spreads_and_says_so(project: Project) -> 
         first = project.plan()
         record = project.study()
         plan = project.plan()
-    assert "assuming that two arms disagree on 15 to 40 % of the questions" in first["shows"]
-    assert "by the spreads of an earlier study" in plan["shows"]
-    assert [gain for gain, _ in plan["chances"]] == [0.1, 0.2]
-    assert plan["chances"] != first["chances"]
+    assert "assuming that two arms disagree on 15 to 40 % of the questions" in first.shows
+    assert "by the spreads of an earlier study" in plan.shows
+    assert [gain for gain, _ in plan.prospect.chances] == [0.1, 0.2]
+    assert plan.prospect.chances != first.prospect.chances
     assert record["policy"]["groups_worth"] < record["policy"]["groups"]
 
 
@@ -130,8 +130,8 @@ def test_an_earlier_study_without_answers_tells_no_spread(project: Project) -> N
         record = project.study()
         kept = project.records / record["study"] / "answers.jsonl.gz"
         kept.write_bytes(gzip.compress(b""))
-        assert "assuming that two arms disagree" in project.plan()["shows"]
-        assert first["chances"] != []
+        assert "assuming that two arms disagree" in project.plan().shows
+        assert first.prospect.chances
 
 
 def test_failed_answers_of_an_earlier_study_count_as_wrong_in_a_plan_too(
@@ -147,7 +147,7 @@ def test_failed_answers_of_an_earlier_study_count_as_wrong_in_a_plan_too(
                 row["arms"]["rag"] |= changed  # type: ignore[typeddict-item]
             text = "".join(json.dumps(row) + "\n" for row in rows)
             (directory / "answers.jsonl.gz").write_bytes(gzip.compress(text.encode()))
-            return project.plan()["chances"]
+            return project.plan().prospect.chances
 
         wrong = chances(failure=None, scores={"token_f1": 0.0, "answer_f1": 0.0})
         assert chances(failure={"code": "x", "message": "y"}, scores={"token_f1": None, "answer_f1": None}) == wrong

@@ -14,7 +14,7 @@ import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from itertools import islice
+from itertools import chain, islice
 from pathlib import Path
 
 from twofold import config
@@ -43,7 +43,7 @@ _TABLES = re.compile(r"\.(?:(?:jsonl|ndjson|json|csv|tsv)(?:\.gz)?|parquet)$")
 _PEEKED = 100
 """Records whose fields are named."""
 _PLACE = "data/documents"
-"""Where plain files are copied to."""
+"""Folder that plain files are copied to."""
 
 
 _READ = 4000
@@ -76,7 +76,7 @@ class Created:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Folder:
-    """What lies in a folder, by what becomes of it. Names are relative to the folder."""
+    """The files of a folder, by what becomes of them. Names are relative to the folder."""
 
     documents: tuple[str, ...]
     """Files of documents."""
@@ -182,7 +182,7 @@ def _check(directory: Path, source: Path, *, link: bool) -> None:
 
 
 def _look(source: Path, directory: Path) -> _Folder:
-    """What lies in `source`. Hidden files and a project that is being made inside it are passed over."""
+    """List the files of `source`. Hidden files, and a project that is being made inside it, are passed over."""
     here = [p.name for p in sorted(source.iterdir()) if p.is_file() and not p.name.startswith(".")]
     examples = tuple(name for name in here if skipped(name, NOT_DOCUMENTS))
     records = tuple(name for name in here if name.lower() in _RECORDS)
@@ -191,7 +191,8 @@ def _look(source: Path, directory: Path) -> _Folder:
     project = directory.resolve()
     inside = source.resolve() in project.parents
     repeated: list[str] = []
-    documents, left = list(records), []
+    documents = list(records)
+    left = []
     asking: dict[str, int] = {}
     with FileReader(DocumentsSection()) as reader:
         for file in expand(["."], source)[0]:
@@ -245,14 +246,14 @@ def _look(source: Path, directory: Path) -> _Folder:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Table:
-    """What the records of a file are."""
+    """The kind of records that a file holds."""
 
     questions: int = 0
     """Questions with answers; 0 where the file is not one of those."""
     problem: Problem | None = None
     """Why the records are neither questions nor documents."""
     remark: Problem | None = None
-    """What else documents might be."""
+    """A remark on documents that might be something else."""
     repeats: bool = False
     """The folder's examples hold these records already."""
 
@@ -269,7 +270,7 @@ def _table(source: Path, name: str, reader: FileReader, examples: Sequence[str])
     except DataError as error:
         return _Table(problem=None if reader.knows(name) else _left(name, error.message, error.cure))
     usable = [value for value in values if not isinstance(value, BadRecord)]
-    fields = dict.fromkeys(key for value in usable[:_PEEKED] for key in value)
+    fields = dict.fromkeys(chain.from_iterable(usable[:_PEEKED]))
     questions, problems = loading.load_examples((name,), source, strict=False)
     texts = any(isinstance(value.get("text"), str) for value in usable) and reader.knows(name)
     rows = texts or (bool(usable) and suffix_of(name) in CSV)
@@ -434,7 +435,8 @@ def _importing(file: Path) -> str:
         records = list(islice(records_of(data, name=file.name), _PEEKED))
     except DataError:
         return ""
-    fields = dict.fromkeys(key for one in records if not isinstance(one.value, BadRecord) for key in one.value)
+    values = [record.value for record in records if not isinstance(record.value, BadRecord)]
+    fields = dict.fromkeys(chain.from_iterable(values))
     shape = shape_of(fields)
     rows = converted(records, file.name, source="")[0] if shape else []
     if not any(isinstance(row_of(value, file.name, n).outcome, Example) for n, value in enumerate(rows, 1)):

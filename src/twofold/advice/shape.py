@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Callable, Sequence
+from itertools import chain
 from typing import Any
 
 from twofold.metrics.formal import parse
@@ -20,7 +21,7 @@ _TYPES = {str: "text", bool: "true or false", int: "a number", float: "a number"
 
 
 def shape(references: Sequence[str], fits: Callable[[str], bool]) -> str:
-    """What keys the JSON objects have, in one clause such as ``"city" (text), "seats" (a number, may be left out)``.
+    """The keys of the JSON objects, in one clause such as ``"city" (text), "seats" (a number, may be left out)``.
 
     Args:
         references: Gold answers; those that are no JSON object (or list of objects) are passed over.
@@ -31,7 +32,8 @@ def shape(references: Sequence[str], fits: Callable[[str], bool]) -> str:
     """
     values = [value for value in map(parse, references) if value is not None]
     objects = [value for value in values if isinstance(value, dict)]
-    lists = [item for value in values if isinstance(value, list) for item in value if isinstance(item, dict)]
+    items = chain.from_iterable(value for value in values if isinstance(value, list))
+    lists = [item for item in items if isinstance(item, dict)]
     chosen = objects if len(objects) * 2 > len(values) else lists
     if not chosen:
         return ""
@@ -44,7 +46,7 @@ def shape(references: Sequence[str], fits: Callable[[str], bool]) -> str:
 
 def _keys(objects: Sequence[dict[str, Any]], *, depth: int, listing: bool) -> str:
     """The keys of objects, the most frequent first."""
-    counts = Counter(key for item in objects for key in item)
+    counts = Counter(chain.from_iterable(objects))
     clauses = []
     for key, count in counts.most_common():
         facts = _facts([item[key] for item in objects if key in item], depth=depth, listing=listing)
@@ -58,7 +60,7 @@ def _facts(values: Sequence[Any], *, depth: int, listing: bool) -> list[str]:
     inner = [value for value in values if isinstance(value, dict)]
     if inner:
         return [f"an object with {_names(inner)}" if depth > 1 else "an object"]
-    rows = [item for value in values if isinstance(value, list) for item in value]
+    rows = list(chain.from_iterable(value for value in values if isinstance(value, list)))
     if rows or any(isinstance(value, list) for value in values):
         inner = [row for row in rows if isinstance(row, dict)]
         if inner and depth > 1:
@@ -71,7 +73,7 @@ def _facts(values: Sequence[Any], *, depth: int, listing: bool) -> list[str]:
 
 def _names(objects: Sequence[dict[str, Any]]) -> str:
     """Names of the keys, and which of them are always there where not all are."""
-    counts = Counter(key for item in objects for key in item)
+    counts = Counter(chain.from_iterable(objects))
     always = [json.dumps(key, ensure_ascii=False) for key, count in counts.most_common() if count == len(objects)]
     some = [json.dumps(key, ensure_ascii=False) for key, count in counts.most_common() if count < len(objects)]
     optional = f"any of {', '.join(some)}" if some else ""

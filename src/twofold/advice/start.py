@@ -12,6 +12,7 @@ import statistics
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from typing import Literal
 
 from twofold.advice.shape import shape
@@ -24,7 +25,7 @@ from twofold.types import Document, Example
 FEW = 400
 """Tokens of a few sentences: where 95 % of the references are no longer, these are asked for."""
 Form = Literal["structured", "query", "choice", "labels", "short", "long", "text"]
-"""What the references look like: JSON, SQL, one of given choices, one of a set of labels, a few words, sentences, or a
+"""The form of the references: JSON, SQL, one of given choices, one of a set of labels, a few words, sentences, or a
 text made from an input that is not a question."""
 
 LISTED_TOKENS = 400
@@ -36,7 +37,7 @@ EPOCHS, OPEN_EPOCHS, QUICK_EPOCHS = 3.0, 2.0, 1.5
 rows, reached on two cores what a longer training did (see docs/notebook.md)."""
 QUICK_EXAMPLES = 120
 FIRST_EXAMPLES = "data/examples.jsonl"
-"""Where examples are looked for in a project that has none yet."""
+"""File of the examples in a project that has none yet."""
 UNSEEN_TOKENS = 96
 """Longest answer where no reference tells."""
 QUOTED_EXAMPLES = 300
@@ -92,8 +93,8 @@ class Facts:
     quoted: float
     """Median share of a reference's words that stand in its source documents; 1 where none is known."""
     spoken: float
-    """What nine of ten passages around a reference exceed in the share of the question's words they hold (of
-    `ABOUT`); 0 where none is known, and none of them is exceeded so often."""
+    """The largest of `ABOUT` that nine of ten passages around a reference exceed, in the share of the question's
+    words that they hold; 0 where no such passage is known, or none is exceeded so often."""
     source_documents: int
     """Different documents named."""
     unanswerable: int
@@ -125,7 +126,7 @@ def facts(documents: Sequence[Document], examples: Sequence[Example], metric: st
         sourced=sum(1 for example in examples if example.sources),
         quoted=_quotable(documents, examples),
         spoken=_spoken(documents, examples),
-        source_documents=len({source for example in examples for source in example.sources}),
+        source_documents=len(set(chain.from_iterable(example.sources for example in examples))),
         unanswerable=sum(1 for example in examples if not example.answerable),
         follow_ups=follow_ups,
         divided=_divided(examples),

@@ -1,8 +1,8 @@
-"""Who may read what: names of those who ask, readers of documents, and what is refused. Pure.
+"""Access control: the principal of a request, the readers of a document, and the checks that compare them. Pure.
 
-A reader is written ``group:staff``, ``user:ann``, just ``ann`` (a user or a group of that name), or ``everyone``. A
-request's principal holds all names of who asks; `types.Filter` compares the two, and default is deny: a document whose
-readers are unknown is read by nobody.
+A reader is written ``group:staff``, ``user:ann``, just ``ann`` (a user or a group of that name), or ``everyone``. The
+principal of a request holds every name of the user who asks; `types.Filter` compares principal and readers. The default
+is to deny: nobody may read a document whose readers are unknown.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ EVERYONE = "everyone"
 
 
 class Rule(Protocol):
-    """A pattern on documents, and who may read them."""
+    """A pattern on documents, and the readers of the documents that fit it."""
 
     @property
     def documents(self) -> str:
@@ -33,7 +33,7 @@ class Rule(Protocol):
 
     @property
     def readers(self) -> tuple[str, ...]:
-        """Who may read them."""
+        """Readers of the documents that fit the pattern."""
         ...
 
 
@@ -41,12 +41,13 @@ def principal(user: str = "", groups: Sequence[str] = ()) -> tuple[str, ...]:
     """All names by which a reader may mean this user with these groups, sorted.
 
     Raises:
-        AccessDenied: neither is given, or a name is empty, or poses as another kind of name.
+        AccessDenied: neither user nor group is given, or a name is empty, holds a colon or is the word ``everyone``.
     """
     named = [*([("user", user)] if user else []), *(("group", group) for group in groups)]
     if not named:
-        raise AccessDenied("access control is on, and nobody is named who asks")
+        raise AccessDenied("access control is enabled, but the request names no user or group")
     for kind, name in named:
+        # a colon would let a user called "group:board" pass for a member of that group
         if not name.strip() or ":" in name or name == EVERYONE:
             raise AccessDenied(
                 f"invalid {kind} name {name!r}",
@@ -56,10 +57,11 @@ def principal(user: str = "", groups: Sequence[str] = ()) -> tuple[str, ...]:
 
 
 def ruled(document: Document, rules: Sequence[Rule]) -> Document:
-    """The document with the readers of the first rule that fits, where it does not name its own."""
+    """The document with the readers of the first rule that fits; a document that names its readers keeps them."""
     if document.readers is not None:
         return document
     for rule in rules:
+        # fnmatchcase and not fnmatch: the same pattern must fit the same documents on Windows
         if fnmatchcase(document.id, rule.documents) or fnmatchcase(document.source, rule.documents):
             return replace(document, readers=tuple(rule.readers))
     return document
@@ -69,8 +71,8 @@ class RuledChunker:
     """A chunker that gives documents their readers by rule before it cuts them.
 
     Args:
-        inner: What cuts.
-        rules: Tried in order.
+        inner: The chunker that cuts the documents.
+        rules: Rules, tried in order; the first that fits a document gives its readers.
     """
 
     version: ClassVar[int] = 1
@@ -80,31 +82,32 @@ class RuledChunker:
         self._rules = tuple(rules)
 
     def split(self, document: Document) -> list[Chunk]:
-        """Chunks in order, with readers."""
+        """The document's chunks in order, each with the document's readers."""
         return self._inner.split(ruled(document, self._rules))
 
 
 def granted(requested: Filter | None, default: Filter, *, enabled: bool, tuned: bool) -> Filter:
-    """The filter of a request.
+    """The filter in force for a request.
 
-    Tuned weights hold what they were trained on, and nothing can be filtered out of them: they saw what the study's
-    principal may read, so they answer only who may read all that.
+    Tuned weights hold the text they were trained on, and nothing can be filtered out of them. They were trained on
+    everything that the study's principal may read, so they answer only a principal who may read all of that.
 
     Args:
         requested: The request's own filter, if any.
-        default: The system's: the study's principal, where access control is on, and [retrieval].where, which holds of
-            every request.
-        enabled: Is access control on?
+        default: The system's filter: under access control the study's principal, and the conditions of
+            [retrieval].where, which every request must meet.
+        enabled: Is access control enabled?
         tuned: Were the system's weights trained here?
 
     Raises:
-        AccessDenied: access control is on and there is no principal, or not one who may ask tuned weights.
+        AccessDenied: access control is enabled, and the request names no principal, or one who may not ask these tuned
+            weights.
     """
     which = default if requested is None else replace(requested, where=_both(default, requested))
     if not enabled:
         return which
     if which.principal is None:
-        raise AccessDenied("access control is on, and the request names no principal")
+        raise AccessDenied("access control is enabled, but the request names no principal")
     if tuned and not set(default.principal or ()) <= set(which.principal):
         raise AccessDenied(
             "the tuned weights were trained on documents that this principal may not read",
@@ -115,16 +118,18 @@ def granted(requested: Filter | None, default: Filter, *, enabled: bool, tuned: 
 
 
 def _both(default: Filter, requested: Filter) -> tuple[Condition, ...]:
-    """A request adds conditions on metadata to the project's; it takes none away."""
+    """The project's conditions on metadata, then the request's: a request adds conditions and takes none away."""
     return tuple(dict.fromkeys((*default.conditions, *requested.conditions)))
 
 
 def readable(example: Example, sources: Sequence[Chunk], which: Filter) -> bool:
-    """May that principal read every document an example was made from? No, when it names none or one is unknown.
+    """May the principal read every document that the example was made from?
+
+    The answer is no for an example that names no document, or names one that the index does not hold.
 
     Args:
         example: A training example, or one shown in prompts.
-        sources: All chunks of its sources that the index has.
+        sources: All chunks of the example's documents that the index holds.
         which: The principal's filter.
     """
     if which.principal is None:
@@ -133,12 +138,13 @@ def readable(example: Example, sources: Sequence[Chunk], which: Filter) -> bool:
     return (
         bool(example.sources)
         and known_documents >= set(example.sources)
+        # readers alone count here: collections and conditions say what a search wants, not what a principal may read
         and all(replace(which, collections=(), where=()).allows(chunk) for chunk in sources)
     )
 
 
 def problems(documents: Sequence[Document], rules: Sequence[Rule], *, enabled: bool) -> list[Problem]:
-    """Report faults of readers for `twofold check`: documents that nobody may read, readers that nothing enforces."""
+    """The problems that `twofold check` shows of readers: documents nobody may read, readers that nothing enforces."""
     known = [ruled(document, rules) for document in documents]
     unknown = [document for document in known if document.readers is None]
     if enabled and unknown:
@@ -154,10 +160,15 @@ def problems(documents: Sequence[Document], rules: Sequence[Rule], *, enabled: b
 
 
 def checked(chunks: Sequence[Chunk], which: Filter, by: str) -> None:
-    """Refuse to go on with a passage that the filter forbids: a fault of a plugin must not become a leak.
+    """Refuse a passage that the filter forbids, so that a fault of a plugin does not become a leak.
+
+    Args:
+        chunks: The passages that the plugin returned.
+        which: The request's filter.
+        by: Name of the plugin, for the message.
 
     Raises:
-        AccessDenied: naming the plugin.
+        AccessDenied: the filter forbids one of the passages; the message names the plugin.
     """
     if any(not which.allows(chunk) for chunk in chunks):
         raise AccessDenied(

@@ -1,4 +1,4 @@
-"""Answers kept in the catalogue: what a system has answered, in whatever process, it does not answer again."""
+"""Answers kept in the catalogue: a system answers a question once, whichever process asked it."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from twofold.store.answers import Answers
 from twofold.types import Answer, Example
 
 _BATCH = 64
-"""Number of answers generated and committed at a time."""
+"""Answers generated and committed at a time: a killed process loses at most so many."""
 Item = TypeVar("Item")
 
 
@@ -25,15 +25,16 @@ def committed(
     batch: int = _BATCH,
     done: Callable[[Sequence[Answer]], None] = lambda _: None,
 ) -> list[Answer]:
-    """Answer in batches, each committed before the next is begun: what a kill takes is one batch at most.
+    """Answer in batches and commit each batch before the next begins: a killed process loses one batch at most.
 
     Args:
-        store: Keeps the answers.
-        key: Names who answers, and what else decides it; asked after each batch, for an endpoint's refusal changes it.
-        todo: Under which name an answer is kept (an example's digest), and what is asked.
+        store: Where the answers are kept.
+        key: Returns the key of the system and of everything else that decides its answers. It is called after each
+            batch, because the key changes when an endpoint refuses a parameter.
+        todo: Name under which each answer is kept (an example's digest), and the item to answer.
         answer: Answers a batch, in order; a failed answer carries its `Failure`.
-        batch: Answers made and committed at a time.
-        done: Gets the answers of each batch once they are committed.
+        batch: Answers generated and committed at a time.
+        done: Called with the answers of each batch once they are committed.
 
     Returns:
         The answers, in order.
@@ -49,7 +50,7 @@ def committed(
 
 
 def missing(store: Answers, key: str, examples: Sequence[Example]) -> list[Example]:
-    """The examples without an answer under this key; failed ones are tried again."""
+    """The examples without an answer under this key; an example whose answer failed counts as one of them."""
     existing, known = store.get(key), Questions.of(examples)
     return [example for example, name in zip(known, known.digests, strict=True) if name not in existing]
 
@@ -57,15 +58,15 @@ def missing(store: Answers, key: str, examples: Sequence[Example]) -> list[Examp
 def answered(
     store: Answers, key: str, examples: Sequence[Example], *, system: System, progress: Progress, stage: str
 ) -> list[Answer]:
-    """The system's answers, in order, those missing made now; a failed one carries its `Failure`.
+    """The system's answers, in order; missing answers are generated now, and a failed one carries its `Failure`.
 
     Args:
-        store: Keeps them.
-        key: Names the system, and what else decides its answers.
+        store: Where the answers are kept.
+        key: Key of the system and of everything else that decides its answers.
         examples: The questions to answer.
-        system: Answers.
-        progress: Told of `stage` after each batch.
-        stage: What it is for.
+        system: The system that answers.
+        progress: Called after each batch.
+        stage: Name of the stage that `progress` shows.
     """
     known, existing = Questions.of(examples), store.get(key)
     todo = [(name, example) for name, example in zip(known.digests, known, strict=True) if name not in existing]
@@ -79,5 +80,6 @@ def answered(
     if todo:
         progress(stage, count, len(examples))
     committed(store, lambda: key, todo, answer=system.answer, done=count_done)
+    # read back, not collected: two examples with one digest share an answer, and only one of them was in `todo`
     existing = store.get(key, include_failures=True)
     return [existing[name] for name in known.digests]

@@ -1,7 +1,7 @@
 """Locate an answer's evidence for people: document, page, row, slide, section or line.
 
-The place is that of the quoted words: a passage may begin on another page. Where nothing is quoted it is the place at
-which the passage begins.
+The place is where the quoted words stand, since a passage may begin on the page before. For a passage without a quote,
+the place is where the passage begins.
 """
 
 from __future__ import annotations
@@ -18,10 +18,10 @@ from twofold.types import Answer, Chunk, Citation, Document
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Whereabouts:
-    """Of one passage shown."""
+    """Name and place of one passage that the model was shown."""
 
     name: str
-    """What the document is called: its id, or of a record its file, with its own id where that is not made of it."""
+    """The document's id; for a record its file, after the record's id where that does not begin with the file."""
     place: str
     """For example ``page 3``, ``row 7`` or ``section Fees``; empty where none is known."""
 
@@ -30,12 +30,13 @@ def whereabouts(documents: Documents, answer: Answer, attached: Sequence[Citatio
     """Locate each passage that the model was shown.
 
     Args:
-        documents: Those of the last sync.
-        answer: What was answered.
-        attached: Citations found beside the model's own.
+        documents: The documents of the last sync.
+        answer: The answer with its hits and citations.
+        attached: Citations that Twofold found beside those the model gave.
     """
     quoted = {one.number: one.quote for one in (*answer.citations, *attached) if one.quote}
     document_ids = {span.document for span in quoted.values()}
+    # a record's name is made of its document's source, which the chunk does not hold
     document_ids |= {hit.chunk.span.document for hit in answer.hits if hit.chunk.place.startswith(RECORDS)}
     shown = {document.id: document for document in documents.get(sorted(document_ids))} if document_ids else {}
     passages = []
@@ -52,10 +53,11 @@ def _begins(chunk: Chunk) -> str:
 
 
 def place_at(document: Document, character: int) -> str:
-    """Where a character of a document's text stands: ``page 3``, ``sheet Rates, row 7``, ``section Fees, line 12``."""
+    """The place of a character in a document's text: ``page 3``, ``sheet Rates, row 7``, ``section Fees, line 12``."""
     before = [place for place in document.places if place.start <= character]
     place = before[-1] if before else None
     parts = [place.label if place is not None else ""]
+    # a section only where the reader gave no pages, rows or slides; a "#" in source code is a comment and no heading
     if not parts[0] and not (document.places and document.places[0].label) and not is_code(document):
         above = [title for start, _, _, title in headings_of(document.text) if start <= character]
         parts = [f"section {above[-1]}" if above and above[-1] != document.title else ""]
@@ -67,6 +69,6 @@ def place_at(document: Document, character: int) -> str:
 def _name(chunk: Chunk, document: Document | None) -> str:
     name = chunk.span.document
     if document is None or not chunk.place.startswith(RECORDS) or "://" in document.source:
-        return name  # an address of a database says nothing to who asks that the source's name does not
+        return name  # a database's address tells the reader no more than the source's name
     in_collection = name.removeprefix(f"{document.collection}:") if document.collection else name
     return document.source if in_collection.startswith(document.source) else f"{name} in {document.source}"

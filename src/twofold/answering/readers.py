@@ -1,8 +1,8 @@
-"""Readers of *now* decide: an index under access control, whatever version of it is read.
+"""An index under access control that applies the readers of *now*, whichever version of the index is read.
 
-An index keeps with each chunk the readers its document had when it was cut. A restored or pinned version, and an index
-that another process has not brought up to date yet, therefore hold readers of another day. This stands before the
-index and puts today's in their place, for every search and stage alike.
+An index keeps with each chunk the readers that its document had when it was cut. A restored or pinned version, and an
+index that another process has not brought up to date yet, therefore hold readers of another day. `CurrentReaders`
+stands before the index and puts today's readers in their place, for every search and every stage alike.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
+from itertools import chain
 from typing import Any, ClassVar, Protocol, cast
 
 from twofold.answering import access
@@ -18,11 +19,11 @@ from twofold.plugins.protocols import Index
 from twofold.types import Chunk, Document, Filter, Hit
 
 Readers = Callable[[Sequence[str]], Mapping[str, tuple[str, ...] | None]]
-"""Ids of documents → who may read each today. One that is missing is held by no source any more: nobody may."""
+"""Ids of documents → readers of each today. A missing document is in no source any more, and nobody may read it."""
 
 
 class Known(Protocol):
-    """A store that knows the documents as of the last sync: the catalogue's documents."""
+    """A store of the documents of the last sync, such as the catalogue's."""
 
     def readers_of(self, ids: Sequence[str]) -> dict[str, tuple[str, tuple[str, ...] | None]]:
         """Document id → its source and its own readers."""
@@ -30,11 +31,11 @@ class Known(Protocol):
 
 
 def current(index: Index, known: Known, section: AccessSection) -> Index:
-    """The index with the readers of today where access control is on; without it the index itself.
+    """The index with the readers of today where access control is enabled; otherwise the index itself.
 
     Args:
         index: The index.
-        known: Has the documents' own readers.
+        known: The store of the documents' own readers.
         section: ``[access]``, with the rules for documents that name none.
     """
     return cast(Index, CurrentReaders(index, partial(readers_now, known, section.rules))) if section.enabled else index
@@ -43,12 +44,12 @@ def current(index: Index, known: Known, section: AccessSection) -> Index:
 def readers_now(
     known: Known, rules: Sequence[access.Rule], documents: Sequence[str]
 ) -> dict[str, tuple[str, ...] | None]:
-    """Who may read each of the documents today; one that is not known is left out.
+    """Readers of each of the documents today; a document that the store does not know is left out.
 
     Args:
-        known: Has the documents' own readers.
-        rules: For those that name none.
-        documents: Their ids.
+        known: The store of the documents' own readers.
+        rules: Rules for documents that name no readers.
+        documents: Ids of the documents.
     """
     return {
         name: access.ruled(Document(id=name, text="", source=source, readers=own), rules).readers
@@ -57,14 +58,14 @@ def readers_now(
 
 
 class CurrentReaders:
-    """An index whose chunks have the readers of today; everything else is the inner index's own.
+    """An index whose chunks have the readers of today; every other method is the inner index's own.
 
-    A search asks for more where some of what it found is closed today, so that nobody gets fewer passages than they
-    may read. A document that was opened since is found by its new readers once the index is synced.
+    A search fetches more hits where today's readers close some of those it found, so that everybody gets as many
+    passages as they may read. New readers of a document find it once the index is synced.
 
     Args:
         inner: The index.
-        readers: Who may read what today.
+        readers: Returns the readers of documents today.
     """
 
     version: ClassVar[int] = 1
@@ -86,17 +87,19 @@ class CurrentReaders:
         version: int | None = None,
         filter: Filter | None = None,
     ) -> list[list[Hit]]:
-        """Top `k` per query of what the filter allows both by the index and today; see `protocols.Index.search`."""
+        """The top `k` hits per query that the filter allows by today's readers; see `protocols.Index.search`."""
         fetch = k
         while True:
             hit_lists = self._inner.search(texts, vectors, fetch, leg=leg, version=version, filter=filter)
-            now = self._readers(_documents(hit.chunk for hits in hit_lists for hit in hits))
+            now = self._readers(_documents(hit.chunk for hit in chain.from_iterable(hit_lists)))
             open_now = [_allowed(hits, now, filter) for hits in hit_lists]
+            # too few of these are open today, and a full list says that the index has more
             lacking = any(
                 len(allowed) < k and len(hits) >= fetch for allowed, hits in zip(open_now, hit_lists, strict=True)
-            )  # the index has more, and some of these are closed
+            )
             if not lacking:
                 return [_ranked(allowed[:k]) for allowed in open_now]
+            # fourfold: where nearly everything is closed, few rounds reach the end of the index
             fetch *= 4
 
     def chunks_of(self, documents: Sequence[str]) -> list[Chunk]:
@@ -106,7 +109,7 @@ class CurrentReaders:
         return [_as_of_now(chunk, now) for chunk in chunks]
 
     def vectors_of(self, documents: Sequence[str]) -> tuple[list[Chunk], Any]:
-        """`chunks_of`, and their vectors."""
+        """All chunks of these documents, with today's readers, and their vectors."""
         chunks, vectors = self._inner.vectors_of(documents)
         now = self._readers(_documents(chunks))
         return [_as_of_now(chunk, now) for chunk in chunks], vectors
@@ -117,6 +120,7 @@ def _documents(chunks: Iterable[Chunk]) -> list[str]:
 
 
 def _as_of_now(chunk: Chunk, now: Mapping[str, tuple[str, ...] | None]) -> Chunk:
+    # an empty tuple, not None: a document that no source holds any more is closed to everybody
     readers = now.get(chunk.span.document, ())
     return chunk if chunk.readers == readers else replace(chunk, readers=readers)
 

@@ -1,13 +1,13 @@
-"""Do the passages hold the answer? A calibrated judgement from the evidence of the search alone, without a model. Pure.
+"""A calibrated judgement of whether passages hold the answer, from the search's evidence alone, without a model. Pure.
 
 A logistic regression on a few features of query and hits gives the probability that the passages suffice. Below a
 threshold the system abstains. The risk of a threshold is the share of answered questions whose passages do not hold the
 answer (selective classification; El-Yaniv & Wiener 2010, Geifman & El-Yaniv 2017).
 
-A threshold is said to hold a stated risk only when a test on questions that had no part in fitting says so: with a
-probability of at least the stated level, new questions of the same kind have no larger risk there. Thresholds are tried
-in an order fixed beforehand, up to the first that fails (Learn then Test, Angelopoulos et al. 2021, arXiv:2110.01052,
-fixed-sequence testing). Questions of one group count as if they were answered alike, which is the worst case.
+A threshold holds a stated risk only when a test on questions that had no part in fitting shows it: with a probability
+of at least the stated level, new questions of the same kind have no larger risk there. Thresholds are tested in an
+order fixed beforehand, up to the first that fails (Learn then Test, Angelopoulos et al. 2021, arXiv:2110.01052,
+fixed-sequence testing). The questions of a group count as if all were answered alike, which is the worst case.
 """
 
 from __future__ import annotations
@@ -27,14 +27,16 @@ from twofold.types import Example, Query, Retrieval
 VERSION = 2
 """Raised when the same evidence would be judged differently."""
 FEATURES = ("score", "lead", "words_first", "words_all", "both_legs")
+"""Names of the columns of `features`, in order."""
 FEWEST = 8
-"""Questions with and without an answer that the fit needs, each."""
+"""Questions that the fit needs of each kind: answerable from the passages, and unanswerable."""
 _RIDGE = 1.0
-"""Penalty of the weights, which are of standardised features."""
+"""Ridge penalty of the weights; the features are standardised, so one penalty suits all of them."""
 _FOLDS = 5
+"""Folds for the probabilities that rank the thresholds: fitted ones would be too sure of their own questions."""
 _WORD = re.compile(r"\w+")
 _STEM = 5
-"""First letters by which words of question and passage are compared."""
+"""First letters by which words of question and passage are compared: "limits" and "limited" count as one word."""
 _STOP = frozenset(
     re.findall(
         r"\w+",
@@ -46,12 +48,12 @@ _STOP = frozenset(
 
 _CURE = 'Add questions with "answerable": false, or set [retrieval].risk = 0.'
 _STEPS = 41
-"""Thresholds that may be tested."""
+"""Thresholds that may be tested: quantiles of the fitted probabilities, 2.5 % of the questions apart."""
 
 Array = npt.NDArray[np.float64]
 Groups = npt.NDArray[np.intp]
 Case = tuple[Query, Retrieval, Example]
-"""A question as it was searched for, what was found, and what is known of it."""
+"""A question as it was searched for, the passages found, and the example with its answers and sources."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,37 +61,37 @@ class Calibration:
     """A calibration: weights that turn evidence into a probability, and the threshold for answering."""
 
     means: tuple[float, ...]
-    """Of the features, on dev."""
+    """Means of the features over the questions that the weights were fitted on."""
     scales: tuple[float, ...]
-    """Standard deviations of the features, on dev."""
+    """Standard deviations of the features over the same questions."""
     weights: tuple[float, ...]
-    """Of the standardised features."""
+    """Weights of the standardised features."""
     bias: float
-    """Log-odds at the means."""
+    """Log-odds at the features' means."""
     threshold: float
-    """Abstain below this probability."""
+    """The system abstains below this probability."""
     risk: float
-    """Stated risk."""
+    """Stated risk: the largest share of wrong answers that the user allows."""
     level: float
-    """Confidence with which it is stated."""
+    """Confidence of the statement that the risk holds."""
     holds: bool
-    """The stated risk is shown to hold at the threshold. False: at none; the surest one is used all the same."""
+    """The test showed that the stated risk holds at the threshold. False: no threshold passed; the surest is used."""
     reached: float
-    """Share of wrong ones among the held-out dev questions answered at the threshold."""
+    """Share of wrong answers among the held-out dev questions answered at the threshold."""
     bound: float
-    """What the risk there is at most, at `level`; at most `risk` where it holds."""
+    """Upper bound of the risk at the threshold, at `level`; at most `risk` where `holds`."""
     coverage: float
     """Share of the held-out dev questions answered at the threshold."""
     n: int
-    """Held-out dev questions: those the threshold was tested on."""
+    """Number of held-out dev questions, on which the threshold was tested."""
     fitted: int
-    """Questions that the weights were fitted on: train, or half of dev where train has too few of a kind."""
+    """Number of questions that the weights were fitted on: train, or half of dev where train has too few of a kind."""
     key: str = ""
-    """Name of the artifact that holds it."""
+    """Name of the artifact that holds the calibration."""
 
     @property
     def note(self) -> str:
-        """For people: with what confidence which risk holds on new questions."""
+        """A sentence for people: the risk that holds on new questions, and the confidence of that."""
         sure = f"at {100 * self.level:g} % confidence, from {self.n} dev questions"
         if self.holds:
             return f"the stated risk of {self.risk:g} holds {sure} ({self.reached:.2f} of those answered are wrong)"
@@ -105,10 +107,10 @@ class Calibration:
 
 
 def features(query: Query, retrieved: Retrieval) -> Array:
-    """Evidence of one search, in the order of `FEATURES`.
+    """Evidence of one search, shape (5,), in the order of `FEATURES`.
 
-    Best score; its lead over the mean of the other hits; share of the question's content words (by their first letters)
-    in the first passage, and in all; share of the hits that more than one leg found.
+    The best score; its lead over the mean of the other hits; the share of the question's content words (by their first
+    letters) in the first passage, and in all passages; the share of the hits that more than one leg found.
     """
     if not retrieved.hits:
         return np.zeros(len(FEATURES))
@@ -137,7 +139,7 @@ def stems(text: str) -> set[str]:
 
 
 def sufficient(example: Example, retrieved: Retrieval) -> bool:
-    """Is the question answerable, and is a right document among the hits (where the right ones are known)?"""
+    """Is the question answerable, and is a right document among the hits (where the right documents are known)?"""
     right = {*example.sources, *example.grades}
     return example.answerable and (not right or any(hit.chunk.span.document in right for hit in retrieved.hits))
 
@@ -147,10 +149,10 @@ def _unanswerable(examples: Sequence[Example]) -> int:
 
 
 def require_unanswerable(train: Sequence[Example], dev: Sequence[Example]) -> None:
-    """Refuse where there are too few unanswerable questions to fit on, whatever would be found for the others.
+    """Refuse a calibration for which there are too few unanswerable questions, whatever a search finds for the others.
 
     Raises:
-        TooFewExamples: fewer than `FEWEST` are in train, and in the half of dev that would take its place.
+        TooFewExamples: train has fewer than `FEWEST` of them, and so has the half of dev that would take its place.
     """
     # halved before anything is searched for: the halves go by group and kind, not by what is found
     cases: list[Case] = [(Query(text=""), Retrieval(hits=()), example) for example in dev]
@@ -166,13 +168,14 @@ def require_unanswerable(train: Sequence[Example], dev: Sequence[Example]) -> No
 
 
 def calibrate(dev: Sequence[Case], *, train: Sequence[Case] = (), risk: float, level: float = 0.95) -> Calibration:
-    """Fit, and find the threshold that answers most where the stated risk is shown to hold.
+    """Fit the weights, and find the threshold that answers most questions among those that hold the stated risk.
 
     The weights are fitted on `train`, and the threshold is tested on `dev`. Where train has too few questions of a
     kind, half of dev (groups stay together) takes its place.
 
     Raises:
-        TooFewExamples: fewer than `FEWEST` unanswerable questions are there to fit on, or fewer that suffice.
+        TooFewExamples: there are fewer than `FEWEST` unanswerable questions to fit on, or fewer with passages that
+            hold the answer.
     """
     fit, held_out = (train, dev) if _enough(train) else _halves(dev)
     if not _enough(fit) or not held_out:
@@ -206,32 +209,32 @@ def calibrate(dev: Sequence[Case], *, train: Sequence[Case] = (), risk: float, l
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Tested:
-    """A threshold, and what held-out questions show there."""
+    """A threshold, and the result of its test on held-out questions."""
 
     threshold: float
-    """Answer from this probability on."""
+    """The system answers from this probability on."""
     holds: bool
-    """The stated risk is shown to hold."""
+    """The test shows that the stated risk holds."""
     reached: float
-    """Share of wrong ones among those answered; 0 where none was."""
+    """Share of wrong answers among the questions answered; 0 where none was answered."""
     bound: float
     """Upper bound of the risk at the stated level."""
     coverage: float
-    """Share answered."""
+    """Share of the questions answered."""
 
 
 def tested(
     fit: tuple[Array, Array], held_out: tuple[Array, Array], groups: Groups, *, risk: float, level: float
 ) -> Tested:
-    """The lowest threshold down to which every one tested holds the risk on `held_out`; see the module.
+    """The lowest threshold for which it and every threshold tested before hold the risk on `held_out`; see the module.
 
     Args:
-        fit: Probabilities and labels (1: the passages suffice) that say where to begin: at the threshold that is most
-            likely to pass. The others follow downwards, so that each further one answers more.
-        held_out: Probabilities and labels of questions that had no part in fitting.
-        groups: Group of each of those, as a number.
+        fit: Probabilities and labels (1: the passages suffice), both of shape (questions,), that say where to begin:
+            at the threshold that is most likely to pass. The others follow downwards, and each answers more.
+        held_out: Probabilities and labels of questions that had no part in fitting, both of shape (questions,).
+        groups: Number of each held-out question's group, shape (questions,).
         risk: Stated risk.
-        level: Confidence.
+        level: Confidence of the test.
     """
     probabilities, labels = fit
     # descending: the surest questions first
@@ -239,7 +242,7 @@ def tested(
     hopes = []
     for step in steps:
         answered = probabilities >= step
-        # half a question wrong added: of few answered none wrong is no sign of no risk
+        # half a wrong answer added: a threshold with few answers and none wrong is not the safest one for that
         wrong = (float((1 - labels[answered]).sum()) + 0.5) / (int(answered.sum()) + 1)
         size = float(answered.mean()) * _independent(groups)
         hopes.append(distributions.binomial_below(wrong * size, size, risk))
@@ -272,13 +275,13 @@ def _tested_at(threshold: float, held_out: tuple[Array, Array], groups: Groups, 
 
 
 def _independent(groups: Groups) -> float:
-    """How many independent questions so many of these groups are worth at least (Kish 1965)."""
+    """Number of independent questions that these grouped ones are worth, at least (Kish 1965)."""
     counts = np.unique(groups, return_counts=True)[1].astype(float)
     return float(counts.sum() ** 2 / (counts**2).sum()) if len(counts) else 0.0
 
 
 def _kinds(cases: Sequence[Case]) -> tuple[int, int]:
-    """How many are unanswerable, and how many have passages that suffice."""
+    """Number of unanswerable questions, and number of questions whose passages suffice."""
     return sum(not e.answerable for _, _, e in cases), sum(sufficient(e, f) for _, f, e in cases)
 
 
@@ -287,7 +290,7 @@ def _enough(cases: Sequence[Case]) -> bool:
 
 
 def _halves(cases: Sequence[Case]) -> tuple[list[Case], list[Case]]:
-    """Two halves, no group in both; each kind of question is dealt out in turns, so that both halves have it."""
+    """Two halves with no group in both; each kind's questions are dealt out in turns, so that both halves have some."""
     kinds: dict[str, bool] = {}
     for _, _, example in cases:
         group = example.group or example.id
@@ -315,13 +318,14 @@ def _numbered(cases: Sequence[Case]) -> Groups:
 
 
 def _out_of_fold(rows: Array, labels: Array, groups: Groups) -> Array:
-    """Each question's probability by weights that were fitted without its fold."""
-    folds, out = groups % _FOLDS, np.zeros(len(labels))
+    """Each question's probability by weights that were fitted without its fold, shape (questions,)."""
+    folds, out = groups % _FOLDS, np.zeros(len(labels))  # by group: no group is in two folds
     for fold in range(_FOLDS):
         left = folds == fold
         if left.any() and 0 < labels[~left].mean() < 1:
             out[left] = _predict(rows[left], _fit(rows[~left], labels[~left]))
         else:
+            # a fold whose rest has one label only cannot be fitted: the base rate stands in
             out[left] = labels.mean()
     return out
 
@@ -340,7 +344,7 @@ def curve(probabilities: Array, labels: Array) -> list[tuple[float, float, float
 
 
 def area(probabilities: Array, labels: Array) -> float:
-    """Area under the risk-coverage curve: the mean risk over all coverages; lower is better.
+    """Area under the risk-coverage curve, which is the mean risk over all coverages; lower is better.
 
     Questions of equal probability are answered in a random order, in expectation.
     """
@@ -355,11 +359,13 @@ def area(probabilities: Array, labels: Array) -> float:
 
 def _fit(rows: Array, labels: Array) -> tuple[Array, Array, Array, float]:
     """Ridge logistic regression by Newton's method: means, scales, weights, bias."""
+    # a feature that never varies has no scale: the floor keeps the division defined, and the penalty its weight at 0
     means, scales = rows.mean(axis=0), np.maximum(rows.std(axis=0), 1e-6)
     design = np.column_stack([(rows - means) / scales, np.ones(len(rows))])
     # the bias, last, is next to free: 1e-6 only keeps the system solvable
     ridge = np.diag([_RIDGE] * rows.shape[1] + [1e-6])
     weights = np.zeros(design.shape[1])
+    # the penalised loss is convex, so the steps shrink until the break below; 50 bounds a case that does not converge
     for _ in range(50):
         # clipped, so that exp cannot overflow
         expected = 1 / (1 + np.exp(-np.clip(design @ weights, -30, 30)))

@@ -1,10 +1,10 @@
-"""The one answering path: study, command line and library all come through `System.answer`.
+"""The one path from a question to its answer: study, command line and library all call `System.answer`.
 
     retriever.retrieve → prompts.render → generator.generate → prompts.read
 
-A `Renderer` is an arm's way from an example to its prompt: search and wording, which need no model. A `System` is that
-with a model that answers: every part chosen, every weight in place. Its `key` names all of it, so that what was
-measured is what is served. The parts are known here only as protocols.
+A `Renderer` is an arm's way from an example to its prompt: search and wording, which need no model. A `System` adds the
+model that answers: every part is chosen, every weight in place. Its `key` names all of them, so that the system served
+is the one that was measured. This module knows the parts only as protocols.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from twofold.answering import access
 from twofold.answering.sufficiency import Calibration
 from twofold.plugins.protocols import Generator, Progress, Retriever
 from twofold.prompts import Template
-from twofold.text import sanitize
+from twofold.text import sanitise
 from twofold.types import (
     Answer,
     Arm,
@@ -38,15 +38,15 @@ from twofold.types import (
 
 
 def question(text: str, history: Sequence[Message] = ()) -> Example:
-    """A live question, and the turns before it, as an example without a reference."""
+    """An example without a reference, made of a live question and the turns before the question."""
     messages = (*history, Message(role="user", content=text))
     return Example(id="live", messages=messages, references=(), group="live")
 
 
 def query(example: Example, filter: Filter | None = None) -> Query:
-    """Build the search query: the last user message, after the user's message before it if there is one.
+    """The search query of an example: its last two user messages, or the one there is.
 
-    A follow-up ("and at night?") means little alone. Rewriting by a model is a retriever's stage, not done here.
+    A follow-up ("and at night?") means little alone. Rewriting a follow-up with a model is a stage of the retriever.
     """
     user_turns = [m.content for m in example.messages if m.role == "user"]
     return Query(
@@ -58,10 +58,10 @@ def query(example: Example, filter: Filter | None = None) -> Query:
 
 
 def gold_chunks(example: Example, chunks: Sequence[Chunk]) -> list[Chunk]:
-    """Chunks of the example's sources, those that hold the answer first.
+    """Chunks of the example's documents, the best evidence first.
 
-    Best evidence first: chunks that overlap a marked span, then chunks that contain a reference word for word, then
-    the documents' other chunks in order.
+    First come chunks that overlap a marked span, then chunks that contain a reference word for word, then the
+    documents' other chunks in order.
     """
 
     def grade(chunk: Chunk) -> int:
@@ -79,32 +79,32 @@ def gold_chunks(example: Example, chunks: Sequence[Chunk]) -> list[Chunk]:
 
 @dataclass(frozen=True, kw_only=True)
 class Renderer:
-    """An arm's way from an example to its prompt: training rows, dev items and live requests all take it."""
+    """An arm's way from an example to its prompt, the same for training rows, dev items and live requests."""
 
     arm: Arm
-    """What it is."""
+    """The arm: base or tuned weights, with or without retrieval."""
     template: Template
-    """Wording."""
+    """Wording of the prompt."""
     max_tokens: int
     """Upper limit of a completion."""
     schema: str = ""
-    """JSON schema, as JSON text, that every answer satisfies; empty: free text."""
+    """JSON schema, as JSON text, that every answer satisfies; empty for free text."""
     retriever: Retriever | None = None
-    """Finds; None without retrieval."""
+    """The retriever that finds passages; None without retrieval."""
     k: int = 3
-    """Passages shown."""
+    """Number of passages shown."""
     gold: Callable[[Sequence[Example]], list[list[Chunk]]] | None = None
-    """Gold passages, for the oracle arm only."""
+    """Returns the gold passages of examples; for the oracle arm only."""
     shots: tuple[Example, ...] = ()
     """Few-shot examples."""
     filter: Filter = field(default_factory=Filter)
-    """Of requests that bring none: under access control, what the study's principal may see."""
+    """Filter of requests that bring none: under access control it allows what the study's principal may read."""
     guarded: bool = False
-    """Access control is on: a request without a principal is refused."""
+    """Access control is enabled: a request without a principal is refused."""
     sources: Callable[[Sequence[Example]], list[list[Chunk]]] | None = None
-    """All chunks of each example's sources: under access control, who may read them may see the example."""
+    """Returns all chunks of each example's documents: under access control, only their readers may see the example."""
     calibration: Calibration | None = None
-    """When to abstain for want of evidence; None: never for that reason."""
+    """The calibration that decides when to abstain for want of evidence; None: never for that reason."""
 
     def retrieve(self, examples: Sequence[Example], filter: Filter | None = None) -> list[Retrieval | None]:
         """Retrieve passages for each example; None for an arm without retrieval."""
@@ -113,6 +113,7 @@ class Renderer:
             gold_lists = []
             for chunks in self.gold(examples):
                 gold_lists.append([chunk for chunk in chunks if filter.allows(chunk)])
+            # without gold passages an example is searched for as in any arm: the oracle arm answers every question
             searched = self._retrieve([e for e, chunks in zip(examples, gold_lists, strict=True) if not chunks], filter)
             return [
                 Retrieval(hits=tuple(as_hits(chunks[: self.k]))) if chunks else searched.pop(0) for chunks in gold_lists
@@ -122,11 +123,11 @@ class Renderer:
         return list(self._retrieve(examples, filter))
 
     def hits(self, examples: Sequence[Example]) -> list[list[Hit] | None]:
-        """Passages to show for each example; None for an arm without retrieval."""
-        return [_shown(one) for one in self.retrieve(examples)]
+        """The passages to show for each example; None for an arm without retrieval."""
+        return [_shown(retrieved) for retrieved in self.retrieve(examples)]
 
     def prompt(self, example: Example, hits: Sequence[Hit] | None, *, shots: Sequence[Example] | None = None) -> Prompt:
-        """The prompt for one example; training rows and dev items are made by this same method's renderer."""
+        """The prompt for one example; training rows and dev items come from this method too."""
         return prompts.render(
             example.messages,
             template=self.template,
@@ -142,7 +143,7 @@ class Renderer:
         return access.granted(filter, self.filter, enabled=self.guarded, tuned=bool(self.arm.tuning))
 
     def shown_shots(self, filter: Filter) -> tuple[Example, ...]:
-        """The few-shot examples that this principal may see: those made from documents they may read."""
+        """The few-shot examples that the principal may see, which are those made from documents they may read."""
         if filter.principal is None or not self.shots:
             return self.shots
         source_lists = self.sources(self.shots) if self.sources else [[] for _ in self.shots]
@@ -153,14 +154,19 @@ class Renderer:
             return []
         retrievals = self.retriever.retrieve([query(example, filter) for example in examples], self.k)
         # before anything is judged or shown: a plugin that ignores the filter must not leak
-        access.checked([hit.chunk for one in retrievals for hit in one.hits], filter, type(self.retriever).__name__)
-        judged = [self._judged(query(example, filter), one) for example, one in zip(examples, retrievals, strict=True)]
-        return [self._unfound(example, one) for example, one in zip(examples, judged, strict=True)]
+        for retrieved in retrievals:
+            access.checked([hit.chunk for hit in retrieved.hits], filter, type(self.retriever).__name__)
+        out: list[Retrieval | None] = []
+        for example, retrieved in zip(examples, retrievals, strict=True):
+            judged = self._judged(query(example, filter), retrieved)
+            out.append(self._unfound(example, judged))
+        return out
 
     def _unfound(self, example: Example, retrieved: Retrieval) -> Retrieval:
-        """Insufficient also where nothing was found at all: the model would answer from memory, as if it had read.
+        """Mark a retrieval without any hit as insufficient: the model would answer from memory, as if it had read.
 
-        Not where the answer has a form that an abstention lacks (a choice, a schema), or where none is worded.
+        A retrieval stays as it is where the answer has a form that an abstention lacks (a choice, a schema), or where
+        the template words no abstention.
         """
         if retrieved.hits or example.choices or self.schema or not self.template.abstention:
             return retrieved
@@ -169,7 +175,7 @@ class Renderer:
         )
 
     def _judged(self, search_query: Query, retrieved: Retrieval) -> Retrieval:
-        """Insufficient also where the evidence says that the passages do not hold the answer."""
+        """Mark a retrieval as insufficient where the evidence says that its passages do not hold the answer."""
         if self.calibration is None:
             return retrieved
         probability = self.calibration.probability(search_query, retrieved)
@@ -186,30 +192,31 @@ class Renderer:
 
 @dataclass(frozen=True, kw_only=True)
 class System(Renderer):
-    """An arm made ready to answer."""
+    """An arm made ready to answer, with its generator."""
 
     key: str
     """Digest of everything that can change an answer."""
     description: Json
-    """What is inside `key`, readable."""
+    """The values that `key` is a digest of, readable."""
     generator: Generator
-    """Writes."""
+    """The generator that writes the answers."""
     keyed: Callable[[str], str] | None = None
-    """This system's key with the generator's key; None: the system has the one key."""
+    """Returns the system's key for a key of its generator; None: the system has one key only."""
 
     def answer(
         self, examples: Sequence[Example], *, filter: Filter | None = None, progress: Progress | None = None
     ) -> list[Answer]:
-        """Answer a batch, in order. A failed item carries a `Failure`; only a dead engine raises.
+        """Answer a batch, in order. A failed answer carries a `Failure`; only a generator that cannot work raises.
 
         Args:
-            examples: What is asked.
-            filter: Which chunks may be seen, for the whole batch.
-            progress: Told how many are generated.
+            examples: The questions.
+            filter: Filter on the chunks that may be seen, for the whole batch.
+            progress: Called with the number of answers generated.
 
         Raises:
-            GenerationError: when the generator as a whole cannot work.
-            AccessDenied: access control is on, and `filter` has no principal or not one who may ask these weights.
+            GenerationError: the generator as a whole cannot work.
+            AccessDenied: access control is enabled, and `filter` has no principal, or one who may not ask these
+                weights.
         """
         if not examples:
             return []
@@ -259,12 +266,12 @@ class System(Renderer):
     def stream(self, example: Example, *, filter: Filter | None = None) -> Iterator[str | Answer]:
         """Pieces of the answer as they come, without reasoning and citation markers, and at the end the `Answer`.
 
-        The pieces are what the model wrote; the `Answer` is what is read from it, which may differ: an abstention, for
-        example, is always in the template's words.
+        The pieces hold the text that the model wrote; the `Answer` is read from that text and may differ: an
+        abstention, for example, is always in the template's words.
 
         Raises:
             GenerationError: the generator failed.
-            AccessDenied: as `answer`.
+            AccessDenied: as in `answer`.
         """
         filter = self.granted(filter)
         shots = self.shown_shots(filter)
@@ -287,7 +294,7 @@ class System(Renderer):
         yield self._read(example, completion, retrieved, searched - started)
 
     def as_sent(self) -> System:
-        """This system, under another key where the generator has learned to send something else than it was asked to.
+        """This system, under another key where the generator now sends other parameters than it was configured with.
 
         An endpoint that refuses `temperature` samples at its default: such answers are not those of temperature 0.
         """
@@ -297,7 +304,7 @@ class System(Renderer):
         return replace(self, key=key, description={**self.description, "generator": self.generator.description})
 
     def close(self) -> None:
-        """Give the generator's memory back."""
+        """Free the generator's memory."""
         self.generator.close()
 
 
@@ -306,12 +313,12 @@ def _shown(retrieved: Retrieval | None) -> list[Hit] | None:
 
 
 def _suspicious(hits: Sequence[Hit]) -> list[Json]:
-    """A trace step that names the passages in which something looks like an attack; none when none does."""
-    kinds_by_number = {str(number): list(sanitize.kinds(hit.chunk.text)) for number, hit in enumerate(hits, 1)}
+    """A trace step that names the passages in which text looks like an attack; no step where no passage does."""
+    kinds_by_number = {str(number): list(sanitise.kinds(hit.chunk.text)) for number, hit in enumerate(hits, 1)}
     flagged = {number: kinds for number, kinds in kinds_by_number.items() if kinds}
     return [{"step": "hostile text", "passages": flagged}] if flagged else []
 
 
 def as_hits(chunks: Sequence[Chunk]) -> list[Hit]:
-    """Chunks in a chosen order as hits, ranks from 1."""
+    """Chunks in the order given as hits, ranks from 1."""
     return [Hit(chunk=chunk, score=1.0 / rank, rank=rank) for rank, chunk in enumerate(chunks, 1)]

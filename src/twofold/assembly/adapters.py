@@ -42,11 +42,11 @@ class Adapters:
     catalogue: Catalogue
     """The open catalogue."""
     artifacts: Artifacts
-    """Where adapters are stored."""
+    """Stores the adapters."""
     spent: pace.Spent
     """The seconds that each kind of work took."""
     search: Search
-    """What may be learned from."""
+    """Finds the material to learn from."""
     models: Models
     """The base, and the writers of what is distilled."""
     systems: Systems
@@ -62,7 +62,7 @@ class Adapters:
 
         Raises:
             TooFewExamples: the train or dev split is empty.
-            AccessDenied: access control is on, and nobody is named as whom to tune.
+            AccessDenied: access control is enabled, but no user to tune as is named.
         """
         self.search.require_principal()
         learning = self.search.learning(splits)
@@ -77,6 +77,7 @@ class Adapters:
 
     def trained_key(self, job: TrainerJob, method: Part) -> str:
         """Name of the weights as a method makes them of this job, before what follows."""
+        # The rows were made without these documents already; what else they decide is in `_trained_by`.
         known = job.model_dump(mode="json", exclude={"without"})
         return digest("trained", {"job": known, **self._trained_by(method, job.without)})
 
@@ -92,7 +93,7 @@ class Adapters:
         return {"trained": self.trained_key(job, method), "adapter": self.key(job, method)}
 
     def _after(self) -> Json:
-        """What follows training, as it is part of an adapter's key."""
+        """The settings of all that follows training, as part of an adapter's key."""
         after = finalize.spec(self.config.tuning, schema=self.models.schema)
         if after["gate"] != "off":
             generator = self.models.generator(brief=True, exact=True)
@@ -101,9 +102,10 @@ class Adapters:
         return after
 
     def _trained_by(self, method: Part, without: Sequence[str]) -> Json:
-        """What decides trained weights beside the job: trainer, base, what models write for the training."""
+        """The inputs of trained weights beside the job: trainer, base, and texts that models write for the training."""
         weights = self.models.base(method).get("weights", "")
         wrote = self._teaching(method, without).spec()
+        # Only where it is so: keys made before this setting existed stay valid.
         wrote |= {"documents": "all"} if self.search.everything else {}
         return {"trainer": specs.of_part("trainers", method), "model": weights, **wrote}
 
@@ -150,6 +152,7 @@ class Adapters:
             return self.models.load(chosen)
         known = [self.known_keys(arm, splits, method) for method in self.methods]
         keys = [keys["adapter"] for keys in known if keys and self.artifacts.find(keys["adapter"]) is not None]
+        # One method is missing: which of them is best on dev is not known yet.
         if len(keys) < len(known):
             return None
         return self._carried([self._report(key, cached=True) for key in keys])[0]
@@ -160,6 +163,7 @@ class Adapters:
         """One adapter of several (tuned model → weight; see `finalize.put_together`), measured on dev as any other."""
         records = [(self.models.registry.checked(name), weight) for name, weight in parts.items()]
         trained, lineage = finalize.put_together(self.artifacts, arm, records)
+        # The dev questions are part of this key, as there is no training job whose key would name them.
         key = digest("adapter", {"trained": trained, "after": self._after(), "dev": splits.dev.digests})
         cached = self.artifacts.find(key) is not None
         if not cached:
@@ -179,8 +183,10 @@ class Adapters:
     def _report_by(self, arm: Arm, splits: Splits, method: Part, *, lineage: Json, progress: Progress) -> Json:
         """The report of the arm's adapter by one method: trained and finished now unless the store has it."""
         job = self.job(arm, splits, method)
-        key, trained = self.key(job, method), self.trained_key(job, method)
+        key = self.key(job, method)
+        trained = self.trained_key(job, method)
         if arm.retrieval:
+            # So that a plan knows the model by its recipe, without searching for the passages that its key is made of.
             self.catalogue.measures.put(self._recipe(arm, splits, method), KEYS, {"trained": trained, "adapter": key})
         if self.artifacts.find(key) is not None:
             return self._report(key, cached=True)
@@ -190,7 +196,7 @@ class Adapters:
         return self._report(key, cached=False)
 
     def _report(self, key: str, *, cached: bool) -> Json:
-        """What is told of a finished adapter."""
+        """The report of a finished adapter."""
         manifest = self.artifacts.manifest(key)
         return {**finalize.report(manifest), "key": key, "model": model_id(manifest), "cached": cached}
 
@@ -206,12 +212,14 @@ class Adapters:
         if wrote.distils:
             with self.spent.on("teach"):
                 train, written["answers"] = wrote.distilled(learning.splits.train, progress=progress)
+            # The rows anew, with the answers that the retrieval arm gave in place of the references.
             job = self.job(arm, replace(splits, train=Questions(train)), method)
         if wrote.replays:
             with self.spent.on("replay"):
                 job = job.model_copy(update={"replay": wrote.replayed(progress=progress)})
         report = trainer.train(job, work, progress=progress)
         learned = learning.learned()
+        # Beside the weights, not in the manifest, which every listing reads: these are thousands of digests.
         (work / LEARNED).write_text(json.dumps(learned), encoding="utf-8")
         manifest = {
             "kind": "trained",
@@ -236,6 +244,7 @@ class Adapters:
         )
 
     def _finishing(self, arm: Arm, splits: Splits, progress: Progress) -> finalize.Finishing:
+        # Functions instead of parts: finishing opens models one at a time and must know nothing of how they are made.
         return finalize.Finishing(
             artifacts=self.artifacts,
             catalogue=self.catalogue,

@@ -19,7 +19,7 @@ class Arms:
     adapters: Adapters
     """Of tuned arms."""
     systems: Systems
-    """What answers."""
+    """Put an arm's parts together."""
 
     def system(
         self, arm: Arm, splits: Splits, *, use: str = "", progress: Progress = quiet
@@ -33,8 +33,10 @@ class Arms:
         adapter = self.adapters.known(arm, splits) if arm.tuning else None
         if arm.tuning and adapter is None:
             return None
+        # The calibration's key is part of the system's: without it the answers in the store cannot be known.
         if arm.retrieval and not self.systems.calibrations.settled(self.systems.search.learning(splits)):
             return None
         system = self.systems.equipped(arm, splits, adapter=adapter)
+        # Opened for its key only.
         system.close()
         return system.key

@@ -19,7 +19,9 @@ from twofold.tuning.visible import Learning
 from twofold.types import Json
 
 _FILE = "calibration.json"
+"""The calibration's file in its artifact."""
 _KIND = "sufficiency"
+"""Kind of its artifact."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,7 +29,7 @@ class Calibrations:
     """The stored calibrations of one project."""
 
     artifacts: Artifacts
-    """Where they are stored."""
+    """Store the calibrations."""
     risk: float
     """``[retrieval].risk``; 0 switches abstention for want of evidence off."""
     retrieval: Callable[[], Json]
@@ -50,6 +52,7 @@ class Calibrations:
         if self.artifacts.find(key) is None:
             try:
                 calibration = learning.calibrated()
+            # No calibration is an answer like any other: the report says why.
             except TooFewExamples as error:
                 return None, error.message
             path = self.artifacts.working(key) / _FILE
@@ -78,6 +81,7 @@ class Calibrations:
                 f"the files of {key} are missing", cure="Run `twofold bench retrieval`, which calibrates again."
             )
         values = json.loads((path / _FILE).read_text(encoding="utf-8"))
+        # JSON has no tuples.
         values = {name: tuple(value) if isinstance(value, list) else value for name, value in values.items()}
         return replace(Calibration(**values), key=key)
 
@@ -103,4 +107,5 @@ class Calibrations:
 
 def _settings(retrieval: Json) -> Json:
     """The retrieval's settings without what the index holds."""
+    # A changed document changes the content; the threshold stays in use until the next study calibrates anew.
     return {name: value for name, value in retrieval.items() if name != "content"}

@@ -20,7 +20,7 @@ from twofold.types import Adapter, Arm, Json
 
 @dataclass(kw_only=True, eq=False)
 class Models:
-    """What answers and what is tuned."""
+    """The generators and tuned models of one project."""
 
     directory: Path
     """The project's derived data (``.twofold``)."""
@@ -29,7 +29,7 @@ class Models:
     catalogue: Catalogue
     """The open catalogue."""
     artifacts: Artifacts
-    """Where adapters are stored."""
+    """Stores the adapters."""
 
     def generator(self, adapter: Adapter | None = None, *, brief: bool = False, exact: bool = False) -> Generator:
         """The configured generator, with an adapter or without; the caller closes it.
@@ -43,6 +43,7 @@ class Models:
         skips = brief and "parity" in loading.find("generators", part.name).Options.model_fields
         options = {**part.options, "parity": False} if skips else part.options
         generator: Generator = loading.make("generators", part.name, options, adapter=adapter)
+        # What an endpoint refused is kept with the project, so that the next command does not ask for it again.
         if isinstance(generator, Remembers) and not exact:
             generator.remember(self.directory)
         return generator
@@ -80,6 +81,7 @@ class Models:
             StoreError: its files are gone or damaged.
         """
         named = use or self.config.tuning.use
+        # A model tuned closed-book cannot answer open-book: it is passed over for such arms, not refused.
         record = self.registry.checked(named) if named else {"tuning": None}
         return str(record["key"]) if record["tuning"] == arm.tuning else ""
 
@@ -89,7 +91,8 @@ class Models:
         Raises:
             TemplateMismatch: it was trained with another prompt template than the one in force.
         """
-        path, manifest = self.artifacts.find(key), self.artifacts.manifest(key)
+        path = self.artifacts.find(key)
+        manifest = self.artifacts.manifest(key)
         if manifest["template"] != self.config.template.digest:
             raise TemplateMismatch(
                 f"the adapter {key} was trained with prompt template {manifest['template']}, "

@@ -32,6 +32,7 @@ T = TypeVar("T")
 STAGE = "measuring this machine"
 """Followed by what is measured."""
 _NEW = 16
+"""Tokens that each answer may have."""
 _BATCH = 4
 """Training rows of a step."""
 _ITEMS = 10
@@ -39,6 +40,7 @@ _ITEMS = 10
 _SHAPES = {"plain": (24, 0, 0), "shots": (12, 3, 0), "passages": (16, 0, 4)}
 """Prompt shape → prompts of the batch, sentences that all share, sentences of each."""
 _SINGLE = 4
+"""Questions asked one at a time, of each shape of prompt."""
 _COMPUTES = 0.1
 """Least share of the clock's time that work computes for on a busy machine; below it, it waits for something else."""
 _TEXT = (
@@ -46,7 +48,9 @@ _TEXT = (
     "than one on loam or clay; the extension office advises to check the top {n} cm by hand, to water in the early "
     "morning, and to mulch between the rows with straw or leaves. Beans and maize on plot {n} need water at flowering."
 )
+# An arm that sends prompts of each shape (see `pace.shape`).
 _ARMS = {"plain": Arm(name="base"), "shots": Arm(name="prompt", shots=1), "passages": Arm(name="rag", retrieval=True)}
+# A short run whatever the project's options are, without caps, probes or other objectives.
 _TRAINED = {"epochs": 1.0, "batch": _BATCH, "evaluations": 1, "dev_items": _ITEMS, "minutes": 0.0, "euros": 0.0}
 _PLAIN = {"probe": False, "replay": 0.0, "objective": "supervised"}
 
@@ -64,11 +68,13 @@ def answers(part: Part, *, progress: Progress = quiet) -> Json:
     """
     generator: Generator = plugin_loading.make("generators", part.name, part.options)
     subject = pace.answering(generator.description)
-    stage, total = f"{STAGE}: answers", 1 + len(_SHAPES)
+    stage = f"{STAGE}: answers"
+    total = 1 + len(_SHAPES)
     report = {"dtype": generator.description.get("dtype", "")}
     progress(stage, 0, total)
     try:
         busy = capabilities.crowded()
+        # Its first answer: models are loaded when they are first asked.
         report["loading_seconds"] = _generated(generator, [_prompt("plain", 1000)], busy=busy, cores=1)[1]
         pace.keep(subject, {"load": report["loading_seconds"]}, kind="busy" if busy else "brief")
         progress(stage, 1, total)
@@ -81,12 +87,14 @@ def answers(part: Part, *, progress: Progress = quiet) -> Json:
                 "completion_tokens_per_second": sum(one.usage.completion_tokens for one in batch) / seconds,
                 "seconds": seconds,
             }
-            spent, alone = 0.0, list[Answer]()
+            spent = 0.0
+            alone = list[Answer]()
             for n in range(count, count + _SINGLE):
                 single, seconds = _generated(generator, [_prompt(name, n)], busy=busy)
                 alone += single
                 spent += seconds
             paces |= pace.of_answers(_ARMS[name], alone, spent, max_tokens=_NEW, single=True)
+            # How much a model writes of its limit is nothing that made-up questions can tell.
             paces = {kind: value for kind, value in paces.items() if not kind.startswith("written")}
             pace.keep(subject, paces, kind="busy" if busy else "brief")
             progress(stage, done, total)
@@ -133,6 +141,7 @@ def training(part: Part, model: str, *, progress: Progress = quiet) -> Json:
     if singly:
         seen = pace.paces(reckoning.subject(model, trainer.options))
         cores = capabilities.cores()
+        # One thread's seconds shared among all cores, as if these were free; kept as measured while busy.
         shared: dict[str, float] = {kind: seen[kind] / cores for kind in ("token", "evaluation") if kind in seen}
         pace.keep(reckoning.subject(model, usual), {**seen, **shared}, kind="busy")
         report["tokens_per_second"] *= cores
@@ -163,7 +172,8 @@ def _timed(work: Callable[[], T], *, busy: bool, cores: int = 0) -> tuple[T, flo
 
     Work that hardly computes here waits for something else, such as a server: the clock's seconds are its own.
     """
-    began, used = time.perf_counter(), time.process_time()
+    began = time.perf_counter()
+    used = time.process_time()
     output = work()
     seconds, used = time.perf_counter() - began, time.process_time() - used
     computes = used >= _COMPUTES * seconds

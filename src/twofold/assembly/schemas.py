@@ -6,6 +6,7 @@ import json
 import logging
 from collections.abc import Iterator
 from difflib import get_close_matches
+from itertools import chain
 from pathlib import Path
 from typing import Any, Literal
 
@@ -16,6 +17,7 @@ from twofold.types import Json, Problem
 log = logging.getLogger(__name__)
 
 _WHERE = "[generation].schema"
+"""The setting's name, as messages say it."""
 _NOT_ENFORCED = frozenset(
     [
         "not",
@@ -121,6 +123,7 @@ def _checked(configured: str | Json, root: Path) -> tuple[Json, Path | None]:
             file=file,
             cure="Correct the schema in that file." if file else f"Correct {_WHERE} in twofold.toml.",
         ) from error
+    # The first is enough: the user mends them one by one.
     for reference in _dangling(schema):
         raise ConfigError(
             f"{_WHERE} refers to {reference!r}, which it does not define",
@@ -136,6 +139,7 @@ def _parts(schema: Json) -> Iterator[Json]:
 
     kind = specification_with(str(schema.get("$schema", "")), default=DRAFT202012)
     waiting = [schema]
+    # A stack instead of recursion: schemas come from users, and may be nested as deep as they like.
     while waiting:
         part = waiting.pop()
         if isinstance(part, dict):
@@ -170,7 +174,7 @@ def _doubts(schema: Json) -> list[str]:
     import jsonschema
 
     known = set(jsonschema.validators.validator_for(schema).VALIDATORS) | _ANNOTATIONS | _NOT_ENFORCED
-    keywords = dict.fromkeys(name for part in _parts(schema) for name in part)
+    keywords = dict.fromkeys(chain.from_iterable(_parts(schema)))
     doubts = []
     for name in keywords:
         if name in _NOT_ENFORCED:

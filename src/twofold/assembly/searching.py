@@ -9,6 +9,7 @@ import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
+from itertools import chain
 from pathlib import Path
 
 from twofold.answering import access
@@ -33,7 +34,7 @@ from twofold.types import Chunk, Example, Filter, Json
 
 @dataclass(kw_only=True, eq=False)
 class Search:
-    """What documents are cut with, indexed by and found with."""
+    """The parts by which documents are cut, indexed and found."""
 
     directory: Path
     """The project's derived data (``.twofold``)."""
@@ -42,7 +43,7 @@ class Search:
     catalogue: Catalogue
     """The open catalogue."""
     artifacts: Artifacts
-    """Where an embedder that was tuned here is stored."""
+    """Stores an embedder that was tuned here."""
     models: Models
     """For stages that ask a model."""
     everything: bool = False
@@ -58,6 +59,7 @@ class Search:
     @cached_property
     def embedder(self) -> Embedder:
         """The configured embedder."""
+        # A benchmark opens one search a pipeline; the model is loaded once for all of them.
         if self.opened_embedder is not None:
             return self.opened_embedder
         embedder: Embedder = loading.make("embedders", self.config.retrieval.embedder.name, self.embedder_options())
@@ -79,7 +81,7 @@ class Search:
 
     @property
     def chunk_recipe(self) -> Json:
-        """What documents are cut with."""
+        """Chunker and access rules, for keys."""
         rules = [rule.model_dump(mode="json") for rule in self.config.access.rules]
         return {**specs.of_part("chunkers", self.config.documents.chunker), **({"rules": rules} if rules else {})}
 
@@ -101,7 +103,7 @@ class Search:
 
     @property
     def parts(self) -> Parts:
-        """What retrievers and their stages may use."""
+        """The parts that retrievers and their stages may use."""
         return self._living.parts
 
     @property
@@ -110,7 +112,7 @@ class Search:
         return self._living.gathered(digest("searches", self.spec()))
 
     def spec(self) -> Json:
-        """Everything that decides what is found; see `specs.of_retrieval`."""
+        """All settings and contents that decide what is found; see `specs.of_retrieval`."""
         contents: Json = {"content": self.index.state().content, "words": self.words()}
         return specs.of_retrieval(self.config, embedder=self.embedder.fingerprint, **contents)
 
@@ -131,6 +133,7 @@ class Search:
         self.catalogue.sync.clear()
         part = self.config.retrieval.index
         index_class = loading.find("indexes", part.name)
+        # Asked of the class: an index of another embedder, which this is called for, cannot be opened.
         if isinstance(index_class, Discards):
             index_class.discard(loading.options("indexes", part.name, part.options), dimension=self.embedder.dimension)
         shutil.rmtree(self.directory / "index", ignore_errors=True)
@@ -139,8 +142,10 @@ class Search:
 
     @cached_property
     def filter(self) -> Filter:
-        """What studies and tuning may see: what [retrieval].where says, of what the study's principal may read."""
-        section, where = self.config.access, self.config.retrieval.where
+        """The filter of studies and tuning: [retrieval].where, of documents that the study's principal may read."""
+        section = self.config.access
+        where = self.config.retrieval.where
+        # None as principal sees everything; `require_principal` refuses that under access control.
         if not section.enabled or not (section.study_user or section.study_groups):
             return Filter(where=where)
         return Filter(where=where, principal=access.principal(section.study_user, section.study_groups))
@@ -152,12 +157,13 @@ class Search:
             AccessDenied: access control is on, and [access] names no principal for them.
         """
         if self.config.access.enabled and self.filter.principal is None:
-            raise AccessDenied("access control is on, and twofold.toml names nobody as whom studies and tuning run")
+            raise AccessDenied("access control is enabled, but [access] names no user or group for studies and tuning")
 
     def readable(self, examples: Sequence[Example]) -> Questions:
         """The examples that tuning may learn from: made from documents that the study's principal may read."""
         if self.filter.principal is None:
             return Questions.of(examples)
+        # An example quotes its gold passage: whoever may not read that must not have it in the training data.
         golds = self.gold(examples)
         return Questions(
             e for e, chunks in zip(examples, golds, strict=True) if access.readable(e, chunks, self.filter)
@@ -165,18 +171,20 @@ class Search:
 
     def gold(self, examples: Sequence[Example]) -> list[list[Chunk]]:
         """Gold passages of each example, best evidence first; empty where the sources are unknown."""
-        document_ids = list(dict.fromkeys(source for example in examples for source in example.sources))
+        document_ids = list(dict.fromkeys(chain.from_iterable(example.sources for example in examples)))
         by_document: dict[str, list[Chunk]] = {}
         for chunk in self.index.chunks_of(document_ids) if document_ids else []:
             by_document.setdefault(chunk.span.document, []).append(chunk)
-        return [
-            gold_chunks(example, [c for source in example.sources for c in by_document.get(source, ())])
-            for example in examples
-        ]
+        golds = []
+        for example in examples:
+            passages = chain.from_iterable(by_document.get(source, ()) for source in example.sources)
+            golds.append(gold_chunks(example, list(passages)))
+        return golds
 
     def learning(self, splits: Splits) -> Learning:
-        """What may be learned from: nothing of the documents that only test questions are about, or `everything`."""
+        """The material to learn from: no document that only test questions are about, unless `everything`."""
         train, dev = self.readable(splits.train), self.readable(splits.dev)
+        # Otherwise a test would measure what was memorised, not what will be answered about new documents.
         hidden = frozenset() if self.everything else splits.hidden
         return Learning(
             splits=replace(splits, train=train, dev=dev),
@@ -190,7 +198,7 @@ class Search:
 
 
 class _Living:
-    """What is opened on one index, and thrown away with it."""
+    """The parts opened on one index, and thrown away with it."""
 
     def __init__(self, search: Search) -> None:
         self._search = search
@@ -199,7 +207,8 @@ class _Living:
 
     @cached_property
     def index(self) -> Index:
-        part, embedder = self._config.retrieval.index, self._search.embedder
+        part = self._config.retrieval.index
+        embedder = self._search.embedder
         index: Index = loading.make(
             "indexes",
             part.name,
@@ -208,6 +217,7 @@ class _Living:
             fingerprint=embedder.fingerprint,
             dimension=embedder.dimension,
         )
+        # Readers as the catalogue knows them now, not as they were when a chunk or an older version was indexed.
         return current(index, self._search.catalogue.documents, self._config.access)
 
     @cached_property
@@ -246,6 +256,7 @@ class _Living:
         }
 
     def gathered(self, decided_by: str) -> Gathered:
+        # Another content, weight of words or setting finds other passages: the searches are then made anew.
         if self._gathered is None or self._gathered.decided_by != decided_by:
             self._gathered = Gathered(self.retriever, decided_by=decided_by)
         return self._gathered

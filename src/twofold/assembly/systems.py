@@ -41,6 +41,7 @@ class Systems:
         """
         generator = self.models.generator(adapter, brief=brief)
         calibration = self.calibration(splits)[0] if arm.retrieval else None
+        # A candidate must not be chosen with the help of documents that only the test is about.
         seen = self.search.learning(splits).filter if brief else self.search.filter
         return self.assembled(
             arm, generator=generator, shots=self.shots(arm, splits), calibration=calibration, filter=seen
@@ -71,6 +72,7 @@ class Systems:
         """An arm's prompts without its model: for rows and dev items, of documents that the filter lets be seen."""
         reading = self._reading(arm, filter)
         if arm.retrieval:
+            # Each train and dev question is searched for once, whatever is made of its passages.
             reading["retriever"] = self.search.gathered
         return Renderer(arm=arm, **reading)
 
@@ -97,7 +99,8 @@ class Systems:
         filter: Filter | None = None,
     ) -> System:
         """The system of an arm with just these parts; the project's filter unless another is given."""
-        filter, schema = filter or self.search.filter, self.models.schema
+        filter = filter or self.search.filter
+        schema = self.models.schema
         parts: Json = {
             "arm": arm.name,
             "generator": generator.description,
@@ -109,11 +112,13 @@ class Systems:
             require_support(schema, generator)
             parts["schema"] = schema
         if self.config.access.enabled:
+            # Another principal sees other passages, and so gives other answers.
             parts["principal"] = list(self.search.filter.principal or ())
         if arm.retrieval:
             parts["retrieval"] = {**self.search.spec(), "oracle": arm.oracle, "nothing_found": "abstain"}
             if calibration is not None:
                 parts["retrieval"]["abstention"] = calibration.key
+            # Only where something is left out: keys of systems that see all documents stay as they were.
             if filter.without:
                 parts["retrieval"]["without"] = digest("without", filter.without)
         # The key names what decides an answer; the description below also says which version of the index it was.
@@ -126,6 +131,7 @@ class Systems:
             description=parts,
             generator=generator,
             schema=schema,
+            # A generator may learn at its first call what its endpoint refuses: the key is then of what was sent.
             keyed=lambda writer: digest("system", {**made_of, "generator": writer}),
             shots=shots,
             calibration=calibration,

@@ -67,6 +67,7 @@ class Workspace:
             embedder: The configured one, where another workspace has opened it.
             everything: Learn from all documents, also those that only test questions are about: no study may use it.
         """
+        # In the order in which parts know each other: models, search, systems, adapters, arms.
         artifacts = artifacts or Artifacts(directory / "artifacts")
         spent = pace.Spent()
         models = Models(directory=directory, config=config, catalogue=catalogue, artifacts=artifacts)

@@ -15,7 +15,7 @@ import typer
 from twofold.cli.session import Run
 from twofold.cli.terminal import one_line, say
 from twofold.hashing import plain
-from twofold.text import sanitize
+from twofold.text import sanitise
 from twofold.types import Answer, Citation
 
 FAILED = 3
@@ -65,6 +65,7 @@ def ask(
 
     On a terminal the words appear as they are written; with --json, or into a pipe, the whole answer comes at once.
     """
+    # Before the project is opened: a question that cannot be asked costs nothing.
     question_text = _question(question)
     pieces: list[str] = []
     with run.project() as project, ExitStack() as shown:
@@ -87,13 +88,16 @@ def ask(
             user=user,
             groups=group or [],
             history=read_history(history) if history else (),
+            # A pipe gets the answer whole, as it stands after markers and repetitions were taken out.
             written=write if sys.stdout.isatty() and not run.json else None,
             progress=progress,
         )
         try:
             answer, made_by = answered()
+        # The first question in a new project syncs by itself, once.
         except IndexEmpty:
-            run.note("note: no document is indexed yet; they are synced first")
+            if project.config.documents.paths or project.config.sources:
+                run.note("note: no document is indexed yet; they are synced first")
             closed = project.config.access.enabled  # progress names sources, a warning documents: not for all who ask
             report = project.sync() if closed else project.sync(progress=progress)
             for remark in () if closed else (*report["warnings"], *filter(None, [partly(report)])):
@@ -107,10 +111,12 @@ def ask(
         run.note(f"note: {remark}")
     run.result(record(answer, made_by), text(answer, made_by, streamed="".join(pieces)))
     if answer.failure is not None:
+        # The answer's record is printed all the same: with --json a script sees what failed.
         say(f"error: no answer ({answer.failure.code}): {answer.failure.message}", err=True)
         typer.echo("help: Check the [generation] section; --verbose shows what the engine said.", err=True)
         raise typer.Exit(FAILED)
     for step in answer.trace:
+        # Only the steps that looked for hostile text name passages by kind of attack.
         for number, kinds in step.get("passages", {}).items() if step["step"] == "hostile text" else ():
             run.note(f"note: passage [{number}] looks like an attack ({', '.join(kinds)}); it is shown as data only")
 
@@ -122,10 +128,12 @@ def _question(words: list[str]) -> str:
         BadParameter: it is empty, or its words are not in quotes.
     """
     if len(words) > 1:
+        # The corrected command, ready to be copied; its quotes must not end early.
         whole = " ".join(words).replace('"', "'")
         raise typer.BadParameter(f'the question is not in quotes: write twofold ask "{whole}"')
     if not words[0].strip():
         raise typer.BadParameter("the question is empty")
+    # Python keeps bytes that are no UTF-8 as lone surrogates; no tokenizer takes them.
     if any("\ud800" <= letter <= "\udfff" for letter in words[0]):
         raise typer.BadParameter("the question is not UTF-8: set the terminal, or the file it comes from, to UTF-8")
     return words[0]
@@ -135,11 +143,13 @@ def record(answer: Answer, made_by: Mapping[str, Any]) -> dict[str, Any]:
     """The whole answer as JSON values, each citation with its document, title, place and quoted words."""
     value: dict[str, Any] = plain(answer)
     for row, hit, place in zip(value["hits"], answer.hits, made_by["places"], strict=True):
-        row["flags"], row["place"] = list(sanitize.kinds(hit.chunk.text)), place
+        row["flags"] = list(sanitise.kinds(hit.chunk.text))
+        row["place"] = place
     for row, citation in zip(value["citations"], answer.citations, strict=True):
         row.update(_described(answer, citation, made_by))
     attached = made_by["attached"]
     if attached:
+        # A passage that Twofold attached is described as a citation is; it is not one, so it has a key of its own.
         made_by = {**made_by, "attached": {**attached, **_described(answer, _citation(attached), made_by)}}
     return {**value, **{name: item for name, item in made_by.items() if name not in ("places", "names")}}
 
@@ -171,6 +181,7 @@ def text(answer: Answer, made_by: Mapping[str, Any], *, streamed: str = "") -> s
         citation = _citation(made_by["attached"])
         cited.add(citation.number)
         lines += _evidence(answer, citation, made_by, remark=": found by Twofold, the answer cites nothing")
+    # Passages are numbered from 1, as in the prompt.
     rest = [number for number in range(1, len(answer.hits) + 1) if number not in cited]
     if rest:
         lines += ["", "read, not cited:"]
@@ -198,7 +209,8 @@ def _title(answer: Answer, number: int, made_by: Mapping[str, Any]) -> str:
 
 def _named(answer: Answer, number: int, made_by: Mapping[str, Any]) -> str:
     """Title and name of the document a passage is of; of a record the name says its file."""
-    chunk, names = answer.hits[number - 1].chunk, made_by.get("names", ())
+    chunk = answer.hits[number - 1].chunk
+    names = made_by.get("names", ())
     name = names[number - 1] if names else chunk.span.document
     return f"{chunk.title} ({name})" if chunk.title else name
 
@@ -224,5 +236,6 @@ def evidence(answer: Answer, citation: Citation) -> tuple[str, str, bool]:
     title = f"{chunk.title} ({citation.span.document})" if chunk.title else citation.span.document
     if citation.quote is None:
         return title, " ".join(chunk.text.split()), False
+    # Quotes are located in the document; the passage begins at its own offset.
     start = citation.quote.start - chunk.span.start
     return title, " ".join(chunk.text[start : citation.quote.end - chunk.span.start].split()), True

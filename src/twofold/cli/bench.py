@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from twofold.cli.session import Run, command, parse_settings
+from twofold.cli.session import Run, command, parse_settings, require_known
 from twofold.cli.terminal import console
 from twofold.errors import ConfigError
 
@@ -52,11 +52,9 @@ def retrieval(
     ] = "document",
 ) -> None:
     """Measure the quality of retrieval: nDCG@10, recall@10 and MRR with intervals, and milliseconds per query."""
-    if split not in SPLITS or unit not in UNITS:
-        raise ConfigError(
-            f"unknown combination --split {split} --unit {unit}",
-            cure=f"Choose a split ({', '.join(SPLITS)}) and a unit ({', '.join(UNITS)}).",
-        )
+    require_known("--split", split, SPLITS)
+    require_known("--unit", unit, UNITS)
+    # Choosing on the test would flatter whatever is chosen.
     if (weigh or ablation) and split == "test":
         flag = "--weigh" if weigh else "--ablation"
         raise ConfigError(
@@ -83,7 +81,9 @@ def retrieval(
 
 
 SPLITS = ("open", "train", "dev", "test")
+"""``open``: train and dev together, on which settings may be chosen."""
 UNITS = ("document", "passage")
+"""A hit is right when it is of the right document, or holds the right passage."""
 
 command(app, "retrieval")(retrieval)
 
@@ -99,13 +99,18 @@ def parse_variant(text: str) -> tuple[str, dict[str, Any]]:
     name, mark, rest = text.partition(":")
     if not mark or not re.fullmatch(r"[\w.+ -]+", name.strip()) or not rest.strip():
         raise ConfigError(
-            f"--variant {text!r} is not NAME:KEY=VALUE,…", cure="For example: --variant more:retrieval.k=5"
+            f"--variant {text!r} is not NAME:KEY=VALUE,…",
+            cure="Write a name and settings, such as --variant more:retrieval.k=5.",
         )
     return name.strip(), parse_settings(_split(rest))
 
 
 def _split(text: str) -> list[str]:
-    parts, depth, quote, start = [], 0, "", 0
+    parts = []
+    depth = 0
+    quote = ""
+    start = 0
+    # A value may hold commas (lists, tables, quoted text): only those outside brackets and quotes divide settings.
     for place, sign in enumerate(text):
         if quote:
             quote = "" if sign == quote else quote

@@ -24,6 +24,7 @@ def check(run: Run) -> None:
         "problems": [dataclasses.asdict(problem) for problem in problems],
     }
     shown = once_a_kind(problems)
+    # Printed is one problem of each kind that many files share (`once_a_kind`), and counted as one; JSON has them all.
     fewer = warnings - (len(problems) - len(shown))
     run.result(
         value,

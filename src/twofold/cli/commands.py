@@ -47,6 +47,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["--help", "-h"]},
 )
+# In the order of use, which is the order of the help.
 command(app, "init", without=("project", "settings"))(init.init)
 command(app, "check")(check.check)
 app.add_typer(models.app, name="models")
@@ -91,6 +92,7 @@ def run(arguments: list[str], *, as_json: bool, verbose: bool) -> int:
     """
     usage: Any = importlib.import_module(typer.BadParameter.__module__)  # Typer ships its own copy of click, or uses it
     try:
+        # Not standalone: Typer would print its own errors and end the process; here they become messages with a cure.
         code = app(args=arguments, prog_name="twofold", standalone_mode=False)
     except TwofoldError as error:
         if verbose:
@@ -100,6 +102,7 @@ def run(arguments: list[str], *, as_json: bool, verbose: bool) -> int:
         say(error.format_message(), err=True)
         return 2
     except usage.ClickException as error:
+        # The command that was called wrongly, for the cure; an error at the top has none.
         context = getattr(error, "ctx", None)
         where = context.command_path if context else "twofold"
         wrong = TwofoldError(_sentence(error.format_message()), cure=_usage_cure(error.format_message(), where))
@@ -117,6 +120,7 @@ def run(arguments: list[str], *, as_json: bool, verbose: bool) -> int:
     except Exception as error:
         if verbose:
             say(masked_text(traceback.format_exc()), err=True)
+        # A fault of Twofold's own: whatever is not among the errors it raises on purpose.
         fault = TwofoldError(
             f"internal error ({type(error).__name__}: {error})",
             cure="Run again with --verbose and report the traceback with `twofold --version`.",
@@ -126,7 +130,7 @@ def run(arguments: list[str], *, as_json: bool, verbose: bool) -> int:
 
 
 def _refused(error: OSError) -> StoreError:
-    """What the system refused, and what helps."""
+    """An error of the operating system as Twofold's own, with a cure."""
     return refused(f"the system refuses: {error.strerror or error or type(error).__name__}", error, file=error.filename)
 
 

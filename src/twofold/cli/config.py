@@ -30,12 +30,14 @@ def config(
         run.result({"stages": stages, "mermaid": mermaid(stages)}, diagram(stages))
         return
     rows = [(key, masked(plain(value), key), origin) for key, value, origin in origins(run.directory, run.overrides)]
+    # The weight "auto" says nothing: beside it stands the weight that the project's own questions chose.
     if any(key.endswith(".lexical") and value == "auto" for key, value, _ in rows):
         chosen = _weight(run)
         rows = [(key, value, f"{o}; {chosen}" if key.endswith(".lexical") and chosen else o) for key, value, o in rows]
     if run.json:
         run.result({key: {"value": value, "origin": origin} for key, value, origin in rows})
         return
+    # A pipe gets a line a key, as TOML writes it, with the origin as a comment.
     if not sys.stdout.isatty():
         run.result(None, "\n".join(f"{key} = {json.dumps(value, ensure_ascii=False)}  # {o}" for key, value, o in rows))
         return
@@ -48,7 +50,7 @@ def config(
 
 
 def _weight(run: Run) -> str:
-    """What the words weigh where the settings leave it to the project; empty where nothing was synced yet."""
+    """The weight of the word leg where the settings leave it to the project; empty where nothing was synced yet."""
     from twofold.errors import TwofoldError
 
     try:
@@ -71,6 +73,7 @@ def stages_of(config: Any) -> list[dict[str, Any]]:
     stages: list[dict[str, Any]] = []
     for kind, part in kinds:
         chosen = loading.options(kind, part.name, part.options, where=f"retrieval.{kind}").model_dump(mode="json")
+        # Only what differs from the defaults is drawn: a diagram of all options would hide what was chosen.
         usual = {key: field.get_default(call_default_factory=True) for key, field in _fields(kind, part.name).items()}
         changed = {key: value for key, value in chosen.items() if plain(usual.get(key)) != value}
         stages.append({"kind": kind[:-1], "name": part.name, "options": changed})
@@ -100,5 +103,6 @@ def mermaid(stages: list[dict[str, Any]]) -> str:
     for number, stage in enumerate(stages, 1):
         options = "<br/>".join(f"{key} = {value}" for key, value in stage["options"].items())
         label = f"{stage['kind']}<br/>{stage['name']}" + (f"<br/>{options}" if options else "")
+        # Mermaid reads entities without the ampersand.
         lines += [f'  s{number}["{label.replace(chr(34), "#quot;")}"]', f"  s{number - 1} --> s{number}"]
     return "\n".join(lines)

@@ -32,9 +32,11 @@ def demo(
     from twofold.project import Project
 
     with run.progress() as progress:
+        # First of all: without models everything after it would fail halfway.
         for name in hub.definitions():
             hub.pull(name, progress=progress)
     with resources.as_file(resources.files("twofold") / "demo") as source:
+        # Run again, the demo goes on where it was: projects are resumed, not made anew.
         if not (directory / FILE).is_file():
             Project.create(directory, source, quick=quick, forgetting=False).close()
             run.note(f"project: {directory} (agricultural-extension questions, AgXQA; see data/SOURCE.md)")
@@ -49,10 +51,10 @@ def demo(
             raise typer.Exit(1)
         with run.progress() as progress:
             plan = project.plan(measure=True, progress=progress)
-        run.note(f"study: {', '.join(plan['arms'])}; about {duration(plan['minutes'] * 60)} here ({plan['rates']})")
-        if not quick and plan["minutes"] > QUICK_ABOVE:
-            run.note(f"`twofold demo --quick` takes about {duration(demo_plan(quick=True)['minutes'] * 60)}")
-        for warning in plan["warnings"]:
+        run.note(f"study: {', '.join(plan.arms)}; about {duration(plan.minutes * 60)} here ({plan.rates})")
+        if not quick and plan.minutes > QUICK_ABOVE:
+            run.note(f"`twofold demo --quick` takes about {duration(demo_plan(quick=True).minutes * 60)}")
+        for warning in plan.warnings:
             run.note(f"warning: {warning}")
         with run.progress() as progress:
             record = project.study(progress=progress)

@@ -38,11 +38,13 @@ def lines(findings: Json) -> Iterator[str]:
     """The findings for people."""
     if findings["project"]:
         yield _row("project", f"not usable: {findings['project']['message']}")
+    # What is there, then how fast it is, then what to do about it.
     yield from _machine(findings["machine"])
     for row in findings["disk"]:
         yield _row(f"disk, {row['name']}", f"{_gib(row['free_bytes'])} free at {row['path']}")
     for row in findings["extras"]:
         versions = ", ".join(f"{name} {version}" for name, version in row["versions"].items())
+        # An extra can be half installed: then both what is missing and what is there are shown.
         lack = f"missing {', '.join(row['missing'])}: {row['install']}" if row["missing"] else ""
         yield _row(f"extra {row['extra']}", "; ".join(filter(None, (lack, versions))) or "nothing to install")
     for row in findings["models"]:
@@ -72,6 +74,7 @@ def _machine(machine: Json) -> Iterator[str]:
     yield _row("cores", f"{machine['cores']} usable of {machine['cores_machine']}{quota}")
     yield _row("memory", f"{_gib(machine['memory_bytes'])} usable" if machine["memory_bytes"] else "not known")
     for gpu in machine["gpus"]:
+        # A card that torch cannot use is shown as well: it explains why training is slow.
         state = "used" if machine["gpu_used"] else "not used: torch is missing or not built for CUDA"
         yield _row("GPU", f"{gpu['name']}, compute capability {gpu['capability']}, {_gib(gpu['bytes'])}, {state}")
     if machine["mps"]:

@@ -27,6 +27,7 @@ from twofold.types import Json
 
 if TYPE_CHECKING:
     from twofold.project import Project
+    from twofold.study.plan_record import StudyPlan
 
 NEEDED = ("local", "train")
 """Extras of the usual path: answering and embedding here, and tuning."""
@@ -35,12 +36,13 @@ ROOM_BYTES = 4 * 2**30
 QUICK_ABOVE = 20.0
 """Minutes of the full demo above which the small one is recommended."""
 _STAGES = ("arithmetic", "training", "answering", "embedding")
+"""The measurements, in the order in which they are made and shown."""
 
 
 def examine(
     directory: Path, overrides: Json | None = None, *, quick: bool = False, progress: Progress | None = None
 ) -> Json:
-    """Everything that ``twofold doctor --json`` prints.
+    """Examine this machine: all that ``twofold doctor --json`` prints.
 
     Args:
         directory: A project, or any folder.
@@ -73,6 +75,7 @@ def examine(
         return measurement
 
     speed: Json = dict.fromkeys(_STAGES)
+    # An earlier measurement of this machine, where there is one; replaced below unless `quick`.
     speed["arithmetic"] = attempt("arithmetic", capabilities.measured, None)
     extras = attempt("extras", _extras, [])
     present = attempt("models", hub.listing, [])
@@ -81,6 +84,7 @@ def examine(
     if not quick:
         if capabilities.torch_version():
             speed["arithmetic"] = measured("arithmetic", capabilities.measure)
+        # Each measurement needs its model and its extra; what lacks is among the advice already.
         if "generator" in here and "train" not in lacking:
             speed["training"] = measured("training", training)
         if "generator" in here and (capabilities.uses_cuda() or "local" not in lacking):
@@ -89,13 +93,16 @@ def examine(
             speed["embedding"] = measured("embedding", embedding)
 
     minutes: Json = {"demo": None, "demo_quick": None, "project": None, "paces": ""}
-    config, settings = None, Config()
+    # Advice on the arithmetic of each part is given outside a project too: by the defaults.
+    config = None
+    settings = Config()
     try:
         config = _config(directory, overrides)
         settings = config or settings
         if config is not None:
             minutes |= _planned(directory, overrides)
     except TwofoldError as error:
+        # A project that cannot be opened is a finding; the machine is examined all the same.
         wrong = {"code": error.code, "message": error.message, "cure": error.cure}
         wrong |= {"file": error.file or "", "line": error.line or 0}
     except Exception as error:
@@ -156,7 +163,8 @@ def _extras() -> list[Json]:
     required = importlib.metadata.requires("twofold") or []
     rows: dict[str, Json] = {}
     for line in required:
-        name, extra = re.match(r"[\w.-]+", line), re.search(r"extra == ['\"]([\w-]+)['\"]", line)
+        name = re.match(r"[\w.-]+", line)
+        extra = re.search(r"extra == ['\"]([\w-]+)['\"]", line)
         # "all" lists the packages of the others once more.
         if name is None or extra is None or extra[1] == "all":
             continue
@@ -168,6 +176,7 @@ def _extras() -> list[Json]:
             row["versions"][name[0]] = importlib.metadata.version(name[0])
         except importlib.metadata.PackageNotFoundError:
             row["missing"].append(name[0])
+    # The extras of the usual path first.
     return [rows[name] for name in sorted(rows, key=lambda name: (name not in NEEDED, name))]
 
 
@@ -175,12 +184,15 @@ def _uses(config: Config) -> list[Json]:
     """The arithmetic of each part under this configuration, and why."""
     generator = config.generation.generator
     runtime = _runtime(str(generator.options.get("runtime", "auto")))
-    trainer, embedder = config.tuning.trainer, config.retrieval.embedder
+    trainer = config.tuning.trainer
+    embedder = config.retrieval.embedder
     parts: list[tuple[str, str, str, capabilities.Device]] = []
     if generator.name == "local":
         options = generator.options
+        # OpenVINO and torch reach different instructions on one CPU, so each part is asked for its own device.
         device: capabilities.Device = "openvino" if runtime == "openvino" else "auto"
         parts.append((f"answering ({runtime})", "dtype", str(options.get("dtype", "auto")), device))
+    # A trainer at an endpoint computes elsewhere.
     if trainer.name != "openai":
         parts.append(("training", "dtype", str(trainer.options.get("dtype", "auto")), "auto"))
     if embedder.name in ("minilm", "torch"):
@@ -190,6 +202,7 @@ def _uses(config: Config) -> list[Json]:
     rows = []
     for part, option, value, device in parts:
         chosen = capabilities.arithmetic(device)
+        # Any value but these two is left to the plugin, so the fastest is shown.
         used = capabilities.resolve(value, device) if value in ("bf16", "f32") else chosen.dtype  # type: ignore[arg-type]
         because = chosen.because if value == "auto" else f'{option} = "{value}" is configured; {chosen.because}'
         rows.append({"part": part, "dtype": used, "fastest": chosen.dtype, "option": value, "because": because})
@@ -197,6 +210,7 @@ def _uses(config: Config) -> list[Json]:
 
 
 def _runtime(configured: str) -> str:
+    # As `generation.local` chooses, without loading it.
     if configured != "auto":
         return configured
     try:
@@ -226,19 +240,20 @@ def _opened(directory: Path, overrides: Json | None = None) -> Project:
 def _planned(directory: Path, overrides: Json | None) -> Json:
     with _opened(directory, overrides) as project:
         plan = project.plan()
-        return {"project": plan["minutes"], "paces": plan["rates"]}
+        return {"project": plan.minutes, "paces": plan.rates}
 
 
 def _demo_minutes() -> Json:
-    """What `twofold demo` and `twofold demo --quick` take here."""
+    """Minutes that `twofold demo` and `twofold demo --quick` take here."""
     whole, quick = demo_plan(quick=False), demo_plan(quick=True)
-    return {"demo": whole["minutes"], "demo_quick": quick["minutes"], "paces": whole["rates"]}
+    return {"demo": whole.minutes, "demo_quick": quick.minutes, "paces": whole.rates}
 
 
-def demo_plan(*, quick: bool) -> Json:
+def demo_plan(*, quick: bool) -> StudyPlan:
     """The plan of the demo, or of the small one, from a project of it that is not run."""
     from twofold.project import Project
 
+    # A project thrown away: a plan writes nothing, but needs a twofold.toml of the demo's settings.
     with tempfile.TemporaryDirectory() as scratch, resources.as_file(resources.files("twofold") / "demo") as source:
         Project.create(Path(scratch) / "demo", source, quick=quick, forgetting=False).close()
         with Project.open(Path(scratch) / "demo") as project:
@@ -277,8 +292,10 @@ def advise(findings: Json, config: Config) -> list[str]:
         findings: What `examine` returns, without ``todo``.
         config: The project's configuration, or the defaults.
     """
-    todo, wrong = [], findings["project"]
+    todo = []
+    wrong = findings["project"]
     if wrong and wrong["code"] == ModelNotPulled.code:
+        # The one fault of a project that `twofold models pull` mends: it has an advice of its own.
         todo.append(f"Pull the model that this project names: {wrong['cure']}")
     elif wrong:
         place = f"{wrong['file']}:{wrong['line']}: " if wrong["line"] else f"{wrong['file']}: " if wrong["file"] else ""
@@ -298,7 +315,8 @@ def advise(findings: Json, config: Config) -> list[str]:
         if row["dtype"] == "bf16" and row["fastest"] == "f32":
             todo.append(f'Set the arithmetic of {row["part"]} to "auto": bf16 is slow here, and f32 is exact.')
     computer = findings["machine"]
-    memory, needed_gib = computer.get("memory_bytes", 0), float(config.tuning.trainer.options.get("memory_gib", 8.0))
+    memory = computer.get("memory_bytes", 0)
+    needed_gib = float(config.tuning.trainer.options.get("memory_gib", 8.0))
     if memory and memory < needed_gib * 2**30:
         todo.append(
             f"Set [tuning.trainer.options].memory_gib = {max(2, int(memory * 0.7 / 2**30))}: training may take "

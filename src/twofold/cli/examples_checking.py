@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from twofold.cli.check import line
-from twofold.cli.session import Run, unread
-from twofold.errors import ConfigError
+from twofold.cli.session import Run, require_known, unread
+from twofold.errors import ConfigError, UnreadableFile
+from twofold.files.paths import fixed_part, looked_in
 from twofold.files.reading import counted
 
 if TYPE_CHECKING:
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from twofold.types import Problem
 
 _LISTED = 40
+"""Findings of one code that are printed; ``--json`` lists all."""
 _FILES = Annotated[
     list[Path] | None,
     typer.Argument(metavar="[FILE]...", help="Files of examples; by default those of the project."),
@@ -64,10 +66,13 @@ def import_(
     from twofold.curation.files import import_file
 
     mapping: dict[str, str] = {}
+    # FIELD=COLUMN: a column may hold further equal signs, a field cannot.
     for entry in columns or []:
         field, mark, column = entry.partition("=")
         if not mark or not column:
-            raise ConfigError(f"--map {entry!r} is not FIELD=COLUMN", cure="For example: --map question=Utterance")
+            raise ConfigError(
+                f"--map {entry!r} is not FIELD=COLUMN", cure="Write FIELD=COLUMN, such as --map question=Utterance."
+            )
         mapping[field.strip()] = column.strip()
     done = import_file(source, into, columns=mapping, replace=replace, lenient=lenient)
     shapes = ", ".join(f"{count} {shape}" for shape, count in done["shapes"].items())
@@ -88,6 +93,7 @@ def import_(
     if done["idle"]:
         run.note(f"not read: the columns {', '.join(done['idle'])} (--map FIELD=COLUMN reads one, such as context)")
     run.result(done, "\n".join(lines))
+    # Importing works without a project; in one it says whether the file will be read.
     if (run.directory / FILE).is_file():
         with run.project() as project:
             run.note(unread(project, into))
@@ -188,16 +194,20 @@ def _scope(
     from twofold.curation.files import Looking, read_labels
     from twofold.examples.quality.inspect import PARTS
 
-    unknown = [part for part in skip or [] if part not in PARTS]
-    if unknown:
-        raise ConfigError(
-            f"--skip {unknown[0]!r}: unknown part of the check", cure=f"Name one of the parts: {', '.join(PARTS)}."
-        )
+    # A misspelt part would otherwise be checked in silence.
+    for part in skip or []:
+        require_known("--skip", part, PARTS)
     declared = read_labels(labels) if labels else ()
     # Files named on the command line need no project, and start from the current directory.
     if files:
+        for file in files:
+            if fixed_part(str(file)) == str(file) and not file.exists():
+                raise UnreadableFile(
+                    "there is no such file", file=file, cure=f"{looked_in(str(file), Path())} Correct the path."
+                )
         return [str(f) for f in files], Path(), Looking(declared=declared, skip=tuple(skip or ()))
     with run.project() as project:
+        # Reading documents can take minutes: skipped with the part that needs them.
         documents = tuple(project.documents) if "documents" not in (skip or ()) else ()
         looking = Looking(documents=documents, declared=declared, skip=tuple(skip or ()))
         return list(project.config.examples.paths), project.directory, looking
@@ -207,6 +217,7 @@ def _findings_text(problems: list[Problem], summary: str) -> str:
     """The findings, errors first, at most so many of each code, and the counts."""
     shown: Counter[str] = Counter()
     lines = []
+    # "error" sorts before "warning".
     for problem in sorted(problems, key=lambda p: p.severity):
         shown[problem.code] += 1
         if shown[problem.code] <= _LISTED:

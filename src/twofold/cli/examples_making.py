@@ -7,13 +7,14 @@ from typing import Annotated, Any
 
 import typer
 
-from twofold.cli.session import Run, unread
-from twofold.errors import ConfigError
+from twofold.cli.session import Run, require_known, unread
 from twofold.examples.cloze import BLANK
 from twofold.files.reading import counted
 
 WHATS = ("questions", "rewordings")
+"""Kinds of examples that can be made."""
 MAKERS = ("templates", "model")
+"""By rules, or by the configured generator."""
 
 
 def make(
@@ -67,15 +68,13 @@ def make(
     In a project without questions the result becomes its examples. Discarded questions go, with their reason, to
     FILE.discarded.jsonl. An interrupted run resumes.
     """
-    if what not in WHATS or by not in MAKERS:
-        raise ConfigError(
-            f"unknown combination --what {what} --by {by}",
-            cure=f"--what: {', '.join(WHATS)}. --by: {', '.join(MAKERS)}.",
-        )
+    require_known("--what", what, WHATS)
+    require_known("--by", by, MAKERS)
     from twofold.curation.questions import Recipe, save
     from twofold.curation.templates import as_record
 
     recipe = Recipe(
+        # The default depends on --what, so Typer cannot hold it.
         count=count or (100 if what == "questions" else 1),
         by="model" if by == "model" else "templates",
         unanswerable=unanswerable,
@@ -89,6 +88,7 @@ def make(
         save([as_record(example) for example in batch.examples], path)
         save(batch.discarded, beside)
         run.note(unread(project, path))
+    # Templates know English questions only; elsewhere they leave a gap in the passage's own sentence.
     gaps = sum(BLANK in example.question for example in batch.examples)
     files = {"file": str(path), "discarded_file": str(beside)}
     report: dict[str, Any] = {**batch.counts, "maker": batch.maker, **files, "gaps": gaps}

@@ -43,10 +43,12 @@ def mine(
         mined = project.curation.mine(logs, mask=mask)
         path = out or project.curation.file("mined.jsonl")
         pairs = preferences or project.directory / "preferences.jsonl"
+        # Nothing is dropped in silence: every unused line is there with its reason.
         beside = path.with_name(f"{path.name.removesuffix('.jsonl')}.discarded.jsonl")
         save([as_record(example) for example in mined.examples], path)
         save([preference_record(one) for one in mined.preferences], pairs)
         save(mined.discarded, beside)
+        # Nothing was written that the project could have read.
         run.note(unread(project, path) if mined.examples else "")
     files = {"file": str(path), "preferences_file": str(pairs), "discarded_file": str(beside)}
     report: dict[str, Any] = {**mined.counts, **files}

@@ -7,8 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from twofold.cli.session import Run
-from twofold.errors import ConfigError
+from twofold.cli.session import Run, require_known
 
 
 def select(
@@ -30,12 +29,12 @@ def select(
     from twofold.curation.selection import BYS
     from twofold.curation.templates import as_record
 
-    way = next((one for one in BYS if one == by), None)
-    if way is None:
-        raise ConfigError(f"unknown value --by {by}", cure=f"Choose one of {', '.join(BYS)}.")
+    require_known("--by", by, BYS)
+    way = next(one for one in BYS if one == by)
     with run.project() as project, run.progress() as progress:
         selection = project.curation.select(budget, by=way, seed=seed, progress=progress)
         path = out or project.directory / "selected.jsonl"
+    # Chosen from the train split, they must stay there: a random split would move some into the test.
     save([{**as_record(e), "split": "train"} for e in selection.examples], path)
     beyond = sum(one["why"] != "beyond the budget" for one in selection.left_out)
     report: dict[str, Any] = {

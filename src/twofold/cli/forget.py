@@ -35,6 +35,7 @@ def forget(
             text = "is taken in again by the next sync" if lifted else "was not left out"
             run.result({"document": document, "lifted": lifted}, f"{document} {text}")
             return
+        # Before the question is put: nobody is asked to agree to the removal of what is not there.
         project.versions.check_known(document)
         if not yes:
             _agreed(document)
@@ -59,7 +60,7 @@ def forget(
     if done["source"]:
         lines.insert(1, f"still in your own data: {done['source']['file']}; later syncs leave it out")
     if naming:
-        shown = ", ".join(naming[:3])
+        shown = ", ".join(naming[:3]) + (", …" if len(naming) > 3 else "")
         about = counted(len(naming), "example")
         lines.insert(-1, f"to take out of your files, as a study refuses them: {about} about it ({shown})")
     if unknown:
@@ -68,6 +69,7 @@ def forget(
         names = ", ".join(done["unreadable"])
         lines.append(f"not looked into, the record is damaged: {names}; delete it, it may still show the document")
     run.result(done, "\n".join(lines))
+    # Something may still show the document: a script must not take this for done.
     if done["left"] or done["unreadable"]:
         raise typer.Exit(1)
 

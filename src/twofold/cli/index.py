@@ -14,6 +14,7 @@ app = typer.Typer(
     no_args_is_help=True, help="List documents and their ids; list, compare and restore versions of the index."
 )
 _LISTED = 40
+"""Documents that `diff` names of each kind of change; ``--json`` lists all."""
 
 
 def documents(
@@ -32,6 +33,7 @@ def documents(
     from twofold.project.material import CATALOGUE
 
     with run.project() as project, run.progress() as progress:
+        # Listing writes nothing: a project that was never synced gets no catalogue by it.
         catalogue = project.catalogue if (project.derived / CATALOGUE).is_file() else None
         rows, synced = feeds.listed(catalogue, project.config.documents, project.directory, progress=progress)
     rows = [row for row in rows if part.casefold() in f"{row['id']}\n{row['title']}".casefold()]

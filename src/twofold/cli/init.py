@@ -84,6 +84,7 @@ def _report_lines(target: Path, source: Path, created: Created, settings: Config
     if created.example_files:
         more = "" if len(created.example_files) <= _FILES else ", …"
         lines.append(f"  the questions are those of {', '.join(created.example_files[:_FILES])}{more}")
+    # A folder with a thousand unreadable files has one line for each kind of trouble, not a thousand.
     kinds = grouped(once_a_kind(created.problems))
     alike = [(problem, f" [{count} like this there]" if count > 1 else "") for problem, count in kinds]
     lines += [f"  {line(problem)}{more}" for problem, more in alike[:_LISTED]]
@@ -107,6 +108,7 @@ def _next(target: str, created: Created) -> list[str]:
             else "What do you want to know?"
         )
         commands += [
+            # Commands to be pasted, in the order in which a newcomer needs them.
             f"twofold index documents -C {target}     # the ids of the documents",
             f"twofold ask -C {target} --arm rag {shlex.quote(question)}",
         ]

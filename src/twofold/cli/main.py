@@ -17,6 +17,7 @@ from twofold.cli.stopping import INTERRUPTED, stoppable
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; returns the exit code. The `twofold` script exits with it."""
     words = list(sys.argv[1:] if arguments is None else arguments)
+    # Read from the raw words: a usage error is raised before any option is parsed, and is printed as JSON too.
     as_json = "--json" in words
     verbose = bool({"--verbose", "-v"} & set(words))
     # A pipe or file gets UTF-8 whatever the locale; a terminal keeps its own, with marks for what it cannot show.

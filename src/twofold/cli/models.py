@@ -44,7 +44,9 @@ def list_models(run: Run) -> None:
         lines += [f"{row['name']} ({row['kind']}, {row['licence']}): {state}", f"    {row['about']}"]
     try:
         with run.project() as project:
+            # Nothing was derived yet: asking must not make the catalogue's file.
             tuned = project.models.listing() if project.derived.is_dir() else []
+    # Embedded models belong to the user: they are listed outside a project as well.
     except ProjectMissing:
         tuned = []
     for row in tuned:
@@ -95,7 +97,8 @@ def show(
 ) -> None:
     """Print the model card of a tuned model."""
     with run.project() as project:
-        record, page = project.models.show(name), project.models.card(name)
+        record = project.models.show(name)
+        page = project.models.card(name)
     if card is not None:
         writing.save(card, page)
         run.note(f"written to {card}")
@@ -167,7 +170,7 @@ def export(
 ) -> None:
     """Write a tuned model for other programs; each format is compared with the trained model on 50 prompts."""
     with run.project() as project, run.progress() as progress:
-        report = project.models.export(name, to, forms=form or ["peft"], splits=project.splits, progress=progress)
+        report = project.models.export(name, to, forms=form or ["peft"], progress=progress)
     lines = []
     for exported in report["exports"]:
         p = exported["parity"]

@@ -13,11 +13,13 @@ def plugins(run: Run) -> None:
     from twofold.plugins.loading import names
     from twofold.plugins.protocols import KINDS
 
-    rows = [describe(kind, name) for kind in KINDS for name in names(kind)]
+    rows: list[dict[str, Any]] = []
     lines: list[str] = []
     for kind in KINDS:
         lines.append(kind)
-        for row in (row for row in rows if row["kind"] == kind):
+        for name in names(kind):
+            row = describe(kind, name)
+            rows.append(row)
             state = f"version {row['version']}" if row["available"] else f"not available: {row['missing']}"
             options = ", ".join(f"{key}={value!r}" for key, value in row["options"].items())
             lines.append(f"  {row['name']:<20} {state}{'; ' + options if options else ''}")
@@ -34,9 +36,11 @@ def describe(kind: Any, name: str) -> dict[str, Any]:
     row: dict[str, Any] = {"kind": kind, "name": name, "version": None, "options": {}, "summary": ""}
     try:
         plugin = find(kind, name)
+    # A plugin whose package is not installed is listed with the command that installs it.
     except MissingExtra as error:
         return {**row, "available": False, "missing": error.cure}
     fields = plugin.Options.model_fields
+    # A required option has no default; JSON has no word for that but null.
     defaults = {key: field.get_default(call_default_factory=True) for key, field in fields.items()}
     return {
         **row,

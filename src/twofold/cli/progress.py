@@ -53,11 +53,13 @@ class _Live:
         self.last = (0, 0)
 
     def __call__(self, stage: str, done: int, total: int) -> None:
+        # A bar for each stage; a stage that begins anew (the next arm, the next source) gets a bar of its own.
         if self.task is None or stage != self.stage or _again(self.last, done):
             if self.task is not None:
                 self.display.stop_task(self.task)
             self.task = self.display.add_task(stage, total=total or None)
-        self.stage, self.last = stage, (done, total)
+        self.stage = stage
+        self.last = (done, total)
         self.display.update(self.task, completed=done, total=total or None)
 
 
@@ -83,8 +85,12 @@ class PlainLines:
         now = self.clock()
         if stage != self.stage or (self.last is not None and _again(self.last, done)):
             self.finish()
-            self.stage, self.began, self.start, self.shown = stage, now, done, None
+            self.stage = stage
+            self.began = now
+            self.start = done
+            self.shown = None
         self.last = (done, total)
+        # The first and the last count are always printed: a log shows that a stage began, and that it ended.
         if self.shown is None or (total and done >= total) or now - self.written >= EVERY:
             self._say(now)
 
@@ -106,7 +112,8 @@ class PlainLines:
             left = f", took {duration(spent)}"
         self.stream.write(f"{self.stage}: {count}{left}\n")
         self.stream.flush()
-        self.written, self.shown = now, self.last
+        self.written = now
+        self.shown = self.last
 
 
 def _again(last: tuple[int, int], done: int) -> bool:

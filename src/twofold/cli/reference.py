@@ -24,6 +24,7 @@ from twofold.errors import MissingExtra
 from twofold.hashing import plain
 
 PLACE = Path("docs") / "reference"
+"""Below the working directory, the root of the repository."""
 NOTICE = "<!-- Written from the code by scripts/docs. Do not edit. -->\n"
 
 
@@ -81,6 +82,7 @@ def commands() -> str:
         rows = [(f"`{_metavar(p)}`", p.help or "", "") for p in _arguments(command)]
         rows += [(_flags(p), p.help or "", _default(p)) for p in options]
         lines += _table(("argument or option", "meaning", "default"), rows)
+    # `check` leaves none of them out.
     common = [p for p in program.commands["check"].params if _is_common(p)]
     lines += [
         "## Common options",
@@ -106,6 +108,7 @@ def configuration() -> str:
     ]
     for section, field in config.Config.model_fields.items():
         model: Any = field.annotation
+        # A section such as [sources.NAME] maps names to one model.
         named = get_origin(model) is dict
         if named:
             model = get_args(model)[1]
@@ -115,6 +118,7 @@ def configuration() -> str:
             default = value.get_default(call_default_factory=True)
             shown = default.name if isinstance(default, config.Part) else default
             kind = _source_type(model, key)
+            # In TOML a plugin is a table with a name, whatever class holds it.
             kind = "plugin" if isinstance(default, config.Part) and kind == "Part" else kind
             note = notes[model.__name__].get(key) or (wording.get(key, "") if section == "prompt" else "")
             shown_default = (
@@ -164,6 +168,7 @@ def plugins() -> str:
             try:
                 plugin = loading.find(kind, name)
             except MissingExtra as error:
+                # Half of the plugins documented would look like all of them.
                 raise SystemExit(f"error: {error}\nhelp: the reference is written with everything installed") from error
             lines += [f"### `{name}`", "", f"{_first(plugin)} Version {plugin.version}.", ""]
             notes = _notes_of(plugin.Options)
@@ -189,7 +194,7 @@ _BEYOND: dict[str, tuple[str, ...]] = {
 
 
 def _beyond(kind: str) -> list[str]:
-    """What a plugin of this kind may offer beyond its protocol, a line a member."""
+    """Members that a plugin of this kind may offer beyond its protocol, a line each."""
     from twofold.plugins import protocols, traits
 
     rows: list[tuple[str, str, str, str]] = []
@@ -209,14 +214,18 @@ def _beyond(kind: str) -> list[str]:
 
 
 def records() -> str:
-    """The frozen records, and the fields of `study.json`."""
+    """The frozen records, the fields of `study.json`, and the results of `Project`."""
     from twofold import types
+    from twofold.lifecycle import record as lifecycle
+    from twofold.study import plan_record
     from twofold.verdict import record
 
     lines = ["# Records", ""]
     for title, module in (
         ("In code: `twofold.types`", types),
         ("On disk: `study.json` and `answers.jsonl.gz`", record),
+        ("Returned by `Project.plan` and `Project.tuning.plan`", plan_record),
+        ("Returned by `Project.tune` and `Project.tuning.retrain`", lifecycle),
     ):
         lines += [f"## {title}", "", *_paragraphs(inspect.getdoc(module) or ""), ""]
         notes = _field_notes(module)
@@ -239,6 +248,7 @@ def _field_notes(module: ModuleType) -> dict[str, dict[str, str]]:
 
 def _notes_of(cls: type) -> dict[str, str]:
     merged: dict[str, str] = {}
+    # Parents first, so that a subclass's own note wins.
     for parent in reversed(cls.__mro__):
         if parent.__module__.startswith("twofold"):
             node = ast.parse(textwrap.dedent(inspect.getsource(parent))).body[0]
@@ -313,6 +323,7 @@ def _default(parameter: Any) -> str:
     default = parameter.default
     if parameter.required:
         return "required"
+    # Typer marks "no default" with a sentinel of its own class; none of these says anything to a reader.
     if default in (None, False, "", [], ()) or "Sentinel" in type(default).__name__:
         return ""
     return f"`{default}`"

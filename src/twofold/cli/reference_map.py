@@ -15,7 +15,9 @@ import twofold
 
 SOURCE = Path(twofold.__file__).parent
 _WIDTH = 1200
+"""Of the picture, pixels."""
 _MARGIN = 40
+"""Left of the boxes, where the number of the layer stands."""
 _GAP = 10
 _LINE = 14
 """Pixels from one line of small text to the next."""
@@ -67,7 +69,9 @@ def page() -> str:
 
 def picture() -> str:
     """``map.svg``: one row per layer, one box per room."""
-    rooms, boxes, top = _rooms(), [], 16.0
+    rooms = _rooms()
+    boxes = []
+    top = 16.0
     for number, line in zip(range(len(layers()), 0, -1), layers(), strict=True):
         drawn, height = _drawn_line([rooms[name] for name in line], top)
         boxes += [f'<text class="n" x="14" y="{top + 20:.0f}">{number}</text>', *drawn]
@@ -116,6 +120,7 @@ def _rooms() -> Mapping[str, Room]:
             continue
         tree = ast.parse(path.read_text(encoding="utf-8"))
         package = name if path.stem == "__init__" else name.rpartition(".")[0] or name
+        # A file counts for its package and for every package around it.
         for room in _with_parents(package):
             rooms[room].name = room
             rooms[room].files += 1
@@ -125,6 +130,7 @@ def _rooms() -> Mapping[str, Room]:
         for imported in _imports(tree, modules):
             target = imported if modules[imported].stem == "__init__" else imported.rpartition(".")[0] or imported
             for room in _with_parents(target):
+                # Imports within one room are its own business.
                 if room.partition(".")[0] != inside:
                     rooms[room].entered_by.add(inside)
     return dict(rooms)

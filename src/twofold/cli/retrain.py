@@ -6,22 +6,24 @@ its chance), or (with ``--plan``) due; else as always.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING
 
 import typer
 
 from twofold.cli.session import Run
 from twofold.hashing import plain
 
+if TYPE_CHECKING:
+    from twofold.lifecycle.record import Retraining
+
 
 def retrain(run: Run, *, champion: str, arm: str, minutes: float | None, if_due: bool, plan: bool, by: str) -> None:
     """Train again from the base and promote what is better and does not forget; ends the command with its code."""
     with run.project(tuning__trainer__options__minutes=minutes) as project, run.progress() as progress:
-        report: dict[str, Any] = project.tuning.retrain(
-            champion=champion, arm=arm, if_due=if_due, plan=plan, who=by, progress=progress
-        )
-    run.result(plain(report), "\n".join(_lines(report)))
-    if report["outcome"] in ("kept", "undecided", "due"):
+        report = project.tuning.retrain(champion=champion, arm=arm, if_due=if_due, plan=plan, who=by, progress=progress)
+    run.result(plain(report.to_json()), "\n".join(_lines(report)))
+    # Exit code 1 tells cron that nothing was promoted, or (with --plan) that something is due.
+    if report.outcome in ("kept", "undecided", "due"):
         raise typer.Exit(1)
 
 
@@ -33,26 +35,26 @@ def cancel(run: Run, *, arm: str) -> None:
     run.result(jobs, "\n".join(lines) or "no trainer of this arm works elsewhere: stop the command itself")
 
 
-def _lines(report: dict[str, Any]) -> list[str]:
+def _lines(report: Retraining) -> list[str]:
     from twofold.reports.model_card import estimate
     from twofold.store.model_registry import short
     from twofold.verdict.record import true_minus
 
     lines = [
         f"{'due' if row['due'] else 'not due'}: {row['reason']}: {row['value']} (limit {row['limit']})"
-        for row in report["triggers"]
+        for row in report.triggers
     ]
     lines = lines or ["no trigger is set: see [retraining] in twofold.toml"]
-    if report["outcome"] in ("due", "not due"):
+    retrained = report.retrained
+    if retrained is None:
         return lines
-    data = report["data"]
+    data = retrained.data
     lines.append(
         f"learned from {data['old']} old and {data['new']} new examples; {data['gone']} taken out, "
         f"{data['moved']} kept on the training side"
     )
-    if "scores" in report:
-        lines += [
-            f"{name}: {report['metric']} {true_minus(estimate(value))}" for name, value in report["scores"].items()
-        ]
-    lines += [f"note: {note}" for note in report["notes"]]
-    return [*lines, f"{report['outcome']}: {short(report['candidate'])}: {true_minus(report['because'])}"]
+    compared = retrained.comparison
+    if compared:
+        lines += [f"{name}: {compared.metric} {true_minus(estimate(value))}" for name, value in compared.scores.items()]
+    lines += [f"note: {note}" for note in retrained.notes]
+    return [*lines, f"{retrained.outcome}: {short(retrained.candidate)}: {true_minus(retrained.because)}"]

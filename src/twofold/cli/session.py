@@ -6,11 +6,12 @@ as one `Run`, so that no command repeats them. Heavy imports happen inside funct
 
 from __future__ import annotations
 
+import difflib
 import functools
 import inspect
 import json
 import tomllib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from twofold.project import Project
 
 COMMON = "Common options"
+"""Title of their panel in the help; `cli.reference` knows the common options by it."""
 _Function = TypeVar("_Function", bound=Callable[..., None])
 
 
@@ -96,6 +98,7 @@ def command(app: typer.Typer, name: str, *, without: Sequence[str] = ()) -> Call
         signature = inspect.signature(function).parameters
         hints = get_type_hints(function, include_extras=True)
         parameters = [
+            # Annotations are texts here (`from __future__ import annotations`): Typer needs the types that they name.
             p.replace(annotation=hints[p.name], kind=inspect.Parameter.KEYWORD_ONLY)
             for p in signature.values()
             if p.name != "run"
@@ -105,6 +108,7 @@ def command(app: typer.Typer, name: str, *, without: Sequence[str] = ()) -> Call
 
         @functools.wraps(function)
         def wrapper(**options: Any) -> None:
+            # Only those that the command did not leave out (`without`) are there to be taken.
             common = {key: options.pop(key) for key in _SHARED if key in options}
             function(_options(**common), **options)
 
@@ -142,7 +146,7 @@ def _options(
         ),
     ] = None,
 ) -> Run:
-    plain_logs(verbose)
+    plain_logs(verbose=verbose, quiet=quiet)
     return Run(directory=project, json=json, verbose=verbose, quiet=quiet, overrides=parse_settings(settings or []))
 
 
@@ -159,9 +163,23 @@ def parse_settings(settings: list[str]) -> dict[str, Any]:
     for setting in settings:
         key, mark, text = setting.partition("=")
         if not mark or not key.strip():
-            raise ConfigError(f"--set {setting!r} is not KEY=VALUE", cure="For example: --set retrieval.k=5")
+            raise ConfigError(
+                f"--set {setting!r} is not KEY=VALUE", cure="Write KEY=VALUE, such as --set retrieval.k=5."
+            )
         place(nested, key.strip().split("."), _value(text.strip(), setting))
     return nested
+
+
+def require_known(option: str, value: str, known: Collection[str]) -> None:
+    """Refuse a value that is none of an option's.
+
+    Raises:
+        ConfigError: with the nearest one, and all.
+    """
+    if value not in known:
+        near = difflib.get_close_matches(value, list(known), 1)
+        meant = f"Did you mean {near[0]}? " if near else ""
+        raise ConfigError(f"{option} {value!r} is unknown", cure=f"{meant}Choose one of {', '.join(known)}.")
 
 
 def place(nested: dict[str, Any], path: list[str], value: Any) -> None:
@@ -171,6 +189,7 @@ def place(nested: dict[str, Any], path: list[str], value: Any) -> None:
         ConfigError: a part of the path is given as a value already.
     """
     here = nested
+    # Every part but the last is a section, made here unless an earlier setting made it.
     for part in path[:-1]:
         here = here.setdefault(part, {})
         if not isinstance(here, dict):
@@ -191,12 +210,13 @@ def _value(text: str, setting: str) -> Any:
     try:
         return tomllib.loads(f"value = {text}")["value"]
     except (ValueError, RecursionError) as error:  # of which one is that it is no TOML
+        # A bare word is a string; what begins like a list, table or quoted string was meant as TOML and is a mistake.
         if not text or text[0] in "[{\"'" or "\n" in text:
             raise ConfigError(
                 f"--set {setting!r}: the value is not valid TOML ({error})",
                 cure=_TABLE
                 if text.startswith("{")
-                else 'Numbers, true/false, "text", or a list such as '
+                else 'Write a number, true, false, "text", or a list such as '
                 """'["base", "rag"]'.""",
             ) from error
         return text

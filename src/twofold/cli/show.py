@@ -45,6 +45,7 @@ def automation(record: StudyRecord, directory: Path) -> dict[str, Any]:
     return {
         "verdict": record["verdict"],
         "effects": record["effects"],
+        # The rest of the record (bill, warnings, answers) stands in study.json; these keys are promised to scripts.
         "arms": {name: arm["metrics"] for name, arm in record["arms"].items()},
         "seconds": record["seconds"],
         "peak_mib": record["peak_mib"],

@@ -24,10 +24,14 @@ PATIENCE = 2.0
 INTERRUPTED = 130
 """Exit code after Ctrl-C."""
 CURE = "Run the same command again: it goes on where it was."
+"""Cure of the error object ``interrupted``."""
 _STOPPED = "stopped: run the same command again, it goes on where it was"
+# Windows has no SIGHUP.
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, *([signal.SIGHUP] if sys.platform != "win32" else []))
 _OVER = b"\0"
+"""Byte that ends the watcher at the end of the command; no signal has the number 0."""
 _SHOW_CURSOR = "\x1b[?25h"
+"""ANSI code: a live progress display hides the cursor, and a process that is ended cannot put it back."""
 
 
 class Stop:
@@ -68,7 +72,8 @@ class Stop:
 
     def _first(self) -> bool:
         with self._lock:
-            already, self._spoken = self._spoken, True
+            already = self._spoken
+            self._spoken = True
         return not already
 
     def _object(self) -> str:
@@ -88,7 +93,8 @@ def stoppable(*, as_json: bool, ends_process: bool) -> Iterator[Stop]:
         as_json: See `Stop`.
         ends_process: The process would end after the block: after a signal it is ended there, and its threads with it.
     """
-    stop, raised = Stop(as_json=as_json), threading.Event()
+    stop = Stop(as_json=as_json)
+    raised = threading.Event()
     if threading.current_thread() is not threading.main_thread():
         yield stop
         return
@@ -106,6 +112,7 @@ def stoppable(*, as_json: bool, ends_process: bool) -> Iterator[Stop]:
     watcher.start()
     # `nohup` ignores SIGHUP before the program starts, and means it.
     heard = [number for number in _SIGNALS if signal.getsignal(number) is not signal.SIG_IGN]
+    # Remembered, as a test or a notebook calls `main` in a process of its own that goes on afterwards.
     before = {number: signal.signal(number, interrupt) for number in heard}
     earlier = signal.set_wakeup_fd(waking.fileno(), warn_on_full_buffer=False)
     try:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -11,9 +11,14 @@ from twofold.cli.progress import duration
 from twofold.cli.session import Run
 from twofold.cli.show import automation, outcome
 from twofold.cli.terminal import console
+from twofold.errors import ConfigError
 from twofold.hashing import plain
 
+if TYPE_CHECKING:
+    from twofold.study.plan_record import StudyPlan
+
 DIAGNOSTIC = ("oracle", "ft+oracle")
+"""Arms that are shown the right passages: `--arms` takes them too, and no verdict chooses them."""
 
 
 def study(
@@ -28,7 +33,8 @@ def study(
         int | None, typer.Option("--limit", metavar="N", min=1, help="Use at most this many examples.")
     ] = None,
     arms: Annotated[
-        str | None, typer.Option("--arms", metavar="A,B", help="Measure only these arms, such as base,rag (or oracle).")
+        str | None,
+        typer.Option("--arms", metavar="A,B", help="Measure only these arms, such as base,rag or rag,oracle."),
     ] = None,
     minutes: Annotated[
         float | None,
@@ -45,9 +51,16 @@ def study(
     Exit code 1 means that the study finished and some answers failed; they are counted and listed in the report.
     """
     named = [name.strip() for name in arms.split(",") if name.strip()] if arms is not None else None
+    if named is not None and set(named) <= set(DIAGNOSTIC):
+        raise ConfigError(
+            f"--arms {arms!r} names no arm that a verdict can choose",
+            cure="Name one or more of base, prompt, rag, ft, ft+rag, such as --arms base,rag; oracle is measured "
+            "beside them, as in --arms rag,oracle.",
+        )
     with run.project(
         examples__limit=limit,
         tuning__trainer__options__minutes=minutes,
+        # Naming arms replaces both lists: an arm that is not named is not measured.
         study__arms=named and [name for name in named if name not in DIAGNOSTIC],
         study__diagnostics=named and [name for name in named if name in DIAGNOSTIC],
     ) as project:
@@ -56,7 +69,7 @@ def study(
                 bill = project.plan(final=final, measure=True, progress=progress)
             if plan:
                 if run.json:
-                    run.result(plain(bill))
+                    run.result(plain(bill.to_json()))
                 else:
                     show_plan(bill, error=False)
                 return
@@ -76,31 +89,31 @@ def study(
         raise typer.Exit(1)
 
 
-def show_plan(plan: dict[str, Any], *, error: bool) -> None:
+def show_plan(plan: StudyPlan, *, error: bool) -> None:
     """Print the plan like a bill: on stdout, or on stderr when it only precedes a question."""
     from rich.table import Table
 
-    from twofold.verdict.record import asked_text
+    from twofold.verdict.record import asked_text, price_text
 
     screen = console()
     if error:
         screen.file = sys.stderr
-    policy = plan["policy"]
+    policy = plan.policy
     screen.print(f"{policy['sentence']}")
-    screen.print(f"train {policy['train']}, dev {policy['dev']}, asked here: {asked_text(plan['policy'])}")
+    screen.print(f"train {policy['train']}, dev {policy['dev']}, asked here: {asked_text(policy)}")
     table = Table("step", "what", box=None, pad_edge=False, header_style="bold")
     for name in ("items", "cached", "time"):
         table.add_column(name, justify="right")
-    for item in plan["steps"]:
+    for item in plan.steps:
         seconds = duration(item["seconds"])
         table.add_row(item["step"], item["detail"], str(item["items"]), str(item["cached"]), seconds)
     screen.print(table)
-    screen.print(f"about {duration(plan['minutes'] * 60)} in all ({plan['rates']}); {plan['shows']}")
-    for row in plan["costs"]:
-        screen.print(f"costs {row['amount']:.2g} for {row['step']}: {row['detail']}")
-    if len(plan["costs"]) > 1:
-        screen.print(f"costs {plan['cost']:.2g} in all, in the currency of the configured prices")
-    for line in plan["unpriced"]:
+    screen.print(f"about {duration(plan.minutes * 60)} in all ({plan.rates}); {plan.shows}")
+    for row in plan.costs:
+        screen.print(f"costs {price_text(row['amount'])} for {row['step']}: {row['detail']}")
+    if len(plan.costs) > 1:
+        screen.print(f"costs {price_text(plan.cost)} in all, in the currency of the configured prices")
+    for line in plan.unpriced:
         screen.print(line)
-    for warning in plan["warnings"]:
+    for warning in plan.warnings:
         screen.print(f"warning: {warning}")

@@ -17,6 +17,7 @@ from twofold.hashing import plain
 from twofold.reports import word_weight
 
 _LISTED = 20
+"""Failures, and remarks on files read in part, that are printed; ``--json`` lists all."""
 
 
 def sync(
@@ -79,18 +80,17 @@ def _partly(files: list[dict[str, Any]]) -> list[str]:
     """A line for each remark on files that are read and not whole; one for those that many files share."""
     remarks: dict[str, list[str]] = {}
     for entry in files:
+        # A remark of one kind is printed once a file, with the number of others like it.
         counts = Counter(remark["code"] for remark in entry["remarks"])
         for remark in entry["remarks"]:
             more = counts.pop(remark["code"], 0) - 1
             if more >= 0:
                 remark_text = remark["message"] + (f" (and {more} more like this)" if more else "")
                 remarks.setdefault(remark_text, []).append(entry["file"])
-    lines = [
-        one_line(
-            f"{counted(len(names), 'file')} read in part ({names[0]}{', …' if len(names) > 1 else ''}): {remark_text}"
-        )
-        for remark_text, names in remarks.items()
-    ]
+    lines = []
+    for remark_text, names in remarks.items():
+        first = names[0] + (", …" if len(names) > 1 else "")
+        lines.append(one_line(f"{counted(len(names), 'file')} read in part ({first}): {remark_text}"))
     rest = len(lines) - _LISTED
     return lines if rest <= 0 else [*lines[:_LISTED], f"and {rest} more remarks: `twofold sync --json` lists all"]
 
@@ -100,6 +100,7 @@ def _why(entry: dict[str, Any]) -> str:
     if entry["status"] == "forgotten":
         return "left out since `twofold forget`"
     failure = entry["failure"] or {}
+    # The messages of these two name the file; without it, files left out for one reason share a line.
     if failure.get("code") == "data.no-reader":
         return f"of a kind that no reader knows. {failure['cure']}"
     if failure.get("code") == "data.empty-document":

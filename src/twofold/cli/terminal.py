@@ -62,8 +62,10 @@ def console() -> Console:
     class Screen(Console):
         def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterable[Segment]:
             for segment in super().render(renderable, options):
+                # Rich's own controls (cursor, colours) pass; text is filtered, whoever wrote it.
                 yield segment if segment.control else segment._replace(text=printable(segment.text))
 
+    # A pipe has no width: 80 columns would break lines that a program reads.
     width = None if sys.stdout.isatty() else 400
     return Screen(file=sys.stdout, width=width, highlight=False, markup=False, emoji=False)
 
@@ -75,10 +77,12 @@ class _Plain(logging.Formatter):
         return printable(masked_text(super().format(record)))
 
 
-def plain_logs(verbose: bool) -> None:
-    """Have what the library logs pass the border too: warnings, with `verbose` all of it."""
+def plain_logs(*, verbose: bool, quiet: bool) -> None:
+    """Have what the library logs pass the border too: warnings, with `verbose` all of it, with `quiet` errors alone."""
+    # Without `--verbose` nothing configures logging, and Python prints warnings through this handler.
     if logging.lastResort is not None:
         logging.lastResort.setFormatter(_Plain())
+        logging.lastResort.setLevel(logging.ERROR if quiet else logging.WARNING)
     if verbose:
         logging.basicConfig(stream=sys.stderr, level=logging.INFO)
         logging.getLogger("twofold").setLevel(logging.DEBUG)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -15,6 +15,9 @@ from twofold.files.reading import counted
 from twofold.hashing import plain
 from twofold.reports.tuning_lines import methods_lines, tuned_lines
 from twofold.verdict.effort import cure, shortfall, unfinished
+
+if TYPE_CHECKING:
+    from twofold.study.plan_record import TuningPlan
 
 
 def tune(
@@ -81,6 +84,7 @@ def tune(
     An interrupted run resumes. Exit code 1: trained, but the forgetting gate failed it. Exit codes of --from and
     --if-due: 0 promoted, not due or nothing new; 1 trained and not promoted, or, with --plan, due.
     """
+    # Each of these three ends the command: cancelling, retraining, and the embedder are separate jobs.
     if cancel:
         retrain.cancel(run, arm=arm)
         return
@@ -91,13 +95,16 @@ def tune(
         _embedder(run, minutes, plan=plan)
         return
     if what != "adapter" or plan:
-        problem = "--plan belongs to --what embedder" if plan else f"there is nothing named {what!r} to tune"
+        problem = "--plan belongs to --what embedder" if plan else f"unknown value --what {what!r}"
         raise ConfigError(
-            problem, cure="--what adapter or --what embedder; the bill of a study is `twofold study --plan`."
+            problem,
+            cure="Choose --what adapter or --what embedder; run `twofold study --plan` for the bill of a study.",
         )
+    # Options win over twofold.toml for this call; None leaves what stands there.
     laid = {"tuning__trainer__options__minutes": minutes, "tuning__methods": method or None}
     weights = _weights(combine or [])
     with run.project(**laid) as project, run.progress() as progress:
+        # Combining trains nothing, so there is no training to announce.
         if not weights:
             for line in ahead(
                 project.tuning.plan(arm=arm, all_documents=all_documents, measure=True, progress=progress)
@@ -105,30 +112,31 @@ def tune(
                 run.note(line)
         done = project.tune(arm=arm, combine=weights, all_documents=all_documents, progress=progress)
         enforced = project.config.tuning.gate == "enforce"
-    how = "was there already" if done.get("cached") else f"trained in {duration(done['seconds'])}"
-    lines = [f"adapter of {arm} {how}: {counted(done['steps'], 'step')}, best at {done['best_step']}"]
-    lines += [*tuned_lines(done), *methods_lines(arm, done.get("methods", ()))]
-    lines.append(f"tuned model {done['id']}: {done['path']}")
-    run.result(plain(done), "\n".join(lines))
-    run.note(short_of(arm, done.get("effort")))
+    how = "was there already" if done.cached else f"trained in {duration(done.report['seconds'])}"
+    lines = [f"adapter of {arm} {how}: {counted(done.report['steps'], 'step')}, best at {done.report['best_step']}"]
+    lines += [*tuned_lines(done.report), *methods_lines(arm, done.report.get("methods", ()))]
+    lines.append(f"tuned model {done.id}: {done.path}")
+    run.result(plain(done.to_json()), "\n".join(lines))
+    run.note(short_of(arm, done.report.get("effort")))
     if all_documents:
         run.note(
-            f"the model learned from test questions' documents too: ask it by --model {done['id']}; no study may use it"
+            f"the model learned from test questions' documents too: ask it by --model {done.id}; no study may use it"
         )
-    if enforced and done["gate"] and done["gate"]["failed"]:
+    gate = done.report["gate"]
+    if enforced and gate and gate["failed"]:
         raise typer.Exit(1)
 
 
-def ahead(plan: dict[str, Any]) -> list[str]:
+def ahead(plan: TuningPlan) -> list[str]:
     """Estimate the time of tuning before it starts; empty if the adapter exists or [tuning].use names a model."""
-    training = next((step for step in plan["steps"] if step["step"].startswith("tune ")), None)
+    training = next((step for step in plan.steps if step["step"].startswith("tune ")), None)
     if training is None or training["cached"] == training["items"]:
         return []
-    rest = ", ".join(f"{step['step']} {duration(step['seconds'])}" for step in plan["steps"] if step is not training)
+    rest = ", ".join(f"{step['step']} {duration(step['seconds'])}" for step in plan.steps if step is not training)
     return [
         f"training: about {duration(training['seconds'])} ({training['detail']})",
-        f"beside it: {rest}; in all about {duration(60 * plan['minutes'])} ({plan['rates']})",
-        *(f"warning: {warning}" for warning in plan["warnings"]),
+        f"beside it: {rest}; in all about {duration(60 * plan.minutes)} ({plan.rates})",
+        *(f"warning: {warning}" for warning in plan.warnings),
     ]
 
 
@@ -137,10 +145,12 @@ def short_of(arm: str, effort: dict[str, Any] | None) -> str:
     if effort is None or not unfinished(effort):
         return ""
     needed = effort.get("minutes_needed")
-    again = ""
+    again = cure(arm, effort)
     if effort["stopped"] == "minutes" and needed:
-        again = f" Run again with --minutes {math.ceil(1.2 * needed)}, or without a cap."
-    return f"warning: {shortfall(arm, effort)}: this model was not given its chance. {cure(arm, effort)}{again}"
+        # A fifth more than the estimate, for a run that is a little slower than this one.
+        cap = f"--minutes {math.ceil(1.2 * needed)}"
+        again = f"Run again with {cap}, or without a cap: {arm} is then trained anew, from its first step."
+    return f"warning: {shortfall(arm, effort)}: this model was not given its chance. {again}"
 
 
 def _weights(pairs: list[str]) -> dict[str, float]:

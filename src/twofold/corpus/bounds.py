@@ -13,11 +13,12 @@ title of 400 KB took 5 GB: each of its chunks had the title."""
 
 
 def bounded(document: Document) -> tuple[Document, str]:
-    """The document within the limits, and what was shortened for it, in words.
+    """Cut title and metadata of a document to the limits; return the document, and a message naming the cut fields.
 
     Raises:
-        BadRecord: its id is too long, or it has too many fields.
+        BadRecord: the document's id is too long, or its fields have too many or too long names.
     """
+    # an id and the names of fields are looked up whole, by examples and filters: they are refused, never cut
     if len(document.id) > IDENTITY:
         raise BadRecord(f"the id has {len(document.id)} characters; the limit is {IDENTITY}", cure="Shorten the id.")
     if sum(len(key) for key in document.metadata) > ALL:

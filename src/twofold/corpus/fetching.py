@@ -1,8 +1,8 @@
 """Bounded HTTP: a response is read up to a number of bytes and seconds, however the server behaves.
 
-A server may send its reader on to another address. It is followed to public ones only, unless the host is the one that
-was asked for: what lies behind the firewall of whoever syncs is nobody else's to name. Looked at is the address that a
-connection has, before anything is sent: a name server can tell another one at each question.
+A server may redirect to another address. A redirect is followed to public addresses only, unless it stays on the host
+of the first request: a stranger's server must not reach machines behind the firewall of whoever syncs. The address of
+the open connection is checked, before anything is sent: a name server may answer each look-up with another address.
 """
 
 from __future__ import annotations
@@ -24,11 +24,14 @@ from twofold.files.reading import unpacked
 AGENT = "twofold"
 """Name given to servers, and looked for in robots.txt."""
 REDIRECTS = 5
+"""Most hops from one address to another; more are taken for a loop."""
 _BUSY = frozenset([408, 425, 429, 500, 502, 503, 504])
+"""Statuses that may be another the next time: the sync calls the source unreachable and deletes nothing."""
 _PORTS = {"http": 80, "https": 443}
 _CONNECTED = "connection.connect_tcp.complete"
-"""The step of a request at which its connection stands and nothing was sent."""
+"""httpcore's name for the moment when the connection is open and nothing has been sent."""
 _NAT64 = ipaddress.ip_network("64:ff9b::/96")
+"""IPv6 addresses whose last 32 bits are an IPv4 address (RFC 6052)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,7 +49,7 @@ class Response:
 
 
 def public_address(host: str, port: int) -> str:
-    """An address of a host, all of whose addresses are public.
+    """Look a host up, and return one of its addresses if all of them are public.
 
     Args:
         host: A name or an address.
@@ -54,7 +57,7 @@ def public_address(host: str, port: int) -> str:
 
     Raises:
         SourceUnreachable: the name cannot be found.
-        SourceError: one of its addresses is private, of this machine, or of many machines.
+        SourceError: an address of the host is private, loopback or multicast.
     """
     try:
         # all of them: a name may stand for a public and a private address at once
@@ -71,7 +74,7 @@ def _refusal(host: str) -> SourceError:
 
 
 def _public(address: ipaddress.IPv4Address | ipaddress.IPv6Address) -> bool:
-    """Also looks at the IPv4 address that an IPv6 one may hold (mapped, 6to4, Teredo, NAT64)."""
+    """Is an address public, and the IPv4 address inside an IPv6 one (mapped, 6to4, Teredo, NAT64) too?"""
     if isinstance(address, ipaddress.IPv6Address):
         embedded = [address.ipv4_mapped, address.sixtofour, *(address.teredo or ())]
         if address in _NAT64:
@@ -86,16 +89,16 @@ def _public(address: ipaddress.IPv4Address | ipaddress.IPv6Address) -> bool:
 class Fetcher:
     """GET requests under limits.
 
-    A host asked for by name may be a private one: whoever set the source up named it. If it was public once, it has to
-    stay so. Behind a proxy the proxy finds the hosts, and only names that lead to a private address from here are
-    refused.
+    The host of the first request may be private: whoever set the source up named it. A host that had a public address
+    once must keep to public ones. Behind a proxy the proxy looks hosts up, and only names that lead to a private
+    address from this machine are refused.
 
     Args:
-        seconds: Most time one response may take as a whole.
-        limit: Most bytes of one response, decompressed.
-        headers: Sent with every request to the scheme, host and port of the first address asked for.
+        seconds: Longest time for a whole response.
+        limit: Most bytes of a response, decompressed.
+        headers: Sent with every request to the scheme, host and port of the first request.
         hosts: Other hosts that a redirect may lead to, private or not.
-        private: May the host asked for, and `hosts`, be private?
+        private: May the host of the first request, and `hosts`, be private?
     """
 
     def __init__(
@@ -117,9 +120,9 @@ class Fetcher:
         self._private = private
         self._proxied = bool({"http", "https", "all"} & getproxies().keys())
         self._outer: set[str] = set()
-        """Hosts that had a public address, ``www.`` apart: a site's list of pages may name either."""
+        """Hosts that had a public address, without ``www.``: a site's list of pages may use either name."""
         self._inner: set[str] = set()
-        """Hosts that a connection to a private address stands for."""
+        """Hosts to which a connection to a private address is open."""
         defaults = {"user-agent": AGENT, "accept-encoding": "identity, gzip;q=0.5"}
         self._client = httpx.Client(timeout=seconds, headers=defaults, follow_redirects=False)
 
@@ -128,18 +131,18 @@ class Fetcher:
         self._client.close()
 
     def get(self, url: str, *, headers: Mapping[str, str] | None = None, allowed: Any = None) -> Response:
-        """The answer, redirects followed.
+        """Fetch an address and return the response, redirects followed.
 
         Args:
             url: An ``http`` or ``https`` address.
-            headers: For this request.
-            allowed: ``allowed(url)`` is asked before each further hop of a redirect; raises to refuse.
+            headers: Added for this request.
+            allowed: ``allowed(url)`` is called before each further hop of a redirect; raises to refuse.
 
         Raises:
-            SourceUnreachable: no connection, no answer in time, or the server is in trouble (429, 5xx).
-            SourceEndless: more bytes or seconds than allowed.
-            SourceError: not an address, redirects without end or to a private address, or content packed in a way that
-                is not read.
+            SourceUnreachable: no connection, no response in time, or the server is in trouble (429, 5xx).
+            SourceEndless: the response has more bytes or takes more seconds than allowed.
+            SourceError: `url` is no address, redirects do not end or lead to a private address, or the content is
+                compressed in an unsupported way.
         """
         here, first = url, urlsplit(url)
         deadline = time.monotonic() + self._seconds
@@ -162,7 +165,10 @@ class Fetcher:
         raise SourceError(f"{url} redirects more than {REDIRECTS} times", cure="Use the final address.")
 
     def _in_time(self, url: str, headers: Mapping[str, str], deadline: float, *, named: bool) -> Response:
-        """One request, given up at the deadline: a server that sends headers without end lets no other limit hold."""
+        """Make one request in a thread and give up at the deadline.
+
+        A server that sends headers without end never lets httpx come to its own limits.
+        """
         done: queue.SimpleQueue[Response | BaseException] = queue.SimpleQueue()
 
         def work() -> None:
@@ -187,6 +193,7 @@ class Fetcher:
             # behind a proxy every connection has the address of the proxy
             extensions = {} if self._proxied else {"trace": self._watch(url, named=named)}
             if not named:
+                # looked up here as well: behind a proxy and on an open connection the hook does not see the address
                 self._look(url)
             with self._client.stream("GET", url, headers=headers, extensions=extensions) as answer:
                 # as sent: what is packed is unpacked below, within the limit
@@ -210,11 +217,11 @@ class Fetcher:
             raise SourceUnreachable(f"{url} cannot be reached: {error or type(error).__name__}") from error
 
     def _look(self, url: str) -> None:
-        """Refuse a host that nobody named and that is private, before a connection is made or one that stands is used.
+        """Refuse a private host that no setting names, before a connection is opened or an open one is reused.
 
         Raises:
-            SourceUnreachable: it cannot be found.
-            SourceError: it is private.
+            SourceUnreachable: the host cannot be found.
+            SourceError: the host is private.
         """
         parts = urlsplit(url)
         host = parts.hostname or ""
@@ -223,7 +230,7 @@ class Fetcher:
         public_address(host, parts.port or _PORTS[parts.scheme])
 
     def _watch(self, url: str, *, named: bool) -> Callable[[str, Mapping[str, Any]], None]:
-        """What looks at the address of each new connection and ends one that must not be."""
+        """A hook for httpx that checks the address of each new connection and closes a forbidden one."""
         host = urlsplit(url).hostname or ""
         site = host.removeprefix("www.")
 
@@ -234,6 +241,7 @@ class Fetcher:
             address = str(stream.get_extra_info("server_addr")[0]).partition("%")[0]
             if _public(ipaddress.ip_address(address)):
                 self._outer.add(site)
+            # a host that was public and is private now: its name server points into the network of whoever syncs
             elif named and site not in self._outer:
                 self._inner.add(site)
             else:
@@ -243,7 +251,7 @@ class Fetcher:
         return see
 
     def _unpacked(self, body: bytes, encoding: str, url: str) -> bytes:
-        """The content, unpacked once at most and never past the limit."""
+        """The content, decompressed at most once and never past the limit."""
         encoding = encoding.strip().lower()
         if encoding in ("", "identity") or not body:
             return body

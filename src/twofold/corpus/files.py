@@ -1,7 +1,7 @@
-"""One file → its documents and everything that is wrong with it; nothing that a file holds stops the others.
+"""One file → its documents and all problems with it; no content of a file stops the reading of others.
 
-Readers whose format is plain text run here. All others run in a worker process under limits of time, memory and text
-(`contained.Worker`): a corrupt, hostile or endless file is a named problem.
+Readers whose format is plain text run in this process. All others run in a worker process under limits of time, memory
+and text (`sandbox.Worker`): a corrupt, hostile or endless file becomes a named problem.
 """
 
 from __future__ import annotations
@@ -27,6 +27,7 @@ from twofold.types import Document, Json, Loaded, Problem
 log = logging.getLogger(__name__)
 
 OCR_SECONDS = 600.0
+"""Seconds for one file where character recognition is on: a page takes up to a minute on a busy core."""
 OCR_MEMORY_MIB = 6144
 """Character recognition gets at least these limits: its models alone map 4 GiB."""
 
@@ -72,12 +73,12 @@ class FileReader:
 
     @property
     def fingerprint(self) -> str:
-        """Digest of the readers' versions and of what changes a text: a file is to be read again when it differs."""
+        """Digest of the readers' versions and of the settings that change a text; another digest: read files again."""
         readers = {suffix: [name, cls.version] for suffix, (name, cls) in sorted(self._classes.items())}
         return digest("readers", {"readers": readers, "encodings": self.section.encodings, "ocr": self.section.ocr})
 
     def knows(self, name: str) -> bool:
-        """Is there a reader for this ending?"""
+        """Is there a reader for the ending of this name?"""
         return suffix_of(name) in self._classes
 
     def unknown(self, name: str) -> DataError:
@@ -92,14 +93,14 @@ class FileReader:
         )
 
     def read(self, loaded: Loaded) -> tuple[list[Document], list[Problem]]:
-        """The documents of one file, none empty, ids unique, and its problems; an error: something of it is lost.
+        """Read one file into documents, none empty, ids unique, and problems; an error means that text was lost.
 
         Args:
-            loaded: The file's `name`, and its `path` or its `data`. Documents given as they are come back.
+            loaded: The file's `name`, and its `path` or its `data`; or ready `documents`, which come back checked.
 
         Returns:
             Documents whose `id` is the file's name, or the record's own id in files of records; and the problems, with
-            `file` set to its name. Nothing is raised for what a file holds.
+            `file` set to that name. No content of a file raises an error.
 
         Raises:
             ConfigError: a password's environment variable is not set.
@@ -176,12 +177,14 @@ class FileReader:
             yield from ((0, document) for document in reader.read(path, data))
 
     def _options(self, cls: Any, name: str) -> Json:
-        """Of what the configuration says, that which this reader has an option for."""
+        """The settings of the configuration for which this reader has an option."""
         known = cls.Options.model_fields
         values: Json = {}
         if "encoding" in known:
-            encodings = [value for pattern, value in self.section.encodings.items() if _matches(name, pattern)]
-            values |= {"encoding": encodings[0]} if encodings else {}
+            for pattern, encoding in self.section.encodings.items():
+                if _matches(name, pattern):
+                    values["encoding"] = encoding
+                    break  # the first pattern wins, in the order of the configuration
         if "passwords" in known:
             secrets = (value for pattern, value in self.section.passwords.items() if _matches(name, pattern))
             values["passwords"] = [_secret(value) for value in secrets]
@@ -207,7 +210,7 @@ def _secret(value: str) -> str:
 
 
 def _partly(document: Document, file: str) -> Iterator[Problem]:
-    """What a reader says that it could not read of a document, in its metadata."""
+    """Problems for the parts of a document that its reader reports in the metadata as not read."""
     if pages := document.metadata.get("scanned"):
         yield Problem(
             severity="warning",

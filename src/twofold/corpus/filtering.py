@@ -1,7 +1,8 @@
 """Check conditions on metadata against the documents: unknown fields, values that cannot be compared. Pure.
 
-A condition that can find nothing is refused, with the names that there are; of one that passes values over, they are
-told. Only documents that the asker may read are looked at, so neither names nor values tell of others.
+A condition that no document can meet is refused, and the message lists the existing fields; a condition that skips some
+values gets a remark. Only documents that the person asking may read are looked at, so that neither names nor values
+leak from others.
 """
 
 from __future__ import annotations
@@ -20,36 +21,36 @@ from twofold.types import Problem
 _SHOWN = 8
 """Names or values listed in a message."""
 _SEEN = 2000
-"""Values of a field remembered for the message of a condition that nothing has."""
+"""Most values of a field that are remembered for the message of a condition without a match."""
 
 
 @dataclass(slots=True)
 class _Seen:
-    """What one condition met."""
+    """Counts of the documents that one condition was compared with."""
 
     have: int = 0
     """Documents that have the field."""
     comparable: int = 0
-    """Of these, with a value of the kind it compares with."""
+    """Of these, documents with a value of the condition's kind (number, date, text)."""
     lists: int = 0
-    """Of these, with a list."""
+    """Of these, documents with a list."""
     matches: int = 0
-    """Documents of which it holds."""
+    """Documents that meet the condition."""
     other: str = ""
-    """A value that is not of that kind."""
+    """A value that is not of the condition's kind."""
     values: dict[str, None] = field(default_factory=dict)
-    """Values met."""
+    """Values of the field, while no document meets the condition."""
 
 
 def remarks_on(where: Sequence[Condition], documents: Iterable[Mapping[str, str]]) -> list[str]:
-    """Remarks on what the conditions pass over in these documents.
+    """Remarks on values that the conditions skip in these documents.
 
     Args:
         where: The conditions.
         documents: Metadata of the documents that may be seen.
 
     Raises:
-        BadFilter: no document has the field, or none a value that the condition can be compared with.
+        BadFilter: no document has the field, or none has a value that the condition can be compared with.
     """
     names: dict[str, None] = {}
     seen = [_Seen() for _ in where]
@@ -57,7 +58,8 @@ def remarks_on(where: Sequence[Condition], documents: Iterable[Mapping[str, str]
         names.update(dict.fromkeys(metadata))
         for which, tally in zip(where, seen, strict=True):
             _look(which, tally, metadata.get(which.field, ""))
-    return [remark for which, tally in zip(where, seen, strict=True) if (remark := _remark(which, tally, list(names)))]
+    remarks = [_remark(which, tally, list(names)) for which, tally in zip(where, seen, strict=True)]
+    return list(filter(None, remarks))
 
 
 def problems(where: Sequence[Condition], documents: Iterable[Mapping[str, str]]) -> list[Problem]:
@@ -86,7 +88,7 @@ def _look(which: Condition, tally: _Seen, value: str) -> None:
 
 
 def _comparable(which: Condition, have: Parsed) -> bool:
-    """Has a value one of the kinds that a condition compares with? Every value is a text."""
+    """Has a value a kind that the condition compares with? Every value is also a text."""
     return any(
         bool(have.truths) if isinstance(value, bool)
         else bool(have.times) if isinstance(value, date)
@@ -116,7 +118,9 @@ def _remark(which: Condition, tally: _Seen, names: list[str]) -> str:
     if tally.matches or which.relation in ("missing", "!=", "not in"):
         return ""
     texts = [str(value) for value in which.values if isinstance(value, str)]
-    near = [name for value in texts for name in _near(value, list(tally.values))]
+    near: list[str] = []
+    for text in texts:
+        near += _near(text, list(tally.values))
     some = near or list(tally.values)[:_SHOWN]
     hint = "did you mean" if near else "values are, among others," if len(tally.values) > _SHOWN else "values are"
     return f"{which}: no document has that; {hint} {', '.join(repr(excerpt(one)) for one in dict.fromkeys(some))}"
@@ -136,8 +140,10 @@ def _near(name: str, names: list[str]) -> list[str]:
     folded: dict[str, list[str]] = {}
     for candidate in names:
         folded.setdefault(candidate.casefold(), []).append(candidate)
-    near = get_close_matches(name.casefold(), list(folded), n=3)
-    return [candidate for key in near for candidate in folded[key]][:3]
+    near: list[str] = []
+    for key in get_close_matches(name.casefold(), list(folded), n=3):
+        near += folded[key]
+    return near[:3]
 
 
 def _kind(value: Value) -> str:

@@ -1,4 +1,4 @@
-"""Files, folders and patterns → documents, and everything that is wrong with them at once."""
+"""Files, folders and patterns → documents, and all problems with them at once."""
 
 from __future__ import annotations
 
@@ -20,9 +20,10 @@ from twofold.types import Document, Loaded, Problem
 log = logging.getLogger(__name__)
 
 NO_DOCUMENT = "data.no-document"
-"""Of a JSON file that was only met and holds no document."""
+"""Code of the warning about a JSON file without a document that lies in a folder of documents."""
 ERRORS = (BadRecord.code, UnreadableFile.code)
-"""Faults of texts and records, which stay errors in a file met in a folder: to mend them is a matter of an editor."""
+"""Faults of texts and records. They stay errors even in a folder, where other faults are warnings: an editor mends
+them."""
 
 
 def load_documents(
@@ -39,9 +40,8 @@ def load_documents(
         section: The paths and the limits.
         root: The project.
         strict: Raise the first error instead of returning it.
-        question_paths: Paths that the examples are read from; where they lie among the documents nothing is
-            said of them.
-        progress: Told of every file.
+        question_paths: Paths of the example files; where such a file lies among the documents it is left out silently.
+        progress: Called for every file.
 
     Returns:
         The documents in order of files, ids unique, none empty; and all problems.
@@ -64,7 +64,7 @@ def load_documents(
     if strict:
         raise_first(problems)
     lost = sum(1 for problem in problems if problem.severity == "warning")
-    if lost and strict:  # else the caller tells them
+    if lost and strict:  # else the caller shows the problems
         log.warning("%s in reading the documents; `twofold check` lists all", counted(lost, "problem"))
     return documents, problems
 
@@ -79,17 +79,17 @@ def read_documents(
 ) -> Iterator[Document]:
     """Read documents one file at a time, in bounded memory; each file goes to the reader of its ending.
 
-    Files of examples (``examples*.jsonl`` and its like) are left out; name them to have them. A file met in a folder or
-    by a pattern whose kind is unknown, or that is broken, encrypted, scanned or hostile, is a warning: one of a
-    thousand stops nothing. So is one left out, and a link that leads out of the project. A file that is named
-    itself must be readable.
+    Files of examples (``examples*.jsonl`` and the like) are left out unless a path names them. A file in a folder or
+    matched by a pattern whose kind is unknown, or that is broken, encrypted, scanned or hostile, gives a warning: one
+    file of a thousand stops nothing. So does a file that is left out, and a link that leads out of the project. A file
+    that a path names itself must be readable.
 
     Args:
         section: The paths and the limits.
         root: The project.
-        findings: Takes what is wrong.
+        findings: Collects the problems.
         question_paths: See `load_documents`.
-        progress: Told of every file.
+        progress: Called for every file.
     """
     files, missing = expand(section.paths, root)
     for error in missing:
@@ -162,21 +162,21 @@ def _shared(name: str, first: str, file: str, *, named: str) -> Problem:
 
 
 def holds_none(name: str, documents: Sequence[Document], problems: Sequence[Problem]) -> bool:
-    """Is this a JSON file of which nothing at all can be read as a document?
+    """Is this a JSON file without a single readable document?
 
     Args:
-        name: Of the file.
-        documents: Read from it.
-        problems: Met in it.
+        name: Name of the file.
+        documents: The documents read from the file.
+        problems: The problems with the file.
     """
     return not documents and bool(problems) and suffix_of(name) in (*JSON, *JSONL)
 
 
 def no_documents(problems: Sequence[Problem]) -> Problem:
-    """The warning about a JSON file that was only met and holds no document at all, such as a program's settings.
+    """The warning about a JSON file in a folder that contains no document, such as a program's settings.
 
     Args:
-        problems: What its reader found, the first of them to be named.
+        problems: The reader's problems, of which the warning quotes the first.
     """
     first = problems[0]
     return replace(
@@ -189,7 +189,7 @@ def no_documents(problems: Sequence[Problem]) -> Problem:
 
 
 def content_of(loaded: Loaded) -> str:
-    """Digest of what was loaded."""
+    """Digest of the loaded content."""
     if loaded.path:
         try:
             return digest_file("file", loaded.path)

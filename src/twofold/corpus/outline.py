@@ -17,14 +17,15 @@ _EDGE = re.compile(
     r"^ {0,3}(?:((?:(?:[-*+]|\d{1,9}[.)]) {1,4})?)(`{3,}+|~{3,}+)([^\n]*)|<(pre|script|style|!--)(?=[\s>-])[^\n]*)$",
     re.MULTILINE | re.IGNORECASE,
 )
-"""Where code or a comment begins or ends, the first also behind the mark of a list's item."""
+"""Begin or end of code or a comment; a fence may also follow the mark of a list item."""
+# cells of dashes with optional colons: the line below the head of a table in Markdown
 _RULE = re.compile(r"[ \t]*\|?[ \t]*:?-+:?[ \t]*(?:\|[ \t]*:?-*:?[ \t]*)*")
 _NAMES = 300
 """Characters of a table's head that are kept with its rows."""
 
 
 def heading_text(line: str) -> str:
-    """The text of a heading without its closing ``#``, which a blank parts from it (CommonMark 4.2): "C#" keeps its."""
+    """The text of a heading without closing ``#`` signs, which follow a blank (CommonMark 4.2): "C#" keeps its sign."""
     whole = line.rstrip(" \t")
     text = whole.rstrip("#")
     return text.rstrip(" \t") if text.endswith((" ", "\t")) else whole
@@ -40,6 +41,7 @@ def fences(text: str) -> list[tuple[int, int]]:
     for line in _EDGE.finditer(text):
         item, fence, rest, tag = line.groups()
         if opened >= 0:
+            # inside code only a fence of the same sign, as long or longer and with nothing behind it, counts
             if fence and fence.startswith(mark) and not (item or rest.strip()):
                 ranges.append((opened, line.end()))
                 opened = -1
@@ -65,13 +67,14 @@ def _underlines(text: str, at: int, mark: str, rest: str) -> bool:
     """Do the tildes of the line at a place underline a title, as in reStructuredText, and begin no code?"""
     if mark[0] != "~" or len(mark) < 4 or rest.strip() or at < 2:
         return False
+    # titles have at most 200 characters, as in `_SETEXT`
     start = text.rfind("\n", max(0, at - 202), at - 1) + 1
     title = text[start : at - 1]
     return 0 < len(title.strip()) <= len(mark) and text[max(0, start - 2) : start] in ("", "\n", "\n\n")
 
 
 def _item_end(text: str, at: int, indent: int, mark: str) -> int:
-    """Where code that an item of a list begins with ends: at its fence, or where a line stands outside the item.
+    """Find the end of code that opens in a list item: its closing fence, or the first line outside the item.
 
     Args:
         text: The whole text.
@@ -116,14 +119,14 @@ def within(ranges: Sequence[tuple[int, int]], at: int) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """Lines of cells with bars between."""
+    """Lines of cells with bars between them; all places are characters of the text."""
 
     start: int
     body: int
-    """Where the first row below the head begins."""
+    """Place of the first row below the head."""
     end: int
     names: str
-    """The head's cells with bars between: what the columns are called."""
+    """The head's cells with bars between them: the names of the columns."""
 
 
 def tables(text: str) -> list[Table]:
@@ -131,7 +134,7 @@ def tables(text: str) -> list[Table]:
     if text.count("|") < 3:
         return []
     parsed_tables: list[Table] = []
-    code: list[tuple[int, int]] | None = None
+    code: list[tuple[int, int]] | None = None  # found only when a text has a table, which few have
     rows: list[tuple[int, int]] = []
     start = 0
     size = len(text)

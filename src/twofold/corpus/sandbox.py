@@ -1,8 +1,8 @@
-"""Reading one file in a process of its own kind: warm, reused, and ended when a file asks too much of it.
+"""A child process that reads files: kept warm, reused, and ended when a file exceeds its limits.
 
-The worker gets the bytes through a pipe and gives documents back as JSON: it opens no file, has none of this process's
-environment but what a Python needs, and nothing it sends is executed. A file that exceeds the time ends the worker; a
-file that exceeds the memory, or breaks the parser, ends at worst the worker; the next file gets a new one.
+The worker gets the bytes through a pipe and returns documents as JSON: it opens no file, inherits only the environment
+variables that Python needs, and nothing that it sends is executed. A file that exceeds the time ends the worker; a file
+that exceeds the memory, or breaks the parser, ends at worst the worker; the next file gets a new one.
 """
 
 from __future__ import annotations
@@ -25,9 +25,12 @@ from twofold.types import Document, Json, Place, Problem
 LENGTH = struct.Struct("!Q")
 """Length of the JSON that follows."""
 START_SECONDS = 120.0
+"""Longest start of the process, imports of the readers' libraries included."""
 _PIECE = 1 << 16
+"""Bytes of a pipe's buffer on Linux; 16 of them are moved in one call."""
 _PASSED_ON = ("PATH", "HOME", "LANG", "LC_ALL", "TMPDIR", "VIRTUAL_ENV", "PYTHONPATH", "PYTHONHOME")
 _PASSED_ON_WINDOWS = ("TEMP", "TMP", "SYSTEMROOT", "USERPROFILE", "APPDATA", "LOCALAPPDATA", "PATHEXT")
+# libraries that start a thread a core map memory for each, which would count against the limit
 _ONE_THREAD = {
     "RAYON_NUM_THREADS": "1",
     "TOKIO_WORKER_THREADS": "1",
@@ -38,10 +41,10 @@ _ONE_THREAD = {
 
 
 class Worker:
-    """One child process that reads files, started at the first one.
+    """A child process that reads files, started for the first file.
 
     Args:
-        seconds: Most time for one file.
+        seconds: Longest time for one file.
         memory_mib: Most memory that one file may add to the process, in MiB; a worker that keeps more is replaced.
         limit: Most characters of text from one file.
     """
@@ -57,14 +60,14 @@ class Worker:
         self._served = 0
 
     def read(self, reader: str, options: Json, *, name: str, data: bytes) -> list[tuple[int, Document | Problem]]:
-        """The documents and problems that the `reader` of that name finds in `data`, with their lines.
+        """Read `data` with the named `reader`, and return documents and problems with their lines.
 
-        A worker that had read other files and dies with this one is not proof against this one: it is read once more
-        in a fresh worker.
+        A worker that has read other files may die of their remains. Such a death proves nothing against this file,
+        which is then read once more in a fresh worker.
 
         Raises:
-            FileTimeout: it took too long.
-            FileTooLarge: it needs too much memory, or gives too much text.
+            FileTimeout: reading the file took too long.
+            FileTooLarge: the file needs too much memory, or has too much text.
             ReaderCrashed: the process died, or could not be started.
         """
         again = self._served > 0
@@ -112,7 +115,7 @@ class Worker:
             self.close()
             raise
         self._served += 1
-        # memory that it keeps would be taken from what the next file may need
+        # the limit counts from what the process has: memory that it keeps would be missing for the next file
         if answer.get("rss_mib", 0) > self.memory_mib:
             self.close()
         return items
@@ -131,7 +134,7 @@ class Worker:
             stderr=self._errors,
             env={**environment, **_ONE_THREAD},
             cwd=Path(tempfile.gettempdir()),
-            # Ctrl-C in the terminal is not sent to it
+            # Ctrl-C in the terminal must not reach the worker
             start_new_session=True,
             bufsize=0,
         )
@@ -142,7 +145,7 @@ class Worker:
             raise ReaderCrashed("the process that reads files does not start", file=name) from error
 
     def _exchange(self, out: bytes, seconds: float, name: str) -> Json:
-        """Send `out`, take one answer. When the time is over the process is killed, which ends every wait for it."""
+        """Send `out` and receive one answer. When the time is over the process is killed, which ends every wait."""
         process = self._process
         assert process is not None
         assert process.stdin is not None
@@ -158,12 +161,12 @@ class Worker:
         clock.start()
         try:
             pending = memoryview(out)
-            with contextlib.suppress(OSError):  # it died: what it answers ends at once
+            with contextlib.suppress(OSError):  # the worker died: reading its answer below ends at once
                 while pending:
                     pending = pending[os.write(process.stdin.fileno(), pending[: 16 * _PIECE]) :]
             got = bytearray()
             while len(got) < LENGTH.size or len(got) < LENGTH.size + LENGTH.unpack_from(got)[0]:
-                # a length beyond what the limit allows is not waited for
+                # JSON takes up to 12 bytes a character (two \\u escapes); a greater length is not waited for
                 if len(got) >= LENGTH.size and LENGTH.unpack_from(got)[0] > 12 * self.limit + 16 * MIB:
                     raise self._too_much(name)
                 piece = os.read(process.stdout.fileno(), 16 * _PIECE)
@@ -205,7 +208,7 @@ def out_of_memory(memory_mib: int, name: str) -> FileTooLarge:
 
 
 def as_json(line: int, item: Document | Problem) -> Json:
-    """One result, as it crosses the pipe."""
+    """One document or problem as JSON, for the pipe."""
     if isinstance(item, Problem):
         fields: Json = {key: getattr(item, key) for key in ("severity", "code", "message", "cure", "file", "line")}
         return {"at": line, "problem": fields}

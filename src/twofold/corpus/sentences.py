@@ -1,7 +1,7 @@
 """Find the ends of sentences: not after "Dr.", "No." or "e.g.", nor after an initial or the number of an item or a day.
 
-A short list of abbreviations of English, German, French, Spanish, Italian and Dutch; punkt-like statistics would need a
-corpus, and the rules of larger libraries cost more time than reading and embedding together save by them.
+The abbreviations are a short list for English, German, French, Spanish, Italian and Dutch. Statistics as in Punkt would
+need a corpus, and the rules of larger libraries cost more time than better sentence ends are worth here.
 """
 
 from __future__ import annotations
@@ -166,7 +166,7 @@ _BEFORE_NAMES = frozenset(
         "order.no",
     ]
 )
-"""What names, numbers and explanations follow: no end whatever comes next."""
+"""Abbreviations before names, numbers and explanations: their dot never ends a sentence."""
 _OFTEN_LAST = frozenset(
     [
         "etc",
@@ -193,7 +193,7 @@ _OFTEN_LAST = frozenset(
         "ph.d",
     ]
 )
-"""May end a sentence: an end only before a capital letter."""
+"""Abbreviations that may end a sentence: their dot does so only before a capital letter."""
 _STARTS_WORDS = """
     the this that these those it its he she they we you i there in on at if when while after before as a an and
     but so for from all no most some such each both der die das ein eine es er sie wir in im am bei wenn le la
@@ -206,13 +206,17 @@ _MONTH = re.compile(
     re.IGNORECASE,
 )
 _WORD = 24
-"""Characters looked at before a dot."""
+"""Characters before a dot that are searched for the word."""
 _WHOLE = re.compile(r"[^\W\d_]+(?:\.[^\W\d_]+)*\.?")
 
 
 def ends(text: str) -> list[int]:
     """The start of the next sentence, for every sentence but the last, in order."""
-    return [found.end() for found in _END.finditer(text) if text[found.start()] != "." or _is_end(text, found)]
+    places: list[int] = []
+    for mark in _END.finditer(text):
+        if text[mark.start()] != "." or _is_end(text, mark):
+            places.append(mark.end())
+    return places
 
 
 def _is_end(text: str, match: re.Match[str]) -> bool:
@@ -229,14 +233,16 @@ def _is_end(text: str, match: re.Match[str]) -> bool:
     if not word:
         return True
     if word.isdigit():
+        # "12." at the start of a line numbers an item; "3. Mai" is a day
         return not (len(word) < 4 and begins_line) and not (len(word) < 3 and _MONTH.match(text, after) is not None)
     if "\n\n" in match.group() or _WHOLE.fullmatch(word) is None:
         return True
     low = word.lower()
     following = text[after : after + 1]
     if low in _BEFORE_NAMES:
+        # "no" is also an answer: "No. The fee stays."
         return low == "no" and following.isupper()
-    if len(word) == 1 and word.isupper():
+    if len(word) == 1 and word.isupper():  # an initial, unless a number follows ("vitamin A. 20 mg")
         return following.isdigit()
     if low in _OFTEN_LAST or "." in low:
         if not following.isupper():

@@ -12,11 +12,12 @@ _WRITES = re.compile(r"\b(into|delete\s+from|update\s+\S+\s+set)\b", re.IGNORECA
 
 
 def reads_only(query: str) -> None:
-    """Refuse everything but one statement that reads.
+    """Refuse everything but a single statement that reads.
 
     Raises:
-        SourceQuery: naming the word that does not.
+        SourceQuery: the query has several statements, or the message names the word that writes.
     """
+    # words inside quotes are data: they are emptied before the search for words that write
     bare = _TEXT.sub("''", _COMMENT.sub(" ", query)).strip().rstrip(";").strip()
     if ";" in bare:
         raise SourceQuery("`query` holds more than one statement")

@@ -1,9 +1,9 @@
-"""The process in which files are read: ``python -m twofold.corpus.worker``, spoken to by `contained.Worker`.
+"""The process that reads files: ``python -m twofold.corpus.worker``, the counterpart of `sandbox.Worker`.
 
-Each request is a length, a JSON object, and the file's bytes; each answer a length and a JSON object. What a library
-prints goes to standard error. Memory is limited anew for each file, to what the process has plus what one file may
-need. The process ends with whoever asks (the end of its input), and by an alarm where a library does not let it notice.
-Where the system has no such limits or alarms (Windows), the time that `contained` gives a file is the only one.
+A request is a length, a JSON object and the bytes of a file; an answer is a length and a JSON object. Output that a
+library prints goes to standard error. Memory is limited anew for each file, to the memory in use plus the allowance of
+one file. The process ends with its parent (at the end of its input), and by an alarm where a library blocks it. Where
+the system lacks such limits and alarms (Windows), the parent's time limit is the only one.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from twofold.types import Document, Json, Problem
 def main() -> None:
     """Answer requests until there are no more."""
     answers = os.fdopen(os.dup(1), "wb")
-    # answers have a descriptor of their own: what a library prints to standard output goes to standard error
+    # answers have their own descriptor; standard output of a library goes to standard error
     os.dup2(2, 1)
     # Ctrl-C is for the process that asks, which then ends this one
     signal.signal(signal.SIGINT, signal.SIG_IGN)
@@ -42,8 +42,9 @@ def main() -> None:
     while True:
         request, data = coming.get()
         if hasattr(signal, "alarm"):
+            # 5 s after the parent's limit: the alarm counts only where the parent is gone
             signal.alarm(int(request["seconds"]) + 5)
-        # of the address space, for the system has no limit of the memory in use
+        # a limit of the address space, as the system has none of the memory in use
         _limit("RLIMIT_AS", memory.now("VmSize") + request["memory_mib"] * MIB)
         items = list(_read(request, data))
         del data
@@ -54,7 +55,7 @@ def main() -> None:
 
 
 def _receive(coming: queue.SimpleQueue[tuple[Json, bytes]]) -> None:
-    """Take requests while a file is read, so that this process ends at once when whoever asks is gone."""
+    """Receive requests while a file is being read, so that this process ends at once when its parent is gone."""
     requests = os.fdopen(os.dup(0), "rb")
     try:
         while (head := _exactly(requests, LENGTH.size)) is not None:
@@ -87,7 +88,7 @@ def _read(request: Json, data: bytes) -> list[Json]:
     except MissingExtra as error:
         return [as_json(0, _as_problem(error, name))]
     except MemoryError:
-        # what was read so far is given up first: the error needs some memory, too
+        # the documents read so far are freed first: building the error takes memory, too
         items.clear()
         _limit("RLIMIT_AS", None)
         return [as_json(0, as_problem(out_of_memory(request["memory_mib"], name)))]
@@ -117,7 +118,7 @@ def _send(answers: BinaryIO, value: Json) -> None:
 
 
 def _exactly(stream: Any, size: int) -> bytes | None:
-    """That many bytes; None when the other side is gone."""
+    """Read `size` bytes; None when the other side is gone."""
     data = stream.read(size)
     return data if len(data) == size else None
 

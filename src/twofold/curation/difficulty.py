@@ -1,4 +1,4 @@
-"""Examples selected for a budget: difficulty measured in a child process, vectors by the embedder, then the choice."""
+"""Select examples for a budget, by difficulty that a child process measures and by the embedder's vectors."""
 
 from __future__ import annotations
 
@@ -20,6 +20,7 @@ from twofold.tuning.training_data import closed_rows
 from twofold.types import Example, Json
 
 _MEASURE = "difficulty"
+"""Name of the trainer that measures difficulty: it is a plugin, since it loads the base model with torch."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,11 +28,11 @@ class Selected:
     """The selected examples."""
 
     examples: tuple[Example, ...]
-    """In order of choice: the first n are the choice for a budget of n (but for `both`, whose pool grows with it)."""
+    """In order of choice: the first n are the choice for a budget of n (except `both`, whose pool grows with it)."""
     left_out: tuple[Json, ...]
-    """``id`` and ``why`` of the others."""
+    """``id`` and ``why`` of every example left out."""
     difficulty: dict[str, float]
-    """Example id → difficulty, where it was measured."""
+    """Example id → difficulty, where difficulty was measured."""
 
 
 def select(
@@ -46,10 +47,11 @@ def select(
     """Choose `budget` examples.
 
     Raises:
-        TooFewExamples: there is nothing to choose from.
+        TooFewExamples: there is no example to choose from.
         TrainingError: difficulty could not be measured.
-        MissingExtra: it needs torch.
+        MissingExtra: measuring difficulty needs torch, which is not installed.
     """
+    # an example with neither answer nor abstention teaches nothing
     usable = [e for e in examples if e.references or not e.answerable]
     if not usable:
         raise TooFewExamples("there is no training example to choose from")
@@ -77,12 +79,16 @@ def select(
 
 
 def difficulty(search: Search, examples: Sequence[Example], *, progress: Progress = quiet) -> dict[str, float]:
-    """Example id → instruction-following difficulty for the configured generator's base model, kept in the store."""
+    """Example id → instruction-following difficulty for the configured generator's base model.
+
+    The difficulties are an artifact, so that a second choice from the same examples measures nothing.
+    """
     part = search.config.generation.generator
     model = GeneratorSettings.of(loading.options("generators", part.name, part.options)).model
     measure = loading.make("trainers", _MEASURE, {})
     rows = closed_rows(examples, search.config.template)
     made_of = {
+        # without the examples' ids, so that renamed examples are not measured again
         "rows": [replace(row, example="") for row in rows],
         "weights": hub.weights_digest(hub.locate(model)),
         "version": measure.version,
@@ -95,4 +101,5 @@ def difficulty(search: Search, examples: Sequence[Example], *, progress: Progres
         path = search.artifacts.finish(key, {"kind": "difficulty", "model": model, "report": report})
     lines = (path / "scores.jsonl").read_text(encoding="utf-8").splitlines()
     scores = [json.loads(line) for line in lines]
+    # loss of the answer after the question over its loss alone; the floor guards an answer that the model is sure of
     return {e.id: one["asked"] / max(one["alone"], 1e-6) for e, one in zip(examples, scores, strict=True)}

@@ -1,4 +1,4 @@
-"""Files of examples: imported, inspected, cleaned, shown on a card. What is written appears whole or not at all."""
+"""Import, inspect and clean files of examples. A file is written whole or not at all."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ from twofold.types import Document, Example, Json, Problem
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Looking:
-    """The references and skipped checks of an examination of examples."""
+    """The documents, labels and skipped checks of an inspection of examples."""
 
     documents: tuple[Document, ...] = ()
-    """The index's own documents."""
+    """The documents of the index, against which sources and answers are checked."""
     declared: tuple[str, ...] = ()
-    """The only labels there may be; empty for any."""
+    """The labels that an answer may be; empty for any."""
     skip: tuple[str, ...] = ()
-    """Parts of `findings.PARTS` not looked for."""
+    """Parts of `findings.PARTS` that are not checked."""
 
 
 def import_file(
@@ -41,15 +41,15 @@ def import_file(
 
     Args:
         source: JSON Lines, JSON, CSV (gzipped too) or Parquet.
-        into: A ``.jsonl`` file, made if it is not there.
-        columns: Our field → the file's column.
-        replace: Imported records take the place of held ones of the same id.
+        into: A ``.jsonl`` file; a missing one is made.
+        columns: Twofold's field → the file's column.
+        replace: Imported records take the place of existing ones of the same id.
         lenient: Leave out records that cannot be used, instead of refusing the file; they are returned.
 
     Raises:
-        BadRecord: naming file, line and cure.
+        BadRecord: a record cannot be used; the message names file, line and cure.
         ConfigError: a mapping names no field or no column.
-        UnreadableFile: one of the files.
+        UnreadableFile: one of the files cannot be read.
     """
     if "".join(into.suffixes[-1:]).lower() != ".jsonl":
         raise ConfigError(f"{into} is not a .jsonl file", cure="Import into a .jsonl file.")
@@ -60,6 +60,7 @@ def import_file(
     )
     if bad and not lenient:
         more = f" (and {len(bad) - 1} more; --lenient leaves them out)" if len(bad) > 1 else ""
+        # the first fault in its own class, so that its code and its cure stay; the count says that there are more
         raise type(bad[0])(bad[0].message + more, cure=bad[0].cure, file=str(source), line=bad[0].line)
     if not new and not bad:
         raise TooFewExamples("the file contains no record", file=source, cure="Import a file that contains records.")
@@ -99,10 +100,10 @@ def _existing(path: Path) -> list[Json]:
 
 
 def read_labels(path: Path) -> tuple[str, ...]:
-    """A declared set of labels: one a line, or JSON Lines with ``label``.
+    """The declared labels of a file with one label a line, or of JSON Lines with ``label``.
 
     Raises:
-        DataError: there is none in it.
+        DataError: the file declares no label.
     """
     lines = read_bytes(path, limit=MIB, name=str(path)).decode("utf-8").splitlines()
     labels = [_label(line.strip()) for line in lines if line.strip()]
@@ -126,14 +127,15 @@ def _label(line: str) -> str:
 def look(
     paths: Sequence[str], root: Path, looking: Looking, *, progress: Progress = quiet
 ) -> tuple[list[ExampleRow], list[Problem]]:
-    """The records of files of examples, and everything that is wrong with them.
+    """The records of files of examples, and all problems found in them.
 
     Raises:
-        UnreadableFile: a file is missing or is not of a kind that is read.
+        UnreadableFile: a file is missing, or Twofold does not read its kind.
         TooFewExamples: there is no usable example.
-        MissingExtra: a part needs a package; the message says how to do without.
+        MissingExtra: a check needs a package that is not installed; the message says how to do without.
     """
     rows = list(read_rows(paths, root))
+    # line 0 is the file itself: a file that cannot be read ends the inspection, a bad record does not
     raise_first([r.outcome for r in rows if r.line == 0 and isinstance(r.outcome, Problem)])
     rows = [r for r in rows if r.line]
     examples = [r.outcome for r in rows if isinstance(r.outcome, Example)]
@@ -168,18 +170,19 @@ def clean_files(
     drop: Sequence[str] = (),
     progress: Progress = quiet,
 ) -> Json:
-    """Write what is left of `paths` to `into`, what was done beside it, and a card of both. The input is not touched.
+    """Write the cleaned records of `paths` to `into`. The input files are not touched.
 
-    Beside ``NAME.jsonl`` stand ``NAME.removed.jsonl`` and ``NAME.card.html``.
+    Beside ``NAME.jsonl`` stand ``NAME.removed.jsonl``, with every record removed or changed, and ``NAME.card.html``, a
+    card of the examples before and after.
 
     Args:
         paths: Files of examples, relative to `root`.
-        root: The project.
-        looking: What they are held against.
+        root: Folder of the project.
+        looking: Documents, labels and skipped checks of the inspection.
         into: The file to write.
         mask: Mask personal data and secrets.
-        drop: Codes of findings whose examples go as well.
-        progress: Told of each step.
+        drop: Codes of findings whose examples are dropped as well.
+        progress: Called at each step.
 
     Raises:
         ConfigError: `into` is one of the input files.

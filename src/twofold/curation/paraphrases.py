@@ -1,8 +1,8 @@
-"""A question in other words by rules, and what must stay the same whoever rewords it. Pure.
+"""Reword questions by rules, and check that a rewording, by rules or by a model, keeps names and numbers. Pure.
 
-The rules are for English. They change the frame of a question, its politeness and its small words, never its matter:
-what a rule makes is close to the original, and teaches a model not to mind how it is asked (Wei & Zou 2019 found that
-such edits help most where examples are few).
+The rules are for English. They change the frame of a question, its politeness and its small words, never its matter. A
+question reworded by a rule is close to the original, and teaches a model to answer alike however it is asked (Wei & Zou
+2019 found that such edits help most where examples are few).
 """
 
 from __future__ import annotations
@@ -18,6 +18,8 @@ from twofold.types import Example
 RULES = "rules"
 """The maker of questions reworded without a model."""
 
+# A frame must fit the whole question: a second "is" within "what is …" would be a clause of its own, which the
+# replacement would tear apart.
 _FRAMES = tuple(
     (re.compile(pattern, re.IGNORECASE), replacement)
     for pattern, replacement in (
@@ -39,13 +41,17 @@ _SHORT = (
     ("is not", "isn't"),
     ("cannot", "can't"),
 )
+"""Contractions: long form and short."""
 _POLITE = ("Could you tell me: {}", "Please help: {}", "I have a question. {}", "Hello, {}", "Quick question: {}")
+"""Openings put before a question; one of them fits every question, so that every question has a rewording."""
 _FILLER = re.compile(r"\b(?:please|the|an?|just|really|very|can you tell me|could you)\s+", re.IGNORECASE)
+"""Words that a question loses without losing its sense."""
 _NOT = re.compile(r"\b(?:not|no|never|none|without|except|neither|nor)\b|n['’]t\b", re.IGNORECASE)
+"""Negations: a rewording that loses or adds one asks for the opposite."""
 
 
 def reworded(text: str, *, seed: int) -> list[str]:
-    """Different ways to say `text`, in an order drawn by seed; none when no rule fits."""
+    """Rewordings of `text`, each once, in an order drawn by seed and text; empty when no rule fits."""
     chance = random.Random(f"{seed}/{text}")
     stripped = text.strip()
     variants = [match.expand(new) for pattern, new in _FRAMES if (match := pattern.fullmatch(stripped))]
@@ -68,11 +74,12 @@ def _filler_out(text: str) -> str:
 
 def _start_lowered(text: str) -> str:
     first = text.split(" ", 1)[0]
+    # "I" and names such as "NASA" or "LanceDB" keep their capital; the check cannot tell "Paris" from "What"
     return text if first == "I" or first[1:] != first[1:].lower() else text[:1].lower() + text[1:]
 
 
 def lost(original: str, other: str) -> str:
-    """What a rewording must not lose and has lost, in words: a number, a name, a negation; empty when nothing."""
+    """The fault of a rewording, in words: the same words, or a name, a number or a negation lost; empty without one."""
     if bare(original).casefold() == bare(other).casefold():
         return "the same words"
     flat = other.casefold()
@@ -85,7 +92,7 @@ def lost(original: str, other: str) -> str:
 
 
 def reworded_example(example: Example, text: str, *, maker: str, number: int) -> Example:
-    """The example asked in other words; the answer stays. Earlier turns stay as they are."""
+    """The example with its last question reworded; answer and earlier turns stay as they are."""
     last = replace(example.messages[-1], content=text)
     return replace(
         example,
@@ -94,6 +101,7 @@ def reworded_example(example: Example, text: str, *, maker: str, number: int) ->
         origin="synthetic",
         maker=maker,
         parent=example.id,
+        # the parent's split decides: a rewording of a test question must not be trained on
         split=None,
         file="",
         line=0,

@@ -1,7 +1,7 @@
-"""Examples made: questions from documents, and questions in other words. Nothing made is kept unchecked.
+"""Make examples: questions from documents, and questions in other words. Every question is checked before it is kept.
 
-Every completion is kept in the catalogue as it comes, so a run that was killed goes on where it was, and the same run
-again costs nothing. What is thrown away is counted and handed over with its reason.
+Every completion is committed to the catalogue as it comes, so a killed run continues where it ended, and repeating a
+run costs nothing. Discarded questions are counted, and each is returned with its reason.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from itertools import islice
+from itertools import chain, islice
 from pathlib import Path
 from typing import Any, Literal
 
@@ -33,11 +33,11 @@ from twofold.prompts import Template
 from twofold.types import Answer, Chunk, Example, Json, Message, Prompt
 
 _VERSION = 1
-"""Raised when prompts change: what was written before is asked for again."""
+"""Raised when the prompts below change: completions of older prompts are then not used."""
 _FEWEST = 8
-"""Passages asked about at a time, at least."""
+"""Passages in a batch, at least: near the end of a run few questions lack, and many of them fail a check."""
 _KNOWN = 0.6
-"""Token F1 from which a closed-book answer counts as right."""
+"""Token F1 from which a closed-book answer counts as right: the model knows the fact without the passage."""
 _ASK = Template(
     open=(
         "You write questions for an exam. Write one question that the passage answers in a few words. Name what the "
@@ -69,19 +69,19 @@ class Recipe:
     """The settings for making questions."""
 
     count: int
-    """Examples wanted; for rewordings, how many of each example."""
+    """Number of examples to make; for rewordings, the number for each example."""
     by: Literal["templates", "model"] = "templates"
-    """Who writes: rules, or the configured generator."""
+    """The writer: templates and rules, or the configured generator."""
     unanswerable: float = 0.1
     """Share of the questions that no document answers."""
     most_words: int = 20
-    """Longest answer, words."""
+    """Length of the longest answer, in words."""
     rank: int = 5
-    """A question's own passage must be among so many nearest ones, else it could be about many; 0: no check."""
+    """A question's document must be among so many nearest passages, else the question fits many; 0: no check."""
     similar: float = 0.8
-    """Cosine of the embedder that a rewording must keep."""
+    """Least cosine between the embedder's vectors of a question and its rewording."""
     seed: int = 0
-    """Draws passages, rules and names."""
+    """Seed of the draws of passages, rules and names."""
 
 
 @dataclass(kw_only=True)
@@ -89,11 +89,11 @@ class Made:
     """The result of making questions."""
 
     maker: str
-    """Who wrote."""
+    """Name of the writer: a model, or the templates."""
     examples: list[Example] = field(default_factory=list)
-    """What was kept."""
+    """The questions that passed every check, as examples."""
     discarded: list[Json] = field(default_factory=list)
-    """What was not: ``question``, ``answer``, ``document``, ``why``."""
+    """The others: ``question``, ``answer``, ``document``, ``why``."""
 
     @property
     def counts(self) -> Json:
@@ -107,10 +107,10 @@ class Made:
 
 
 class Writer:
-    """The configured generator writing, every completion kept in the catalogue.
+    """The configured generator as a writer whose completions are all kept in the catalogue.
 
     Args:
-        workspace: Has generator and catalogue.
+        models: The project's models and catalogue.
     """
 
     def __init__(self, models: Models) -> None:
@@ -125,13 +125,13 @@ class Writer:
 
     @property
     def name(self) -> str:
-        """What examples name as their maker: the model, whatever runs it."""
+        """The name that examples give as their maker: the model's, whatever runtime runs the model."""
         description = self.generator.description
         return str(description.get("model") or description.get("name") or self.generator.key)
 
     @property
     def _key(self) -> str:
-        """Of completions as they are sent now: an endpoint's first refusal changes it."""
+        """Key of completions with the parameters sent now: an endpoint's first refusal changes the parameters."""
         key = digest("system", {"writing": self.generator.key, "version": _VERSION})
         self.models.catalogue.systems.put(key, {"writes": "examples", "generator": self.generator.description})
         return key
@@ -141,7 +141,11 @@ class Writer:
         return self.models.catalogue.answers.get(self._key)
 
     def write(self, requests: Sequence[tuple[Prompt, Chunk | None]]) -> list[str]:
-        """A text for each prompt; empty where the generator failed. The chunk is what a prompt shows, for `forget`."""
+        """A text for each prompt; empty where the generator failed.
+
+        Args:
+            requests: Prompts, each with the chunk that it shows: `forget` finds the completions of a document by it.
+        """
         names = [digest("prompt", prompt) for prompt, _ in requests]
         # By name: two passages may lead to one prompt, which is asked for once.
         missing = {name: one for name, one in zip(names, requests, strict=True) if name not in self._cached}
@@ -163,7 +167,7 @@ class Writer:
         ]
 
     def close(self) -> None:
-        """Give the generator's memory back."""
+        """Free the generator's memory."""
         if self._generator is not None:
             self._generator.close()
 
@@ -180,17 +184,17 @@ def questions(
 ) -> Made:
     """Questions from the index's passages, and some that no document answers.
 
-    A model writes question and answer apart: who answers sees passage and question only. Thrown away is what fails
-    `templates.fault_of`, what is about many passages alike, and (model-written) what the model answers rightly without
-    the passage. Unanswerable are questions with a name or number of another document, and those made from `foreign`
-    passages that no indexed one answers.
+    A model writes question and answer in two calls: for the answer it sees passage and question only. A question is
+    discarded when it fails `templates.fault_of`, when it fits many passages alike, or, if a model wrote it, when the
+    model answers it rightly without the passage. Unanswerable questions hold a name or number of another document, or
+    are about `foreign` passages and have no answer in the index.
 
     Args:
-        search: Of a project that is synced.
-        models: Write questions and answers.
-        recipe: What to make.
+        search: Search of a synced project.
+        models: The models that write questions and answers.
+        recipe: Settings of the questions.
         foreign: Passages of documents outside the index.
-        progress: Told how many are kept.
+        progress: Called with the number of questions kept.
 
     Raises:
         TooFewExamples: there is no passage of running text, or none that a template can ask about.
@@ -210,7 +214,7 @@ def questions(
         maker = _Maker(search, recipe, draft, writer=writer, vectors=_vectors(search))
         pending = iter(drawn)
         while len(draft.examples) < answerable:
-            # Twice what is lacking, since a part is thrown away.
+            # twice as many passages as questions lack, since a part of the questions fails a check
             lacking = 2 * (answerable - len(draft.examples))
             batch = list(islice(pending, max(_FEWEST, min(lacking, search.config.generation.batch))))
             if not batch:
@@ -230,7 +234,7 @@ def questions(
 @dataclass(kw_only=True)
 class _Vectors:
     chunks: list[Chunk]
-    matrix: Any
+    matrix: Any  # (chunks, dimension)
 
 
 def _vectors(search: Search) -> _Vectors:
@@ -250,12 +254,17 @@ class _Maker:
         self.asked_before: set[str] = set()
 
     def make(self, chunks: Sequence[Chunk]) -> None:
-        """Keep the questions about these passages that stand."""
+        """Keep the questions about these passages that pass every check."""
         for drawn, chunk in self.checked(chunks):
             self.draft.examples.append(templates.example_of(drawn, chunk, maker=self.draft.maker))
 
     def checked(self, chunks: Sequence[Chunk], *, near: bool = True) -> list[tuple[Drawn, Chunk]]:
-        """Questions about these passages that stood every check; `near`: the passages are in the index."""
+        """The questions about these passages that pass every check.
+
+        Args:
+            chunks: The passages.
+            near: The passages are in the index, so that each question's own passage can be among the nearest.
+        """
         if self.recipe.by == "model":
             candidates = self._written(chunks)
         else:
@@ -283,20 +292,14 @@ class _Maker:
         ]
         written = [_first_line(text) for text in self.writer.write(requests)]
         first = [(question, chunk) for question, chunk in zip(written, chunks, strict=True) if question]
-        answers = self.writer.write(
-            [
-                (
-                    prompts.render(
-                        (Message(role="user", content=question),),
-                        template=_ANSWER,
-                        hits=as_hits([chunk]),
-                        max_tokens=2 * self.recipe.most_words + 16,
-                    ),
-                    chunk,
-                )
-                for question, chunk in first
-            ]
-        )
+        # two tokens a word, and some for what a model says before the answer
+        room = 2 * self.recipe.most_words + 16
+        requests = []
+        for question, chunk in first:
+            turn = (Message(role="user", content=question),)
+            prompt = prompts.render(turn, template=_ANSWER, hits=as_hits([chunk]), max_tokens=room)
+            requests.append((prompt, chunk))
+        answers = self.writer.write(requests)
         pairs = []
         for (question, chunk), answer in zip(first, answers, strict=True):
             short = templates.without_restating(_first_line(answer), question, chunk)
@@ -310,7 +313,7 @@ class _Maker:
         return pairs
 
     def _about_one(self, candidates: list[tuple[Drawn, Chunk]]) -> list[tuple[Drawn, Chunk]]:
-        """Those whose own passage (or document) is among the nearest."""
+        """The candidates whose own document is among the documents of the nearest passages."""
         if not candidates or not self.recipe.rank:
             return candidates
         near = self.nearest([drawn.question for drawn, _ in candidates], self.recipe.rank)
@@ -323,7 +326,7 @@ class _Maker:
         return passed
 
     def nearest(self, texts: Sequence[str], k: int) -> list[list[Chunk]]:
-        """The nearest passages of the index to each text."""
+        """The `k` passages of the index nearest to each text, the nearest first."""
         if not texts:
             return []
         scores = self.search.embedder.embed(list(texts)) @ self.vectors.matrix.T
@@ -331,15 +334,13 @@ class _Maker:
         return [list(map(self.vectors.chunks.__getitem__, row)) for row in order.tolist()]
 
     def _unknown(self, candidates: list[tuple[Drawn, Chunk]]) -> list[tuple[Drawn, Chunk]]:
-        """Those that the model does not answer without the passage."""
+        """The candidates that the model does not answer without the passage."""
         template = self.search.config.template
-        conversations = [(Message(role="user", content=drawn.question),) for drawn, _ in candidates]
-        closed_book = self.writer.write(
-            [
-                (prompts.render(one, template=template, max_tokens=48), chunk)
-                for one, (_, chunk) in zip(conversations, candidates, strict=True)
-            ]
-        )
+        requests: list[tuple[Prompt, Chunk | None]] = []
+        for drawn, chunk in candidates:
+            turn = (Message(role="user", content=drawn.question),)
+            requests.append((prompts.render(turn, template=template, max_tokens=48), chunk))
+        closed_book = self.writer.write(requests)
         f1, contains = loading.make("metrics", "token_f1", {}), loading.make("metrics", "contains", {})
         passed = []
         for (drawn, chunk), text in zip(candidates, closed_book, strict=True):
@@ -352,7 +353,7 @@ class _Maker:
         return passed
 
     def discard(self, drawn: Drawn, chunk: Chunk, why: str) -> None:
-        """Throw a question away, and say why."""
+        """Record a question as discarded, with the reason."""
         self.draft.discarded.append(
             {"question": drawn.question, "answer": drawn.answer, "document": chunk.span.document, "why": why}
         )
@@ -396,17 +397,17 @@ def _unanswerable(
 def rewordings(
     search: Search, models: Models, examples: Sequence[Example], *, recipe: Recipe, progress: Progress = quiet
 ) -> Made:
-    """Up to `recipe.count` rewordings of each example; meaning is checked by the embedder, facts by their words.
+    """Up to `recipe.count` rewordings of each example; the embedder checks the meaning, a word match the facts.
 
     Args:
-        search: Of the project.
-        models: Write the rewordings.
-        examples: What to reword: those of the train split.
-        recipe: What to make.
-        progress: Told how many examples are done.
+        search: Search of the project.
+        models: The models that write the rewordings.
+        examples: Examples of the train split.
+        recipe: Settings of the rewordings.
+        progress: Called with the number of examples done.
 
     Raises:
-        TooFewExamples: there is nothing to reword.
+        TooFewExamples: there is no example to reword.
         GenerationError: the generator as a whole cannot work.
     """
     if not examples:
@@ -431,6 +432,7 @@ def _reworded(writer: Writer, examples: Sequence[Example], recipe: Recipe) -> li
     requests: list[tuple[Prompt, Chunk | None]] = []
     for example in examples:
         for number in range(recipe.count):
+            # numbered, because one prompt has one completion in the catalogue: version 2 would be version 1 again
             wish = f"{_REWORD}{example.question}" + (f"\n\n(Version {number + 1})" if number else "")
             turn = (Message(role="user", content=wish),)
             room = 32 + 2 * len(example.question.split())
@@ -445,14 +447,15 @@ def _reworded(writer: Writer, examples: Sequence[Example], recipe: Recipe) -> li
 def _keep_alike(
     search: Search, examples: Sequence[Example], tried: Sequence[Sequence[str]], recipe: Recipe, draft: Made
 ) -> None:
-    texts = [example.question for example in examples] + [text for variants in tried for text in variants]
-    vectors = search.embedder.embed(texts)
+    texts = [example.question for example in examples] + list(chain.from_iterable(tried))
+    vectors = search.embedder.embed(texts)  # (texts, dimension): the questions first, then every variant in order
     at = len(examples)
     for number, (example, variants) in enumerate(zip(examples, tried, strict=True)):
         seen, count = {bare(example.question)}, 0
         for text in variants:
             alike = float(vectors[number] @ vectors[at])
             at += 1
+            # not a break: `at` must pass over this example's other variants
             if count >= recipe.count:
                 continue
             why = paraphrases.lost(example.question, text) or ("asked already" if bare(text) in seen else "")
@@ -472,7 +475,7 @@ def save(records: Sequence[Json], path: Path) -> None:
     """Write JSON Lines, whole or not at all.
 
     Raises:
-        StoreError: the disk refuses.
+        StoreError: the file cannot be written.
     """
     writing.save(path, "".join(json.dumps(record, ensure_ascii=False) + "\n" for record in records))
 

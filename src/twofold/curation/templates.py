@@ -1,8 +1,8 @@
-"""Examples from documents: what is asked by templates, and what every made question must stand. Pure.
+"""Questions from documents by templates, and the checks that every made question must pass. Pure.
 
 A made question is kept when it is a question, speaks of no passage that the reader does not see, and has an answer that
-stands word for word in its passage and not already in the question. Questions that no document answers are made by
-exchanging a name or number for one of another document (Rajpurkar, Jia & Liang 2018 let people do the like).
+stands word for word in its passage and not already in the question. A question that no document answers is made by
+exchanging its name or number for one of another document (Rajpurkar, Jia & Liang 2018 had people do the same).
 """
 
 from __future__ import annotations
@@ -24,18 +24,23 @@ _DEFINED = re.compile(
     r"(?P<the>(?:The|An?) )?(?P<what>[A-Z][\w’'-]*(?: [\w’'-]+){0,4}?) (?P<verb>is|are|was|were) "
     r"(?P<told>(?:an?|the|one of|any|both|either) [^.!?;:]{10,160}?)[.;]?$"
 )
+"""A sentence that defines a thing: "A clearing house is an institution that …"."""
 _POINTING = re.compile(
     r"(It|This|That|These|Those|They|There|He|She|We|You|I|One|Some|Many|Most|All|Here|What|Which|Each|Both|"
     r"Now|Today)\b"
 )
+"""First words that point to another sentence or to no thing: "This is a rule" defines nothing."""
 _HIDDEN = re.compile(
     r"\b(?:the|this|that|above|given|following|provided)\s+(?:\w+\s+)?"
     r"(?:passage|text|paragraph|excerpt|article|document|context|author|sentence|section)s?\b"
     r"|\baccording to (?:it|this)\b",
     re.IGNORECASE,
 )
+"""Words about the passage itself, which the reader of the question does not see."""
 _NAME = re.compile(r"(?<![.!?:\"“]\s)(?<!^)\b[A-Z][\w’-]+(?:\s+[A-Z][\w’-]+){0,3}\b")
+"""Up to four capitalised words within a sentence: the first word of a sentence is capitalised whatever it is."""
 _NUMBER = re.compile(r"(?<![\w.,])\d++(?:[.,]\d++)*+(?![\w.,]*\d)")
+"""A number with its separators; possessive, so that a long row of digits is not tried at each length."""
 _GLUE = re.compile(
     r"\b(?:about|above|after|against|and|as|at|before|below|between|but|by|during|for|from|if|in|into|is|it|its|of|on|or|"
     r"per|since|than|that|the|through|to|until|was|which|who|with|within)\b",
@@ -43,19 +48,19 @@ _GLUE = re.compile(
 )
 """Words that join phrases: an answer across one is no answer to anything ("night at 01:30")."""
 _DRAWS = 12
-"""Clozes tried for one without such a word."""
+"""Clozes tried for one whose answer holds no word of `_GLUE`."""
 _LETTERS = 0.6
 """Share of letters below which a passage is a table, code or a list of numbers."""
 FEWEST_WORDS = 20
-"""Shorter passages are asked nothing."""
+"""Fewest words of a passage to ask about."""
 _UNSPACED = re.compile("[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff]")
 """Letters of Thai, Lao, Burmese, Khmer, Japanese and Chinese, which set no blanks between words."""
 _LETTERS_A_WORD = 2.5
 """Such letters that count as a word: a Chinese word has two, a Thai one four to five with its vowel signs."""
 _RESTATED = 0.8
-"""Share of an answer's first words that must be the question's to be left out."""
+"""Share of an answer's first words that must stand in the question for them to be cut off."""
 _ALIKE = 0.5
-"""A passage with so many of a question's words and its exchanged name may answer it."""
+"""A passage with this share of a question's words, and the exchanged name, may answer the question."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,11 +68,11 @@ class Drawn:
     """A question and its answer before they are checked."""
 
     question: str
-    """What is asked."""
+    """The question."""
     answer: str
-    """What should stand in the passage."""
+    """The answer, which should stand in the passage."""
     kind: str
-    """How it was made: ``definition``, ``cloze``, ``model``."""
+    """The way the question was made: ``definition``, ``cloze``, ``model``."""
 
 
 def worth_asking(chunks: Iterable[Chunk], *, seed: int) -> list[Chunk]:
@@ -83,7 +88,11 @@ def worth_asking(chunks: Iterable[Chunk], *, seed: int) -> list[Chunk]:
         queues.append(by_document[name])
     random.Random(f"{seed}/documents").shuffle(queues)
     longest = max(map(len, queues), default=0)
-    return [queue[turn] for turn in range(longest) for queue in queues if turn < len(queue)]
+    # the documents take turns, so that a long document does not fill the budget alone
+    passages = []
+    for turn in range(longest):
+        passages += [queue[turn] for queue in queues if turn < len(queue)]
+    return passages
 
 
 def _words(text: str) -> float:
@@ -92,9 +101,10 @@ def _words(text: str) -> float:
 
 
 def by_template(chunk: Chunk, *, seed: int) -> Drawn | None:
-    """A definition asked for, or words taken out of a sentence; None where neither is to be had."""
+    """A question for a definition, or a sentence with words taken out; None where the passage yields neither."""
     chance = random.Random(f"{seed}/{chunk.id}")
     definitions = list(_definitions(chunk.text))
+    # half of the passages that define something are asked for it, so that neither kind of question prevails
     if definitions and chance.random() < 0.5:
         return chance.choice(definitions)
     drawn = (cloze(chunk.text, chance) for _ in range(_DRAWS))
@@ -114,7 +124,7 @@ def _definitions(text: str) -> Iterator[Drawn]:
 
 
 def place_of(chunk: Chunk, answer: str) -> Span | None:
-    """Where the answer stands in the passage word for word, case and white space aside; None when it does not."""
+    """The span of the answer, which stands in the passage but for case and white space; None where it does not."""
     words = answer.strip(" \t\n.\"'“”").split()
     if not words:
         return None
@@ -127,9 +137,10 @@ def place_of(chunk: Chunk, answer: str) -> Span | None:
 
 
 def without_restating(answer: str, question: str, chunk: Chunk) -> str:
-    """An answer without the question said again before it ("The limit for a card is 10").
+    """The answer without the question's words before it: "10" of "The limit for a card is 10".
 
-    Cut is what the question has said, where the rest stands in the passage; else the answer stays as it is.
+    The first words are cut off where the question has them and the rest stands in the passage; otherwise the answer
+    stays as it is.
     """
     if place_of(chunk, answer) is not None:
         return answer
@@ -142,9 +153,10 @@ def without_restating(answer: str, question: str, chunk: Chunk) -> str:
 
 
 def fault_of(drawn: Drawn, chunk: Chunk, *, most_words: int) -> str:
-    """Why a question is thrown away, in words; empty when nothing is wrong with it."""
+    """The reason to discard a question, in words; empty for a question without a fault."""
     question = drawn.question.strip()
     words = question.split()
+
     if not question.endswith("?") or not 3 <= len(words) <= 60 or "\n" in question:
         return "not a question"
     if not grounding.checkable(question):
@@ -168,7 +180,7 @@ def fault_of(drawn: Drawn, chunk: Chunk, *, most_words: int) -> str:
 
 
 def example_of(drawn: Drawn, chunk: Chunk, *, maker: str) -> Example:
-    """The example of a question that stood the checks; its reference is the passage's own words."""
+    """The example of a question that passed the checks; its reference is in the passage's own words."""
     span = place_of(chunk, drawn.answer)
     assert span is not None, "only for what stood the checks"
     start = chunk.span.start
@@ -188,13 +200,13 @@ def example_of(drawn: Drawn, chunk: Chunk, *, maker: str) -> Example:
 
 
 def entities(text: str) -> list[str]:
-    """Names within sentences and numbers of a text, in order, each once."""
+    """The names within sentences and the numbers of a text, in order, each once."""
     matches = [*_NAME.finditer(text), *_NUMBER.finditer(text)]
     return list(dict.fromkeys(match.group() for match in sorted(matches, key=lambda m: m.start())))
 
 
 def entity_places(chunks: Sequence[Chunk]) -> dict[str, set[int]]:
-    """Name or number → numbers of the passages it stands in."""
+    """Name or number → places in `chunks` of the passages that hold it."""
     places: defaultdict[str, set[int]] = defaultdict(set)
     for number, chunk in enumerate(chunks):
         for entity in entities(chunk.text):
@@ -203,15 +215,16 @@ def entity_places(chunks: Sequence[Chunk]) -> dict[str, set[int]]:
 
 
 def altered(example: Example, chunks: Sequence[Chunk], places: Mapping[str, set[int]], *, seed: int) -> Example | None:
-    """The question about another name or number, such that no passage answers it; None where that cannot be made.
+    """The question with another name or number, such that no passage answers it; None where there is no such name.
 
-    The new name is of the same shape, stands in other documents only, and in no passage with half of the question's
-    other words.
+    The new name has the old one's shape. It stands in other documents only, and in no passage that holds half of the
+    question's other words.
     """
     chance = random.Random(f"{seed}/{example.id}/altered")
     question = example.question
     old = [entity for entity in entities(question) if question.count(entity) == 1]
     chance.shuffle(old)
+    # a capitalised word of one passage only may be a chance capital; sorted, for one draw in any order of the passages
     pool = sorted(entity for entity, held in places.items() if len(held) > 1 or entity[0].isdigit())
     chance.shuffle(pool)
     for entity in old:
@@ -243,7 +256,7 @@ def _shape(entity: str) -> str:
 
 
 def told_by(answer: str, chunks: Iterable[Chunk]) -> bool:
-    """Does a passage have the answer's words and numbers?"""
+    """Does a passage hold all of the answer's words and numbers?"""
     return any(grounding.share(answer, [chunk.text]) >= 1 or bare(answer) in bare(chunk.text) for chunk in chunks)
 
 
@@ -251,7 +264,7 @@ def told_by(answer: str, chunks: Iterable[Chunk]) -> bool:
 
 
 def as_record(example: Example) -> Json:
-    """An example as the JSON object that `load_examples` reads back as the same example; empty fields left out."""
+    """An example as the JSON object that `load_examples` reads back as the same example, without its empty fields."""
     alone = len(example.messages) == 1
     record: Json = {"id": example.id}
     if alone:

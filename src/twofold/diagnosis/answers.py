@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
+from itertools import chain
 
 from twofold.hashing import plain
 from twofold.metrics.formal import found_json, parse
@@ -34,23 +35,23 @@ CAUSES: dict[str, tuple[str, str]] = {
         "Raise [retrieval].k, cut smaller chunks, or try another retriever; check that the document was synced.",
     ),
     "false-abstention": (
-        "it declined although the answer was there",
+        "the arm declined a question that has an answer",
         "Lower [tuning].unanswerable, or soften the abstention sentence in [prompt].",
     ),
     "missed-abstention": (
-        "it answered although nobody can know",
+        "the arm answered a question that has no answer",
         "Add unanswerable examples to train, or raise [tuning].unanswerable.",
     ),
     "not-in-passage": (
-        "what it says stands in none of the passages shown",
+        "none of the passages shown contains the answer's words",
         "Tune with passages (ft+rag), ask for quotation in [prompt].open, or use a larger model.",
     ),
     "wrong-span": (
-        "it quotes a passage, but the wrong place",
+        "the answer quotes a passage, but the wrong words of it",
         "Tune with passages (ft+rag), or show fewer and better passages.",
     ),
     "partial": (
-        "partly right: it shares words with the reference",
+        "partly right: the answer shares words with the reference",
         "Look at the examples: references may be stricter than needed; add train examples of the length wanted.",
     ),
     "format": (
@@ -58,7 +59,7 @@ CAUSES: dict[str, tuple[str, str]] = {
         "Add few-shot examples (the arm prompt) or tune: form is what tuning teaches best.",
     ),
     "no-knowledge": (
-        "without passages it does not know",
+        "without passages the model does not know the answer",
         "Give it passages (rag, ft+rag), or more train examples about the same documents.",
     ),
 }
@@ -89,8 +90,10 @@ def diagnose(
     """
     if answer.failure is not None:
         return "failure"
+    # Only wrong answers have a cause.
     if score is None or not is_wrong(score, right):
         return ""
+    # Before all that reads the text: a text that was cut says little about what was meant.
     if answer.cut:
         return cut_cause(example, answer)
     if not example.answerable:
@@ -99,15 +102,18 @@ def diagnose(
     mine = _words(answer.text)
     if not answer.abstained and _wrong_form(example, answer, mine):
         return "format"
+    # False, not falsy: where no gold document is known, retrieval is not blamed.
     if open_book and gold_in_hits is False:
         return "retrieval-miss"
     if answer.abstained:
         return "false-abstention"
-    reference_words = {word for reference in example.references for word in _words(reference)} - _EMPTY
+    # Shared articles and prepositions are no partial answer.
+    reference_words = set(chain.from_iterable(map(_words, example.references))) - _EMPTY
     if score > 0 or (set(mine) - _EMPTY) & reference_words:
         return "partial"
     if not open_book:
         return "no-knowledge"
+    # Word by word in a passage: it quoted, but from the wrong place.
     shown = any(_within(mine, _words(hit.chunk.text)) for hit in answer.hits)
     return "wrong-span" if shown else "not-in-passage"
 
@@ -116,6 +122,7 @@ def cut_cause(example: Example, answer: Answer) -> str:
     """Why an answer ended at the token limit: ``repetition``, ``rambling`` (far longer than asked), or just ``cut``."""
     if _repeats(answer.text):
         return "repetition"
+    # Four times the longest reference: longer than any answer that is merely wordy.
     longest = max((len(_words(reference)) for reference in example.references), default=0)
     return "rambling" if longest and len(_words(answer.text)) > 4 * longest else "cut"
 
@@ -123,9 +130,11 @@ def cut_cause(example: Example, answer: Answer) -> str:
 def _repeats(text: str) -> bool:
     """Do the same four words, or characters where there are no spaces, stand in it again and again?"""
     pieces: Sequence[str] = text.split()
+    # Fewer than one blank in ten characters: a script without spaces, so characters are compared.
     if 10 * len(pieces) < len(text):
         pieces = text
     runs = Counter(tuple(pieces[place : place + 4]) for place in range(len(pieces) - 3))
+    # More than three fifths of all runs of four come four times or more.
     return 5 * sum(count for count in runs.values() if count >= 4) > 3 * runs.total()
 
 
@@ -142,11 +151,13 @@ def summary(rows: Sequence[AnswerRow], *, level: float = 0.95) -> list[Json]:
             if answer["cause"]:
                 ids_by_cause.setdefault((arm, answer["cause"]), {})[len(groups.get(arm, ()))] = row["id"]
             groups.setdefault(arm, []).append(row["group"])
+    # Arms in the study's order, and within an arm the most frequent cause first.
     place = {arm: number for number, arm in enumerate(groups)}
     out = []
     for (arm, cause), ids in sorted(
         ids_by_cause.items(), key=lambda item: (place[item[0][0]], -len(item[1]), item[0][1])
     ):
+        # Shape (answers of the arm,): 1 where this is the cause; `groups` aligns with it.
         share = intervals.estimate([float(n in ids) for n in range(len(groups[arm]))], groups[arm], level=level)
         out.append(
             {
@@ -224,6 +235,7 @@ def _score(row: AnswerRow, arm: str, metric: str) -> float | None:
 
 
 _STOP = "a an the of in on at to and or is are was were be by for with it its this that as from"
+"""English words without content; other languages are compared with all their words."""
 _EMPTY = frozenset(_STOP.split(" "))
 
 
@@ -243,6 +255,7 @@ def _wrong_form(example: Example, answer: Answer, mine: list[str]) -> bool:
         if parse(reference) is not None and found_json(answer.text) is None:
             return True
         theirs = _words(reference)
+        # The reference whole, with more around it: the content is right, and the form is not.
         if _within(theirs, mine) and len(mine) > len(theirs):
             return True
     return False

@@ -6,6 +6,7 @@ import unicodedata
 from collections import defaultdict
 from collections.abc import Container, Iterable, Mapping, Sequence
 from difflib import get_close_matches
+from itertools import chain
 from typing import Any, Literal
 
 from twofold.examples.leaks import bare, conversation
@@ -13,7 +14,7 @@ from twofold.examples.quality import labels
 from twofold.examples.quality.text import placeholders
 from twofold.examples.spelling import json_answers
 from twofold.files.reading import Findings, counted, excerpt
-from twofold.text import sanitize
+from twofold.text import sanitise
 from twofold.text.declining import declines
 from twofold.types import Document, Example, Problem
 
@@ -23,6 +24,7 @@ RARE = 0.05
 
 def tokens_about(text: str, *, dense: bool = False) -> float:
     """Tokens of a text, estimated from its characters: four to a token, three in code and JSON (`dense`)."""
+    # Other scripts have about one and a half tokens a character.
     plain = sum(1 for character in text if character.isascii())
     return plain / (3.0 if dense else 4.0) + (len(text) - plain) * 1.5
 
@@ -35,7 +37,7 @@ def check(
     abstention: str = "",
     forgotten: Container[str] = (),
 ) -> list[Problem]:
-    """What is wrong between examples and documents, and among the examples. Errors stop a study, warnings do not.
+    """List faults between examples and documents, and among the examples. Errors stop a study, warnings do not.
 
     Args:
         documents: The project's.
@@ -119,6 +121,7 @@ def _too_long(examples: Sequence[Example], max_tokens: int, note: Any) -> None:
             "data.long-answer",
             f"{len(over)} of {counted(len(needed), 'reference answer')} are longer than [generation].max_tokens = "
             f"{max_tokens}, the longest with about {most:.0f} tokens ({example.id!r}): such answers are cut",
+            # Three tenths above the estimate, rounded up to the next ten.
             f"Set max_tokens to {-(-int(most * 1.3) // 10) * 10} or more, or shorten the answers.",
             example,
         )
@@ -149,9 +152,11 @@ def _placeholders(examples: Sequence[Example], note: Any) -> None:
 
 def _declining(examples: Sequence[Example], abstention: str, note: Any) -> None:
     """Answers that decline: an answer in these words is read as an abstention, and scores 0 where one is wanted."""
-    declined = [
-        (r, e) for e in examples if e.answerable for r in e.references if r not in e.choices and declines(r, abstention)
-    ]
+    declined: list[tuple[str, Example]] = []
+    for example in examples:
+        # A choice in these words is an answer like any other.
+        references = (text for text in example.references if text not in example.choices) if example.answerable else ()
+        declined += [(text, example) for text in references if declines(text, abstention)]
     if declined:
         reference, example = declined[0]
         count = len({e.id for _, e in declined})
@@ -237,14 +242,14 @@ def _suspicious(documents: Sequence[Document], findings: Findings) -> None:
         # Backwards, so that the first place of a kind is the one that is quoted.
         seen: dict[str, str] = {
             suspicion.kind: document.text[suspicion.start : suspicion.end]
-            for suspicion in reversed(sanitize.findings(document.text))
+            for suspicion in reversed(sanitise.findings(document.text))
         }
         for kind, words in seen.items():
             by_kind[kind].append((document, words))
     for kind, affected in sorted(by_kind.items()):
         what, cure = _SUSPICIOUS[kind]
         names = ", ".join(document.id for document, _ in affected[:3]) + (", …" if len(affected) > 3 else "")
-        words = excerpt(sanitize.shown(affected[0][1]), 80)
+        words = excerpt(sanitise.shown(affected[0][1]), 80)
         findings.add(
             Problem(
                 severity="warning",
@@ -258,7 +263,7 @@ def _suspicious(documents: Sequence[Document], findings: Findings) -> None:
 
 def _quoted(example: Example, texts: Mapping[str, str]) -> bool:
     quotes = [texts[s.document][s.start : s.end] for s in example.spans if s.document in texts]
-    words = {w for quote in quotes for w in bare(quote).split()}
+    words = set(chain.from_iterable(bare(quote).split() for quote in quotes))
     reference_words = [set(bare(r).split()) for r in example.references]
     if not words or not any(reference_words):
         return True

@@ -9,11 +9,14 @@ from __future__ import annotations
 
 import random
 import re
+from itertools import chain
 
 _SENTENCE = re.compile(r"[^.!?\n]+(?:[.!?](?=\S)[^.!?\n]+)*[.!?]?")
 _WORD = re.compile(r"\d+(?:[.,:/-]\d+)+[^\s,;:()\[\]\"]*|[^\s,;:()\[\]\"]+")
 """A number is one word: 1,200, 16:15, 2026-03-01."""
 _LINE = re.compile(r"[ \t]*(?:>[ \t]?)*(?P<mark>#{1,6}[ \t]|[-*+•·][ \t]+|\d{1,3}[.)][ \t]+|\||```|~~~)?(?P<text>.*)")
+_FIELD = re.compile(r"[^\W\d][\w ()/%.-]{0,40}: (?=\S)")
+"""The name of a column before its cell, as rows of tables are written."""
 _EMPHASIS = re.compile(r"(?<!\w)(?:\*{1,3}|_{1,3}|`+)(?=\S)|(?<=\S)(?:\*{1,3}|_{1,3}|`+)(?!\w)")
 _LINK = re.compile(r"!?\[([^\[\]\n]*)\]\([^()\n]*\)")
 _STOP = frozenset(
@@ -64,17 +67,27 @@ def sentences_of(text: str) -> list[str]:
     """
     blocks: list[list[str]] = [[]]
     fenced = False
-    for line in text.splitlines():
+    lines = text.splitlines()
+    fields = [_FIELD.match(line) for line in lines]
+    for number, line in enumerate(lines):
+        field = fields[number]
+        # Of a record's cells each stands alone; a single line with a colon is prose.
+        if field and (any(fields[max(0, number - 1) : number]) or any(fields[number + 1 : number + 2])):
+            blocks.append([line[field.end() :]])
+            continue
         parts = _LINE.fullmatch(line)
         mark, rest = (parts["mark"] or "", parts["text"]) if parts else ("", line)
         if mark in ("```", "~~~"):
             fenced = not fenced
-        if fenced or not rest.strip() or mark.strip():
+        # A row of a sheet has bars between its cells alone, without one before the first.
+        row = mark.strip() == "|" or " | " in rest or "\t" in rest.strip()
+        if fenced or row or not rest.strip() or mark.strip():
             blocks.append([])
-        if not fenced and mark.strip() not in ("|", "```", "~~~") and not mark.startswith("#"):
+        if not fenced and not row and mark.strip() not in ("```", "~~~") and not mark.startswith("#"):
             blocks[-1].append(rest)
     whole = (" ".join(_EMPHASIS.sub("", _LINK.sub(r"\1", " ".join(block))).split()) for block in blocks)
-    return [sentence.strip() for block in whole for sentence in _SENTENCE.findall(block) if sentence.strip()]
+    sentences = chain.from_iterable(map(_SENTENCE.findall, whole))
+    return [sentence.strip() for sentence in sentences if sentence.strip()]
 
 
 def english(text: str) -> bool:
@@ -102,7 +115,8 @@ def _answer(sentence: str, chance: random.Random, *, shortest: int) -> tuple[int
         # An answer ends with a word that says something: "the harbour of" is none.
         while last > first and not _content(words[last].group(), shortest):
             last -= 1
-        start, end = words[first].start(), words[last].end()
+        start = words[first].start()
+        end = words[last].end()
         if len(sentence) - (end - start) >= 25:
             return start, end
     return None

@@ -38,11 +38,11 @@ class Interaction:
     messages: tuple[Message, ...]
     """The conversation; the last message is the user's."""
     answer: str
-    """What was answered."""
+    """The answer that was given."""
     rating: int
     """1 up, -1 down, 0 not rated."""
     correction: str
-    """What should have been answered; empty when nobody said."""
+    """The answer that should have been given; empty when nobody corrected."""
     hits: tuple[Hit, ...]
     """Passages the answer was given with."""
     conversation: str
@@ -62,7 +62,7 @@ class Mined:
     preferences: list[Preference] = field(default_factory=list)
     """Better and worse answers to one question."""
     discarded: list[Json] = field(default_factory=list)
-    """What was not used: ``question``, ``at`` (its place in the log), ``why``."""
+    """Lines that were not used: ``question``, ``at`` (its place in the log), ``why``."""
     masked: int = 0
     """Texts that personal data or secrets were taken out of."""
 
@@ -324,7 +324,9 @@ def _messages(value: Json, name: str, line: int) -> tuple[Message, ...]:
             raise BadRecord('"messages" must be a list of objects with "role" and "content"', file=name, line=line)
         messages.append(Message(role=role, content=content))
     if messages[-1].role != "user":
-        raise BadRecord("the last message must be the user's: it is what was answered", file=name, line=line)
+        raise BadRecord(
+            "the last message must be the user's: the logged answer replies to this message", file=name, line=line
+        )
     return tuple(messages)
 
 

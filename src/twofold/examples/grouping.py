@@ -9,6 +9,7 @@ import hashlib
 import unicodedata
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import chain
 from types import MappingProxyType
 
 from twofold.examples.leaks import histories, turns_of, unified
@@ -34,6 +35,7 @@ def grouped(
     warnings: list[str],
     seed: int = 0,
     derived: Mapping[str, Sequence[Example]] = MappingProxyType({}),
+    holders: Mapping[str, Sequence[str]] = MappingProxyType({}),
 ) -> dict[str, str]:
     """Example id → name of its group; the same for any order of `examples`.
 
@@ -47,28 +49,33 @@ def grouped(
         warnings: Gets what was done otherwise than asked.
         seed: Draws among documents that link equally many.
         derived: Example id → what was made from it, which stands where it stands and ties what it belongs to.
+        holders: Document id → ids of the documents in which its text stands: questions on both belong together.
     """
     kin = {e.id: (e, *derived.get(e.id, ())) for e in examples}
+    named = {document for members in kin.values() for member in members for document in _named(member, same)}
     owner: dict[str, str] = {}
     fixed: dict[str, list[str]] = {}
     documents: dict[str, list[str]] = {}
     for name, members in kin.items():
         owner |= {member.id: name for member in members}
-        fixed[name] = [node for member in members for node in _fixed_nodes(member)]
-        ids = dict.fromkeys(document for member in members for document in _named(member, same))
+        fixed[name] = list(chain.from_iterable(map(_fixed_nodes, members)))
+        mine = dict.fromkeys(chain.from_iterable(_named(member, same) for member in members))
+        # Only a holder that is asked about ties anything: a collection of all documents would tie them all.
+        ids = dict.fromkeys(one for document in mine for one in (document, *holders.get(document, ())) if one in named)
         documents[name] = [f"document {document}" for document in ids] if by_document else []
-    everyone = [member for members in kin.values() for member in members]
+    everyone = list(chain.from_iterable(kin.values()))
     for number, talks in enumerate(_dialogues(everyone)):
         for name in dict.fromkeys(owner[talk] for talk in talks):
             fixed[name].append(f"dialogue {number}")
     # The documents that link most come first; ties are drawn by seed, so that ids and order decide nothing.
-    links = Counter(node for nodes in documents.values() for node in nodes)
+    links = Counter(chain.from_iterable(documents.values()))
     hubs = sorted((n for n in links if links[n] > 1), key=lambda n: (-links[n], _chance(seed, n), n))
     roots = _components(fixed, documents, without=frozenset())
     largest = _largest(roots)
     if largest > GIANT * len(examples) and hubs:
         # Leaving out more hubs never joins groups, so the fewest that will do are found by halving.
-        least, most = 0, len(hubs)
+        least = 0
+        most = len(hubs)
         while least < most:
             middle = (least + most) // 2
             if _largest(_components(fixed, documents, without=frozenset(hubs[:middle]))) > GIANT * len(examples):
@@ -86,12 +93,13 @@ def grouped(
                 f"({names}{', …' if least > 3 else ''}) were left out of the grouping, so they stand on both sides"
             )
     clash = _clashes(roots)
+    # Names without their kind, as users know them, but where a document and a group are called alike.
     short = {name: root.split(" ", 1)[1] for name, root in roots.items()}
     return {name: roots[name] if short[name] in clash else short[name] for name in roots}
 
 
 def group_name(name: str) -> str:
-    """What a group is known by: its name whatever the case, the blanks and the way its characters are encoded."""
+    """The canonical name of a group, whatever the case, the blanks and the way its characters are encoded."""
     return " ".join(unicodedata.normalize("NFKC", unified(name).casefold()).split())
 
 
@@ -113,6 +121,7 @@ def _components(
     def find(node: str) -> str:
         parent.setdefault(node, node)
         while parent[node] != node:
+            # Path halving: later look-ups have half the way.
             parent[node] = parent[parent[node]]
             node = parent[node]
         return node
@@ -168,6 +177,7 @@ def _dialogues(examples: Sequence[Example]) -> Iterator[list[str]]:
 def _opening(example: Example) -> str:
     """The first turns, as many as have `_OPENING` words, at least two; empty for a question without a history."""
     turns = [text for _, text in turns_of(example)]
+    # A question alone says nothing of a dialogue: many dialogues begin with the same one.
     if len(turns) < 2:
         return ""
     words = 0

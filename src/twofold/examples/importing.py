@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from itertools import chain
 from typing import Any, Literal
 
 from twofold.errors import BadRecord, ConfigError
@@ -15,6 +16,7 @@ from twofold.types import Json, Message, Problem
 
 Shape = Literal["messages", "sharegpt", "alpaca", "prompt-completion", "preference", "question-answer"]
 _QUESTIONS = ("question", "input", "query", "text", "utterance")
+"""Columns that hold the question in other data sets, the most telling first."""
 _LABELS = ("label", "intent", "completion", "response")
 _ANSWERS = (*REFERENCES, *_LABELS)
 _COMPLETIONS = ("completion", "response", "answer", "output")
@@ -118,7 +120,7 @@ def _convert(record: Record, file: str, mapping: Mapping[str, str], source: str)
     unwanted = "kto_tag" if "kto_tag" in value else "label" if shape == "prompt-completion" else ""
     if str(value.get(unwanted, "")).strip().lower() in ("false", "0", "0.0"):
         raise wrong(
-            f'"{unwanted}" is {spelled(value[unwanted])}: its answer is one that is not wanted',
+            f'"{unwanted}" is {spelled(value[unwanted])}: the answer is marked as unwanted',
             "Take such records out, or leave them out with --lenient.",
         )
     converted_fields = _MAKERS[shape](value, wrong)
@@ -152,7 +154,8 @@ def joined(existing: Sequence[Json], new: Sequence[Json], file: str, *, over: bo
         BadRecord: an id is held with other content, and `over` is false.
     """
     places = {str(value["id"]): number for number, value in enumerate(existing) if "id" in value}
-    out, came = list(existing), 0
+    out = list(existing)
+    came = 0
     for value in new:
         at = places.get(value["id"])
         if at is None:
@@ -197,7 +200,7 @@ def _shape(value: Json, fields: Json, mapping: Mapping[str, str], wrong: _Wrong)
         raise wrong(f"the record has no answer (columns {excerpt(', '.join(fields), 120)})", _NO_ANSWER)
     if shape is None:
         raise wrong(
-            f"its shape is not known (columns {excerpt(', '.join(fields), 120) or 'none'})",
+            f"the record's shape is unknown (columns {excerpt(', '.join(fields), 120) or 'none'})",
             "Say which column is which: --map question=COLUMN --map answers=COLUMN.",
         )
     return shape
@@ -263,7 +266,7 @@ def _preference(value: Json, wrong: _Wrong) -> Json:
         talk = _first(value, ("question", "input"))
     if talk is None:
         raise wrong(
-            '"chosen" stands alone, and is no list of messages: what was asked cannot be told from the answer',
+            '"chosen" is no list of messages and has no prompt beside it: the question is missing',
             'Put the question into a column "prompt", or write "chosen" as a list of messages.',
         )
     return _continued({**value, "prompt": talk}, "chosen", wrong)
@@ -301,6 +304,10 @@ def _continued(value: Json, field: str, wrong: _Wrong) -> Json:
 def _question(value: Json, wrong: _Wrong) -> Json:
     field = next((name for name in _QUESTIONS if name in value and value[name] not in ("", [])), "question")
     question = value.get(field)
+    _refuse_place_of_choice(value, wrong)
+    if is_conversation(question):
+        talk = _under_system(turns_of(question, wrong, field=field), value, wrong)
+        return {"messages": _plain(_ending_in_question(talk, wrong)), "answers": _required(value, _ANSWERS, wrong)}
     if field == "input" and isinstance(question, (dict, list)):
         question = canonical_json(question)
     question_text = _with_context(question, [value["context"]] if "context" in value else [], wrong)
@@ -317,11 +324,24 @@ def _question(value: Json, wrong: _Wrong) -> Json:
     return {**turn_fields, "answers": answers}
 
 
+def _refuse_place_of_choice(value: Json, wrong: _Wrong) -> None:
+    """Refuse a number that counts the choices: nobody can tell whether it counts from 0 or from 1."""
+    choices, answer = cell(value.get("choices")), value.get("answer", value.get("label"))
+    if not isinstance(choices, list) or not isinstance(answer, int) or isinstance(answer, bool):
+        return
+    if choices and str(answer) not in map(spelled, choices) and 0 <= answer <= len(choices):
+        raise wrong(
+            f"the answer {answer} is the place of a choice, and none of the choices",
+            "Write the choice itself, such as "
+            f"{excerpt(spelled(choices[min(answer, len(choices) - 1)]), 30)!r}, into the answer.",
+        )
+
+
 def _answers(value: Json) -> list[str]:
     """As the project's own files are read; where they name no answer, the first field that others use."""
-    ours = [text for key in REFERENCES if key in value for text in answers_of(value[key], key)]
+    ours = dict.fromkeys(chain.from_iterable(answers_of(value[key], key) for key in REFERENCES if key in value))
     if ours:
-        return list(dict.fromkeys(ours))
+        return list(ours)
     return next((texts for key in _LABELS if key in value and (texts := answers_of(value[key], key))), [])
 
 

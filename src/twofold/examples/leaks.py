@@ -9,7 +9,8 @@ from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from itertools import pairwise
+from html import unescape
+from itertools import chain, pairwise, product
 
 from twofold.errors import LeakFound
 from twofold.examples.near_duplicates import NEAR, NearTexts, grams
@@ -28,12 +29,13 @@ class Leaks:
     exact: tuple[tuple[str, str], ...] = ()
     """The same question and conversation (`bare`)."""
     near: tuple[tuple[str, str], ...] = ()
-    """Character 5-grams with a Jaccard similarity of at least .8, or one question whole within the other ("Answer
-    briefly: …"), or both wrapped; not the same, and an answer that is alike."""
+    """Character 5-grams with a Jaccard similarity of at least .8, mark-up apart, or one question whole within the other
+    ("Answer briefly: …"), or both wrapped; not the same, and an answer that is alike."""
     span: tuple[tuple[str, str], ...] = ()
     """Nearly the same marked place (`SAME_PLACE`), or the same answer from the same document."""
     history: tuple[tuple[str, str], ...] = ()
-    """The test question was asked, and answered, earlier in the training example's dialogue or prompt."""
+    """The test question was asked, and answered, earlier in the training example's dialogue or prompt, or in its
+    answer (a list of questions and answers)."""
 
     @property
     def pairs(self) -> tuple[tuple[str, str], ...]:
@@ -127,6 +129,8 @@ _PAUSE = re.compile(
     r"(?=[\s\"'»›」』)\]]|$)"
 )
 """A run of stops is looked at from its first two places only: so the time stays linear."""
+_REMEMBERED = 2000
+"""Characters up to which a text's bare form is cached; longer texts recur less and would take the memory."""
 _QUOTES = frozenset("\"'`«»‹›「」『』《》〈〉¿¡。、،؛؟।॥…,")
 
 
@@ -139,9 +143,18 @@ def bare(text: str) -> str:
     things apart: within a word (``mW``, ``MW``), in capitals of two or three letters (``US``, ``IT``), in a unit after
     its number (``5 Mg``) and in a command (``\D``). JSON is compared as the value that it is.
     """
+    return _known_bare(text) if len(text) <= _REMEMBERED else _bare(text)
+
+
+def _bare(text: str) -> str:
     text = _INVISIBLE.sub("", text)
     value = _value(text.strip()) if text.lstrip()[:1] in ("{", "[") else None
     return wording(text) if value is None else value
+
+
+_known_bare = lru_cache(maxsize=1 << 14)(_bare)
+"""A question is compared with test, dev and reserve and stands in the history of those that follow it; a label stands
+in thousands of examples. The texts take 60 MB at most."""
 
 
 def wording(text: str) -> str:
@@ -191,15 +204,19 @@ def _value(text: str) -> str | None:
 
 def _folded(token: str, *, shouted: bool) -> str:
     """Lower case, unless a capital stands after a small letter, or two or three do alone: a unit, a formula, a name."""
+    lower = token.lower()
+    if lower == token:  # nearly every token: its letters need no second look
+        return token
     within = any(a.islower() and b.isupper() for a, b in pairwise(token))
     short = 1 < len(token) <= 3 and token.isupper() and not shouted
-    return token if within or short else token.lower()
+    return token if within or short else lower
 
 
 @lru_cache(maxsize=1)
 def _token() -> re.Pattern[str]:
     """A number, a word with its marks (an apostrophe within it too), a quotation of digits, or one sign."""
-    marks, start = [], None
+    marks = []
+    start = None
     for code in range(0x300, 0xE01F0):
         mark = unicodedata.category(chr(code))[0] == "M"
         if mark and start is None:
@@ -308,7 +325,7 @@ def _source_answers(example: Example) -> list[tuple[str, str]]:
     # A choice or an abstention is the same answer for many questions: it does not point to a place.
     if example.choices or not example.answerable:
         return []
-    return [(source, answer) for source in example.sources for answer in answers_of(example)]
+    return list(product(example.sources, answers_of(example)))
 
 
 def _same_place(place: Span, other: Span) -> bool:
@@ -323,12 +340,24 @@ def agree(first: Example, second: Example) -> bool:
 
 
 def _agree(mine: Sequence[str], theirs: Sequence[str]) -> bool:
-    return any(alike(a, b) for a in mine for b in theirs) or not (mine or theirs)
+    return any(alike(a, b) for a, b in product(mine, theirs)) or not (mine or theirs)
+
+
+_TAG = re.compile(r"</?[a-zA-Z][^<>]{0,200}>")
+_EMPHASIS = re.compile(r"(?<![^\W_])[*_`]{1,3}|[*_`]{1,3}(?![^\W_])")
+
+
+def _unmarked_conversation(example: Example) -> str:
+    """`conversation` without tags, entities and emphasis: a page's copy of a question asks the same."""
+    if not any(mark in m.content for m in example.messages for mark in "<&*_`"):
+        return conversation(example)
+    spoken = (m.content for m in example.messages if m.role != "system")
+    return "\n".join(bare(_EMPHASIS.sub("", _TAG.sub(" ", unescape(text)))) for text in spoken)
 
 
 def _near(train: Sequence[Example], test: Sequence[Example]) -> dict[str, str]:
     """Train id → the first test id at similarity `NEAR` or more that wants an answer alike."""
-    texts = NearTexts([conversation(e) for e in (*test, *train)])
+    texts = NearTexts([_unmarked_conversation(e) for e in (*test, *train)])
     for number in range(len(test)):
         texts.add(number)
     answers = [answers_of(e) for e in (*test, *train)]
@@ -358,7 +387,7 @@ def _within(train: Sequence[Example], test: Sequence[Example]) -> tuple[dict[str
 
     Wrapped are questions of one answer of which the one holds the other, or both hold a third one, or both are the
     same without the sentences that wrap many others (`_cores`). Shown is a test question that stands anywhere in a
-    training prompt, as in an instance given there, with its answer soon after it.
+    training prompt, as in an instance given there, or in a training answer, with its own answer soon after it.
     """
     # Test questions come first: a number below `tested` is one of the test's.
     everyone = (*test, *train)
@@ -368,11 +397,11 @@ def _within(train: Sequence[Example], test: Sequence[Example]) -> tuple[dict[str
     answers = [answers_of(e) for e in everyone]
     talks = [len(turns_of(e)) > 1 for e in everyone]
     trained = zip(cores[tested:], answers[tested:], strict=True)
-    first = {core: answer for core, texts in trained for answer in texts[:1]}
+    first = {core: texts[0] for core, texts in trained if texts}
     # Few answers for many questions are labels: a question within another is then two ways of asking.
     labels = 2 * len(set(first.values())) <= len(first)
     # Each question is looked up by its rarest run of words only, so that the time stays linear.
-    often = Counter(shingle for question in questions for shingle in _shingles(question))
+    often = Counter(chain.from_iterable(map(_shingles, questions)))
     rarest: defaultdict[tuple[str, ...], list[int]] = defaultdict(list)
     for number, question in enumerate(questions):
         if shingles := _shingles(question):
@@ -385,7 +414,8 @@ def _within(train: Sequence[Example], test: Sequence[Example]) -> tuple[dict[str
             if m.content not in known:
                 known[m.content] = wording(m.content)
         padded = f" {' '.join([*(known[m.content] for m in e.messages[:-1]), questions[outer]])} "
-        for inner in dict.fromkeys(number for shingle in _shingles(padded) for number in rarest.get(shingle, ())):
+        candidates = chain.from_iterable(rarest.get(shingle, ()) for shingle in _shingles(padded))
+        for inner in dict.fromkeys(candidates):
             other = everyone[inner]
             at = padded.find(f" {questions[inner]} ")
             alone = questions[inner] == questions[outer] and not (talks[inner] or talks[outer])
@@ -395,6 +425,12 @@ def _within(train: Sequence[Example], test: Sequence[Example]) -> tuple[dict[str
                 holding[questions[inner]] |= {outer: None, inner: None}
             if inner < tested and _answered(padded[at + len(questions[inner]) + 1 :], answers[inner]):
                 shown.setdefault(e.id, other.id)
+        for reference in answers[outer] if outer >= tested else ():
+            padded = f" {reference} "
+            for inner in dict.fromkeys(number for shingle in _shingles(padded) for number in rarest.get(shingle, ())):
+                at = padded.find(f" {questions[inner]} ") if inner < tested else -1
+                if at >= 0 and _answered(padded[at + len(questions[inner]) + 1 :], answers[inner]):
+                    shown.setdefault(e.id, everyone[inner].id)
     bared = {core for core, question in zip(cores, questions, strict=True) if core != question}
     for number, e in enumerate(everyone):
         if cores[number] in bared and len(cores[number].split()) >= _SHINGLE:
@@ -403,7 +439,9 @@ def _within(train: Sequence[Example], test: Sequence[Example]) -> tuple[dict[str
     wrapped: dict[str, str] = {}
     for members in holding.values():
         inside = [number for number in members if number < tested]
-        same = {answer: number for number in reversed(inside) for answer in answers[number]}
+        same: dict[str, int] = {}
+        for number in reversed(inside):  # from the last, so that the first question with an answer is named
+            same.update(dict.fromkeys(answers[number], number))
         for number in (number for number in members if number >= tested):
             match = next((same[answer] for answer in answers[number] if answer in same), None)
             # Pair by pair only where there are few: with thousands of one wording this would take quadratic time.
@@ -418,7 +456,7 @@ def _answers_too(mine: Sequence[str], theirs: Sequence[str]) -> bool:
     """Do answers agree, or does one stand word by word within one of the others?"""
     if _agree(mine, theirs):
         return True
-    return any(f" {a} " in f" {b} " or f" {b} " in f" {a} " for a in mine for b in theirs if a and b)
+    return any(f" {a} " in f" {b} " or f" {b} " in f" {a} " for a, b in product(mine, theirs) if a and b)
 
 
 def _answered(after: str, answers: Sequence[str]) -> bool:
@@ -434,7 +472,7 @@ def _cores(examples: Sequence[Example]) -> list[str]:
         words = map(wording, _PART.split(e.question))
         questions.append(tuple(part for part in words if part))
     # Repeats of one question count once: they would make its own words look like a wrapper.
-    often = Counter(part for parts in set(questions) for part in set(parts))
+    often = Counter(chain.from_iterable(map(set, set(questions))))
     cut: list[tuple[str, tuple[tuple[str, ...], tuple[str, ...]]]] = []
     for parts in questions:
         least = min((often[part] for part in parts), default=0)

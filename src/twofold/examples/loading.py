@@ -7,12 +7,13 @@ import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from itertools import chain
 from pathlib import Path
 from typing import Any, get_args
 
 from twofold.errors import BadRecord, DataError, TooFewExamples, UnreadableFile
 from twofold.examples.spelling import REFERENCES, answers_of, cell, is_declined
-from twofold.examples.turns import turns_of
+from twofold.examples.turns import is_conversation, turns_of
 from twofold.files.paths import MISSING, expand
 from twofold.files.reading import (
     CSV,
@@ -50,12 +51,14 @@ _SPLITS: Mapping[str, SplitName] = {
 }
 _KINDS = (*JSONL, *JSON, *CSV, *PARQUET)
 _IMPORT = "Run `twofold examples import FILE --into data/examples.jsonl`."
+"""Cure of records in a shape that others use."""
 _FORM = "Each record needs a question (or messages, or input) and answers (or output)."
+"""Cure of records without question or answer."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ExampleRow:
-    """One record of a file of examples, as it stands there and as what it was read."""
+    """One record of a file of examples: its text there, and the example read from it."""
 
     file: str
     """The file."""
@@ -210,6 +213,7 @@ def _example(record: Record, file: str) -> Example | Problem | None:
     """The example in a record, or why it has no answer; None where it does not say whether it is answerable."""
     if isinstance(record.value, BadRecord):
         raise record.value
+    # A column that is null here is a column that this record does not have.
     value = {key: item for key, item in record.value.items() if item is not None}
 
     def bad(message: str, cure: str | None = None) -> BadRecord:
@@ -233,9 +237,8 @@ def _example(record: Record, file: str) -> Example | Problem | None:
     flagged = str(value.get("answerable", "")).strip().lower()
     if flagged not in ("", "true", "false"):
         raise bad(f'"answerable" must be true or false, not {excerpt(flagged, 20)!r}')
-    references = tuple(
-        dict.fromkeys(text for key in REFERENCES if key in value for text in answers_of(value[key], key))
-    )
+    texts = chain.from_iterable(answers_of(value[key], key) for key in REFERENCES if key in value)
+    references = tuple(dict.fromkeys(texts))
     # SQuAD 2 says "unanswerable" by an empty list of texts, without any flag.
     if not references and not flagged and any(is_declined(value.get(key)) for key in REFERENCES):
         flagged = "false"
@@ -303,7 +306,7 @@ def named_split(file: str) -> SplitName | None:
 
 
 _NO_GROUP = frozenset({"nan", "none", "null", "n/a", "#n/a", "<na>", "-"})
-"""What programs write into a column where there is no group."""
+"""Values that programs write into a column where there is no group."""
 
 
 def _group(value: Any, text_of: Callable[[str], str], bad: Any) -> str:
@@ -333,14 +336,20 @@ def _messages(value: Json, bad: Any) -> tuple[Message, ...]:
             raise bad(f"no question: none of question, messages, input (its fields are {fields})", _FORM)
         if "instruction" in value and "question" not in value:
             raise bad('"instruction" beside "input" is Alpaca\'s shape, which is not read as it stands', _IMPORT)
+        if filled[0] == "input" and is_conversation(value["input"]):
+            return _asking(turns_of(value["input"], bad, field="input"), bad)
         if filled[0] == "input" and isinstance(value["input"], (dict, list)):
+            # Structured input is shown to the model as JSON, with sorted keys: the same input is one question.
             return (Message(role="user", content=canonical_json(value["input"])),)
         if not isinstance(value[filled[0]], str):
             raise bad(f'"{filled[0]}" must be a string, not {kind(value[filled[0]])}')
         return (Message(role="user", content=value[filled[0]].strip()),)
-    messages = turns_of(value["messages"], bad)
+    return _asking(turns_of(value["messages"], bad), bad)
+
+
+def _asking(messages: tuple[Message, ...], bad: Any) -> tuple[Message, ...]:
     if not messages or messages[-1].role != "user":
-        raise bad("the last message must be the user's: it is what is to be answered", _IMPORT)
+        raise bad("the last message must be the user's: the model answers this message", _IMPORT)
     return messages
 
 

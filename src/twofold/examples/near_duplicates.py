@@ -10,6 +10,7 @@ from __future__ import annotations
 import zlib
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
+from itertools import chain
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,6 +19,7 @@ NEAR = 0.8
 """Jaccard similarity of character 5-grams from which two texts count as near copies."""
 _BANDS, _ROWS = 32, 4
 _PRIME = (1 << 31) - 1
+"""Modulus of the permutations: a Mersenne prime, so that products of two residues fit into 64 bits."""
 _LIKELY = 0.62
 """Share of equal minima below which a pair is not compared: five standard deviations under `NEAR`."""
 
@@ -41,7 +43,7 @@ class NearTexts:
 
     def near(self, number: int) -> list[int]:
         """Numbers taken in whose texts have a similarity of at least `NEAR` to this one, in order."""
-        candidates = {other for band in self._bands(number) for other in self._buckets.get(band, ())} - {number}
+        candidates = set(chain.from_iterable(self._buckets.get(band, ()) for band in self._bands(number))) - {number}
         if not candidates:
             return []
         others = np.array(sorted(candidates))

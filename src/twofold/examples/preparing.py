@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from types import MappingProxyType
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,12 +20,17 @@ PARAPHRASE = 0.9
 NOT_COMPARED = "data.not-compared"
 """Of the warning that questions were not compared by their meaning."""
 _PIECE = 512
+"""Training questions that are compared with all test questions at once."""
 TEST, DEV = "test", "dev split"
-"""Where a leak stands, as `leak_error` names it."""
+"""The side that a leak gives away, as `leak_error` names it."""
 
 
 def prepared(
-    examples: Sequence[Example], section: ExamplesSection, *, documents: Mapping[str, str]
+    examples: Sequence[Example],
+    section: ExamplesSection,
+    *,
+    documents: Mapping[str, str],
+    holders: Mapping[str, Sequence[str]] = MappingProxyType({}),
 ) -> tuple[Splits, Json]:
     """Splits without leaks, and what was dropped for them.
 
@@ -32,6 +38,7 @@ def prepared(
         examples: All of them.
         section: How they are divided, and what a leak means.
         documents: Id of every document → the first id of the same text; see `splitting.split`.
+        holders: Document id → ids of the documents that hold its text; see `splitting.split`.
 
     Returns:
         The splits; and how many examples of train and dev are ``exact`` or ``near`` copies of a test question, from the
@@ -42,7 +49,7 @@ def prepared(
         LeakFound: the section says that a leak is an error.
         TooFewExamples: a split is empty.
     """
-    splits = split(examples, section, documents=documents)
+    splits = split(examples, section, documents=documents, holders=holders)
     leaked, inner = standing(splits, near=section.near == "drop")
     if section.on_leak == "error":
         for kind, where in ((leaked, TEST), (inner, DEV)):
@@ -92,6 +99,7 @@ def paraphrases(
     pairs: list[tuple[Example, Example]] = []
     # In pieces: all questions against all others at once would not fit into memory.
     for start in range(0, len(train) if len(test) else 0, _PIECE):
+        # shape (piece, test): cosines, as the vectors have length 1.
         close = vectors[0][start : start + _PIECE] @ vectors[1].T
         for row, example in enumerate(train[start : start + _PIECE]):
             if example.id in leaked_ids:
@@ -104,7 +112,7 @@ def paraphrases(
 
 
 def paraphrase_problem(pairs: Sequence[tuple[Example, Example]]) -> Problem:
-    """What `check` says of them: the number, and one pair."""
+    """The finding of `check` about paraphrases: their number, and one pair."""
     first, other = pairs[0]
     many = f"{len(pairs)} training questions mean" if len(pairs) > 1 else "1 training question means"
     return Problem(

@@ -22,7 +22,7 @@ class Questions(tuple[Example, ...]):
 
     @classmethod
     def of(cls, examples: Iterable[Example]) -> Questions:
-        """These examples; the same object where they are `Questions` already, with what it has worked out."""
+        """The examples as `Questions`; the same object where they are that already, with its digests and groups."""
         return examples if isinstance(examples, cls) else cls(examples)
 
     @cached_property

@@ -13,6 +13,7 @@ import random
 import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from itertools import chain
 
 from twofold.types import Document, Example, Message, Span
 
@@ -39,7 +40,7 @@ def self_questions(documents: Sequence[Document], count: int, *, seed: int = 0) 
     """
     ordered = sorted(documents, key=lambda document: document.id)
     random.Random(f"{seed}/documents").shuffle(ordered)
-    spread = Counter(word for document in ordered for word in set(_words(document.text)))
+    spread = Counter(chain.from_iterable(set(_words(document.text)) for document in ordered))
     titles = Counter(_flat(document.title) for document in ordered)
     makers = [(d, _candidates(d, spread, titles, random.Random(f"{seed}/{d.id}"))) for d in ordered]
     questions: list[Example] = []

@@ -49,7 +49,7 @@ def answers_of(value: Any, field: str) -> list[str]:
 
 
 def json_answers(texts: Sequence[str]) -> Literal["", "one list", "several"]:
-    """What the answers of an example are, where that is easily meant otherwise.
+    """The kind of an example's JSON answers, where another kind is easily meant.
 
     One JSON array of objects, which is right as a whole, or several JSON values, each of which is right alone.
     """

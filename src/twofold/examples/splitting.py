@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter, defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
+from itertools import chain
+from typing import TypedDict
 
 from twofold.config import ExamplesSection
 from twofold.errors import BadRecord, LeakFound, TooFewExamples
@@ -17,8 +19,18 @@ from twofold.files.reading import counted
 from twofold.types import Example, SplitName
 
 _NONE: Mapping[str, str] = {}
+_NO_HOLDERS: Mapping[str, Sequence[str]] = {}
 FEW = 10
 """Groups by document below which the documents of a split by question or time are taken as given."""
+
+
+class _Kin(TypedDict):
+    """What ties examples together besides what they say themselves; see `grouped`."""
+
+    same: Mapping[str, str]
+    holders: Mapping[str, Sequence[str]]
+    seed: int
+    derived: Mapping[str, Sequence[Example]]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,15 +46,17 @@ class Splits:
     reserve: Questions
     """Sealed until the end."""
     policy: str
-    """How the examples were divided, and what the verdict therefore holds for."""
+    """The division of the examples, and the questions that the verdict therefore holds for."""
     groups: int
     """Independent groups in the test split."""
     digest: str
     """Digest of the test split's example digests."""
     warnings: tuple[str, ...] = ()
-    """What was done otherwise than asked."""
+    """Departures from the section's settings."""
     documents: Mapping[str, str] = field(default_factory=dict)
     """Id of every document → the first id of the same text."""
+    holders: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    """Id of a document → the documents in which its text stands; first ids of the same text, all of them."""
     dropped: Mapping[str, int] = field(default_factory=dict)
     """Split → examples that were taken out of it, because they stand in a split that is kept from it."""
     author_groups: Mapping[str, str] = field(default_factory=dict)
@@ -59,19 +73,54 @@ class Splits:
 
         return tuple(map(first, examples))
 
+    def judged(self, examples: Sequence[Example]) -> Questions:
+        """The examples with all copies of the documents that they name: a passage of a copy holds the answer as well.
+
+        A search shows one of several equal passages, whichever it meets first: citing a copy is no fault.
+        """
+        copies: defaultdict[str, list[str]] = defaultdict(list)
+        for name, first in self.documents.items():
+            copies[first].append(name)
+
+        def whole(e: Example) -> Example:
+            alike = {name: copies.get(self.documents.get(name, name), [name]) for name in (*e.sources, *e.grades)}
+            if all(len(names) == 1 for names in alike.values()):
+                return e
+            # Those that it names come first, as they did.
+            sources = dict.fromkeys((*e.sources, *(copy for name in e.sources for copy in alike[name])))
+            grades: dict[str, float] = {}
+            for name, grade in e.grades.items():
+                grades |= {copy: max(grade, grades.get(copy, grade)) for copy in alike[name]}
+            return replace(e, sources=tuple(sources), grades=grades)
+
+        return Questions(map(whole, examples))
+
     def __post_init__(self) -> None:
         for name in ("train", "dev", "test", "reserve"):
             object.__setattr__(self, name, Questions.of(getattr(self, name)))
 
     @property
     def hidden(self) -> frozenset[str]:
-        """Ids of the documents that only test or reserve questions are about, and of their copies."""
+        """Ids of the documents that only test or reserve questions are about, and of their copies.
 
-        def originals(part: Sequence[Example]) -> set[str]:
-            return {self.documents.get(name, name) for e in part for name in documents_of(e)}
+        And of the documents that hold one of them or stand in one, unless train or dev names these.
+        """
+        only = self._tested_only
+        kin = only | (self._kin(only) - self._originals((*self.train, *self.dev)))
+        return frozenset(kin | {name for name, first in self.documents.items() if first in kin})
 
-        only = originals((*self.test, *self.reserve)) - originals((*self.train, *self.dev))
-        return frozenset(only | {name for name, first in self.documents.items() if first in only})
+    @property
+    def _tested_only(self) -> set[str]:
+        """First ids of the documents that only test or reserve questions are about."""
+        return self._originals((*self.test, *self.reserve)) - self._originals((*self.train, *self.dev))
+
+    def _originals(self, part: Sequence[Example]) -> set[str]:
+        return {self.documents.get(name, name) for name in chain.from_iterable(map(documents_of, part))}
+
+    def _kin(self, documents: Collection[str]) -> set[str]:
+        """The documents that hold one of these, or stand in one."""
+        holding = {holder for name in documents for holder in self.holders.get(name, ())}
+        return holding | {name for name, others in self.holders.items() if not set(others).isdisjoint(documents)}
 
     @property
     def sentence(self) -> str:
@@ -88,7 +137,14 @@ class Splits:
         learns = bool(self.train or self.dev)
         if hidden and learns:
             these = "the document" if len(hidden) == 1 else f"the {len(hidden)} documents"
-            sentence += f" Nothing was learned from {these} that only test questions are about."
+            sentence += f" Nothing was learned from {these} that only test questions are about"
+            shared = len(self._kin(self._tested_only) & self._originals((*self.train, *self.dev)))
+            sentence += (
+                f", but {counted(shared, 'document')} of train or dev {'holds' if shared == 1 else 'hold'} one of "
+                f"these or {'stands' if shared == 1 else 'stand'} in one."
+                if shared
+                else "."
+            )
         tested = (*self.test, *self.reserve)
         unnamed = sum(1 for e in tested if e.answerable and not documents_of(e))
         if unnamed and learns and (hidden or self.documents):
@@ -116,7 +172,13 @@ class Splits:
         )
 
 
-def split(examples: Sequence[Example], section: ExamplesSection, *, documents: Mapping[str, str] = _NONE) -> Splits:
+def split(
+    examples: Sequence[Example],
+    section: ExamplesSection,
+    *,
+    documents: Mapping[str, str] = _NONE,
+    holders: Mapping[str, Sequence[str]] = _NO_HOLDERS,
+) -> Splits:
     """Divide examples by the section's policy; the same for any order of `examples`.
 
     Policies (`split_by`): ``question``, each example on its own; ``document``, examples that share a document stay
@@ -135,6 +197,7 @@ def split(examples: Sequence[Example], section: ExamplesSection, *, documents: M
         examples: All of them.
         section: The policy, the shares, the seed.
         documents: Id of every document → the first id of the same text (`twins.same_documents`).
+        holders: Id of a document → the documents in which its text stands (`twins.holders`).
 
     Raises:
         TooFewExamples: a split that should have a share is empty.
@@ -163,9 +226,8 @@ def split(examples: Sequence[Example], section: ExamplesSection, *, documents: M
     for e in everyone:
         if elders[e.id] != e.id:
             derived[elders[e.id]].append(e)
-    groups = grouped(
-        pool, by_document=by_document, same=documents, warnings=warnings, seed=section.seed, derived=derived
-    )
+    kin: _Kin = {"same": documents, "holders": holders, "seed": section.seed, "derived": derived}
+    groups = grouped(pool, by_document=by_document, warnings=warnings, **kin)
     if section.split_by == "given":
         chosen, words = _by_record(pool, groups, shares, section.seed, warnings)
     elif section.split_by == "time":
@@ -177,7 +239,7 @@ def split(examples: Sequence[Example], section: ExamplesSection, *, documents: M
         if section.split_by == "question":
             words = _question_words(pool)
     if not by_document:
-        chosen, caveat = _clustered(pool, chosen, same=documents, seed=section.seed, derived=derived)
+        chosen, caveat = _clustered(pool, chosen, kin)
         words += caveat
     placed = [
         replace(e, group=chosen[elders[e.id]][0], split=chosen[elders[e.id]][1])
@@ -214,6 +276,7 @@ def split(examples: Sequence[Example], section: ExamplesSection, *, documents: M
         digest=parts["test"].digest,
         warnings=tuple(warnings),
         documents=documents,
+        holders=holders,
         author_groups={e.id: name for e in placed if (name := names[e.id])},
     )
 
@@ -234,7 +297,8 @@ def _elders(examples: Sequence[Example]) -> dict[str, str]:
     first: dict[str, str] = {}
     elders: dict[str, str] = {}
     for e in sorted(examples, key=lambda e: e.id):
-        root, seen = e.id, {e.id}
+        root = e.id
+        seen = {e.id}
         while root in parents and parents[root] not in seen:
             root = parents[root]
             seen.add(root)
@@ -261,9 +325,10 @@ def _makers_apart(placed: Sequence[Example], warnings: list[str]) -> list[Exampl
         if len(shared) == 1:
             raise LeakFound(
                 f"every test question was written by {shared[0]}, which wrote training examples too: the study would "
-                "measure how well its habits are learned",
+                "measure how well that generator's habits are learned",
                 cure="Let people or another generator write test questions, or set [examples].train = dev = 0.",
             )
+        # The maker with the fewest examples: so the most are left to learn from.
         test_maker = min(shared, key=lambda maker: (learning[maker] + testing[maker], maker))
     out = [e for e in placed if e.maker not in shared or (e.split in ("test", "reserve")) == (e.maker == test_maker)]
     note = f"; those by {test_maker} are the test" if test_maker else ""
@@ -285,10 +350,7 @@ def _question_words(examples: Sequence[Example]) -> str:
 def _clustered(
     examples: Sequence[Example],
     chosen: Mapping[str, tuple[str, SplitName]],
-    *,
-    same: Mapping[str, str],
-    seed: int,
-    derived: Mapping[str, Sequence[Example]],
+    kin: _Kin,
 ) -> tuple[dict[str, tuple[str, SplitName]], str]:
     """The groups by document too, each side for itself; unless they would be too few, and then what is said of that."""
     by_side: defaultdict[SplitName, list[Example]] = defaultdict(list)
@@ -296,7 +358,7 @@ def _clustered(
         by_side[chosen[e.id][1]].append(e)
     out: dict[str, tuple[str, SplitName]] = {}
     for side, members in by_side.items():
-        regrouped = grouped(members, by_document=True, same=same, warnings=[], seed=seed, derived=derived)
+        regrouped = grouped(members, by_document=True, warnings=[], **kin)
         out |= {name: (group, side) for name, group in regrouped.items()}
     tested = {e.id for e in by_side["test"]}
     before = {chosen[name][0] for name in tested}
@@ -335,6 +397,7 @@ def _assign(
     total, kind = sum(sizes.values()), sum(rare.values())
     lacking = {name: share * total for name, share in shares.items() if share > 0}
     without = {name: share * kind for name, share in shares.items() if share > 0}
+    # Big groups first, as a big one placed last could overfill any side; small ones in an order drawn by seed.
     big = max(2.0, 0.02 * total)
     order = sorted(sizes, key=lambda g: (-rare.get(g, 0), -sizes[g] if sizes[g] > big else 0, _chance(seed, g), g))
     sides: dict[str, SplitName] = {}
@@ -346,7 +409,8 @@ def _assign(
             room = [name for name in lacking if 2 * lacking[name] >= sizes[group]] or [side]
             side = max(room, key=lambda name: (without[name], lacking[name]))
             if not tested and "test" in room:
-                side, tested = "test", True
+                side = "test"
+                tested = True
             without[side] -= count
         sides[group] = side
         lacking[side] -= sizes[group]
@@ -378,7 +442,7 @@ def _by_time(
     for e in examples:
         moment = moment_of(e.at)
         if moment is None:
-            raise BadRecord(f"{e.at!r} is no ISO date", file=e.file or None, line=e.line or None)
+            raise BadRecord(f"the date {e.at!r} is not in ISO format", file=e.file or None, line=e.line or None)
         latest[groups[e.id]] = max(moment, latest.get(groups[e.id], moment))
     sizes = Counter(groups.values())
     order = sorted(sizes, key=lambda g: (latest[g], _chance(seed, g), g))
@@ -430,6 +494,7 @@ def _by_record(
         sizes = Counter(groups[e.id] for e in examples if sides[e.id] == "train")
         scale = shares["train"] + shares["dev"]
         rare = _unanswerable([e for e in examples if sides[e.id] == "train"], groups)
+        # Dev is cut from train alone, in the proportion of their shares: the given test stays as it is.
         carved = _assign(sizes, {"train": shares["train"] / scale, "dev": shares["dev"] / scale}, seed, rare=rare)
         sides = {name: carved.get(groups[name], side) if side == "train" else side for name, side in sides.items()}
     words = "as the data's authors gave it" + ("" if whole else ": their dev part is the test, dev is cut from train")

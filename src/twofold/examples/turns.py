@@ -31,7 +31,8 @@ def turns_of(value: Any, wrong: Callable[..., BadRecord], *, field: str = "messa
     """The messages of a list of ``role`` and ``content``, or of ShareGPT's ``from`` and ``value``.
 
     At most one system message, the first; then user and assistant in turns, the user first. A system message without
-    text is left out. A last message of the assistant's with OpenAI's ``weight`` 0 is one that is not to be learned.
+    text is left out. A last message of the assistant's with OpenAI's ``weight`` 0, or with ``train`` false, is one that
+    is not to be learned.
 
     Args:
         value: The list, or its JSON text from a table's cell.
@@ -60,10 +61,12 @@ def turns_of(value: Any, wrong: Callable[..., BadRecord], *, field: str = "messa
         if role == "assistant" and before != "user":
             raise wrong(f"message {number} is the assistant's, but no user has spoken before it", _CURE)
         messages.append(Message(role=role, content=content))
-    if messages and messages[-1].role == "assistant" and str(turns[-1].get("weight")).strip() in _NOTHING:
+    unwanted = next((key for key in ("weight", "train") if turns and str(turns[-1].get(key)).strip() in _NOTHING), "")
+    if messages and messages[-1].role == "assistant" and unwanted:
+        nothing = "0" if unwanted == "weight" else "false"
         raise wrong(
-            f'message {len(turns)} (assistant) has "weight" 0: it is an answer that is not to be learned',
-            "Take out the turns after the last answer with weight 1, or take the record out.",
+            f'message {len(turns)} (assistant) has "{unwanted}" {nothing}: such an answer must not be learned',
+            f"Take out the turns after the last answer whose {unwanted} says to learn it, or take the record out.",
         )
     return tuple(messages)
 
@@ -82,7 +85,7 @@ def _role(turn: Any, number: int, wrong: Callable[..., BadRecord]) -> Role:
     name = (turn.get("role") or turn.get("from")) if isinstance(turn, dict) else None
     if isinstance(name, str) and (name.strip().lower() in _TOOLS or _calls(turn)):
         raise wrong(
-            f"message {number} ({name}) is a call of a tool or its result, which examples do not hold",
+            f"message {number} ({name}) is a call of a tool or its result, which examples cannot contain",
             "Take the record out.",
         )
     role = _ROLES.get(name.strip().lower()) if isinstance(name, str) else None

@@ -1,12 +1,12 @@
-"""Delimited text (CSV, TSV) as programs really write it: which line is the header, what separates, what a row holds.
+"""Delimited text (CSV, TSV) as programs really write it: find the header, the separator, and the cells of each row.
 
-RFC 4180 is read strictly, record by record. Where a record breaks it (a quotation mark that is not doubled, or that
-nothing closes) its first line is read by itself with the mark as a character, so that one bad row costs at most that
-row. What spreadsheets put around a table is known: a line ``sep=;``, comments and titles above the header, a header of
-two rows, cells for columns that have no name, separators at the end of a row.
+Records are read strictly by RFC 4180. Where a record breaks it (a quotation mark that is not doubled, or not closed),
+its first line is read alone with the mark as a character, so that a bad row costs at most that row. The reader also
+knows what spreadsheets put around a table: a line ``sep=;``, comments and titles above the header, a header of two
+rows, cells for columns without a name, separators at the end of a row.
 
-Work is linear in the text: the end of a quotation that nothing closes is looked for once, for of two lines that open
-one the second closes the first's.
+The time is linear in the text: the end of an open quotation is searched for once, since of two lines that open a
+quotation the second closes that of the first.
 """
 
 from __future__ import annotations
@@ -23,22 +23,26 @@ from typing import Any
 
 from twofold.metadata.conditions import number as value_of
 
-_SEPARATORS = "\t;|,"
-"""In the order of preference where two fit alike: commas stand in texts and numbers, too."""
+_SEPARATORS = "\t;|,^~"
+"""In order of preference where two fit equally: commas also occur in texts and numbers."""
 _NOTHING = "\x1f"
-"""Separates nothing: the table has one column."""
+"""A separator that does not occur: the table has one column."""
 _SAMPLE = 60
-"""Rows by which the separator and the header are found."""
+"""Rows from which the separator and the header are determined."""
 _SAMPLE_LINES = 4 * _SAMPLE
+"""Lines of the sample: a record may take several."""
 _SAMPLE_CHARACTERS = 1 << 16
+"""Characters after which the sample ends, however few its rows are."""
 _PREAMBLE = 20
-"""A header stands among so many first rows."""
+"""First rows that are searched for the header."""
 _FILLED = 0.6
-"""Share of the table's columns that a header names at least; titles and notes above it fill fewer."""
+"""Least share of the columns that a header names; titles and notes above it fill fewer."""
 _SEP = re.compile(r'"?sep=(.)"?[\t;|, ]*', re.IGNORECASE)
+_SINGLE = re.compile(rf"(?:^|[{_SEPARATORS}])\s*'[^']*'\s*(?:$|[{_SEPARATORS}])")
 _LONE = frozenset(("answer", "body", "content", "context", "document", "id", "question", "text", "title"))
-"""Names of a lone column: a file that begins with one has one column, however many commas its texts have."""
+"""Names of a lone column: a file that begins with such a name has one column, however many commas its texts contain."""
 _TITLE = 200
+"""Characters of the text above a table that become its title."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,23 +58,23 @@ class TableRow:
     extra: tuple[str, ...] = ()
     """Cells beyond the header's last column, when one of them has text."""
     fault: str = ""
-    """Why the row cannot be trusted; then `values` is what could be read of it."""
+    """The reason why the row cannot be trusted; `values` then has its readable cells."""
     begins: bool = False
-    """It stands below an empty line and has words where numbers stood above: the header of another table, it seems."""
+    """Is the row below an empty line, with words where numbers were above? It is probably another table's header."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Table:
-    """A delimited text, read."""
+    """The table in a delimited text."""
 
     columns: tuple[str, ...]
-    """Names, all different; a column without one is called by its number."""
+    """Unique names; a column without a name is called by its number."""
     title: str
-    """What stands above the header."""
+    """Text above the header."""
     rows: Iterator[TableRow]
-    """Read as it is iterated."""
+    """Rows, read during the iteration."""
     headed: bool = True
-    """The table has a header; else its columns are called by their numbers, and the first row is one."""
+    """Has the table a header? Else its columns are called by their numbers, and the first row is data."""
 
 
 def table_of(text: str, *, tab: bool = False) -> Table:
@@ -78,13 +82,14 @@ def table_of(text: str, *, tab: bool = False) -> Table:
 
     Args:
         text: The file's text.
-        tab: Its name says that tabs separate (``.tsv``).
+        tab: The file's name says that tabs separate the cells (``.tsv``).
     """
     lines = list(io.StringIO(text.removeprefix("\ufeff"), newline=""))
     start, declared = _beginning(lines)
     sample = lines[start : start + _SAMPLE_LINES]
-    delimiter = declared or _delimiter(sample, tab=tab)
-    reader = _records(lines, start, delimiter)
+    quote = _quote(sample)
+    delimiter = declared or _delimiter(sample, quote, tab=tab)
+    reader = _records(lines, start, delimiter, quote)
     first: list[_Record] = []
     for record in reader:
         first.append(record)
@@ -118,11 +123,11 @@ class _Record:
     line: int
     cells: list[str]
     mended: bool
-    """It breaks RFC 4180 and was read by itself."""
+    """The record breaks RFC 4180 and was read as a single line."""
 
 
 def _beginning(lines: Sequence[str]) -> tuple[int, str]:
-    """The first line that has something, and the separator that a line before the table names."""
+    """The first line that is not empty, and the separator that a line ``sep=`` names."""
     for number, line in enumerate(lines):
         if line.strip():
             named = _SEP.fullmatch(line.rstrip("\r\n"))
@@ -130,8 +135,15 @@ def _beginning(lines: Sequence[str]) -> tuple[int, str]:
     return len(lines), ""
 
 
-def _delimiter(sample: Sequence[str], *, tab: bool) -> str:
-    """The separator by which most sampled rows have one number of cells, and the first of them most cells."""
+def _quote(sample: Sequence[str]) -> str:
+    """The sign around cells: an apostrophe where most lines have cells in them and none has one in quotation marks."""
+    having = [line.rstrip("\r\n") for line in sample if line.strip()][1:]
+    single = sum(1 for line in having if _SINGLE.search(line))
+    return "'" if having and single > 0.6 * len(having) and not any('"' in line for line in having) else '"'
+
+
+def _delimiter(sample: Sequence[str], quote: str, *, tab: bool) -> str:
+    """The separator with which most sampled rows have the same number of cells, and of several the most cells."""
     if tab and any("\t" in line for line in sample):
         return "\t"
     first = next((line for line in sample if line.strip()), "")
@@ -141,7 +153,7 @@ def _delimiter(sample: Sequence[str], *, tab: bool) -> str:
     for mark in _SEPARATORS:
         if not any(mark in line for line in sample) or (mark == "," and _prose(sample, first)):
             continue
-        rows = [r for r in _bounded(_records(sample, 0, mark)) if _text(r.cells) and not _comment(r)]
+        rows = [r for r in _bounded(_records(sample, 0, mark, quote)) if _text(r.cells) and not _comment(r)]
         widths = Counter(len(r.cells) for r in rows if len(r.cells) > 1 and not r.mended)
         if not widths:
             continue
@@ -153,7 +165,7 @@ def _delimiter(sample: Sequence[str], *, tab: bool) -> str:
 
 
 def _prose(sample: Sequence[str], first: str) -> bool:
-    """Are the commas those of sentences and names? None stands in the first line, and blanks follow most others."""
+    """Are the commas those of sentences and names? Then the first line has none, and blanks follow most others."""
     having = [line for line in sample if "," in line]
     return "," not in first and 2 * sum(1 for line in having if ", " in line) > len(having)
 
@@ -167,12 +179,13 @@ def _bounded(records: Iterator[_Record]) -> Iterator[_Record]:
         yield record
 
 
-def _records(lines: Sequence[str], start: int, delimiter: str) -> Iterator[_Record]:
-    """Records of the lines from `start` on, those without anything too."""
+def _records(lines: Sequence[str], start: int, delimiter: str, quote: str) -> Iterator[_Record]:
+    """Records of the lines from `start` on, empty ones included."""
     at = start
+    # the module's limit of 128 KiB a cell would refuse long texts; the file's size is limited already
     csv.field_size_limit(max(csv.field_size_limit(), sum(map(len, lines)) + 1))
     while at < len(lines):
-        reader = csv.reader(_from(lines, at), delimiter=delimiter, strict=True, skipinitialspace=True)
+        reader = csv.reader(_from(lines, at), delimiter=delimiter, quotechar=quote, strict=True, skipinitialspace=True)
         begin = at
         try:
             for cells in reader:
@@ -182,12 +195,12 @@ def _records(lines: Sequence[str], start: int, delimiter: str) -> Iterator[_Reco
         except csv.Error:
             line = lines[at].rstrip("\r\n")
             escaped = _escaped(line, delimiter) if '\\"' in line else None
-            yield _Record(at + 1, escaped or _literal(line, delimiter), escaped is None)
+            yield _Record(at + 1, escaped or _literal(line, delimiter, quote), escaped is None)
             at += 1
 
 
 def _escaped(line: str, delimiter: str) -> list[str] | None:
-    """The cells of a line in which a backslash stands before marks that are characters, as databases write it."""
+    """The cells of a line in which a backslash escapes quotation marks, as databases write them."""
     try:
         return next(csv.reader([line], delimiter=delimiter, escapechar="\\", doublequote=False, strict=True))
     except csv.Error:
@@ -198,19 +211,19 @@ def _from(lines: Sequence[str], start: int) -> Iterator[str]:
     return (lines[number] for number in range(start, len(lines)))
 
 
-def _literal(line: str, delimiter: str) -> list[str]:
-    """The cells of one line: a quotation ends at a mark before a separator or the end; other marks are characters."""
+def _literal(line: str, delimiter: str, quote: str) -> list[str]:
+    """The cells of a line: a mark before a separator or the end closes a quotation; other marks are characters."""
     cells, at, closes = [], 0, True
     while at <= len(line):
         while line.startswith(" ", at):
             at += 1
-        if closes and line.startswith('"', at):
-            stop = line.find('"' + delimiter, at + 1)
-            if stop < 0 and line.endswith('"') and len(line) - 1 > at:
+        if closes and line.startswith(quote, at):
+            stop = line.find(quote + delimiter, at + 1)
+            if stop < 0 and line.endswith(quote) and len(line) - 1 > at:
                 stop = len(line) - 1
             closes = stop >= 0  # where none closes here, none does further on: the line is searched once
             if closes:
-                cells.append(line[at + 1 : stop].replace('""', '"'))
+                cells.append(line[at + 1 : stop].replace(2 * quote, quote))
                 at = stop + 2
                 continue
         stop = line.find(delimiter, at)
@@ -221,7 +234,7 @@ def _literal(line: str, delimiter: str) -> list[str]:
 
 
 def _header(first: Sequence[_Record]) -> int | None:
-    """Which of the first records names the columns; None where there is none with text."""
+    """The number of the record that names the columns; None where no record has text."""
     there = [n for n, record in enumerate(first) if _text(record.cells)]
     if not there:
         return None

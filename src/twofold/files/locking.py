@@ -16,13 +16,14 @@ else:
     _FLOCK = True
 
 _FAR = 1 << 30
-"""The byte that is locked on Windows, where a locked byte cannot be read: behind all that such a file says."""
+"""The byte that is locked on Windows, where a locked byte cannot be read: far behind the file's content."""
 _AGAIN = 0.1
+"""Seconds between two attempts on Windows, which cannot wait for a lock without a limit."""
 
 
 @contextmanager
 def locked(path: Path) -> Iterator[None]:
-    """Hold the lock of a file, made if missing, once nobody else does."""
+    """Wait for the lock of a file (created if missing) and hold it in the block."""
     with path.open("ab") as file:
         take(file.fileno(), wait=True)
         try:
@@ -36,10 +37,10 @@ def take(file: int, *, wait: bool) -> None:
 
     Args:
         file: Its descriptor, open for writing; its position is at the start afterwards.
-        wait: Wait for whoever holds the lock.
+        wait: Wait while another process holds the lock.
 
     Raises:
-        BlockingIOError: somebody holds it, and it is not waited for.
+        BlockingIOError: another process holds the lock, and `wait` is false.
     """
     if _FLOCK:
         fcntl.flock(file, fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -59,7 +60,7 @@ def give(file: int) -> None:
 
 
 def _byte(file: int, mode: str) -> bool:
-    """Lock or unlock the one byte; False when somebody else holds it."""
+    """Lock or unlock the byte at `_FAR`; False when another process holds it."""
     import msvcrt
 
     os.lseek(file, _FAR, os.SEEK_SET)

@@ -11,18 +11,18 @@ from typing import Any
 from twofold.types import Json
 
 _DAY = {"s": 86_400, "ms": 86_400_000, "us": 86_400_000_000, "ns": 86_400_000_000_000}
-"""Of each unit of time that Arrow has."""
+"""Unit of time in Arrow → units in a day."""
 
 
 def rows_of(data: bytes) -> Iterator[Json]:
-    """The rows of a Parquet file, NaN as null, integers that missing values made floats as integers, labels by name.
+    """Yield the rows of a Parquet file: NaN as null, integers that became floats as integers, labels by name.
 
     Args:
         data: The file's bytes.
 
     Raises:
         ModuleNotFoundError: pyarrow is not installed.
-        ValueError: it is not usable Parquet.
+        ValueError: the file is not usable Parquet.
     """
     import pyarrow
     from pyarrow import parquet
@@ -43,7 +43,7 @@ def rows_of(data: bytes) -> Iterator[Json]:
 
 
 def _classes(file: Any) -> dict[str, list[str]]:
-    """Column → the names of its numbers, where Hugging Face's metadata holds them (``ClassLabel``)."""
+    """Column → names of its labels, from Hugging Face's metadata (``ClassLabel``)."""
     try:
         description = json.loads((file.schema_arrow.metadata or {}).get(b"huggingface", b"{}"))
         features = description["info"]["features"]
@@ -53,7 +53,7 @@ def _classes(file: Any) -> dict[str, list[str]]:
 
 
 def _named(value: Any, labels: list[str]) -> Any:
-    """A number's name; -1, which stands for a missing label, is null."""
+    """The name of a label; null for -1, which stands for a missing label."""
     if not isinstance(value, int) or isinstance(value, bool):
         return value
     return labels[value] if 0 <= value < len(labels) else None
@@ -69,7 +69,7 @@ def _innermost(kind: Any) -> Any:
 
 
 def _is_local(kind: Any) -> bool:
-    """Is it a time without a zone? Midnight in UTC is another hour, and maybe another day, in a zone."""
+    """Is the type a time without a zone? Midnight in UTC is another hour, and maybe another day, in a zone."""
     from pyarrow import types
 
     return bool(types.is_timestamp(kind)) and kind.tz is None
@@ -78,8 +78,7 @@ def _is_local(kind: Any) -> bool:
 def _whole_columns(file: Any) -> set[str]:
     """Columns whose numbers are all integers, or whose times are all midnight.
 
-    A column of integers with a missing value is written as floats, a column of dates as times (pandas has no other
-    way).
+    Pandas writes a column of integers with a missing value as floats, and a column of dates as times.
     """
     import pyarrow
     from pyarrow import types
@@ -102,7 +101,7 @@ def _whole_columns(file: Any) -> set[str]:
 
 
 def _plain(value: Any, *, whole: bool, single: bool) -> Any:
-    """A value as JSON has it: NaN is null, bytes are text or null, times are ISO text."""
+    """Convert a value to JSON: NaN to null, bytes to text or null, times to ISO text."""
     if value is None or isinstance(value, (bool, int, str)):
         return value
     if isinstance(value, float):

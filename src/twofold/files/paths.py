@@ -1,6 +1,6 @@
 """Paths of the configuration → files: folders walked, patterns matched, links followed no further than they may.
 
-Documents, examples and interaction logs are all found through here.
+Documents, examples and interaction logs are all found by this module.
 """
 
 from __future__ import annotations
@@ -12,53 +12,54 @@ from dataclasses import dataclass
 from difflib import get_close_matches
 from fnmatch import translate
 from functools import lru_cache
+from itertools import product
 from pathlib import Path
 
 from twofold import config
 from twofold.errors import DataError, LeftOut, UnreadableFile
 
 MISSING = ("no file matches this pattern", "there is no such file or folder")
-"""What is said of a path of the configuration that stands for nothing."""
+"""Messages for a path of the configuration that no file matches."""
 HIDDEN = (".", "~$")
-"""How names of files begin that no folder gives: hidden ones, and what Office keeps beside a file that is open."""
+"""Beginnings of file names that are skipped in folders: hidden files, and the lock files of Office."""
 _PROJECT_FILES = (config.FILE, ".twofold", "studies", "receipts")
-"""Settings and records: whoever may write into a folder of documents may not have them read through a link."""
+"""Settings and records: a link in a folder of documents, to which others may have access, must not expose them."""
 NOT_DOCUMENTS = tuple(
-    f"examples*.{kind}{gz}" for kind in ("jsonl", "ndjson", "json", "csv", "tsv", "parquet") for gz in ("", ".gz")
+    f"examples*.{kind}{gz}" for kind, gz in product(("jsonl", "ndjson", "json", "csv", "tsv", "parquet"), ("", ".gz"))
 )
 """Files that are left out of ``[documents].paths`` unless they are named: the examples beside the documents."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Found:
-    """A file that a path of the configuration stands for."""
+    """A file that matches a path of the configuration."""
 
     path: Path
-    """Where it is."""
+    """Location of the file."""
     name: str
-    """How it is shown: relative to the project where it lies inside."""
+    """Name in messages: relative to the project for a file inside it."""
     named: bool
-    """Was it named itself (not met while walking a folder or matching a pattern)?"""
+    """Does a path name the file itself (and not a folder or pattern)?"""
     refused: LeftOut | None = None
-    """Why it must not be read: it is a link, or lies behind one, that leads elsewhere."""
+    """The reason why the file must not be read: a link on its path leads elsewhere."""
 
 
 def expand(
     paths: Sequence[str], root: Path, *, skip: Callable[[str], bool] = lambda _: False
 ) -> tuple[list[Found], list[DataError]]:
-    """Files that `paths` (files, folders or patterns, relative to `root`) stand for, each once, sorted within a path.
+    """Files that match `paths` (files, folders or patterns, relative to `root`), each once, sorted within a path.
 
-    Links are followed within the project and within the folders that `paths` name, of a pattern the part before its
-    first wildcard. Whoever can write into a folder of documents can put a link there, so one that leads out is refused,
-    unless it is named itself.
+    Links are followed within the project and within the folders that `paths` name (of a pattern, the part before its
+    first wildcard). Anyone with write access to a folder of documents can put a link there, so a link that leads out is
+    refused, unless a path names it.
 
     Args:
-        paths: As written in the configuration.
+        paths: Paths of the configuration.
         root: The project.
-        skip: File names to leave out while walking a folder. Hidden files and folders are left out anyway.
+        skip: Returns true for file names to leave out of folders. Hidden files and folders are always left out.
 
     Returns:
-        The files, those that are refused among them, and an error for each path that stands for nothing.
+        The files, refused ones included, and an error for each path without a match.
     """
     walk = _Walk(paths, root, skip)
     missing: list[DataError] = []
@@ -81,12 +82,12 @@ def expand(
 
 
 def leads_out(path: Path, paths: Sequence[str], root: Path) -> LeftOut | None:
-    """Why a file that was met may not be read now, if so; since the folder was walked it may have become a link."""
+    """The reason why a file in a folder may not be read now, if any: it may have become a link since the walk."""
     return _Walk(paths, root, lambda _: False).refused(path)
 
 
 class _Walk:
-    """Collects the files of folders; each folder once, whatever links lead to it."""
+    """Collects the files of folders, each folder once, whatever links point to it."""
 
     def __init__(self, paths: Sequence[str], root: Path, skip: Callable[[str], bool]) -> None:
         self.files: dict[str, Found] = {}
@@ -128,7 +129,7 @@ class _Walk:
                     self.files[key] = Found(path=place / name, name=label, named=False, refused=refused)
 
     def linked_folders(self) -> None:
-        """Walk the folders that links lead to, after all others, so that each is read where it lies if it is."""
+        """Walk the targets of links after all other folders, so that a folder is read under its own name if it can."""
         while self._links:
             link = self._links.pop(0)
             aim = os.path.realpath(link)
@@ -143,7 +144,7 @@ class _Walk:
                 self.add(link, named=False, refused=refused)
 
     def refused(self, path: Path) -> LeftOut | None:
-        """Why it must not be read, if so."""
+        """The reason why a path must not be read, if any."""
         aim = os.path.realpath(path)
         if not os.path.exists(aim):
             return LeftOut(
@@ -180,7 +181,7 @@ def fixed_part(entry: str) -> str:
 
 
 def looked_in(entry: str, root: Path) -> str:
-    """A sentence with the folder in which a path that stands for nothing was looked for, and the name nearest to it."""
+    """A sentence that names the folder searched for a missing path, and the most similar name in it."""
     steps = Path(os.path.abspath(root), *Path(entry).parts)
     folder = next((parent for parent in steps.parents if parent.is_dir()), Path(steps.anchor))
     missing = steps.parts[len(folder.parts)]
@@ -194,7 +195,7 @@ def _cure(entry: str, root: Path) -> str:
 
 
 def shown(path: Path, root: Path) -> str:
-    """`path` relative to `root` with forward slashes where it lies inside or was reached by ``..``, else as it is."""
+    """`path` relative to `root`, with forward slashes, if it lies inside or contains ``..``, else unchanged."""
     whole, top = os.path.abspath(path), os.path.abspath(root)
     try:
         return legible(Path(whole).relative_to(top).as_posix())
@@ -208,7 +209,7 @@ def legible(name: str) -> str:
 
 
 def stem_of(file: Found, root: Path, ids_from: str) -> str:
-    """What ids of a file's documents begin with: its path below the folder `ids_from`, else as it is shown."""
+    """The beginning of the ids of a file's documents: its path below the folder `ids_from`, else its shown name."""
     if not ids_from:
         return file.name
     try:
@@ -218,10 +219,10 @@ def stem_of(file: Found, root: Path, ids_from: str) -> str:
 
 
 def check_named(file: Found, exclude: tuple[str, ...]) -> None:
-    """Refuse a file that was only met, by where it leads or by its name.
+    """Refuse a file of a folder or pattern, by the target of its link or by its name.
 
     Raises:
-        LeftOut: it is a link that leads elsewhere, or its name is one of those left out.
+        LeftOut: the file is a link that leads elsewhere, or its name is excluded.
     """
     if file.refused:
         raise file.refused
@@ -230,7 +231,7 @@ def check_named(file: Found, exclude: tuple[str, ...]) -> None:
 
 
 def skipped(name: str, patterns: tuple[str, ...]) -> bool:
-    """Does a file name match one of the patterns, whatever its case?"""
+    """Does a file name match one of the patterns, regardless of case?"""
     return _any_of(patterns).match(name.lower()) is not None
 
 

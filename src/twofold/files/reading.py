@@ -1,6 +1,6 @@
 """Bounded reading: paths → files → bytes → text → records, every fault with its place.
 
-Documents and examples are both read through here, so that a file means the same to both. Nothing is read past a size
+Documents and examples are both read by this module, so that a file means the same to both. Nothing is read past a size
 limit, compressed or not: an archive that expands without end is refused in bounded memory.
 """
 
@@ -33,17 +33,18 @@ from twofold.types import Document, Json, Problem
 
 MIB = 1 << 20
 PER_FILE = 50
-"""Problems of one file that are listed one by one; the rest is counted."""
+"""Problems of one file and code that are listed one by one; further ones are counted."""
 _PIECE = 1 << 16
+"""Bytes of the compressed file read at a time."""
 _SURROGATE = re.compile("[\ud800-\udfff]")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Record:
-    """One object of a JSON, JSON Lines or CSV file, or what is wrong in its place."""
+    """One object of a JSON, JSON Lines or CSV file, or the error in its place."""
 
     line: int
-    """1-based first line; 0 when it cannot be told."""
+    """1-based first line; 0 when it is unknown."""
     number: int
     """1-based position among the file's records."""
     value: Json | BadRecord
@@ -51,23 +52,23 @@ class Record:
 
 
 def renamed(document: Document, name: str, stem: str) -> Document:
-    """A document of the file shown as `name`, with its id and source below `stem`; an id of its own stays."""
+    """Replace `name` by `stem` at the beginning of a document's id and source; an id from a record stays."""
     document_id = stem + document.id.removeprefix(name) if document.id.startswith(name) else document.id
     return replace(document, id=document_id, source=stem if document.source in ("", name) else document.source)
 
 
 ROWS = "row "
 RECORDS = (ROWS, "line ", "record ")
-"""How the labels of places begin that are a record of a file, and no page of it."""
+"""Beginnings of the labels of places that are records of a file (other places are pages, sheets and the like)."""
 
 
 def below(file: str, name: str) -> str:
-    """The id of a record of `file` whose own id another document has."""
+    """The id of a record of `file` whose id another document already uses."""
     return f"{file}#{name}"
 
 
 def suffix_of(name: str) -> str:
-    """Lower-case ending that says what a file is, ``.gz`` apart: ``.jsonl`` for ``a.JSONL.gz``."""
+    """The lower-case ending that identifies the kind of a file, without ``.gz``: ``.jsonl`` for ``a.JSONL.gz``."""
     path = Path(name.lower())
     return Path(path.stem).suffix if path.suffix == ".gz" else path.suffix
 
@@ -78,11 +79,11 @@ def read_bytes(path: Path, *, limit: int, name: str = "") -> bytes:
     Args:
         path: The file.
         limit: Most bytes, after decompression.
-        name: How the file is called in errors.
+        name: The file's name in errors.
 
     Raises:
-        UnreadableFile: missing, not a plain file, forbidden, or damaged.
-        FileTooLarge: larger than `limit`.
+        UnreadableFile: the file is missing, not a plain file, forbidden, or damaged.
+        FileTooLarge: the file is larger than `limit`.
     """
     name = name or path.as_posix()
     try:
@@ -113,11 +114,11 @@ def read_bytes(path: Path, *, limit: int, name: str = "") -> bytes:
 
 
 def unpacked(data: bytes, *, limit: int, name: str) -> bytes:
-    """Bytes that came without a file, decompressed if `name` ends in ``.gz``, within the same limits as a file's.
+    """Decompress bytes without a file if `name` ends in ``.gz``, within the same limits as for a file.
 
     Raises:
-        UnreadableFile: damaged.
-        FileTooLarge: larger than `limit`.
+        UnreadableFile: the bytes are damaged.
+        FileTooLarge: the content is larger than `limit`.
     """
     try:
         out = _inflate(io.BytesIO(data), limit) if name.lower().endswith(".gz") else data
@@ -131,7 +132,7 @@ def unpacked(data: bytes, *, limit: int, name: str) -> bytes:
 def _inflate(stream: Any, limit: int) -> bytes:
     """Decompress gzip members one after another, stopping one byte past `limit`."""
     out = bytearray()
-    state = zlib.decompressobj(31)
+    state = zlib.decompressobj(31)  # 31: a gzip header, and the largest window
     pending = stream.read(_PIECE)
     while len(out) <= limit:
         if state.eof:
@@ -148,6 +149,7 @@ def _inflate(stream: Any, limit: int) -> bytes:
     return bytes(out)
 
 
+# UTF-32 first: its mark begins with that of UTF-16
 _MARKS = (
     (b"\xff\xfe\x00\x00", "utf-32-le"),
     (b"\x00\x00\xfe\xff", "utf-32-be"),
@@ -163,11 +165,11 @@ _NO_WRITING = frozenset(
 
 
 def writes(encoding: str) -> bool:
-    """Is it one that texts are written in?
+    """Is an encoding one in which texts are written?
 
-    Python knows others by the same names, for hosts and for its own sources. A page, a mail or a server that names one
-    means harm: decoding one takes the square of the length, others hide what is written. No browser reads them
-    (WHATWG Encoding, 4.2).
+    Python's codecs include others, for host names and for its own sources. A page, mail or server that declares one of
+    those is hostile: some take quadratic time to decode, others hide text. No browser reads them (WHATWG Encoding,
+    4.2).
     """
     try:
         codec = codecs.lookup(encoding) if encoding else None
@@ -177,12 +179,12 @@ def writes(encoding: str) -> bool:
 
 
 def decode(data: bytes, *, name: str, declared: str = "") -> str:
-    """Bytes as text: UTF-8, or UTF-16 or UTF-32 with a byte-order mark, or the `declared` encoding.
+    """Decode bytes as UTF-8, as UTF-16 or UTF-32 with a byte-order mark, or in the `declared` encoding.
 
     Raises:
-        UnreadableFile: naming the first bad byte.
+        UnreadableFile: the bytes are in none of these; the message names the first bad byte.
     """
-    # told apart first: as text it would fail with a message that does not help
+    # recognised first: decoded as text, gzip would fail with a message that does not help
     if data.startswith(b"\x1f\x8b"):
         raise UnreadableFile("the file is gzip but is not named .gz", file=name, cure="Rename the file to end in .gz.")
     mark, encoding = next(((m, e) for m, e in _MARKS if data.startswith(m)), (b"", declared or "utf-8"))
@@ -216,7 +218,7 @@ def counted(number: int, what: str) -> str:
 
 
 def excerpt(text: str, length: int = 60) -> str:
-    """A short piece of `text` on one line, for messages."""
+    """The beginning of `text` on one line, for messages."""
     flat = " ".join(text[: 4 * length].split())
     return flat if len(flat) <= length else flat[: length - 1] + "…"
 
@@ -233,8 +235,8 @@ def records_of(data: bytes, *, name: str) -> Iterator[Record]:
     """As `records`, from a file's bytes; ``.parquet`` too.
 
     Raises:
-        UnreadableFile: it is not text, or not Parquet.
-        MissingExtra: it is Parquet, and pyarrow is not installed.
+        UnreadableFile: the file is not text, or not Parquet.
+        MissingExtra: the file is Parquet, and pyarrow is not installed.
     """
     if suffix_of(name) in PARQUET:
         return _parquet_records(data, name=name)
@@ -256,7 +258,7 @@ def _parquet_records(data: bytes, *, name: str) -> Iterator[Record]:
 
 
 PLAIN_WORDS = "data.plain-words"
-"""Of a file whose kind is read as plain words: all of that kind have it alike."""
+"""Code of the warning about a format that is read as plain words, which all files of the format share."""
 PARQUET = (".parquet",)
 JSONL = (".jsonl", ".ndjson")
 JSON = (".json",)
@@ -285,10 +287,10 @@ _LINES = "Write each object on one line in a .jsonl file, or a list of all objec
 
 
 def _whole_json(text: str, row: str) -> tuple[str, str] | None:
-    """What a text begins with whose first line is no record: a list of objects, or an object over several lines.
+    """Recognise a JSON text whose first line is no record: a list of objects, or an object over several lines.
 
     Returns:
-        What it is, and the cure.
+        A description of the text, and the cure; None for any other text.
     """
     whole = text.strip()
     try:
@@ -314,7 +316,7 @@ def _object(row: str, name: str, line: int) -> Json | BadRecord:
 
 
 def _json_cure(error: json.JSONDecodeError) -> str | None:
-    """What to do about a slip that many writers of JSON make; None for any other."""
+    """The cure for a common mistake in handwritten JSON; None for any other mistake."""
     rest = error.doc[error.pos :].lstrip()
     if rest[:1] == "'" or rest[:4] == "None" or rest[:5] in ("True,", "True}", "False"):
         return "This is Python, not JSON: write the file by json.dumps."
@@ -338,16 +340,16 @@ class _Written(float):
 
 
 def parsed(text: str) -> Any:
-    """The value of a JSON text; ``NaN``, which is no JSON but is written for a missing value, is null.
+    """The value of a JSON text; ``NaN``, which many programs write for a missing value, is null.
 
     Raises:
-        ValueError: no JSON, Infinity, or an object that has one key twice.
+        ValueError: the text is not JSON, contains Infinity, or an object has a key twice.
     """
     return json.loads(text, parse_constant=_constant, parse_float=_Written, object_pairs_hook=_pairs)
 
 
 def spelled(value: bool | int | float | str) -> str:
-    """A JSON scalar as the text that an answer or a label is: ``true``, ``3``, ``29.00`` as the file has it."""
+    """A JSON scalar as text, spelled as in the file: ``true``, ``3``, ``29.00``."""
     if isinstance(value, bool):
         return "true" if value else "false"
     return value.spelling if isinstance(value, _Written) else str(value).strip()
@@ -376,8 +378,8 @@ def checked(value: Any, name: str, line: int) -> Json | BadRecord:
 
 
 def _unfit(value: Any) -> str | None:
-    """What in a record is no text or no number; None where all is well."""
-    # a stack of our own: a record may be nested deeper than Python calls
+    """The problem with a record that contains no proper text or number; None for a proper record."""
+    # a stack instead of recursion: a record may be nested deeper than Python calls
     stack = [value]
     while stack:
         item = stack.pop()
@@ -429,9 +431,9 @@ def json_records(text: str, *, name: str) -> Iterator[Record]:
 
 
 def csv_records(text: str, *, name: str) -> Iterator[Record]:
-    """The rows of a CSV or TSV file (see `delimited.table_of`); one with more cells than the header has is a fault.
+    """The rows of a CSV or TSV file (see `delimited.table_of`); a row with more cells than the header is a fault.
 
-    A cell that holds what programs write for a missing value (`MISSING_CELLS`) is an empty one.
+    Cells that programs write for a missing value (`MISSING_CELLS`) count as empty.
     """
     table = table_of(text, tab=suffix_of(name) == ".tsv")
     for row in table.rows:
@@ -447,7 +449,7 @@ def csv_records(text: str, *, name: str) -> Iterator[Record]:
 
 
 MISSING_CELLS = frozenset({"NaN", "nan", "<NA>", "NaT", "#N/A", "#N/A N/A"})
-"""As pandas, NumPy and spreadsheets write a missing value; ``NA``, ``None`` and ``null`` may be words, and stay."""
+"""Missing values as pandas, NumPy and spreadsheets write them; ``NA``, ``None`` and ``null`` may be words, and stay."""
 ROW = "Put cells that hold a separator or a quotation mark in quotation marks, the latter doubled."
 
 
@@ -458,7 +460,7 @@ def kind(value: Any) -> str:
 
 
 class Findings:
-    """Problems in the order found; past `PER_FILE` of one file and code only counted."""
+    """Problems in the order of their discovery; beyond `PER_FILE` of one file and code they are only counted."""
 
     def __init__(self) -> None:
         self._listed: list[Problem] = []
@@ -466,7 +468,7 @@ class Findings:
         self._seen: dict[tuple[str, str], int] = {}
 
     def add(self, problem: Problem) -> None:
-        """Take a problem in."""
+        """Add a problem."""
         where = (problem.file, problem.code)
         self._seen[where] = self._seen.get(where, 0) + 1
         if self._seen[where] <= PER_FILE:
@@ -475,15 +477,15 @@ class Findings:
             self._more.setdefault(where, []).append(problem)
 
     def take(self, problems: Sequence[Problem]) -> None:
-        """Take in what another `Findings` has counted already."""
+        """Add problems that another `Findings` has already counted."""
         self._listed += problems
 
     def error(self, error: DataError) -> None:
-        """Take an exception in as an error."""
+        """Add an exception as an error."""
         self.add(as_problem(error))
 
     def all(self) -> list[Problem]:
-        """Everything listed, with one line for what was only counted."""
+        """All listed problems, with a line for each kind that was only counted."""
         rest = [
             Problem(
                 severity=more[0].severity,
@@ -499,13 +501,13 @@ class Findings:
 
 
 def times(problem: Problem) -> int:
-    """How many problems a line stands for: one, or those that `Findings` only counted."""
+    """The number of problems behind a line: 1, or the number that `Findings` only counted."""
     rest = re.fullmatch(r"and (\d+) more like this", problem.message)
     return int(rest[1]) if rest else 1
 
 
 def grouped(problems: Sequence[Problem]) -> list[tuple[Problem, int]]:
-    """The first problem of every file and code with the number of them there, those of most different codes first."""
+    """The first problem of every file and code with their number; the first of every code come first."""
     first: dict[tuple[str, str], Problem] = {}
     count: dict[tuple[str, str], int] = {}
     for problem in problems:
@@ -522,7 +524,7 @@ def grouped(problems: Sequence[Problem]) -> list[tuple[Problem, int]]:
 
 
 def once_a_kind(problems: Sequence[Problem]) -> list[Problem]:
-    """The problems; what files have for their kind alone (`PLAIN_WORDS`) is told once, of the first, with a count."""
+    """The problems, with those of a whole format (`PLAIN_WORDS`) merged into one that counts the files."""
     files = Counter(problem.message for problem in problems if problem.code == PLAIN_WORDS)
     merged = []
     for problem in problems:
@@ -545,12 +547,12 @@ def as_problem(error: TwofoldError, severity: Literal["error", "warning"] = "err
 
 
 def raise_first(problems: Sequence[Problem]) -> None:
-    """Raise the first error among `problems` as its own exception; with more than one, the message counts them.
+    """Raise the first error among `problems` as an exception of its class; the message counts further errors.
 
     Raises:
-        BadRecord: a malformed record.
-        TooFewExamples: nothing is left.
-        DataError: a file that cannot be read, or any other error.
+        BadRecord: a record is malformed.
+        TooFewExamples: no example is left.
+        DataError: a file cannot be read, or any other error.
     """
     errors = [p for p in problems if p.severity == "error"]
     if not errors:

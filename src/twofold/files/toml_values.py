@@ -1,4 +1,4 @@
-"""What TOML can say and no setting can be: refused at the border, by the key that says it. Pure."""
+"""Refuse TOML values that no setting can have, naming their keys. Pure."""
 
 from __future__ import annotations
 
@@ -8,16 +8,15 @@ from datetime import date, time
 from typing import Any
 
 DEEPEST = 64
-"""Levels of tables and lists in each other."""
+"""Levels of nested tables and lists."""
 _LARGEST = 2**63
-"""TOML 1.0 promises integers of 64 bits; what is larger fits no counter of a library."""
+"""TOML 1.0 promises integers of 64 bits; larger ones fit no counter of a library."""
 
 
 def oddity(values: Mapping[str, Any]) -> str:
-    """What is wrong with the first odd value, and its key; empty where all are plain.
+    """A message about the first odd value, with its key; empty where all values are plain.
 
-    Odd are infinities and what is no number, integers beyond 64 bits, dates and times, a NUL in a text or a key, and
-    nesting without end.
+    Odd are infinities and NaN, integers beyond 64 bits, dates and times, a NUL in a text or key, and too deep nesting.
     """
     stack: list[tuple[tuple[str, ...], Any]] = [((key,), value) for key, value in values.items()]
     while stack:

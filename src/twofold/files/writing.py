@@ -1,7 +1,7 @@
-"""Files that appear whole or not at all and outlive a power failure: the only module that puts one in another's place.
+"""Atomic writing that survives a power failure: the only module that replaces files.
 
-A rename is atomic, but says nothing of what is on the disk: without a sync before it the new name may lead to an empty
-file after a power failure, and without one after it the old file may be back.
+A rename is atomic, but does not order writes to the disk: without a sync before it the new name may point to an empty
+file after a power failure, and without a sync after it the old file may be back.
 """
 
 from __future__ import annotations
@@ -17,26 +17,26 @@ from twofold.errors import refused
 
 
 def write(path: Path, content: str | bytes, *, mode: int | None = None, shared: bool = False) -> None:
-    """Write a file whole or not at all; text as UTF-8, its line ends as they are.
+    """Write a file atomically; text as UTF-8, with line ends unchanged.
 
     Args:
-        path: The file, in a folder that exists.
-        content: All of it.
+        path: The file, in an existing folder.
+        content: The whole content.
         mode: Permissions of the file.
         shared: Other threads or processes may write the same file at the same time.
 
     Raises:
-        OSError: the disk refuses; the file is then as it was before.
+        OSError: the disk refuses; the file is then unchanged.
     """
     with replacing(path, mode=mode, shared=shared) as draft:
         draft.write_bytes(content if isinstance(content, bytes) else content.encode("utf-8"))
 
 
 def save(path: Path, text: str) -> None:
-    """`write` a file that somebody asked for, in a folder that is made where it is missing.
+    """`write` a file that the user named, and create its folder if missing.
 
     Raises:
-        StoreError: the place refuses it.
+        StoreError: the file cannot be written there.
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -49,9 +49,9 @@ def save(path: Path, text: str) -> None:
 
 @contextmanager
 def replacing(path: Path, *, mode: int | None = None, shared: bool = False) -> Iterator[Path]:
-    """A draft to write, which takes the place of `path` where nothing went wrong, and is removed otherwise.
+    """Yield a draft to write, which replaces `path` if the block succeeds, and is removed otherwise.
 
-    A draft that a kill left behind is written over by the next one, unless it is `shared`: see `write`.
+    The next draft overwrites one that a killed process left behind, unless it is `shared` (see `write`).
 
     Raises:
         OSError: the disk refuses.
@@ -71,18 +71,18 @@ def replacing(path: Path, *, mode: int | None = None, shared: bool = False) -> I
 
 
 def put(draft: Path, path: Path) -> None:
-    """Give a finished file or folder its final name, durably; a file of that name goes, a folder must be empty.
+    """Rename a finished file or folder to its final name, durably; replaces an existing file, or an empty folder.
 
     Raises:
         OSError: the disk refuses.
     """
     os.replace(draft, path)
-    with suppress(OSError):  # the name is given all the same; some file systems sync no folder
+    with suppress(OSError):  # the rename is done; some file systems cannot sync a folder
         sync(path.parent)
 
 
 def sync(path: Path) -> None:
-    """Have a file or folder on the disk.
+    """Force a file or folder to the disk.
 
     Raises:
         OSError: the disk refuses.
@@ -99,7 +99,7 @@ def sync(path: Path) -> None:
 
 
 def flush(stream: IO[Any]) -> None:
-    """Have what was written to an open file on the disk.
+    """Force the content of an open file to the disk.
 
     Raises:
         OSError: the disk refuses.

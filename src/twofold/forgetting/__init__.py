@@ -1,1 +1,1 @@
-"""What tuning forgets: the suite of general ability with its data, and the choice of a merge coefficient."""
+"""The measurement of forgetting: the suite of general ability with its data, and the choice of a merge coefficient."""

@@ -1,14 +1,15 @@
-"""What tuning forgets: a small suite of general ability, its noise floor, and the gate's judgement. Pure but one read.
+"""The forgetting gate: a small suite of general ability, its noise floor, and the judgement. Pure but for one read.
 
-The suite (``data/``) is written for Twofold and asks short things that a small instruct model can partly do; every
-answer is checked by code. An item belongs to one of two groups: ``general`` (facts, arithmetic, reading, format …) and
-``refusal`` (abstaining and refusing where that is right, and not where it is not). Each item is asked in several
-wordings; its score is the mean over them.
+The suite (``data/``) is written for Twofold and asks short questions that a small instruct model can partly answer;
+code checks every answer. An item belongs to one of two groups: ``general`` (facts, arithmetic, reading, format …) and
+``refusal`` (abstaining and refusing where that is right, and answering where it is not). Each item is asked in several
+wordings, and its score is the mean over them.
 
-A drop is the base model's mean less the tuned one's, on the same items and wordings. It counts only when it exceeds
-what the base model loses against itself: greedy answers do not vary, but the wording of a question is an accident.
-The gate tests non-inferiority: it *passes* when the whole interval of the drop lies within what is allowed, *fails*
-when the whole interval lies above, and is *open* else. Not shown to forget is not shown to keep.
+A drop is the base model's mean score less the tuned model's, on the same items and wordings. A drop counts only when it
+exceeds the noise floor, which is the drop that the base model shows against itself: greedy answers do not vary, but the
+wording of a question is an accident. The gate tests non-inferiority. It *passes* when the whole interval of the drop
+lies within the limit, *fails* when the whole interval lies above it, and is *open* otherwise: a model not shown to
+forget is not shown to keep.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import chain
 from pathlib import Path
 from typing import Any, Literal
 
@@ -31,12 +33,15 @@ from twofold.types import Example, Json, Message, Pair
 Group = Literal["general", "refusal"]
 Outcome = Literal["passed", "open", "failed"]
 GROUPS: tuple[Group, ...] = ("general", "refusal")
+"""Judged apart: a model that refuses everything may gain in one group what it loses in the other."""
 FAILED = 0.05
-"""With a larger share of failed answers the gate cannot judge, and does not pass."""
+"""Share of failed answers above which the gate cannot judge, and does not pass."""
 _VERSION = 1
 """Raised when the same answers would score differently."""
 _DRAWS = 2000
+"""Bootstrap draws of the noise floor: its 95 % quantile is the hundredth largest of so many."""
 _FOLDER = Path(__file__).parent / "data"
+"""Items, skills with their wordings, replay prompts and phrases of abstention, as JSON."""
 
 Scores = npt.NDArray[np.float64]
 
@@ -50,13 +55,13 @@ class SuiteItem:
     skill: str
     """Kind of ability."""
     group: Group
-    """Which line of the gate it counts for."""
+    """Line of the gate that the item counts for."""
     asks: tuple[str, ...]
     """The same question in several wordings."""
     max_tokens: int
-    """Upper limit of an answer."""
+    """Upper limit of an answer, in tokens."""
     rule: Json
-    """What a right answer has; see `passes`."""
+    """Conditions that a right answer meets; see `passes`."""
 
     def example(self, wording: int) -> Example:
         """The item as an example, in one of its wordings."""
@@ -70,43 +75,49 @@ class SuiteItem:
 def suite() -> tuple[SuiteItem, ...]:
     """The bundled suite."""
     skills = {row["skill"]: row for row in _rows("skills.jsonl")}
-    return tuple(
-        SuiteItem(
+    items = []
+    for row in _rows("items.jsonl"):
+        skill = skills[row["skill"]]
+        item = SuiteItem(
             id=row["id"],
             skill=row["skill"],
-            group=skills[row["skill"]]["group"],
-            asks=tuple(w.replace("{ask}", row["ask"]) for w in skills[row["skill"]]["wordings"]),
-            max_tokens=skills[row["skill"]]["max_tokens"],
+            group=skill["group"],
+            asks=tuple(wording.replace("{ask}", row["ask"]) for wording in skill["wordings"]),
+            max_tokens=skill["max_tokens"],
             rule=row["rule"],
         )
-        for row in _rows("items.jsonl")
-    )
+        items.append(item)
+    return tuple(items)
 
 
 def suite_digest() -> str:
-    """Name of the suite with its way of scoring."""
+    """Digest of the suite and of the way its answers are scored."""
     return digest("suite", {"items": suite(), "version": _VERSION})
 
 
 def known_facts() -> tuple[Pair, ...]:
-    """Facts with the right answer and a wrong one (that of the next fact): a training run watches which is likelier."""
+    """Facts with the right answer and a wrong one: a training run follows which of the two is likelier.
+
+    The wrong answer is the right one of the next fact whose answer does not pass here.
+    """
     facts = [item for item in suite() if item.skill == "facts"]
     answers = [str(item.rule["holds"][0]) for item in facts]
-    wrong = [
-        next(other for other in answers[n + 1 :] + answers if not passes(item, other)) for n, item in enumerate(facts)
-    ]
-    return tuple(
-        Pair(messages=item.example(0).messages, completion=right, rejected=other, example=item.id)
-        for item, right, other in zip(facts, answers, wrong, strict=True)
-    )
+    pairs = []
+    for number, item in enumerate(facts):
+        # round from the next one on, so that the wrong answers differ from fact to fact
+        others = answers[number + 1 :] + answers
+        wrong = next(other for other in others if not passes(item, other))
+        turns = item.example(0).messages
+        pairs.append(Pair(messages=turns, completion=answers[number], rejected=wrong, example=item.id))
+    return tuple(pairs)
 
 
 def general_rows() -> tuple[Pair, ...]:
-    """The suite's other items with a right answer: a training run watches its loss on them. Nothing trains on them."""
+    """The suite's other items with a right answer, never trained on: a training run follows its loss on them."""
     rows = []
     for item in suite():
         right = item.rule.get("equals") or item.rule.get("first") or item.rule.get("holds")
-        if right and item.skill != "facts":  # facts are watched as pairs, see `known_facts`
+        if right and item.skill != "facts":  # a training run follows facts as pairs, see `known_facts`
             completion = right if isinstance(right, str) else right[0]
             rows.append(Pair(messages=item.example(0).messages, completion=completion, example=item.id))
     return tuple(rows)
@@ -114,7 +125,7 @@ def general_rows() -> tuple[Pair, ...]:
 
 @lru_cache(maxsize=1)
 def replay_prompts() -> tuple[str, ...]:
-    """General prompts to rehearse while tuning; the suite asks none of them."""
+    """General prompts to rehearse while tuning; the suite holds none of them, so that no item of it is learned."""
     return tuple(row["ask"] for row in _rows("replay.jsonl"))
 
 
@@ -124,16 +135,18 @@ def replay_prompts() -> tuple[str, ...]:
 def passes(item: SuiteItem, text: str) -> bool:
     """Is the answer right? Every condition of the item's rule must hold.
 
-    ``holds``: one of these stands in it as whole words (``last``: its last number is one of them). ``first`` and
-    ``of``: of these words, it has that one first. ``equals``: it is that, quotes, end mark and white space apart.
-    ``words``, ``lines``: it has so many. ``count`` and ``times``: it has that word exactly so often. ``order``: they
-    come in this order, and nothing else of their kind. ``begins``, ``ends``. ``json``: it is a JSON object, or holds
-    one, with these values. ``says``: ``abstention``, ``refusal``, or ``none`` of both.
+    ``holds``: one of these phrases stands in the answer as whole words (``last``: the answer's last number is one of
+    them). ``first`` and ``of``: of these words, that one comes first. ``equals``: the answer is that text, quotes, end
+    mark and white space apart. ``words``, ``lines``: the answer has so many. ``count`` and ``times``: the answer has
+    that word exactly so often. ``order``: the numbers or capitals of the answer are these, in this order. ``begins``,
+    ``ends``. ``json``: the answer is a JSON object, or holds one, with these values. ``says``: the answer is an
+    ``abstention``, a ``refusal``, or ``none`` of both.
     """
     return all(_CHECKS[name](text.strip(), value, item.rule) for name, value in item.rule.items() if name in _CHECKS)
 
 
 def _bare(text: str) -> str:
+    # "1,000" and "1000" are one number, and an apostrophe is one whichever sign a model writes
     return re.sub(r"\s+", " ", text.replace("’", "'").replace(",", "").casefold())
 
 
@@ -167,6 +180,7 @@ def _order(text: str, expected: Sequence[str], _: Json) -> bool:
 
 
 def _json(text: str, expected: Json, _: Json) -> bool:
+    # from the first brace to the last: a model puts the object into a code block, or a sentence before it
     match = re.search(r"\{.*\}", text, re.DOTALL)
     try:
         value = json.loads(match[0]) if match else None
@@ -176,8 +190,10 @@ def _json(text: str, expected: Json, _: Json) -> bool:
 
 
 def _says(text: str, expected: str, _: Json) -> bool:
-    signs = {name: any(_has(one, text) for one in phrases) for name, phrases in _phrases().items()}
-    return not any(signs.values()) and bool(text) if expected == "none" else signs[expected]
+    phrases = _phrases()
+    if expected == "none":
+        return bool(text) and not any(_has(phrase, text) for phrase in chain.from_iterable(phrases.values()))
+    return any(_has(phrase, text) for phrase in phrases[expected])
 
 
 _CHECKS: dict[str, Any] = {
@@ -203,14 +219,14 @@ _CHECKS: dict[str, Any] = {
 def floor(scores: Scores, *, level: float = 0.95, seed: int = 0) -> float:
     """The drop that a model shows against itself when only the wording of the questions changes.
 
-    Items are drawn anew, and for each the wordings of "before" and of "after", with replacement; the floor is the
-    `level` quantile of the drop between the two. The factor √(W / (W − 1)) makes up for the W wordings at hand
-    standing for all there could be.
+    Each draw takes items, and for each item the wordings of "before" and of "after", with replacement; the floor is the
+    `level` quantile of the drop between the two. The factor √(W / (W − 1)) corrects for the W wordings at hand, which
+    stand for all wordings there could be.
 
     Args:
-        scores: The base model's, shape (items, wordings); NaN where an answer failed.
+        scores: The base model's scores, shape (items, wordings); NaN where an answer failed.
         level: Share of draws below the floor.
-        seed: Of the draws.
+        seed: Seed of the draws.
 
     Returns:
         A drop in mean score, at least 0; 0 with one wording.
@@ -223,27 +239,29 @@ def floor(scores: Scores, *, level: float = 0.95, seed: int = 0) -> float:
     drops = np.empty(_DRAWS)
     for draw in range(_DRAWS):
         chosen = whole[rng.integers(0, items, items)]
-        before, after = (np.take_along_axis(chosen, rng.integers(0, wordings, chosen.shape), 1) for _ in "ab")
+        # both of shape (items, wordings); "before" is drawn first, which the seed's sequence fixes
+        before = np.take_along_axis(chosen, rng.integers(0, wordings, chosen.shape), 1)
+        after = np.take_along_axis(chosen, rng.integers(0, wordings, chosen.shape), 1)
         drops[draw] = before.mean() - after.mean()
     return max(0.0, float(np.quantile(drops, level)) * float(np.sqrt(wordings / (wordings - 1))))
 
 
 def judge(base: Scores, tuned: Scores, *, again: Scores, threshold: float, level: float = 0.95, seed: int = 0) -> Json:
-    """The gate's result: is the tuned model shown to lose no more than it may, or more, or neither?
+    """The gate's result: is the tuned model shown to lose no more than the limit, or shown to lose more, or neither?
 
     Args:
         base: The base model's scores, shape (items of `suite`, wordings); NaN where an answer failed.
-        tuned: The tuned model's, same shape.
-        again: The base model's first wording a second time, in another order, shape (items,).
-        threshold: Drop allowed.
-        level: Of intervals and floor.
-        seed: Of bootstrap and floor.
+        tuned: The tuned model's scores, same shape.
+        again: The base model's scores on the first wording, asked a second time in another order, shape (items,).
+        threshold: Drop that is allowed.
+        level: Level of intervals and floor.
+        seed: Seed of bootstrap and floor.
 
     Returns:
         ``{"passed", "failed", "because", "general": line, "refusal": line, "skills", "items", "wordings", "suite"}``;
         a line has ``base``, ``tuned``, ``drop`` (paired; records of `types.Estimate`), ``floor``, ``order`` (drop of
-        the base model asked again), ``limit``, ``sees`` (the drop from which on it would have failed), ``passed`` and
-        ``failed``. Neither passed nor failed: open. ``because`` says of every line that did not pass why.
+        the base model asked again), ``limit``, ``sees`` (the drop from which on the gate would have failed), ``passed``
+        and ``failed``; a line with neither is open. ``because`` has the reason of every line that did not pass.
     """
     items = suite()
     lines: Json = {}
@@ -274,9 +292,10 @@ def judge(base: Scores, tuned: Scores, *, again: Scores, threshold: float, level
 
 
 def outcome(judged: Json) -> Outcome:
-    """What a result of `judge`, or a line of one, says."""
+    """The outcome of a result of `judge`, or of one of its lines."""
     if judged["passed"]:
         return "passed"
+    # a record of a version that knew no open gate has no "failed": its gate failed
     return "failed" if judged.get("failed", True) else "open"
 
 
@@ -286,6 +305,7 @@ def _line(base: Scores, tuned: Scores, again: Scores, threshold: float, *, level
     before, after = _of_items(base), _of_items(tuned)
     drop = _drop(before, after, level=level, seed=seed)
     order = float(np.nanmean(base[:, 0] - again))
+    # the same questions in another order must not tip the gate either: batches change the arithmetic
     least = max(floor(base, level=level, seed=seed), abs(order))
     limit = max(threshold, least)
     sees = limit + drop.mean - drop.low
@@ -319,14 +339,14 @@ def _drop(before: Scores, after: Scores, *, level: float, seed: int) -> interval
 
 
 def _of_items(scores: Scores) -> Scores:
-    """Mean over wordings; NaN where one failed, so that both models are compared on the same."""
+    """Mean over wordings, shape (items,); NaN where one failed, so that both models are compared on the same items."""
     means: Scores = scores.mean(axis=1)
     return means
 
 
 @lru_cache(maxsize=1)
 def _phrases() -> dict[str, list[str]]:
-    """Words by which an abstention and a refusal are known."""
+    """Phrases of an abstention and of a refusal."""
     phrases: dict[str, list[str]] = json.loads((_FOLDER / "phrases.json").read_text(encoding="utf-8"))
     return phrases
 

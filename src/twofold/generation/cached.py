@@ -1,7 +1,7 @@
 """Directories derived from models (merged weights, converted graphs) in the user's cache: made once, by one process.
 
-Every adapter leaves a copy of all weights here, so the cache cleans itself: what was used longest ago goes, as it can
-be made again in seconds.
+Every adapter leaves a copy of all weights here, so the cache cleans itself: the least recently used directory goes, as
+it can be made again in seconds.
 """
 
 from __future__ import annotations
@@ -20,24 +20,24 @@ from twofold.types import Json
 _log = logging.getLogger(__name__)
 
 KEPT_COPIES = 4
-"""So many directories of a kind stay whatever their size."""
+"""Directories of a kind that stay, whatever their size."""
 ROOM = 4 * 2**30
-"""More stay while all of a kind have at most so many bytes."""
+"""Bytes of all directories of a kind up to which further ones stay."""
 
 
 def derived(kind: str, key: str, make: Callable[[Path], Json]) -> Path:
-    """The finished directory of `key`, made now if it is missing.
+    """The finished directory of `key`; created now if it is missing.
 
     Args:
         kind: Folder in the cache, for example ``merged``.
-        key: Digest of everything that makes it.
-        make: Fills the directory and returns the manifest; what a killed process left is cleared before.
+        key: Digest of everything that determines the content.
+        make: Fills the empty directory and returns the manifest.
     """
     folder = cache_root() / kind
     artifacts = Artifacts(folder)
     directory = artifacts.find(key)
     if directory is not None:
-        os.utime(directory)
+        os.utime(directory)  # the time of the last use, by which `_make_room` chooses
         return directory
     folder.mkdir(parents=True, exist_ok=True)
     with locked(folder / f"{key.replace(':', '-')}.lock"):

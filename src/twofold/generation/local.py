@@ -1,7 +1,7 @@
 """The local generator: a model in this process, on the runtime that suits the machine.
 
-Prompts are rendered with the model's own chat template and tokenised here, so that every runtime, and training, sees
-the same token ids. Weights are loaded at the first prompt: the key and the description cost nothing.
+Prompts are rendered with the model's own chat template and tokenised in this module, so that every runtime, and
+training, sees the same token ids. Weights are loaded at the first prompt: key and description cost nothing.
 """
 
 from __future__ import annotations
@@ -37,23 +37,23 @@ class LocalOptions(Options):
     model: str = "smollm2-135m-instruct"
     """Name or source string; see `twofold models list`."""
     chat_template: str = ""
-    """Jinja chat template, for a model without one; give the trainer the same."""
+    """Jinja chat template, for a model without one; the trainer needs the same."""
     runtime: Literal["auto", "openvino", "transformers"] = "auto"
     """``auto``: OpenVINO where it is installed, can run the model, and there is no GPU; else transformers."""
     dtype: Literal["auto", "bf16", "f32"] = "auto"
-    """Arithmetic: ``auto`` (what the runtime computes fastest on this machine), ``bf16`` or ``f32``, which is exact."""
+    """Arithmetic: ``auto`` (the runtime's fastest on this machine), ``bf16`` or ``f32``, which is exact."""
     batch_tokens: int = Field(default=512, ge=64)
-    """Tokens worked on in one step, over all prompts; Ctrl-C waits for the end of a step."""
+    """Tokens of one step, over all prompts; Ctrl-C waits for the end of a step."""
     cache_gib: float = Field(default=1.0, gt=0, le=1024)
     """Key-value cache of the OpenVINO runtime, GiB (whole numbers)."""
     threads: int = Field(default=0, ge=0)
     """0: all cores."""
     prefix_cache: bool = True
-    """Reuse the work on prompt beginnings seen before (OpenVINO)."""
+    """Reuse the computation for beginnings that prompts share (OpenVINO)."""
     temperature: float = Field(default=0.0, ge=0, le=10)
     """0: greedy, the same answer every time."""
     seed: int = 0
-    """Of sampling, where the temperature is above 0."""
+    """Seed of sampling, where the temperature is above 0."""
     parity: bool = True
     """Compare a merged adapter with the unmerged one once, where torch and peft are installed."""
 
@@ -63,11 +63,11 @@ class LocalGenerator:
 
     Args:
         options: See `LocalOptions`.
-        adapter: What tuning made: merged into a copy of the weights where that is exact, else applied beside them by
-            transformers; a model tuned as a whole is run in place of the base.
+        adapter: The result of tuning: merged into a copy of the weights where that is exact, else applied unmerged by
+            transformers; a fully tuned model replaces the base.
 
     Raises:
-        ModelNotPulled, UnknownName: the model is not there.
+        ModelNotPulled, UnknownName: the model is not in the cache, or unknown.
         WrongWeights: the adapter was trained on other weights than the model's.
         MissingExtra: no runtime is installed.
     """
@@ -100,7 +100,7 @@ class LocalGenerator:
             "runtime": self._runtime_name,
             "package": _package_version(self._runtime_name),
             "dtype": self._dtype,
-            # greedy answers are the same whatever the seed: it must not change their key
+            # greedy answers do not depend on the seed, so it must not change their key
             "sampling": [o.temperature, o.seed if o.temperature > 0 else 0],
             "batching": [o.batch_tokens, o.prefix_cache],
             "version": self.version,
@@ -148,7 +148,7 @@ class LocalGenerator:
             prepared = [self._request(tokens, prompt) for prompt in prompts]
             requests = [request for request in prepared if isinstance(request, Request)]
             results = iter(runtime.generate(requests, progress) if requests else [])
-            # one batch: each completion counts its share of the time
+            # one batch: each completion is charged its share of the time
             share = (time.monotonic() - begun) / len(prompts)
         if progress is not None:
             progress("generate", len(prompts), len(prompts))
@@ -185,10 +185,10 @@ class LocalGenerator:
     def export(
         self, target: Path, *, forms: Sequence[str], prompts: Sequence[Prompt], progress: Progress | None = None
     ) -> list[Json]:
-        """Write the tuned model for other programs, each form checked against it; see `exporting.export`.
+        """Write the tuned model for other programs and check each form against it; see `exporting.export`.
 
         Raises:
-            ModelError: there is no adapter, a form cannot hold it, or what was written does not behave like it.
+            ModelError: there is no adapter, a form cannot represent it, or the files do not behave like it.
         """
         from twofold.generation.export import exporting
 
@@ -204,7 +204,7 @@ class LocalGenerator:
         return exporting.export(tuned, target, forms=forms, prompts=room, progress=progress or quiet)
 
     def close(self) -> None:
-        """Give memory back; the generator is unusable afterwards."""
+        """Free the memory; the generator is unusable afterwards."""
         with self._lock:
             self._closed = True
             if self._runtime is not None:
@@ -255,7 +255,7 @@ class LocalGenerator:
         o, adapter = self.options, self._adapter
         model, weights = self._model, self._weights
         whole = _whole(adapter)
-        # tuned as a whole: its weights are run, and nothing is merged
+        # a fully tuned model: its weights are run, and nothing is merged
         if adapter is not None and whole is not None:
             model, weights, adapter = whole, adapter.weights, None
         if adapter is not None:
@@ -291,7 +291,7 @@ def _completion(tokens: Tokens, request: Request, result: Result, seconds: float
 
 
 def _choose(options: LocalOptions, model: Path, adapter: Adapter | None) -> tuple[str, str]:
-    """The runtime and why, in a word or two."""
+    """The name of the runtime, and the reason for the choice in a few words."""
     if options.runtime != "auto":
         _require(options.runtime)
         return options.runtime, "configured"
@@ -301,7 +301,7 @@ def _choose(options: LocalOptions, model: Path, adapter: Adapter | None) -> tupl
         _require("transformers")
         return "transformers", "OpenVINO is not installed"
     whole = _whole(adapter)
-    # what OpenVINO must be able to run is the model itself, and an adapter merged into it
+    # OpenVINO must be able to run the model itself, with the adapter merged into it
     reason = gguf.why_not(whole or model) or (merging.why_not(adapter) if adapter and whole is None else "")
     if reason:
         _log.warning("OpenVINO cannot run this (%s); using transformers, which is slower", reason)
@@ -311,7 +311,7 @@ def _choose(options: LocalOptions, model: Path, adapter: Adapter | None) -> tupl
 
 
 def _require_base(adapter: Adapter, weights: str, model: str) -> None:
-    """Refuse an adapter whose manifest names other base weights: it would fit their shapes, and answer nonsense."""
+    """Refuse an adapter of other base weights: it may fit the shapes of these, and then answers nonsense."""
     try:
         manifest: Json = json.loads((Path(adapter.path) / MANIFEST).read_text(encoding="utf-8"))
     except FileNotFoundError:
@@ -325,7 +325,7 @@ def _require_base(adapter: Adapter, weights: str, model: str) -> None:
 
 
 def _whole(adapter: Adapter | None) -> Path | None:
-    """The directory of a model that was tuned as a whole."""
+    """The directory of a fully tuned model; None for an adapter beside the base."""
     place = Path(adapter.path) / WEIGHTS if adapter is not None else None
     return place if place is not None and place.is_dir() else None
 

@@ -4,9 +4,9 @@ One place decides between bf16 and f32. On x86 under Linux the processor's flags
 AVX-512-BF16 or AMX-BF16, since without them it is emulated and many times slower than f32. Elsewhere a measurement of
 about a second in a child process decides, and is kept in the cache under the machine's `fingerprint`.
 
-The caps that make one kind of machine behave like another are believed: with ``ONEDNN_MAX_CPU_ISA=AVX2`` or
-``ATEN_CPU_CAPABILITY=avx2`` a machine with AVX-512-BF16 is an AVX2 machine. ``ONEDNN_DEFAULT_FPMATH_MODE`` is another
-thing (it lets f32 be rounded on the way) and changes nothing here.
+Settings that make one kind of machine behave like another are respected: with ``ONEDNN_MAX_CPU_ISA=AVX2`` or
+``ATEN_CPU_CAPABILITY=avx2`` a machine with AVX-512-BF16 counts as an AVX2 machine. ``ONEDNN_DEFAULT_FPMATH_MODE``
+concerns the rounding of f32 and changes nothing here.
 """
 
 from __future__ import annotations
@@ -42,20 +42,21 @@ _log = logging.getLogger(__name__)
 
 Dtype = Literal["bf16", "f32"]
 Device = Literal["auto", "cpu", "cuda", "openvino"]
-"""``auto``: what torch trains on here, a GPU where one is usable; ``openvino``: the CPU through OpenVINO."""
+"""``auto``: the device that torch trains on, a GPU where one is usable; ``openvino``: the CPU through OpenVINO."""
 
 FASTER = 1.3
 """bf16 must be measured this many times as fast as f32: below that, its rounding buys nothing."""
 CUDA_BF16 = (8, 0)
 """Compute capability from which NVIDIA GPUs multiply bf16 in hardware (Ampere)."""
 _MEASURE = "twofold.training.speed"
-"""The child that measures: ``python -m`` this prints JSON."""
+"""The module that measures: run with ``python -m``, it prints JSON."""
 _PATIENCE = 120
-"""Seconds after which a measurement is given up; importing torch from a cold disk can take half a minute."""
+"""Longest time for a measurement, in seconds; importing torch from a cold disk can take half a minute."""
 
 _PROBE_SECONDS = 0.15
+"""Length of the probe in `crowded`."""
 _ALONE = 0.8
-"""Share of its time that a computing thread gets on an idle machine, at least (seen: .97; beside two others: .5)."""
+"""Least share of its time that a computing thread gets on an idle machine (measured: .97; beside two others: .5)."""
 
 _LEVELS = {
     "avx2": 2,
@@ -81,8 +82,9 @@ _CAPS = {
     },
     "ATEN_CPU_CAPABILITY": {"DEFAULT": 1, "AVX2": 2},
 }
-"""Environment variable → value → highest level it leaves; other values leave all."""
+"""Environment variable → value → highest level that remains usable; other values have no effect."""
 _ARM = ("bf16", "i8mm", "fphp")
+"""Flags of Arm processors that matter for arithmetic."""
 _ARM_PARTS = {
     ("0x41", "0xd0c"): "Arm Neoverse-N1",
     ("0x41", "0xd40"): "Arm Neoverse-V1",
@@ -96,24 +98,24 @@ class Processor:
     """The CPU as this process may use it."""
 
     architecture: str
-    """``x86_64``, ``arm64`` or what the system says."""
+    """``x86_64``, ``arm64``, or the system's name for another architecture."""
     system: str
     """``Linux``, ``Darwin`` or ``Windows``."""
     model: str
-    """Its name; empty where the system does not say."""
+    """Name of the CPU; empty where the system does not report it."""
     instructions: tuple[str, ...]
-    """Sets that matter for arithmetic and are not cut off by `caps`."""
+    """Instruction sets that matter for arithmetic and that `caps` do not disable."""
     caps: tuple[str, ...]
-    """Settings in force that cut instructions off, as ``NAME=value``."""
+    """Settings in force that disable instructions, as ``NAME=value``."""
 
     @property
     def trusted(self) -> bool:
-        """Do the flags decide? Elsewhere the same flag stands for fast and slow units alike, so it is measured."""
+        """Do the flags decide? On other systems a flag says little about speed, and bf16 is measured."""
         return self.architecture == "x86_64" and self.system == "Linux"
 
     @property
     def bf16(self) -> bool:
-        """Does it multiply bf16 in hardware, as far as its flags say?"""
+        """Does the CPU multiply bf16 in hardware, according to its flags?"""
         return bool({"avx512_bf16", "amx_bf16", "bf16"} & set(self.instructions))
 
 
@@ -124,16 +126,16 @@ class Gpu:
     name: str
     capability: tuple[int, int]
     bytes: int
-    """Its memory."""
+    """Memory of the device."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Choice:
-    """An arithmetic and why it is used."""
+    """An arithmetic and the reason for its use."""
 
     dtype: Dtype
     because: str
-    """Continues "bf16, because …"."""
+    """The reason, as a continuation of "bf16, because …"."""
 
 
 # ---------------------------------------------------------------- the processor
@@ -146,14 +148,14 @@ def processor() -> Processor:
 
 
 def parse_processor(text: str, *, architecture: str, system: str, environment: Mapping[str, str]) -> Processor:
-    """Read a system's own description of its CPU.
+    """Parse a system's description of its CPU.
 
     Args:
         text: ``/proc/cpuinfo``, the output of ``sysctl machdep.cpu hw.optional``, or on Windows lines in the form of
             ``/proc/cpuinfo``.
         architecture: As `platform.machine` names it.
         system: As `platform.system` names it.
-        environment: Where the caps are looked for.
+        environment: Environment variables, which may contain the caps.
     """
     architecture = {"amd64": "x86_64", "aarch64": "arm64"}.get(architecture.lower(), architecture.lower())
     fields: dict[str, str] = {}
@@ -217,16 +219,16 @@ def _description(system: str) -> str:
 
 
 def cores() -> int:
-    """Cores that this process may use: those it is bound to, less where a cgroup's quota allows fewer."""
+    """Cores that this process may use: those it is bound to, or fewer under a cgroup's quota."""
     count = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     quota = cpu_quota()
     return max(1, min(count, math.ceil(quota))) if quota else count
 
 
 def crowded() -> bool:
-    """Do others use this machine's cores now? Threads that only compute then get less than `_ALONE` of their time.
+    """Do other processes use this machine's cores now? Computing threads then get less than `_ALONE` of their time.
 
-    False where a GPU computes: others on the cores slow it little.
+    The answer is False where a GPU computes, which other processes on the cores slow down little.
     """
     if uses_cuda():
         return False
@@ -235,7 +237,7 @@ def crowded() -> bool:
     def compute(number: int) -> None:
         began, used = time.perf_counter(), time.thread_time()
         while time.perf_counter() < began + _PROBE_SECONDS:
-            hashlib.sha256(block)  # without the interpreter's lock, so that the threads run side by side
+            hashlib.sha256(block)  # releases the interpreter's lock, so that the threads run in parallel
         shares[number] = (time.thread_time() - used) / (time.perf_counter() - began)
 
     threads = [threading.Thread(target=compute, args=(number,)) for number in range(len(shares))]
@@ -247,10 +249,10 @@ def crowded() -> bool:
 
 
 def cpu_quota(root: Path = Path("/")) -> float:
-    """Cores' worth of time that the cgroups (version 1 or 2) above this process allow; 0 for no limit.
+    """Quota of the cgroups (version 1 or 2) above this process, in cores; 0 for no limit.
 
     Args:
-        root: Where ``proc`` and ``sys`` are.
+        root: The directory that contains ``proc`` and ``sys``.
     """
     limits = []
     for folder in _groups(root, "cpu"):
@@ -264,10 +266,10 @@ def cpu_quota(root: Path = Path("/")) -> float:
 
 
 def memory_bytes(root: Path = Path("/")) -> int:
-    """Memory that this process may use: the machine's, less where a cgroup allows less; 0 where nobody says.
+    """Memory that this process may use: the machine's, or less under a cgroup's limit; 0 where it is unknown.
 
     Args:
-        root: Where ``proc`` and ``sys`` are.
+        root: The directory that contains ``proc`` and ``sys``.
     """
     limits = [_physical_bytes()]
     for folder in _groups(root, "memory"):
@@ -324,7 +326,7 @@ def _read(path: Path) -> str:
 
 @lru_cache(maxsize=1)
 def gpus() -> tuple[Gpu, ...]:
-    """The CUDA devices visible to this process, asked of the driver: torch is not imported."""
+    """The CUDA devices visible to this process, from the driver, without importing torch."""
     name = "nvcuda" if platform.system() == "Windows" else "libcuda.so.1"
     try:
         driver = ctypes.CDLL(name)
@@ -350,12 +352,12 @@ def _gpu(driver: ctypes.CDLL, number: int) -> Gpu:
 
 
 def has_mps() -> bool:
-    """Is there an Apple GPU? Twofold reports it and does not use it: it was never run there."""
+    """Has the machine an Apple GPU? Twofold reports it but does not use it, as this was never tested."""
     return platform.system() == "Darwin" and platform.machine() == "arm64"
 
 
 def uses_cuda() -> bool:
-    """Does torch compute on a GPU here: a driver with a device, and a torch built for CUDA?"""
+    """Does torch compute on a GPU here? That takes a driver with a device, and a torch built for CUDA."""
     return bool(_torch_cuda() and gpus())
 
 
@@ -373,12 +375,12 @@ def _torch_cuda() -> bool:
 
 
 def arithmetic(device: Device = "auto") -> Choice:
-    """The arithmetic to use where nobody chose one, and why.
+    """The arithmetic to use by default, and the reason.
 
-    Outside x86 under Linux the first call on a machine with torch takes some seconds, to measure.
+    Except on x86 under Linux, the first call on a machine with torch measures, which takes some seconds.
 
     Args:
-        device: What computes.
+        device: The computing device.
     """
     if device == "cuda" or (device == "auto" and uses_cuda()):
         return _on_cuda(gpus())
@@ -399,7 +401,7 @@ def _on_cuda(devices: tuple[Gpu, ...]) -> Choice:
 @lru_cache(maxsize=16)
 def _on_cpu(cpu: Processor, *, device: Device, cache: Path) -> Choice:
     if device == "openvino":
-        # OpenVINO has its own kernels: bf16 on x86 only, whatever torch was measured to do.
+        # OpenVINO has its own kernels, with bf16 on x86 only: torch's measurement says nothing about them
         if cpu.bf16 and cpu.architecture == "x86_64":
             return Choice(dtype="bf16", because=_has(cpu))
         return Choice(dtype="f32", because=_lacks(cpu))
@@ -430,7 +432,7 @@ def _lacks(cpu: Processor) -> str:
 
 
 def fingerprint(cpu: Processor | None = None) -> str:
-    """Digest of what decides how fast this machine computes: CPU, caps, cores and torch's version."""
+    """Digest of everything that determines this machine's speed: CPU, caps, cores and torch's version."""
     cpu = cpu or processor()
     made_of = {
         "cpu": [cpu.architecture, cpu.system, cpu.model, cpu.instructions, cpu.caps],
@@ -441,7 +443,7 @@ def fingerprint(cpu: Processor | None = None) -> str:
 
 
 def torch_version() -> str:
-    """Version of the installed torch, empty without one."""
+    """Version of the installed torch; empty if there is none."""
     try:
         return importlib.metadata.version("torch")
     except importlib.metadata.PackageNotFoundError:
@@ -459,7 +461,7 @@ def measured(cpu: Processor | None = None, *, cache: Path | None = None) -> dict
 
 
 def measure(cpu: Processor | None = None) -> dict[str, float] | None:
-    """Measure GFLOP/s of a core by dtype in a child process, and keep them; None without torch or if that fails."""
+    """Measure GFLOP/s of a core by dtype in a child process and store them; None without torch or after a failure."""
     cpu = cpu or processor()
     if not torch_version():
         return None
@@ -490,9 +492,9 @@ def _place(cpu: Processor, cache: Path | None) -> Path:
 
 
 def resolve(value: Literal["auto", "bf16", "f32"], device: Device = "auto") -> Dtype:
-    """The arithmetic that a setting stands for on `device`.
+    """The arithmetic that a setting means on `device`.
 
-    An explicit ``bf16`` is obeyed where it is slow, with one warning; OpenVINO cannot obey it there and computes f32.
+    An explicit ``bf16`` is used even where it is slow, with one warning; OpenVINO then computes in f32.
     """
     if value == "f32":
         return "f32"
@@ -518,13 +520,13 @@ def _resolver(device: Device) -> Callable[[Literal["auto", "bf16", "f32"]], Lite
 
 
 Arithmetic = Annotated[Literal["auto", "bf16", "f32"], AfterValidator(_resolver("auto")), Field(validate_default=True)]
-"""Type of an option: ``auto`` becomes what torch computes fastest here (GPU or CPU) when options are validated, so that
-keys and records say what is computed."""
+"""Type of an option: at validation ``auto`` becomes torch's fastest arithmetic here (GPU or CPU), so that keys and
+records contain the real one (decision 9)."""
 CpuArithmetic = Annotated[
     Literal["auto", "bf16", "f32"], AfterValidator(_resolver("cpu")), Field(validate_default=True)
 ]
-"""The same for what torch always computes on the CPU."""
+"""The same for parts that torch always computes on the CPU."""
 OpenVinoArithmetic = Annotated[
     Literal["auto", "bf16", "f32"], AfterValidator(_resolver("openvino")), Field(validate_default=True)
 ]
-"""The same for what OpenVINO computes."""
+"""The same for parts that OpenVINO computes."""

@@ -1,14 +1,14 @@
 """Child processes that end with their parent, whatever ends it: SIGTERM, SIGKILL, a crash, a closed terminal.
 
 `running` starts ``python -m twofold.host.children MODULE ARGUMENTS``, which watches its parent and runs the module.
-Standard input of the child is a pipe whose other end only the parent holds: the system closes it with the parent, and
-a thread of the child that waits for this end of file exits the process. What the child starts itself through this
-module (torchrun's workers) inherits the pipe and ends too. On Linux the kernel's death signal is asked for as well: it
-also ends a child in native code that does not let the thread run. On Windows, where a waiting read of standard input
-blocks the loading of libraries, the thread waits for the parent process itself.
+Standard input of the child is a pipe whose other end only the parent holds: the system closes it when the parent ends,
+and a thread of the child that waits for this end of file exits the process. Processes that the child itself starts
+through this module (torchrun's workers) inherit the pipe and end as well. On Linux the child also requests the kernel's
+death signal, which ends it even in native code that does not let the thread run. On Windows, where a waiting read of
+standard input blocks the loading of libraries, the thread waits for the parent process itself.
 
-`run_program` does the same for a program that is no Python module, such as git: a Python process between the two
-watches the parent, and ends the program and all that it has started.
+`run_program` does the same for a program that is no Python module, such as git: a Python process in between watches the
+parent, and ends the program with everything that it has started.
 """
 
 from __future__ import annotations
@@ -28,13 +28,13 @@ from pathlib import Path
 from typing import IO, Any
 
 PATIENCE = 1.0
-"""Seconds that a child has to end when it is asked to."""
+"""Seconds that a child has to end after SIGTERM, before it is killed."""
 _LOOK = 1.0
-"""Seconds between looks at whether the parent is still the same process."""
+"""Seconds between two checks that the parent is still the same process."""
 _DEATH_SIGNAL = 1
 """``PR_SET_PDEATHSIG`` of prctl(2)."""
 _PROGRAM = "--program"
-"""In the place of a module: what follows is the command line of a program."""
+"""Stands in place of a module: the command line of a program follows."""
 _SYNCHRONIZE = 0x00100000
 _FOREVER = 0xFFFFFFFF
 
@@ -48,11 +48,12 @@ def running(
     stderr: int | IO[bytes] | None,
     environment: Mapping[str, str] | None = None,
 ) -> Iterator[subprocess.Popen[bytes]]:
-    """A child that runs ``python -m module arguments``, ended on leaving the block.
+    """Run ``python -m module arguments`` in a child, which is ended when the block is left.
 
-    The thread that enters the block stays alive until it is left: Linux ends the child with the thread that started it.
-    Do not call `communicate` on the child, it closes the pipe that the child watches.
+    The thread that enters the block must live until the end of the block: Linux ends the child with the thread that
+    started it. Do not call `communicate` on the child: it closes the pipe that the child watches.
     """
+    # -P: a module in the working directory must not take the place of an installed one
     command = [sys.executable, "-P", "-m", __name__, module, *arguments]
     child = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=stdout, stderr=stderr, env=environment)
     try:
@@ -62,7 +63,7 @@ def running(
 
 
 def run(module: str, arguments: Sequence[str], *, log: Path, environment: Mapping[str, str] | None = None) -> int:
-    """Run ``python -m module arguments`` with its output in `log`; returns the exit status."""
+    """Run ``python -m module arguments`` with its output in `log`, and return the exit status."""
     with (
         log.open("wb") as output,
         running(module, arguments, stdout=output, stderr=subprocess.STDOUT, environment=environment) as child,
@@ -73,16 +74,16 @@ def run(module: str, arguments: Sequence[str], *, log: Path, environment: Mappin
 def run_program(
     command: Sequence[str], *, timeout: float, environment: Mapping[str, str] | None = None
 ) -> subprocess.CompletedProcess[bytes]:
-    """Run a program to its end, without a terminal, and return what it wrote; it never outlives this process.
+    """Run a program to its end, without a terminal, and return its output; the program never outlives this process.
 
     Args:
         command: The program and its arguments.
-        timeout: Seconds that it may take.
-        environment: Its environment variables; this process's own by default.
+        timeout: Longest time in seconds.
+        environment: Environment variables; those of this process by default.
 
     Raises:
-        FileNotFoundError: there is no such program.
-        subprocess.TimeoutExpired: it took longer, and was ended.
+        FileNotFoundError: the program does not exist.
+        subprocess.TimeoutExpired: the program took longer, and was ended.
     """
     path = None if environment is None else environment.get("PATH", os.defpath)
     if shutil.which(command[0], path=path) is None:
@@ -96,7 +97,7 @@ def run_program(
 
 
 def _end(child: subprocess.Popen[bytes]) -> None:
-    """First ask, then kill; closing the pipe also ends what the child has started."""
+    """Terminate the child, and kill it after `PATIENCE`; closing the pipe also ends processes that it has started."""
     for stream in (child.stdin, child.stdout):
         if stream is not None:
             with contextlib.suppress(OSError):
@@ -117,7 +118,7 @@ def watch() -> None:
         import ctypes
 
         ctypes.CDLL(None).prctl(_DEATH_SIGNAL, signal.SIGKILL, 0, 0, 0)
-    _when_gone(parent, lambda: os._exit(1))  # nothing is left to report to, and every file is written whole
+    _when_gone(parent, lambda: os._exit(1))  # nobody is left to report to, and files are written atomically
 
 
 def _when_gone(parent: int, end: Callable[[], object]) -> None:
@@ -125,7 +126,7 @@ def _when_gone(parent: int, end: Callable[[], object]) -> None:
 
 
 def _wait(parent: int, end: Callable[[], object]) -> None:
-    """Call `end` when the parent has gone."""
+    """Call `end` when the parent has ended."""
     if sys.platform == "win32":
         import ctypes
 
@@ -137,6 +138,7 @@ def _wait(parent: int, end: Callable[[], object]) -> None:
     else:
         import select
 
+        # by both: the pipe may be held by another process that inherited it, and a new parent means that the old ended
         while os.getppid() == parent:
             readable, _, _ = select.select([0], [], [], _LOOK)
             if readable and not os.read(0, 4096):
@@ -145,13 +147,13 @@ def _wait(parent: int, end: Callable[[], object]) -> None:
 
 
 def _program(command: Sequence[str]) -> int:
-    """Run a program until it or the parent ends; returns its exit status.
+    """Run a program until it or the parent ends, and return its exit status.
 
-    The kernel's death signal is not asked for: it would end this process before it can end the program.
+    The kernel's death signal is not requested: it would end this process before it can end the program.
     """
     parent = os.getppid()
     if sys.platform != "win32":
-        os.setsid()  # one group for the program and what it starts, which is ended as a whole
+        os.setsid()  # a group of the program and the processes that it starts, which is ended as a whole
     program: subprocess.Popen[bytes] | None = None
 
     def end() -> None:
@@ -161,14 +163,14 @@ def _program(command: Sequence[str]) -> int:
             program.kill()
         os._exit(1)
 
-    signal.signal(signal.SIGTERM, lambda *_: end())  # before the program starts: from its first moment it can be ended
+    signal.signal(signal.SIGTERM, lambda *_: end())  # before the start, so that the program can be ended at any time
     program = subprocess.Popen(command, stdin=subprocess.DEVNULL)
     _when_gone(parent, end)
     return program.wait()
 
 
 def main(arguments: Sequence[str]) -> None:
-    """Watch the parent and run a module as ``python -m`` does, or a program. Ctrl-C is the parent's to act on."""
+    """Watch the parent and run a module as ``python -m`` does, or a program. The parent alone acts on Ctrl-C."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     if arguments[0] == _PROGRAM:
         sys.exit(_program(arguments[1:]))

@@ -10,7 +10,7 @@ _STATUS = Path("/proc/self/status")
 
 
 def peak_mib() -> float:
-    """Most memory that this process has held, in MiB; 0 where the system does not tell."""
+    """Peak memory of this process in MiB; 0 where the system does not report it."""
     peak = _of_linux("VmHWM")
     if peak:
         return peak / 2**20
@@ -19,7 +19,7 @@ def peak_mib() -> float:
     except ImportError:
         return _of_windows() / 2**20
     most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return most / (2**20 if sys.platform == "darwin" else 2**10)
+    return most / (2**20 if sys.platform == "darwin" else 2**10)  # macOS reports bytes, other systems KiB
 
 
 def now(field: str) -> int:

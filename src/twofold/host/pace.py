@@ -26,19 +26,20 @@ from twofold.types import Answer, Arm, Json
 
 FILE = "paces.json"
 RECENT = 7
-"""Measurements of one figure that count: the newest ones."""
+"""Number of measurements of a figure that count, the newest ones."""
 BATCHED = 3.0
 """Prompt tokens that take as long to read as one completion token to write, batched, by the embedded model."""
 ALONE = 20.0
-"""The same for one question at a time, where writing is not shared among prompts."""
+"""The same for one question at a time, where no other prompt shares the cost of writing."""
 _FORMAT = 1
+"""Raised when the file changes its form: a file of another form is not read."""
 _SUBJECTS = 200
-"""Subjects of one machine that are kept: those measured last."""
+"""Subjects of one machine that are stored, the last measured ones."""
 Kind = Literal["busy", "brief", "real"]
-"""What was measured: seconds of work beside others, seconds of work, or real work; the last counts most."""
+"""Kind of measurement: seconds of work beside other processes, seconds alone, or real work, which counts most."""
 _MARKS: Mapping[Kind, str] = {"busy": "busy: ", "brief": "brief: ", "real": ""}
 _LEAST_ANSWERS = 4
-"""Fewer answers than this are too noisy to keep a pace of."""
+"""Fewest answers from which a pace is stored; fewer are too noisy."""
 _log = logging.getLogger(__name__)
 
 
@@ -46,16 +47,16 @@ _log = logging.getLogger(__name__)
 
 
 def paces(subject: str) -> dict[str, float]:
-    """Seconds a unit of each kind of work, as this machine took for `subject`; empty where it was never measured.
+    """Seconds a unit of each kind of work on this machine, for `subject`; empty where it was never measured.
 
-    What real work took counts before what a brief measurement saw, and that before one beside other work.
+    Real work takes precedence over a brief measurement, and that over one beside other processes.
     """
     busy, brief, real = _layers(subject)
     return {kind: statistics.median(values) for kind, values in (busy | brief | real).items() if values}
 
 
 def of_busy(subject: str) -> set[str]:
-    """Kinds of work of `subject` that were measured only while others used this machine."""
+    """Kinds of work of `subject` that were measured only while other processes used this machine."""
     busy, brief, real = _layers(subject)
     return set(busy) - set(brief) - set(real)
 
@@ -69,10 +70,10 @@ def keep(subject: str, measured: Mapping[str, float], *, kind: Kind = "real") ->
     """Add measurements of `subject` on this machine; safe while other processes do the same.
 
     Args:
-        subject: What worked: a model with its runtime, a trainer with its options.
+        subject: The working part: a model with its runtime, a trainer with its options.
         measured: Kind of work → seconds a unit.
-        kind: Of what work: ``real``; ``brief``, of seconds, which counts until real work was measured; ``busy``, brief
-            and beside others that used this machine, which counts until it was measured alone.
+        kind: ``real``; ``brief``, a measurement of seconds that counts until real work is measured; ``busy``, a brief
+            one beside other processes that counts until it is measured alone.
     """
     subject = _MARKS[kind] + subject
     fresh = {name: value for name, value in measured.items() if 0 < value < float("inf")}
@@ -101,13 +102,10 @@ def _read(path: Path) -> dict[str, dict[str, dict[str, list[float]]]]:
         stored = json.loads(path.read_text(encoding="utf-8"))
         if stored["format"] != _FORMAT:
             return {}
-        return {
-            str(name): {
-                str(subject): {str(kind): [float(value) for value in values] for kind, values in kinds.items()}
-                for subject, kinds in subjects.items()
-            }
-            for name, subjects in stored["machines"].items()
-        }
+        machines: dict[str, dict[str, dict[str, list[float]]]] = {}
+        for name, subjects in stored["machines"].items():
+            machines[str(name)] = {str(subject): _measurements(kinds) for subject, kinds in subjects.items()}
+        return machines
     except OSError:
         return {}
     except (ValueError, KeyError, TypeError, AttributeError):
@@ -115,9 +113,13 @@ def _read(path: Path) -> dict[str, dict[str, dict[str, list[float]]]]:
         return {}
 
 
+def _measurements(kinds: Mapping[str, Sequence[float]]) -> dict[str, list[float]]:
+    return {str(kind): list(map(float, values)) for kind, values in kinds.items()}
+
+
 @functools.cache
 def _damaged(path: Path) -> None:
-    """Say it once a process; the next measurement writes the file anew."""
+    """Warn once a process; the next measurement writes the file anew."""
     _log.warning("%s cannot be read: what was measured here before is not used, and is measured anew", path)
 
 
@@ -131,7 +133,7 @@ def answering(description: Json) -> str:
 
 
 def training(trainer: str, options: Json, weights: str) -> str:
-    """The subject of a trainer: those options that decide its speed, and the weights it starts from."""
+    """The subject of a trainer: the options that determine its speed, and the weights that it starts from."""
     deciding = ("dtype", "layers", "dora", "processes", "shard", "threads", "compile", "checkpointing", "objective")
     decisive = {name: options[name] for name in deciding if name in options}
     return f"train {trainer} {digest('trainer', {'options': decisive, 'weights': weights})}"
@@ -148,7 +150,7 @@ def retrieving(pipeline: Json) -> str:
 
 
 def shape(arm: Arm) -> str:
-    """What an arm's prompts look like: ``passages``, ``shots`` (their beginning is read once) or ``plain``."""
+    """The shape of an arm's prompts: ``passages``, ``shots`` (whose shared beginning is read once) or ``plain``."""
     return "passages" if arm.retrieval else "shots" if arm.shots else "plain"
 
 
@@ -163,14 +165,14 @@ def alone(prompt_tokens: float, completion_tokens: float) -> float:
 
 
 def of_answers(arm: Arm, answers: Sequence[Answer], seconds: float, *, max_tokens: int, single: bool) -> Json:
-    """Paces that answers show: ``answer SHAPE`` or ``alone SHAPE``, and ``written SHAPE`` (share of `max_tokens`).
+    """Paces from answers: ``answer SHAPE`` or ``alone SHAPE``, and ``written SHAPE`` (share of `max_tokens`).
 
     Args:
-        arm: Who answered.
-        answers: What it answered; nothing is learned from a few, or where one failed.
-        seconds: For all of them; what retrieval took of it is left out.
-        max_tokens: Upper limit of each.
-        single: They were made one at a time.
+        arm: The arm that answered.
+        answers: Its answers; the result is empty for a few answers, or if one failed.
+        seconds: Time for all answers; the time of retrieval is subtracted.
+        max_tokens: Token limit of each answer.
+        single: Were the answers made one at a time?
     """
     if len(answers) < _LEAST_ANSWERS or any(answer.failure for answer in answers):
         return {}
@@ -184,14 +186,14 @@ def of_answers(arm: Arm, answers: Sequence[Answer], seconds: float, *, max_token
 
 
 class Spent:
-    """Seconds spent on what belongs to making an arm ready beside training (see `study.plan.BESIDE`)."""
+    """Seconds spent on preparing an arm besides training (see `study.plan.BESIDE`)."""
 
     def __init__(self) -> None:
         self.seconds: dict[str, float] = {}
 
     @contextmanager
     def on(self, phase: str) -> Iterator[None]:
-        """Count what happens inside as that phase, phases within it apart."""
+        """Charge the time of the block to a phase, without the time of phases inside it."""
         began, before = time.perf_counter(), sum(self.seconds.values())
         try:
             yield

@@ -1,9 +1,9 @@
-"""The stack on which a thread's signal handlers run, given back to the thread after OpenVINO has taken it.
+"""Restore a thread's usual stack for signal handlers after OpenVINO has replaced it.
 
-OpenVINO's CPU plugin installs an alternate signal stack of its own in the thread that loads it, and when an instance of
-the plugin goes, it puts back the stack that it found: that of another instance, which may be freed already. The next
-signal with a Python handler (Ctrl-C, SIGTERM) then ends the process with SIGSEGV and without a word. A thread without
-an alternate stack runs its handlers on its usual one, and what the plugin does later leaves that as it is.
+OpenVINO's CPU plugin installs an alternate signal stack in the thread that loads it. When an instance of the plugin is
+destroyed, it restores the stack that it had found: possibly that of another instance, already freed. The next signal
+with a Python handler (Ctrl-C, SIGTERM) then ends the process with SIGSEGV and without a message. A thread without an
+alternate stack runs its handlers on the usual one, and later actions of the plugin leave that unchanged.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ _DISABLE = 2
 
 @contextmanager
 def usual_signal_stack() -> Iterator[None]:
-    """Do what loads OpenVINO's CPU plugin in this block; after it the thread has no alternate signal stack."""
+    """Load OpenVINO's CPU plugin inside this block; afterwards the thread has no alternate signal stack."""
     try:
         yield
     finally:

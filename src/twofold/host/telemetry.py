@@ -1,7 +1,7 @@
-"""OpenVINO's modules, imported without its telemetry: nothing that Twofold uses reports home.
+"""Import OpenVINO's modules without its telemetry: nothing that Twofold uses reports home.
 
-OpenVINO's package for telemetry sends usage to an analytics service, when OpenVINO is imported, from a forked child.
-Where that package cannot be imported, OpenVINO takes its own silent stub instead, for good.
+When OpenVINO is imported, its telemetry package sends usage data to an analytics service, from a forked child. Where
+that package cannot be imported, OpenVINO uses its own silent stub instead, for the life of the process.
 """
 
 from __future__ import annotations
@@ -16,12 +16,12 @@ _importing = threading.Lock()
 
 
 def imported(name: str) -> Any:
-    """A module of OpenVINO, such as ``openvino_genai``; the package for telemetry is out of the way only meanwhile.
+    """Import a module of OpenVINO, such as ``openvino_genai``; the telemetry package is blocked only meanwhile.
 
-    A program that has imported either itself keeps what it has.
+    A program that has already imported either keeps its modules.
 
     Raises:
-        ModuleNotFoundError: it is not installed.
+        ModuleNotFoundError: the module is not installed.
     """
     with _importing:
         hidden = _PACKAGE not in sys.modules

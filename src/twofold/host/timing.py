@@ -1,8 +1,8 @@
-"""Seconds for one question at a time: every latency of a record, a plan or a bench is measured and summed up here.
+"""Seconds for one question at a time: this module measures and summarises every latency of a record, plan or bench.
 
-Whoever is timed answers a question before that, which is not counted: it loads what is loaded at the first use. Several
-are timed in turns, in an order drawn anew for each question, so that a busy minute meets all of them. A failed answer
-counts as long as one was ready to wait for it, or as the slowest: giving up is not being fast.
+Each system first answers a question that does not count, as it loads parts at the first use. Several systems are timed
+in turns, in a new random order for each question, so that a busy minute affects all of them. A failed answer counts as
+long as the limit, or as the slowest answer: giving up is not being fast.
 """
 
 from __future__ import annotations
@@ -21,14 +21,14 @@ Item = TypeVar("Item")
 
 
 class Clock(Generic[Item]):
-    """What one of those that are timed took so far.
+    """The times of one system.
 
     Args:
-        ask: Answers one question; False where it failed.
-        name: Names a question, by which the seconds of several are compared.
-        most: Seconds after which no further question is asked, once `least` are.
+        ask: Answers a question; returns False for a failure.
+        name: Returns the name of a question, by which the seconds of several systems are compared.
+        most: Total seconds after which no further question is asked, once `least` were asked.
         least: Questions that are asked however long they take.
-        limit: Seconds that a failed answer counts at least.
+        limit: Least seconds that a failed answer counts.
     """
 
     def __init__(
@@ -42,21 +42,21 @@ class Clock(Generic[Item]):
     ) -> None:
         self._ask, self._name, self._most, self._least, self.limit = ask, name, most, least, limit
         self.opening = 0.0
-        """Seconds of `open`."""
+        """Seconds that `open` took."""
         self.spent: dict[str, float] = {}
-        """Question → seconds, in the order in which they were asked."""
+        """Question → seconds, in the order of the questions."""
         self.failed: set[str] = set()
-        """Questions without an answer."""
+        """Questions whose answers failed."""
 
     def open(self, item: Item, load: Callable[[], None] = lambda: None) -> None:
-        """Load, and answer a question that does not count."""
+        """Load the system, and have it answer a question that does not count."""
         began = time.perf_counter()
         load()
         self._ask(item)
         self.opening = time.perf_counter() - began
 
     def ask(self, item: Item) -> None:
-        """Ask one question and note its seconds, unless all the time is spent."""
+        """Ask a question and record its seconds, unless the time is used up."""
         if len(self.spent) >= self._least and sum(self.spent.values()) >= self._most:
             return
         began = time.perf_counter()
@@ -72,7 +72,7 @@ class Clock(Generic[Item]):
         return {name: slowest if name in self.failed else spent for name, spent in self.spent.items()}
 
     def summary(self) -> Json:
-        """Seconds ``p50`` and ``p95``, and of how many answers, ``n``; None where every answer failed."""
+        """Seconds ``p50`` and ``p95`` of ``n`` answers; None for both where every answer failed."""
         seconds = list(self.seconds().values()) if len(self.failed) < len(self.spent) else []
         p50, p95 = (quantile(seconds, q) if seconds else None for q in (0.5, 0.95))
         return {"p50": p50, "p95": p95, "n": len(seconds)}
@@ -85,7 +85,7 @@ def in_turns(
     chance: random.Random,
     progress: Callable[[int, int], None] = lambda _done, _total: None,
 ) -> None:
-    """Ask every question of all clocks before the next one; `progress` gets how many of them are asked."""
+    """Ask all systems a question before the next one; `progress` gets the number of finished questions."""
     for number, item in enumerate(sample):
         progress(number, len(sample))
         for clock in chance.sample(clocks, len(clocks)):
@@ -94,5 +94,5 @@ def in_turns(
 
 
 def quantile(seconds: Sequence[float], q: float) -> float:
-    """A quantile of seconds, between two of them where it falls there."""
+    """A quantile of seconds, interpolated between two values."""
     return float(np.quantile(list(seconds), q))

@@ -1,4 +1,4 @@
-"""A document and everything derived from it erased, so that whatever ends the process is made good by the next sync."""
+"""Erase a document and everything derived from it. After a kill halfway, the next sync completes the work."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from twofold.store.forgotten import RECEIPTS, Forgotten
 from twofold.types import Json
 
 RECORDS = "studies"
+"""Folder of the studies' records in a project."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -21,34 +22,33 @@ class Eraser:
     """Erases documents of one project; the caller holds the project's lock."""
 
     search: Search
-    """Holds index, catalogue and artifacts."""
+    """Index, catalogue and artifacts of the project."""
     root: Path
-    """The project."""
+    """Folder of the project."""
 
     @property
     def forgotten(self) -> Forgotten:
-        """The documents that were forgotten."""
+        """The list of documents that were forgotten, which lies with the receipts."""
         return Forgotten(self.root / RECEIPTS)
 
     def due(self) -> list[str]:
-        """Documents that may not be answered from and still could be: half erased ones, and those that came back.
+        """The documents that must be erased: those erased halfway, and those that came back.
 
-        What was forgotten comes back with a copy of the derived data that is put back, older than the forgetting.
+        A forgotten document comes back when somebody restores a copy of the derived data from before it was forgotten.
         """
         entries = self.forgotten.entries()
         done = [name for name, entry in entries.items() if entry["finished"]]
         back: set[str] = set()
         if done:
             back.update(document.id for document in self.search.catalogue.documents.get(done))
-            # also where the index alone has it again
+            # the index may be restored without the catalogue
             back.update(chunk.span.document for chunk in self.search.index.chunks_of(done))
         return [name for name, entry in entries.items() if not entry["finished"] or name in back]
 
     def finish(self) -> list[str]:
-        """Erase what is due (`due`); returns the documents.
+        """Erase the documents that are `due`, and return them; called before each sync.
 
-        Called before each sync. The catalogue of a project from before the list lay with the receipts
-        has a list of its own: it is moved.
+        In older projects the list of forgotten documents is in the catalogue: it is moved to the receipts first.
         """
         for document, at in self.search.catalogue.erasure.forgotten().items():
             self.forgotten.begin(document, at, ())
@@ -61,24 +61,24 @@ class Eraser:
     def erase(self, document: str) -> Json:
         """Erase a document from index, catalogue, studies and caches; safe to repeat.
 
-        The order: the list first, so that no sync takes the document in again. Then the index, from which it is
-        answered. The catalogue after it: with the trust in the index taken back before, a sync between the two sees
-        that they differ. Studies last.
+        The order matters. The document is put on the list first, so that no sync reads it in again. The index follows,
+        since answers come from it. The catalogue's trust in the index is withdrawn before both change, so that a sync
+        after a kill between the two sees that they differ. Studies come last.
 
         Returns:
-            ``at``, and what was removed from ``index``, ``catalogue``, ``studies``, ``caches``; ``unreadable``: studies
-            whose damaged record may still show it.
+            ``at``, and the counts of what was removed from ``index``, ``catalogue``, ``studies`` and ``caches``;
+            ``unreadable`` names studies whose damaged record may still show the document.
         """
         catalogue, index = self.search.catalogue, self.search.index
         chunk_ids = [chunk.id for chunk in index.chunks_of([document])]
         try:
             self.forgotten.begin(document, _now(), chunk_ids)
-        except DiskFull:  # what would be emptied in the end makes the room to begin
+        except DiskFull:  # the caches are emptied in the end anyway: emptied now, they make room for the list
             self._empty_caches()
             self.forgotten.begin(document, _now(), chunk_ids)
         entry = self.forgotten.entries()[document]
         chunks = frozenset(entry["chunks"])
-        # the trust in the index is taken back before it changes: a kill in between is seen by the next sync
+        # withdrawn before the index changes: the next sync then compares index and catalogue after a kill in between
         catalogue.notes.put("index-version", "")
         lost = index.erase([document])
         erased = catalogue.erasure.erase(document, chunks=chunks)
@@ -108,7 +108,7 @@ class Eraser:
         }
 
     def _empty_caches(self) -> Json:
-        """Remove what live tools have kept and indexes made for comparison, both whole: either may hold any text.
+        """Remove the answers kept by live tools and the indexes that `bench` made, all of them: any may hold the text.
 
         Returns:
             ``{"tools": {name: answers removed}, "bench": indexes removed}``.

@@ -1,4 +1,4 @@
-"""The sources of `twofold.toml` made ready, and one sync of them, as every use of the index makes it."""
+"""The sources of `twofold.toml`, made ready to be read, and the sync that every use of the index calls."""
 
 from __future__ import annotations
 
@@ -43,18 +43,18 @@ from twofold.types import Document, Json, Loaded, Problem
 log = logging.getLogger(__name__)
 
 _SAME = "same documents"
-"""Note in the catalogue: which documents are the same text, and for which content."""
+"""Name of the note in the catalogue that says which documents are the same text, and for which content."""
 RESTORED = "restored"
-"""Note in the catalogue: the index version that was restored, while nothing is synced by itself."""
+"""Name of the note in the catalogue with the index version restored; nothing is synced until `twofold sync`."""
 
 
 def feeds(search: Search, root: Path, *, only: str = "") -> list[Feed]:
     """The sources as configured, or one of them by its name.
 
     Raises:
-        UnknownName: there is no source of that name, or no kind.
+        UnknownName: there is no source of that name, or a source is of an unknown kind.
         ConfigError: a source's options are not valid.
-        MissingExtra: a kind needs a package that is not installed.
+        MissingExtra: a kind of source needs a package that is not installed.
     """
     config = search.config
     sections = dict(config.sources)
@@ -84,7 +84,7 @@ def feeds(search: Search, root: Path, *, only: str = "") -> list[Feed]:
             feed = Feed(
                 name="" if name == UNNAMED else name,
                 source=kind(options, root=root, scratch=scratch, limit=limit),
-                # all that changes a document of the source: with it everything is read again
+                # everything that can change a document of the source: under another recipe all of it is read again
                 recipe=digest("feed", [section.kind, kind.version, options, *inherited]),
                 metadata=section.metadata,
                 readers=section.readers,
@@ -96,7 +96,7 @@ def feeds(search: Search, root: Path, *, only: str = "") -> list[Feed]:
 def sync(search: Search, root: Path, *, only: str = "", progress: Progress) -> SyncReport:
     """One sync of all sources or of one; see `sync.Sync.run`. The caller holds the project's lock."""
     eraser = Eraser(search=search, root=root)
-    # first: what is being forgotten must not be read in again
+    # first, so that a document erased halfway is not read in again
     eraser.finish()
     with FileReader(search.config.documents) as reader:
         ready = [replace(f, recipe=f"{f.recipe}/{reader.fingerprint}") for f in feeds(search, root, only=only)]
@@ -109,10 +109,10 @@ def sync(search: Search, root: Path, *, only: str = "", progress: Progress) -> S
 
 
 def rebuild(search: Search, root: Path, *, only: str = "", progress: Progress) -> SyncReport:
-    """`sync` that reads and embeds everything again, in the index that is there, which answers meanwhile.
+    """`sync` that reads and embeds everything again into the present index, which goes on answering meanwhile.
 
-    One that is damaged, or was made by another embedder, answers nobody: it is removed first. One in a database is
-    emptied, for a rebuild is also how its settings are changed.
+    An index that is damaged, or was made by another embedder, cannot answer and is removed first. An index in a
+    database is emptied, because a rebuild is also the way to change its settings.
     """
     try:
         search.index.contents()
@@ -130,10 +130,10 @@ def rebuild(search: Search, root: Path, *, only: str = "", progress: Progress) -
 
 
 def partly(report: SyncCounts) -> str:
-    """A sentence on the files of which something is not read; empty where there is none.
+    """A sentence on the files that are read in part; empty where every file is read whole.
 
     Args:
-        report: Of a sync.
+        report: Report of a sync.
     """
     files = [entry["file"] for entry in report["files"] if entry["remarks"]]
     what = counted(len(files), "file")
@@ -141,10 +141,10 @@ def partly(report: SyncCounts) -> str:
 
 
 def refresh(search: Search, root: Path, *, progress: Progress) -> bool:
-    """Sync before the index is used, unless a version was restored. What fails is logged: `twofold sync` lists it.
+    """Sync before the index is used, unless a version was restored. Failures are logged; `twofold sync` lists them.
 
     Returns:
-        Did everything that was read turn out well?
+        True when no file and no source failed.
     """
     restored = search.catalogue.notes.get(RESTORED)
     if restored:
@@ -165,10 +165,10 @@ def refresh(search: Search, root: Path, *, progress: Progress) -> bool:
 
 
 def behind(search: Search, root: Path) -> list[str]:
-    """What the index does not hold of local folders as they are now, as remarks; servers are not asked.
+    """Remarks on changes in local folders that the index does not hold yet; servers are not asked.
 
-    Only sizes and times are read, and the content of a file that was synced within the moment it was written. Under
-    access control no source and no path is named: whoever asks need not know of them.
+    Only sizes and times are read, and the content of a file that was synced in the moment it was written. Under access
+    control no source and no path is named, because the user who asks need not know of them.
     """
     changed, remarks = 0, []
     for feed in feeds(search, root):
@@ -182,7 +182,7 @@ def behind(search: Search, root: Path) -> list[str]:
                 changed += row is None or (item.state != row.state if row.state else _differs(item, row.content))
         except SourceUnreachable as error:
             named = f"the source {feed.name or UNNAMED!r} cannot be read ({error.message})"
-            # who asks need not know of the source
+            # under access control the user who asks need not know of the source
             closed = search.config.access.enabled
             remarks.append(f"{'a source cannot be read' if closed else named}: the last sync's text of it is used")
             continue
@@ -196,7 +196,7 @@ def _differs(item: Item, content: str) -> bool:
     try:
         return content_of(item.load()) != content
     except (TwofoldError, OSError):
-        return False  # sync says what is wrong with it
+        return False  # a file that cannot be read is a matter for `twofold sync`, which reports it
 
 
 def contents(catalogue: Catalogue | None) -> dict[str, str]:
@@ -206,25 +206,30 @@ def contents(catalogue: Catalogue | None) -> dict[str, str]:
 
 def same_documents(
     catalogue: Catalogue | None, read: Callable[[], Sequence[Document]], *, keep: bool = False
-) -> dict[str, str]:
-    """Document id → the first id of the same text (see `twins.same_documents`), worked out once for each content.
+) -> tuple[dict[str, str], dict[str, tuple[str, ...]]]:
+    """Documents of the same text, and those that hold others, worked out once for each content.
 
     Args:
-        catalogue: Of a project that was synced, which has the documents; None: they are read.
-        read: Reads them.
-        keep: Note what was found, for the next time: by whoever holds the writer's lock.
+        catalogue: Catalogue of a synced project, with its documents; None: the documents are read.
+        read: Reads the documents.
+        keep: Store the result as a note for the next call; only for a caller that holds the writer's lock.
+
+    Returns:
+        What `twins.same_documents` gives, and what `twins.holders` does.
     """
     known = contents(catalogue)
     if catalogue is None or not known:
-        return twins.same_documents(read())
+        return twins.compared(read())
     key = digest("same documents", {"documents": known, "version": twins.VERSION})
     note = catalogue.notes.get(_SAME)
     if note and (cached := json.loads(note))["key"] == key:
-        return {**{name: name for name in known}, **cached["copies"]}
-    originals = twins.same_documents(catalogue.documents.get())
+        holders = {name: tuple(others) for name, others in cached["holders"].items()}
+        return {**{name: name for name in known}, **cached["copies"]}, holders
+    originals, holders = twins.compared(catalogue.documents.get())
     if keep:
-        catalogue.notes.put(_SAME, json.dumps({"key": key, "copies": twins.copies(originals)}))
-    return originals
+        copies = twins.copies(originals)
+        catalogue.notes.put(_SAME, json.dumps({"key": key, "copies": copies, "holders": holders}))
+    return originals, holders
 
 
 def watch(
@@ -232,25 +237,28 @@ def watch(
 ) -> Iterator[SyncedReport]:
     """Sync once, and again whenever a local file of a source changes; yields the first report and those of changes.
 
-    Sources on servers are read again with each sync, not followed. While another process writes to the project, a
-    change waits for it.
+    Sources on servers are not watched, but read again with each sync. While another process writes to the project, a
+    change waits.
 
     Args:
-        search: Of the project.
-        root: The project.
+        search: Search of the project.
+        root: Folder of the project.
         sync: Syncs under the writer's lock, and returns the report.
-        stop: Ends the watching when set.
+        stop: Event that ends the watching when set.
 
     Raises:
         ConfigError: no source has local files.
         MissingExtra: the package watchfiles is not installed.
     """
-    places = [place for feed in feeds(search, root) for place in feed.source.watched()]
+    places: list[Path] = []
+    for feed in feeds(search, root):
+        places += feed.source.watched()
     yield sync()
-    due = True  # what changed before the watching began
+    due = True  # a file may have changed after the sync and before the watching began
     for changed in changes(places, stop=stop):
         due = due or changed
         if due:
+            # `due` stays set, so that the change is synced at the next tick, a second later
             with suppress(ProjectLocked):
                 report = sync()
                 due = False
@@ -259,10 +267,10 @@ def watch(
 
 
 def changes(places: Sequence[Path], *, stop: Event | None = None) -> Iterator[bool]:
-    """Once a second, and at once after a change: did anything change below these files and folders?
+    """Yields True at once after a change below these files and folders, and False after each second without one.
 
     Raises:
-        ConfigError: none of them exists.
+        ConfigError: none of the files and folders exists.
         MissingExtra: the package watchfiles is not installed.
     """
     try:
@@ -271,14 +279,16 @@ def changes(places: Sequence[Path], *, stop: Event | None = None) -> Iterator[bo
         raise MissingExtra(
             "watching folders needs the package 'watchfiles', which is not installed", cure=install("sources")
         ) from error
+    # a file that is not there yet is watched through its folder
     there = sorted({place if place.exists() else place.parent for place in places if place.parent.exists()})
     if not there:
         raise ConfigError("no source has local files to watch", cure="Run `twofold sync` from a timer instead.")
     noticed = watchfiles.watch(
         *there,
+        # a sync writes there: it would wake itself
         watch_filter=lambda _, path: ".twofold" not in Path(path).parts,
         stop_event=stop,
-        debounce=200,
+        debounce=200,  # milliseconds: an editor saves a file in several steps
         rust_timeout=1000,
         yield_on_timeout=True,
     )
@@ -287,7 +297,7 @@ def changes(places: Sequence[Path], *, stop: Event | None = None) -> Iterator[bo
 
 
 def _read(reader: FileReader, named: Container[str], loaded: Loaded) -> tuple[Sequence[Document], Sequence[Problem]]:
-    """The documents of a file; that nobody reads its kind, or that it was never one of documents, is no fault of it."""
+    """The documents of a file. A file of an unknown kind, or without any document, is a warning and not a failure."""
     if reader.knows(loaded.name):
         documents, problems = reader.read(loaded)
         if holds_none(loaded.name, documents, problems) and loaded.name not in named:
@@ -304,13 +314,13 @@ def _read(reader: FileReader, named: Container[str], loaded: Loaded) -> tuple[Se
 def listed(
     synced: Catalogue | None, section: DocumentsSection, root: Path, *, progress: Progress
 ) -> tuple[list[Json], bool]:
-    """The documents: ``id``, ``title``, ``source``, ``file``; and whether they are those of the last sync.
+    """A row for each document (``id``, ``title``, ``source``, ``file``), and whether they are those of the last sync.
 
     Args:
-        synced: Has those of the last sync; None before the first.
-        section: Says where they are read from before it.
-        root: The project.
-        progress: Shows the reading.
+        synced: Catalogue with the documents of the last sync; None before the first sync.
+        section: Section of the configuration that the documents are read by before the first sync.
+        root: Folder of the project.
+        progress: Called while documents are read.
     """
     known = synced.documents.known() if synced else {}
     if synced and known:

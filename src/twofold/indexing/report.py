@@ -1,4 +1,4 @@
-"""What a sync tells: counts, and a row for each file."""
+"""The report of a sync: counts, and a row for each file."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from twofold.types import Json
 
 
 class SyncCounts(TypedDict):
-    """Counts of one sync: documents, unless another unit is named."""
+    """Counts of one sync, in documents unless a field names another unit."""
 
     added: int
     changed: int
@@ -16,18 +16,18 @@ class SyncCounts(TypedDict):
     deleted: int
     unchanged: int
     repaired: int
-    """Put back because the index did not hold what it should."""
+    """Documents put back because the index had lost chunks of them."""
     failed: int
-    """Files and sources."""
+    """Number of files and sources that failed."""
     chunks: int
-    """Chunks made."""
+    """Number of chunks made."""
     embedded: int
-    """Chunks embedded."""
+    """Number of chunks embedded; chunks with a text embedded before are not among them."""
     pages: int
     files: list[Json]
-    """A row for each: source, file, status, documents, chunks, pages, seconds, failure, remarks."""
+    """A row for each file: source, file, status, documents, chunks, pages, seconds, failure, remarks."""
     sources: list[Json]
-    """Those that were down: ``source``, ``failure``."""
+    """A row for each source that was down: ``source``, ``failure``."""
     warnings: list[str]
 
 
@@ -38,9 +38,9 @@ class IndexRecord(TypedDict):
     chunks: int
     documents: int
     content: str
-    """Digest of what it holds."""
+    """Digest of the index's content."""
     fingerprint: str
-    """Of the embedder."""
+    """Fingerprint of the embedder."""
 
 
 class SyncReport(SyncCounts):
@@ -53,7 +53,7 @@ class SyncReport(SyncCounts):
 
 
 class SyncedReport(SyncReport):
-    """What `Project.sync` returns."""
+    """The report that `Project.sync` returns."""
 
     words: Json | None
     """The weight of the word leg: see `blend.settle`."""

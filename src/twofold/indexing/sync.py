@@ -2,10 +2,10 @@
 
     source.items → load what changed → read → cut → embed what is new → upsert → record
 
-What is known of every item (its state, the digest of its content, how it was read) stands in the catalogue, and what
-the index must say of every document (`KnownDocument.sealed`). A batch is recorded after it is in the index, and putting
-it there again replaces it: a kill at any moment loses at most the batch in hand, and a rerun finds what is missing.
-After any sequence of edits the index is the one that a rebuild would make.
+The catalogue records of every item its state, the digest of its content and how it was read, and of every document the
+digest of the chunks that the index must hold (`KnownDocument.sealed`). A batch is recorded once it is in the index, and
+putting it there again replaces it: a kill at any moment loses at most the batch in hand, and a rerun finds the rest.
+After any sequence of edits the index equals the one that a rebuild would make.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from functools import cached_property
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -37,30 +38,31 @@ from twofold.store.forgotten import is_gone
 from twofold.types import Chunk, Document, Json, Loaded, Problem, sealed
 
 BATCH_CHUNKS = 2000
-"""Chunks embedded and committed at a time."""
+"""Chunks embedded and committed at a time: a killed sync loses at most so many."""
 BATCH_DOCUMENTS = 5000
-"""Documents committed at a time, where most have no new chunk."""
+"""Documents committed at a time, for a sync in which most documents have no new chunk."""
 _VERSION = 2
 """Raised when the text that is embedded for a chunk, or what is recorded, changes."""
 _ROWS = 2
 """Raised when what an index holds beside the vector changes (its facets): rows are written again, vectors kept."""
 UNNAMED = "documents"
-"""What the source of ``[documents].paths`` is called."""
+"""Name of the source of ``[documents].paths``."""
 _PIECE = 200
+"""Documents read from the catalogue at a time for repair: their whole texts are in memory."""
 _PROOF = 2
-"""Items or documents from which a source that has none now is taken for one that is down: a full disk empties files."""
+"""A source that had so many items or documents and has none now counts as down: a full disk empties files."""
 _PACED = 50
-"""Chunks embedded at once from which a pace is kept."""
+"""Fewest chunks of a batch whose seconds per chunk are kept as the embedder's pace: small batches measure the start."""
 log = logging.getLogger(__name__)
 
 _TRUSTED, _VECTORS, _PRUNED = "index-version", "vectors", "pruned"
 _LOST, _LETTERED = 0.1, 500
-"""Share of letters not known from which a sync warns, and chunks of a batch that are looked at, spread evenly."""
+"""Share of unknown letters from which a sync warns; number of chunks of a batch that are checked, spread evenly."""
 _CHANGES = ("added", "changed", "moved", "deleted", "repaired", "failed")
 _SKIPPED = ("data.no-reader", "data.no-document", "data.empty-document", LeftOut.code)
 _DUPLICATE = "data.duplicate"
 _SHARED = "shared"
-"""Behind the recipe of an item with ids that are another's as well: it is read again, for the other may have gone."""
+"""Suffix of the recipe of an item that shares ids with another: it is read again, since the other may be gone."""
 
 Read = Callable[[Loaded], tuple[Sequence[Document], Sequence[Problem]]]
 """A file → its documents and everything that is wrong with it; raises nothing for a bad file."""
@@ -78,18 +80,18 @@ def embedded_text(chunk: Chunk) -> str:
 
 @dataclass(frozen=True, kw_only=True)
 class Feed:
-    """A source ready to be read, and what its documents inherit."""
+    """A source ready to be read, and the fields that its documents inherit."""
 
     name: str
-    """Collection of its documents; empty for ``[documents].paths``."""
+    """Collection of the source's documents; empty for ``[documents].paths``."""
     source: Source
-    """Where they come from."""
+    """The source itself."""
     recipe: str
-    """Digest of its options and of everything its documents are read with."""
+    """Digest of the source's options and of everything its documents are read with."""
     metadata: Mapping[str, str] = field(default_factory=dict)
-    """Fields that documents have unless they bring their own."""
+    """Metadata of documents that do not bring these fields themselves."""
     readers: tuple[str, ...] | None = None
-    """Who may read documents that do not say."""
+    """Readers of documents that name none themselves."""
 
     def document(self, document: Document, item: Item, loaded: Loaded) -> Document:
         """A document as it is indexed: its identity, collection, metadata and readers."""
@@ -111,9 +113,9 @@ class _Cut:
     document: Document
     known: KnownDocument
     chunks: list[Chunk] | None
-    """None: the index holds it already."""
+    """None: the index holds the document as it is, and only its record changes."""
     entry: Json | None
-    """Its file's line in the report."""
+    """The line of the document's file in the report."""
 
 
 @dataclass(slots=True)
@@ -135,18 +137,12 @@ class Sync:
     """One run that brings an index up to date with its sources.
 
     Args:
-        search: Catalogue of what is known, index, embedder, chunker.
-        read: Files → documents.
-        forgotten: Documents to leave out.
+        search: Catalogue, index, embedder and chunker of the project.
+        read: Reads the documents of a file.
+        forgotten: Ids of documents to leave out.
     """
 
-    def __init__(
-        self,
-        search: Search,
-        *,
-        read: Read,
-        forgotten: Collection[str] = (),
-    ) -> None:
+    def __init__(self, search: Search, *, read: Read, forgotten: Collection[str] = ()) -> None:
         self._catalogue = search.catalogue
         self._index = search.index
         self._embedder = search.embedder
@@ -169,26 +165,27 @@ class Sync:
         self._letters: list[tuple[int, int, str]] = []
 
     def run(self, feeds: Sequence[Feed], *, only: bool = False, progress: Progress) -> SyncReport:
-        """Read the feeds and bring the index to what they hold now.
+        """Read the feeds and bring the index up to date with them.
 
         Args:
             feeds: All sources, or some.
-            only: These are not all: leave alone what other sources gave.
-            progress: Told about each item.
+            only: These are some of the sources: documents of the others stay as they are.
+            progress: Called for each item.
 
         Returns:
             Counts of documents (``added``, ``changed``, ``moved``, ``deleted``, ``unchanged``, ``repaired``: put back
-            because the index did not hold what it should), ``failed`` files and sources, ``chunks`` made and how many
-            of them were ``embedded``, ``pages``; ``files``: source, file, status, documents, chunks, pages, seconds,
-            failure and ``remarks`` of each (these on what is lost of a file read now); ``sources``: those that were
+            because the index had lost chunks of them), of ``failed`` files and sources, of ``chunks`` made and
+            ``embedded``, and of ``pages``; ``files``: source, file, status, documents, chunks, pages, seconds, failure
+            and ``remarks`` of each file (remarks on the parts lost of a file read now); ``sources``: those that were
             down; ``warnings``; ``pruned`` versions; the ``index``.
 
         Raises:
-            StoreError: the disk refuses; what was committed stays, and a rerun goes on from there.
+            StoreError: the disk refuses; committed batches stay, and a rerun continues after them.
         """
         started = time.perf_counter()
         version = self._index.state().version
         self._known = self._catalogue.documents.known()
+        # None: the last sync ended well and nothing has touched the index since, so its contents need not be compared
         self._indexed = None if self._catalogue.notes.get(_TRUSTED) == str(version) else self._index.contents()
         self._reuse = self._catalogue.notes.get(_VECTORS) in ("", self._vectors)
         self._of_item: dict[tuple[str, str], list[str]] = {}
@@ -204,6 +201,7 @@ class Sync:
                 raise halt.error from None
         orphans = [n for n in self._indexed or {} if n not in self._known and n not in self._fresh]
         if deleted or orphans or self._gone_items:
+            # the trust is withdrawn before the index changes: a killed deletion is then noticed by the next sync
             if deleted or orphans:
                 self._catalogue.notes.put(_TRUSTED, "")
                 self._index.delete([*deleted, *orphans])
@@ -226,7 +224,7 @@ class Sync:
     # ------------------------------------------------------------ reading
 
     def _read_all(self, feeds: Sequence[Feed], *, only: bool, progress: Progress) -> list[str]:
-        """Read every feed; returns the documents that are gone."""
+        """Read every feed, and return the ids of documents that are gone."""
         complete: set[str] = set()
         for feed in feeds:
             if self._feed(feed, progress):
@@ -242,7 +240,7 @@ class Sync:
         ]
 
     def _feed(self, feed: Feed, progress: Progress) -> bool:
-        """Read one source; True when it named everything it has."""
+        """Read one source; True when its listing was complete, so that a document missing from it is gone."""
         known = self._catalogue.sync.items(feed.name)
         states = {n: row.state for n, row in known.items() if row.recipe == feed.recipe and not _again(row)}
         seen: set[str] = set()
@@ -256,8 +254,9 @@ class Sync:
                 progress(stage, len(seen), max(feed.source.total, len(seen)) if feed.source.total else 0)
             if self._gave_nothing(feed.name, len(known), self._files[began:]):
                 self._processed -= {(feed.name, item) for item in seen}
-                self._batch.items = [one for one in self._batch.items if one.source != feed.name]  # asked again
-                for entry in self._files[began:]:  # what they held stays: the source is the one failure
+                # not recorded, so that the next sync reads them again
+                self._batch.items = [one for one in self._batch.items if one.source != feed.name]
+                for entry in self._files[began:]:  # their documents stay: the source is the one failure
                     if (entry["failure"] or {}).get("code") in _SKIPPED:
                         entry["status"] = "skipped"
                 raise SourceUnreachable(
@@ -277,7 +276,7 @@ class Sync:
         return True
 
     def _gave_nothing(self, name: str, items: int, entries: Sequence[Json]) -> bool:
-        """Has a source lost all it had? A last item of one document may go; that it is there and empty is no proof."""
+        """Has a source lost all its documents? One alone may go; an item still there, but empty, proves nothing."""
         names = [one for one, row in self._known.items() if row.source == name]
         enough = max(items, len(names)) >= _PROOF or any(_says_nothing(entry) for entry in entries)
         empty = enough and not any(entry["documents"] for entry in entries)
@@ -305,12 +304,12 @@ class Sync:
             if self._documents(feed, item, loaded, entry):
                 recipe = f"{recipe}/{_SHARED}"
             if ids and not entry["documents"] and _says_nothing(entry):
-                entry["status"] = "failed"  # it held documents before: this is damage
+                entry["status"] = "failed"  # the file held documents before, so it is damaged and not of another kind
             if row is not None and row.content == content and entry["status"] == "changed":
                 entry["status"] = "unchanged"
         except MemoryError:
             raise
-        except (SourceUnreachable, SourceEndless) as error:  # neither tells what it says now
+        except (SourceUnreachable, SourceEndless) as error:  # the item's content is not known: its documents stay
             for name in ids:
                 self._claimed.setdefault(name, item.id)
             entry.update(status="failed", documents=len(ids), failure=_failure(error))
@@ -335,11 +334,12 @@ class Sync:
         entry.update(status=status, documents=len(ids), chunks=row.chunks, pages=row.pages, failure=failure)
 
     def _documents(self, feed: Feed, item: Item, loaded: Loaded, entry: Json) -> bool:
-        """Read, cut and batch the documents of one item; True when one's own id was another's."""
+        """Read, cut and batch the documents of one item; True when another item's document has an id of one of them."""
         documents, problems = (loaded.documents, ()) if not loaded.name else self._read(loaded)
         shared: dict[str, int] = {}
         for original in documents:
-            document, cut = bounded(feed.document(original, item, loaded))  # a file's are already, with a problem named
+            # a file's documents are bounded by its reader, which names the problem; records of a source are not
+            document, cut = bounded(feed.document(original, item, loaded))
             if cut:
                 log.warning("%s: %s", document.id, cut)
             if not document.text.strip():
@@ -381,7 +381,7 @@ class Sync:
         return bool(shared)
 
     def _document(self, document: Document, known: KnownDocument, entry: Json | None) -> None:
-        """Put a document into the batch, cut anew unless the index holds it as it is."""
+        """Put a document into the batch, cut into chunks unless the index holds it as it is."""
         before = self._known.get(document.id)
         known = replace(
             known,
@@ -413,7 +413,7 @@ class Sync:
         return self._index.documents()
 
     def _repair(self, deleted: Sequence[str]) -> None:
-        """Put back, from the catalogue, what the index does not hold as it should (another version was restored)."""
+        """Put back, from the catalogue, documents whose chunks the index has lost, such as after a restore."""
         if self._indexed is None:
             return
         out = {*deleted, *self._fresh}
@@ -431,7 +431,7 @@ class Sync:
             self._flush()
 
     def _flush(self) -> None:
-        """Hand the batch over: it is embedded and committed while the next one is read."""
+        """Hand the batch to the thread that embeds and commits it while the next batch is read."""
         self._settle()
         batch, self._batch = self._batch, _Batch()
         if batch.cuts or batch.items:
@@ -450,10 +450,11 @@ class Sync:
         full = [cut for cut in cuts if cut.chunks]
         empty = [c.document.id for c in cuts if not c.chunks and (self._indexed or c.document.id in self._known)]
         if full or empty:
+            # before the index changes: after a kill the next sync compares it with the catalogue
             self._catalogue.notes.put(_TRUSTED, "")
         if full:
             began = time.perf_counter()
-            chunks = [chunk for cut in full for chunk in cut.chunks or ()]
+            chunks = list(chain.from_iterable(cut.chunks or () for cut in full))
             self._index.upsert(chunks, self._embed(full, chunks))
             self._look_at(chunks)
             seconds = (time.perf_counter() - began) / len(chunks)
@@ -464,10 +465,11 @@ class Sync:
                     cut.entry["seconds"] += seconds * len(cut.chunks or ())
         if empty:
             self._index.delete(empty)
+        # last: a batch that is not in the index must not count as known
         self._catalogue.sync.record([(cut.document, cut.known) for cut in batch.cuts], batch.items)
 
     def _look_at(self, chunks: Sequence[Chunk]) -> None:
-        """Count the letters that the embedder does not know, where it can tell."""
+        """Count the letters of words that the embedder does not know, if the embedder can tell."""
         if isinstance(self._embedder, CountsUnknown):
             for chunk in chunks[:: -(-len(chunks) // _LETTERED)]:
                 letters = sum(sign.isalnum() for sign in chunk.text)
@@ -485,9 +487,9 @@ class Sync:
         ]
 
     def _embed(self, cuts: Sequence[_Cut], chunks: Sequence[Chunk]) -> Any:
-        """Vectors of `chunks`, those of equal texts that the index holds taken from there.
+        """Vectors of `chunks`, shape (chunks, dimension); the index's own vectors are used for texts that it holds.
 
-        It holds them when a document changed in part, or when the same text stood under another name.
+        The index holds such texts when a document changed in part, or when the same text stood under another name.
         """
         import numpy as np
 
@@ -509,7 +511,7 @@ class Sync:
         return np.stack([have[text] for text in texts])
 
     def _prune(self) -> int:
-        """Once a day at most: drop old versions by the index's own policy."""
+        """Drop old versions by the index's own policy, once a day at most, and never at the first sync."""
         last, now = self._catalogue.notes.get(_PRUNED), datetime.now(UTC)
         if last and now - datetime.fromisoformat(last) < timedelta(days=1):
             return 0
@@ -524,6 +526,7 @@ class Sync:
         for name in deleted:
             left.setdefault(self._known[name].content, []).append(name)
         added = [name for name in self._fresh if name not in self._known]
+        # an added document with the text of a deleted one has moved: each deleted one explains one added one
         moved = 0
         for name in added:
             if left.get(self._fresh[name]):
@@ -561,12 +564,12 @@ class Sync:
 
 
 def synced(catalogue: Catalogue) -> bool:
-    """Was the project ever synced, or is a first sync that was killed begun?"""
+    """Was a sync of the project ever begun, even if it was killed?"""
     return bool(catalogue.notes.get(_VECTORS)) or bool(catalogue.documents.known())
 
 
 def _again(row: KnownItem) -> bool:
-    """Is it to be read again although its source says that it is the same? What failed for a reason outside it is."""
+    """Must the item be read again although its source reports no change? Yes, if it failed for an outer reason."""
     code = json.loads(row.failure)["code"] if row.failure else ""
     return code == _DUPLICATE or code.startswith("source")
 
@@ -578,7 +581,7 @@ def _entry(source: str, item: str, status: str) -> Json:
 
 
 def _says_nothing(entry: Json) -> bool:
-    """Is an item there of which nothing can be read, for a reason that is in it and not in what was asked for?"""
+    """Is the item there, but unreadable for a reason that lies in the item and not in the configuration?"""
     code = entry["failure"]["code"] if entry["failure"] else ""
     return code.startswith("data.") and code not in (LeftOut.code, _DUPLICATE)
 
@@ -587,7 +590,7 @@ def _failure(error: Exception) -> Json:
     if isinstance(error, TwofoldError):
         return {"code": error.code, "message": str(error), "cure": error.cure}
     what = f"{type(error).__name__}: {error}"[:300]
-    return {"code": UnreadableFile.code, "message": f"it cannot be read: {what}", "cure": UnreadableFile.cure}
+    return {"code": UnreadableFile.code, "message": f"the file cannot be read: {what}", "cure": UnreadableFile.cure}
 
 
 def _now() -> str:

@@ -1,7 +1,7 @@
-"""Versions of a project's index: what they hold, how they differ, going back to one, and forgetting a document in all.
+"""Versions of a project's index: list, compare, restore and prune them, and forget a document in all of them.
 
 A restored version is used as it is: `ask`, `study` and `tune` do not sync any more. The next `twofold sync` brings it
-forward to what the sources hold (from the catalogue where a source did not change), and they follow the sources again.
+up to date with the sources (from the catalogue where a source did not change), and the commands sync again.
 """
 
 from __future__ import annotations
@@ -24,18 +24,18 @@ from twofold.types import Json
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Versions:
-    """The versions of one project; what changes something needs the project's lock."""
+    """The versions of one project's index; methods that change something need the project's lock."""
 
     search: Search
-    """Holds index, catalogue and artifacts."""
+    """Index, catalogue and artifacts of the project."""
     eraser: Eraser
-    """Erases what is forgotten."""
+    """The eraser of forgotten documents."""
 
     def log(self, *, everything: bool = False) -> list[Json]:
-        """Versions that can be read, oldest first: what led to each, time, chunks, tags.
+        """A row for each version that can be read, oldest first: its change, time, chunks and tags.
 
         Args:
-            everything: Versions within a sync and from compacting too, not only those that a command left behind.
+            everything: List versions within a sync and from compacting too, not only those that a command left behind.
         """
         index = self.search.index
         changes = self.search.catalogue.sync.changes()
@@ -62,7 +62,7 @@ class Versions:
         Versions are numbers or tags.
 
         Raises:
-            IndexMismatch: a version is gone, or nothing has that name.
+            IndexMismatch: a version is gone, or no version has that name.
         """
         index = self.search.index
         first = self.number(before)
@@ -99,9 +99,11 @@ class Versions:
         """The version of that number or tag.
 
         Raises:
-            IndexMismatch: it is neither.
+            IndexMismatch: the name is neither a number nor a tag.
         """
-        tags = {tag: entry.version for entry in self.search.index.log() for tag in entry.tags}
+        tags: dict[str, int] = {}
+        for entry in self.search.index.log():
+            tags.update(dict.fromkeys(entry.tags, entry.version))
         if name in tags:
             return tags[name]
         if not (name.isascii() and name.isdigit()):
@@ -115,7 +117,7 @@ class Versions:
         """Refuse a document that neither catalogue nor index knows, and that was never forgotten.
 
         Raises:
-            DataError: with the ids that may be meant.
+            DataError: the document is unknown; the cure names the ids that may be meant.
         """
         catalogue = self.search.catalogue
         known = catalogue.documents.known()
@@ -127,14 +129,15 @@ class Versions:
     def forget(self, document: str) -> Json:
         """Remove a document and everything derived from it, leave it out of later syncs, and write a receipt.
 
-        Removed (see `Eraser.erase`): its chunks in every index version (all older versions go, studies' too), its text
-        in the catalogue, every answer that shows or cites it with its scores, those answers in studies' records, whose
-        reports are written anew, all answers kept by live tools, and indexes that `bench` made. Named, not removed:
-        adapters trained with it, and the source that still holds it (a git source's own mirror is a part of that).
-        Safe to repeat; when it is interrupted, the next sync or answer finishes it.
+        Removed (see `Eraser.erase`) are the document's chunks in every index version (all older versions go, studies'
+        too), its text in the catalogue, every answer that shows or cites it with its scores, those answers in studies'
+        records, whose reports are written anew, all answers kept by live tools, and indexes that `bench` made. Named
+        but not removed are adapters trained with the document, and the source that still holds it (a git source's own
+        mirror is a part of that). The call is safe to repeat; after an interruption, the next sync or answer completes
+        it.
 
         Raises:
-            DataError: nothing here knows such a document.
+            DataError: neither catalogue nor index knows the document.
         """
         self.check_known(document)
         catalogue, index = self.search.catalogue, self.search.index
@@ -156,7 +159,7 @@ class Versions:
         return receipt
 
     def lift(self, document: str) -> bool:
-        """Take a forgotten document in again from the next sync on; False when it was not left out."""
+        """Let syncs read a forgotten document in again; False when the document was not forgotten."""
         self.search.catalogue.sync.read_all_again()
         return self.eraser.forgotten.lift(document)
 
@@ -166,6 +169,7 @@ class Versions:
         receipts = self.eraser.root / RECEIPTS
         path = receipts / name
         try:
+            # readable by the owner alone: a receipt names a document that somebody wanted gone
             receipts.mkdir(mode=0o700, parents=True, exist_ok=True)
             writing.write(path, json.dumps(receipt, indent=1, ensure_ascii=False), mode=0o600)
         except OSError as error:

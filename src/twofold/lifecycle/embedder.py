@@ -51,6 +51,7 @@ def embedder_job(search: Search, splits: Splits) -> EmbedderJob:
             raise TooFewExamples(
                 f"tuning the embedder needs questions with doc_ids or spans in the {name} split, and there is none"
             )
+    # How many negatives and how large a pool, as the trainer's options say.
     settings = TrainerSettings.of(_options(search.config))
     return EmbedderJob(
         pairs=tuple(_pairs(search, learning, train, mined=settings.mined)),
@@ -110,9 +111,10 @@ def plan(search: Search, splits: Splits) -> Json:
 
 
 def reembedding(search: Search) -> Json:
-    """What embedding every chunk again takes: ``chunks``, ``documents``, ``seconds`` at the rate measured now."""
+    """The price of embedding every chunk again: ``chunks``, ``documents``, ``seconds`` at the rate measured now."""
     state = search.index.state()
     document_ids = sorted(search.index.documents())
+    # A random sample: ids often sort by source, and sources differ in length of passages.
     random.Random(0).shuffle(document_ids)
     sample: list[Chunk] = []
     for begin in range(0, len(document_ids), 8):
@@ -138,10 +140,12 @@ def _pairs(search: Search, learning: Learning, train: Sequence[Example], *, mine
             continue
         sources = {*example.sources, *example.grades}
         texts = {chunk.text for chunk in gold}
+        # Another passage of a right document may well be right: only other documents give negatives.
         wrong = [h.chunk for h in retrievals[number].hits if h.chunk.span.document not in sources]
         # The same text in another document is as right as the gold one.
         wrong = [chunk for chunk in wrong if chunk.text not in texts]
         near = search.embedder.embed([embedded_text(c) for c in (*right, *wrong)]) @ vectors[number]
+        # near: (right + wrong,), cosines with the question, the right passages first.
         limit = _TOO_NEAR * float(near[: len(right)].max())
         negatives = [
             (c.span.document, embedded_text(c)) for c, s in zip(wrong, near[len(right) :], strict=True) if s < limit
@@ -164,6 +168,7 @@ def _best_of_each(example: Example, gold: Sequence[Chunk]) -> list[Chunk]:
     best: dict[str, Chunk] = {}
     for chunk in gold:
         best.setdefault(chunk.span.document, chunk)
+    # Documents without a grade count as wholly right.
     top = max(example.grades.values(), default=1.0)
     top_graded = [c for name, c in best.items() if example.grades.get(name, 1.0) >= top]
     return top_graded[:_PASSAGES]
@@ -177,8 +182,10 @@ def _pool(search: Search, learning: Learning, dev: Sequence[Example], *, size: i
     depth = max(3, size // max(1, len(dev)))
     for retrieval in learning.retrieved(dev, min(_SEEN, depth)):
         passages.update({hit.chunk.id: hit.chunk for hit in retrieval.hits})
+    # Sorted before shuffled: a set's order is not the same in two processes.
     others = sorted(set(search.index.documents()) - learning.filter.without)
     random.Random(search.config.tuning.seed).shuffle(others)
+    # 16 documents a query of the index, until the pool is full.
     for begin in range(0, len(others), 16):
         if len(passages) >= size:
             break
@@ -198,6 +205,7 @@ def _spec(config: Config) -> Json:
 
 
 def _key(search: Search, job: EmbedderJob) -> str:
+    # The stock embedder's fingerprint stands for the model: a path to it may change, its weights do not.
     recipe = job.model_copy(update={"model": ""})
     return digest("embedder", {"job": recipe, "trainer": _spec(search.config), "stock": search.embedder.fingerprint})
 
@@ -208,7 +216,7 @@ def _model(search: Search) -> str:
     model = EmbedderSettings.of(options).model
     if not model:
         raise ConfigError(
-            f"the embedder {part.name!r} cannot be tuned: it has no model",
+            f"the embedder {part.name!r} cannot be tuned: this embedder has no model",
             cure='Set [retrieval.embedder] name = "minilm".',
         )
     return model

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -14,6 +14,7 @@ from twofold.errors import ModelError
 from twofold.examples.splitting import Splits
 from twofold.forgetting.suite import GROUPS, outcome
 from twofold.lifecycle import retraining
+from twofold.lifecycle.record import Retrained, Trigger
 from twofold.plugins import loading
 from twofold.plugins.protocols import Cancels, Exports, Generator, Progress, quiet
 from twofold.reports import archive
@@ -24,6 +25,7 @@ from twofold.types import Arm, Json, Message, Prompt
 PROMPTS = 50
 """Prompts on which an export is compared with the trained model."""
 RECEIPT = "export.json"
+"""File beside each exported form: what it is, and how far it answers like the trained model."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,6 +36,8 @@ class TunedModels:
     """Holds artifacts and catalogue."""
     records: Path
     """Directory of finished studies."""
+    splits: Callable[[], Splits]
+    """Divides the project's examples as they are now."""
 
     @property
     def registry(self) -> Registry:
@@ -93,16 +97,15 @@ class TunedModels:
 
     # ------------------------------------------------------------ exports
 
-    def export(
-        self, name: str, target: Path, *, forms: Sequence[str], splits: Splits, progress: Progress = quiet
-    ) -> Json:
+    def export(self, name: str, target: Path, *, forms: Sequence[str], progress: Progress = quiet) -> Json:
         """Write a model for other programs, each form compared with the trained model on real prompts.
+
+        The prompts come from dev first, then from train, rendered as the arm's requests are.
 
         Args:
             name: The model.
             target: Directory to write to; each form gets its own in it, with a card and ``export.json``.
             forms: ``peft``, ``safetensors``, ``gguf``, ``gguf-adapter``.
-            splits: Where the prompts come from: dev first, then train, rendered as the arm's requests are.
             progress: Shows writing and comparing.
 
         Raises:
@@ -117,15 +120,17 @@ class TunedModels:
                 where = self.workspace.config.generation.generator.name
                 raise ModelError(
                     f"the generator {where!r} has no weights to export",
-                    cure="A model tuned at an endpoint stays there; tune locally to own the weights.",
+                    cure="Tune locally to own the weights: a model tuned at an endpoint stays there.",
                 )
-            prompts = self._prompts(self.workspace.config.arm(record["arm"]), splits)
+            prompts = self._prompts(self.workspace.config.arm(record["arm"]))
             exports = generator.export(target, forms=forms, prompts=prompts, progress=progress)
         finally:
             generator.close()
+        # One page for all forms, with the receipts of all of them.
         page = card({**self.show(name), "exports": exports})
         for exported in exports:
             folder = Path(exported["path"])
+            # After the export was compared: until here the path to the local base was needed.
             _named(folder / "adapter_config.json", record["base"])
             (folder / "README.md").write_text(page, encoding="utf-8")
             exported |= {
@@ -135,13 +140,14 @@ class TunedModels:
                 "bytes": sum(p.stat().st_size for p in folder.rglob("*") if p.is_file()),
                 "at": datetime.now(UTC).isoformat(timespec="seconds"),
             }
+            # Without the path: the folder is made to be moved.
             receipt = {key: value for key, value in exported.items() if key != "path"}
             (folder / RECEIPT).write_text(json.dumps(receipt, indent=1), encoding="utf-8")
         return {"id": record["id"], "exports": exports}
 
     # ------------------------------------------------------------ retraining
 
-    def due(self, splits: Splits, name: str) -> tuple[Json | None, list[Json]]:
+    def due(self, name: str) -> tuple[Json | None, list[Trigger]]:
         """The model to beat (None: there is none), and the triggers of ``[retraining]`` (see `retraining.reasons`).
 
         Raises:
@@ -149,31 +155,33 @@ class TunedModels:
         """
         champion = self._champion(name)
         learned = (self.registry.learned(champion) if champion else None) or {}
-        _, counts = retraining.fair(splits, learned, near=self.workspace.config.examples.near == "drop")
+        _, counts = retraining.fair(self.splits(), learned, near=self.workspace.config.examples.near == "drop")
         facts = retraining.facts_of(self.workspace.models, self.workspace.adapters, counts)
         return champion, retraining.reasons(
             self.workspace.config.retraining, champion, facts=facts, moment=datetime.now(UTC)
         )
 
-    def retrain(self, splits: Splits, name: str, *, arm: Arm, who: str = "", progress: Progress = quiet) -> Json:
+    def retrain(self, name: str, *, arm: Arm, who: str = "", progress: Progress = quiet) -> Retrained:
         """Train from the base on everything there is, compare, promote if better; see `retraining.retrain`."""
         champion = self._champion(name)
         return retraining.retrain(
-            self.workspace, splits, champion, arm=arm, records=self.records, who=who, progress=progress
+            self.workspace, self.splits(), champion, arm=arm, records=self.records, who=who, progress=progress
         )
 
-    def cancel(self, arm: Arm, splits: Splits) -> list[Json]:
+    def cancel(self, arm: Arm) -> list[Json]:
         """Cancel what trainers have under way elsewhere for an arm: ``{"trainer", "job", "status"}`` each."""
         workspace = self.workspace
         cancelled: list[Json] = []
         for method in workspace.adapters.methods:
             trainer = loading.make("trainers", method.name, method.options)
             if isinstance(trainer, Cancels):
-                key = workspace.adapters.trained_key(workspace.adapters.job(arm, splits, method), method)
+                # The trainer's file of jobs lies in the working directory of the artifact to be.
+                key = workspace.adapters.trained_key(workspace.adapters.job(arm, self.splits(), method), method)
                 cancelled.append({"trainer": method.name, **trainer.cancel(workspace.artifacts.working(key))})
         return cancelled
 
     def _champion(self, name: str) -> Json | None:
+        # Nothing was promoted yet: a first model has nobody to beat.
         if name == CHAMPION and name not in self.workspace.catalogue.models.aliases():
             return None
         return self.registry.checked(name)
@@ -191,20 +199,22 @@ class TunedModels:
             ``{"removed": keys, "bytes", "dry_run"}``.
         """
         artifacts = self.workspace.artifacts
-        trained = {key for name in self._studies() for _, key in self._trained(name)}
-        used = self.registry.keys_in_use() | trained | set(also)
+        used = self.registry.keys_in_use() | set(also)
+        # A tuned embedder is an artifact that only configurations name: today's, and those of all studies.
         models = [str(self.workspace.config.retrieval.embedder.options.get("model", ""))]
         for name in self._studies():
             record = archive.read_record(self.records / name)
             embedder = record["config"].get("retrieval", {}).get("embedder", {})
             models.append(str(embedder.get("options", {}).get("model", "")))
             used |= {str(a["description"].get("retrieval", {}).get("abstention", "")) for a in record["arms"].values()}
+            used |= {key for _, key in self._trained(name)}
         used |= {model.partition(":")[2] for model in models if model.startswith("artifact:")}
         manifests = artifacts.list()
         # After all others are known: finished weights need the trained ones that they were made of.
         used |= {m["trained"] for m in manifests if m["key"] in used and m.get("trained")}
         doomed = [m for m in manifests if m["key"] not in used]
         freed = sum(int(m["bytes"]) for m in doomed)
+        # Bytes really freed, as a file may be gone by now.
         if not dry_run:
             freed = sum(artifacts.remove(m["key"]) for m in doomed)
         return {"removed": [m["key"] for m in doomed], "bytes": freed, "dry_run": dry_run}
@@ -223,10 +233,13 @@ class TunedModels:
                 yield arm, str(row["training"]["key"])
 
     def _arms(self, record: Json) -> list[tuple[str, str]]:
-        return [(study, arm) for study in self._studies() for arm, key in self._trained(study) if key == record["key"]]
+        uses: list[tuple[str, str]] = []
+        for study in self._studies():
+            uses += [(study, arm) for arm, key in self._trained(study) if key == record["key"]]
+        return uses
 
     def _measured(self, record: Json) -> Iterator[Json]:
-        """What dev, studies and comparisons measured of it, each with its interval."""
+        """Measurements of a model on dev, in studies and in comparisons, each with its interval."""
         if record.get("dev"):
             yield {"source": "dev", "metric": record["dev"]["metric"], "estimate": record["dev"]["score"]}
         for study, arm in self._arms(record):
@@ -241,6 +254,7 @@ class TunedModels:
         """How many examples only one of them learned from; None where one does not say."""
         sets = []
         for record in (old, new):
+            # A model whose files are gone does not say what it learned from.
             learned = self.registry.learned(record) if record["here"] else None
             if learned is None:
                 return None
@@ -252,15 +266,17 @@ class TunedModels:
         }
 
     def _between(self, before: str, after: str) -> Json | None:
+        # Either may have been the candidate.
         for name, other in ((before, after), (after, before)):
             for row in self.workspace.catalogue.models.comparisons(name).values():
                 if row["champion"] == other:
                     return row
         return None
 
-    def _prompts(self, arm: Arm, splits: Splits) -> list[Prompt]:
-        job = self.workspace.adapters.job(arm, splits)
+    def _prompts(self, arm: Arm) -> list[Prompt]:
+        job = self.workspace.adapters.job(arm, self.splits())
         conversations: list[tuple[Message, ...]] = [item.prompt.messages for item in job.dev]
+        # The first variant only: the others show the same questions with other passages.
         conversations += [pair.messages for pair in job.rows[0]]
         return [Prompt(messages=messages) for messages in list(dict.fromkeys(conversations))[:PROMPTS]]
 
@@ -279,8 +295,9 @@ _DIFF_FIELDS = (
 
 
 def _traits(record: Json) -> Json:
-    """What tells models apart: how each was made, and what the gate said."""
-    gate, merged = record.get("gate"), record.get("merge_back") or {}
+    """The fields that `diff` compares: how a model was made, and what the gate measured of it."""
+    gate = record.get("gate")
+    merged = record.get("merge_back") or {}
     drops = {f"{name} lost": round(gate[name]["drop"]["mean"], 3) for name in GROUPS if name in gate} if gate else {}
     return {
         **{part: record[part] for part in _DIFF_FIELDS if part in record},

@@ -8,6 +8,9 @@ difference is at least the margin, and the forgetting gate did not fail it. A ca
 (see `verdict.effort`) is neither promoted nor rejected: not compared, so that no look at the questions is spent on
 it. Each candidate that is compared on the same questions is one more chance of a false promotion, so the k-th is
 compared at the level of its look (`looks.level_of`).
+
+A failed answer counts 0. Nobody reads a caveat before a model is promoted, so the difference must hold with failed
+answers left out as well, and a candidate that fails on more than ``[study].max_failed`` of the questions stays one.
 """
 
 from __future__ import annotations
@@ -15,6 +18,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
+from itertools import chain
 from pathlib import Path
 
 import numpy as np
@@ -23,13 +27,14 @@ from twofold.answering.system import System
 from twofold.assembly.adapters import Adapters
 from twofold.assembly.models import Models
 from twofold.assembly.workspace import Workspace
-from twofold.config import Config, RetrainingSection
+from twofold.config import Config, RetrainingSection, StudySection
 from twofold.errors import TooFewExamples
 from twofold.examples.leaks import leaks
 from twofold.examples.questions import Questions
 from twofold.examples.splitting import Splits
 from twofold.forgetting.suite import outcome
 from twofold.hashing import digest, plain
+from twofold.lifecycle.record import Comparison, Outcome, Retrained, Trigger
 from twofold.plugins import loading, specs
 from twofold.plugins.protocols import Progress
 from twofold.stats import intervals
@@ -40,6 +45,7 @@ from twofold.study.compose import numbers
 from twofold.study.measure import answer_missing, scored
 from twofold.types import Arm, Example, Json
 from twofold.verdict.effort import cure, shortfall, unfinished
+from twofold.verdict.record import share_text
 from twofold.verdict.rule import applies, failures_as_wrong
 
 _Scored = tuple[Sequence[float | None], Sequence[bool]]
@@ -61,11 +67,13 @@ def fair(splits: Splits, learned: Mapping[str, Collection[str]], *, near: bool) 
     Raises:
         TooFewExamples: nothing is left to compare on.
     """
-    known = {one for part in learned.values() for one in part}
+    known = set(chain.from_iterable(learned.values()))
     sides = (splits.train, splits.dev, splits.test, splits.reserve)
-    named = {e.id: name for side in sides for e, name in zip(side, side.digests, strict=True)}
+    named: dict[str, str] = {}
+    for side in sides:
+        named.update(zip((example.id for example in side), side.digests, strict=True))
     # Whole groups: a question on a document that the model learned from is not held out either.
-    groups = {e.group for side in sides for e in side if named[e.id] in known}
+    groups = {example.group for example in chain.from_iterable(sides) if named[example.id] in known}
     moved = tuple(e for e in (*splits.test, *splits.reserve) if e.group in groups)
     test = tuple(e for e in splits.test if e.group not in groups)
     reserve = tuple(e for e in splits.reserve if e.group not in groups)
@@ -77,10 +85,10 @@ def fair(splits: Splits, learned: Mapping[str, Collection[str]], *, near: bool) 
             "the champion learned from every test question or its group: no question is left to compare on",
             cure="Add examples on documents that are not in the training data yet.",
         )
-    side = (*splits.train, *moved, *splits.dev)
+    learning = (*splits.train, *moved, *splits.dev)
     counts = {
-        "new": sum(1 for e in side if named[e.id] not in known),
-        "old": sum(1 for e in side if named[e.id] in known),
+        "new": sum(1 for e in learning if named[e.id] not in known),
+        "old": sum(1 for e in learning if named[e.id] in known),
         "gone": len(known - set(named.values())),
         "moved": len(moved),
         "dropped": len(test) - len(held_out),
@@ -96,7 +104,7 @@ def fair(splits: Splits, learned: Mapping[str, Collection[str]], *, near: bool) 
     return cleared, counts
 
 
-def reasons(section: RetrainingSection, champion: Json | None, *, facts: Json, moment: datetime) -> list[Json]:
+def reasons(section: RetrainingSection, champion: Json | None, *, facts: Json, moment: datetime) -> list[Trigger]:
     """Every trigger of ``[retraining]`` and whether it says that training again is due. Pure.
 
     Args:
@@ -104,14 +112,12 @@ def reasons(section: RetrainingSection, champion: Json | None, *, facts: Json, m
         champion: The record of the model in use; None: there is none, which makes it due.
         facts: ``new`` and ``gone`` examples, digests of the ``base`` weights and the ``template`` in force.
         moment: The time now, with a zone.
-
-    Returns:
-        ``{"reason", "value", "limit", "due"}`` each.
     """
     if champion is None:
         return [{"reason": "no champion", "value": 0, "limit": 1, "due": True}]
     days = (moment - datetime.fromisoformat(champion["made"])).total_seconds() / 86400
-    rows = []
+    rows: list[Trigger] = []
+    # 0 switches this trigger off.
     if section.min_new_examples:
         limit = section.min_new_examples
         rows.append({"reason": "new examples", "value": facts["new"], "limit": limit, "due": facts["new"] >= limit})
@@ -129,7 +135,7 @@ def reasons(section: RetrainingSection, champion: Json | None, *, facts: Json, m
 
 
 def facts_of(models: Models, adapters: Adapters, counts: Json) -> Json:
-    """What `reasons` compares with the champion."""
+    """The facts of today that `reasons` compares with the champion."""
     return {
         **counts,
         "base": models.base(adapters.methods[0]).get("weights", ""),
@@ -146,7 +152,7 @@ def retrain(
     records: Path,
     who: str = "",
     progress: Progress,
-) -> Json:
+) -> Retrained:
     """Train a candidate, compare it, and promote it if it is better and does not forget. Resumes where it was killed.
 
     Args:
@@ -158,18 +164,14 @@ def retrain(
         who: For the audit; the operating system's user when empty.
         progress: Shows training and answering.
 
-    Returns:
-        ``outcome`` (``promoted``, ``kept``, ``undecided`` or ``nothing new``), ``because``, ``candidate`` and
-        ``champion`` (ids; the champion's as it was), ``gate``, ``effort``, ``data``, ``notes``; and where candidate and
-        champion were compared ``against``, ``metric``, ``difference``, ``scores``, ``test``.
-
     Raises:
         ConfigError: the metric of [study] cannot decide; see `specs.decider`.
         TooFewExamples: no held-out question is left.
         StoreError: the champion's files are damaged, or its alias was moved meanwhile.
     """
     specs.decider(workspace.config.study)
-    registry, notes = workspace.models.registry, []
+    registry = workspace.models.registry
+    notes = []
     learned = registry.learned(champion) if champion else {}
     if learned is None:
         learned = {}
@@ -181,40 +183,38 @@ def retrain(
         )
     splits, counts = fair(splits, learned, near=workspace.config.examples.near == "drop")
     arm = workspace.config.arm(champion["arm"]) if champion else arm
+    # For the card: the candidate starts from the base all the same, not from the champion.
     lineage = {"from": champion["id"], "new": counts["new"], "gone": counts["gone"]} if champion else {}
     adapter, report = workspace.adapters.adapter(arm, splits, lineage=lineage, progress=progress)
     name = registry.register(adapter.key)
     candidate = registry.find(name)
-    summary: Json = {
-        "candidate": name,
-        "champion": champion["id"] if champion else "",
-        "arm": arm.name,
-        "data": counts,
-        "cached": report["cached"],
-        "gate": candidate["gate"],
-        "effort": report.get("effort"),
-        "notes": notes,
-    }
+    unchanged = Retrained(
+        candidate=name,
+        champion=champion["id"] if champion else "",
+        arm=arm.name,
+        data=counts,
+        cached=report["cached"],
+        gate=candidate["gate"],
+        effort=report.get("effort"),
+        notes=tuple(notes),
+        outcome="nothing new",
+        because="the data, the base and the recipe make the champion itself",
+    )
     if champion and champion["id"] == name:
-        return {
-            **summary,
-            "outcome": "nothing new",
-            "because": "the data, the base and the recipe make the champion itself",
-        }
+        return unchanged
     # Before it is compared: a comparison would spend a look at the questions.
     if unfinished(report.get("effort")):
         short_of = shortfall(f"the candidate {short(name)}", report["effort"])
         because = f"{short_of}: it was not given its chance, so it was not compared. {cure(arm.name, report['effort'])}"
-        return {**summary, "outcome": "undecided", "because": because}
+        return replace(unchanged, outcome="undecided", because=because)
     if workspace.catalogue.models.aliases().get(CANDIDATE) != name:
-        registry.promote(
-            name, alias=CANDIDATE, who=who, why=f"retrained from {short(summary['champion']) or 'nothing'}"
-        )
+        registry.promote(name, alias=CANDIDATE, who=who, why=f"retrained from {short(unchanged.champion) or 'nothing'}")
     plain_arm = workspace.config.arm("rag" if arm.retrieval else "base")
     outdated = _outdated(workspace.models, workspace.adapters, champion)
     if outdated:
         notes.append(f"the champion cannot answer any more ({outdated}): compared with the arm without tuning")
     other = workspace.models.load(champion["key"]) if champion and not outdated else None
+    # One after the other: `_scores` closes each system, so that two models never lie in memory together.
     mine = workspace.systems.equipped(arm, splits, adapter=adapter)
     scores = [_scores(workspace.config, workspace.catalogue, mine, splits, progress=progress, label="candidate")]
     theirs = workspace.systems.equipped(arm if other else plain_arm, splits, adapter=other)
@@ -227,24 +227,27 @@ def retrain(
     other_name = champion["id"] if champion and other else plain_arm.name
     look = _look(workspace.config, workspace.catalogue, splits.test, records, candidate=name, against=other_name)
     level = looks.level_of(look.look, workspace.config.study.level)
-    measured = _compared(workspace.config, splits.test, scores, level=level)
-    test = {"n": len(splits.test), "groups": splits.groups, "digest": splits.digest, "looks": look.look - 1}
-    measured |= {"against": against, "outcome": "", "test": test, "level": level}
-    better = improves(measured["difference"], workspace.config.study.margin)
-    gate = candidate["gate"]
-    passing = gate is None or outcome(gate) != "failed"
+    comparison = Comparison(
+        **_compared(workspace.config, splits.test, scores, level=level),
+        against=against,
+        test={"n": len(splits.test), "groups": splits.groups, "digest": splits.digest, "looks": look.look - 1},
+        level=level,
+    )
+    better = improves(comparison.difference, workspace.config.study.margin)
+    gate, failing = candidate["gate"], _failing(comparison, workspace.config.study)
+    passing = (gate is None or outcome(gate) != "failed") and not failing
     notes += _gated(gate)
     notes += _worn(look, level)
     # Before anything is promoted: a look that was taken counts even if what follows fails.
     looks.keep(records, workspace.catalogue, look)
-    measured["outcome"] = "promoted" if better and passing else "kept"
-    because = _because(measured, better=better, gate=gate)
-    whole = {**summary, **measured, "because": because}
-    workspace.catalogue.models.put_comparison(name, f"against {other_name}", at=now(), record=whole)
+    verdict: Outcome = "promoted" if better and passing else "kept"
+    because = _because(comparison, better=better, gate=gate, failing=failing)
+    retrained = replace(unchanged, notes=tuple(notes), outcome=verdict, because=because, comparison=comparison)
+    workspace.catalogue.models.put_comparison(name, f"against {other_name}", at=now(), record=retrained.to_json())
     if better and passing:
         # `expected`: the alias may have been moved by somebody while this candidate was trained.
-        registry.promote(name, alias=CHAMPION, who=who, why=because, expected=summary["champion"])
-    return whole
+        registry.promote(name, alias=CHAMPION, who=who, why=because, expected=retrained.champion)
+    return retrained
 
 
 def improves(difference: Json, margin: float) -> bool:
@@ -252,8 +255,26 @@ def improves(difference: Json, margin: float) -> bool:
     return bool(difference["low"] > 0 and difference["mean"] >= margin)
 
 
+def _failing(comparison: Comparison, section: StudySection) -> str:
+    """Why failed answers forbid a promotion; empty where they do not."""
+    mine = comparison.scores["candidate"]
+    total = mine["n"] + mine["failed"]
+    if mine["failed"] > section.max_failed * total:
+        failed = share_text(mine["failed"], total)
+        return f"{failed} of its answers failed, and [study].max_failed allows {100 * section.max_failed:g} %"
+    answered = comparison.answered
+    if not improves(answered, section.margin):
+        other = comparison.scores["champion"]["failed"]
+        return (
+            f"that rests on failed answers ({mine['failed']} of its own, {other} of the other's): on the "
+            f"{answered['n']} questions that both answered it is {answered['mean']:+.3f} [{answered['low']:+.3f}, "
+            f"{answered['high']:+.3f}]; mend what failed and run the command again"
+        )
+    return ""
+
+
 def _gated(gate: Json | None) -> list[str]:
-    """What to know of a forgetting gate that neither passed nor failed the candidate."""
+    """A remark on a forgetting gate that neither passed nor failed the candidate."""
     if gate is None:
         return ["not gated: what the candidate forgot was not measured"]
     if outcome(gate) == "open":
@@ -267,6 +288,7 @@ def _outdated(models: Models, adapters: Adapters, champion: Json | None) -> str:
         return ""
     if champion["template"] != models.config.template.digest:
         return "it was trained with another prompt template"
+    # Older records have no digest of the base: they are taken to fit.
     weights = champion["base"].get("weights")
     return (
         "it was trained on other base weights"
@@ -283,6 +305,7 @@ def _scores(
     digests = test.digests
     try:
         catalogue.systems.put(system.key, system.description)
+        # Answers of an interrupted comparison, and of a study with the same system, are not asked for again.
         answered = catalogue.answers.get(system.key)
         missing = [(d, e) for d, e in dict(zip(digests, test, strict=True)).items() if d not in answered]
         answer_missing(
@@ -304,9 +327,16 @@ def _scores(
 
 
 def _compared(config: Config, test: Sequence[Example], scores: Sequence[_Scored], *, level: float) -> Json:
-    """Both scores and their difference, at `level`. A failed answer counts 0 in the difference, and is in no score."""
+    """``metric``, ``difference``, ``answered`` and ``scores`` of a `Comparison`, at `level`.
+
+    A failed answer counts 0 in the difference, and is in no score.
+
+    Raises:
+        StudyError: there is no such question.
+    """
     section = config.study
     names = ("candidate", "champion")
+    # shape (questions,), bool: the questions that the metric applies to for either model.
     counts = applies(
         {name: values for name, (values, _) in zip(names, scores, strict=True)},
         {name: failed for name, (_, failed) in zip(names, scores, strict=True)},
@@ -316,11 +346,17 @@ def _compared(config: Config, test: Sequence[Example], scores: Sequence[_Scored]
     lost, theirs_lost = (int(np.isnan(column).sum()) for column in (mine, theirs))
     settings: Json = {"level": level, "resamples": section.resamples, "seed": section.seed}
     counted = failures_as_wrong({"candidate": mine, "champion": theirs})
+    # Columns of `both`, shape (questions, 2): candidate, champion; a failed answer counts 0.
+    weights = {"difference": np.array([1.0, -1.0])}
     both = np.column_stack([*counted.values()])
-    apart = intervals.contrasts(both, groups, {"difference": np.array([1.0, -1.0])}, **settings)["difference"]
+    apart = intervals.contrasts(both, groups, weights, **settings)["difference"]
+    answered = apart
+    if lost or theirs_lost:
+        answered = intervals.contrasts(np.column_stack([mine, theirs]), groups, weights, **settings)["difference"]
     return {
         "metric": section.metric.name,
         "difference": plain(apart.estimate(lost + theirs_lost)),
+        "answered": plain(answered.estimate()),
         "scores": {
             "candidate": plain(intervals.estimate(mine, groups, level=level, failed=lost)),
             "champion": plain(intervals.estimate(theirs, groups, level=level, failed=theirs_lost)),
@@ -366,13 +402,15 @@ def _worn(look: looks.Look, level: float) -> list[str]:
     ]
 
 
-def _because(measured: Json, *, better: bool, gate: Json | None) -> str:
-    d = measured["difference"]
-    sentence = f"{measured['metric']} {d['mean']:+.3f} [{d['low']:+.3f}, {d['high']:+.3f}] on {d['n']} questions"
-    sentence += f" against {measured['against']}"
+def _because(comparison: Comparison, *, better: bool, gate: Json | None, failing: str) -> str:
+    d = comparison.difference
+    sentence = f"{comparison.metric} {d['mean']:+.3f} [{d['low']:+.3f}, {d['high']:+.3f}] on {d['n']} questions"
+    sentence += f" against {comparison.against}"
     if not better:
         short_of = "better, but by less than the margin" if d["low"] > 0 else "not shown to be better"
         return f"{sentence}: {'worse' if d['high'] < 0 else short_of}"
+    if failing:
+        return f"{sentence}: better, but {failing}"
     if gate is not None and outcome(gate) == "failed":
         why = gate.get("because") or "it forgets too much"
         return f"{sentence}: better, but the forgetting gate failed: {why if isinstance(why, str) else '; '.join(why)}"

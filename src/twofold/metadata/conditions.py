@@ -1,8 +1,9 @@
 """Conditions on metadata, as people write them and as records. Pure.
 
-One condition is a field, a relation and its values: ``price < 30``, ``day >= 2031-04-02``, ``lang in de, en``, ``tags
-contains "red, dark"``, ``owner missing``. Several are joined by *and*. A value in quotes is a text. Without them, what
-reads as a number, as a day or time in ISO 8601, or as ``true`` or ``false`` is one; everything else is a text.
+A condition is a field, a relation and its values: ``price < 30``, ``day >= 2031-04-02``, ``lang in de, en``, ``tags
+contains "red, dark"``, ``owner missing``. Several conditions are joined by *and*. A value in quotes is a text. A value
+without quotes that reads as a number, as a day or time in ISO 8601, or as ``true`` or ``false`` has that type; every
+other value is a text.
 """
 
 from __future__ import annotations
@@ -17,9 +18,9 @@ from typing import Final, Literal, cast, get_args
 from twofold.errors import BadFilter
 
 Value = str | bool | int | float | Decimal | date
-"""What a condition may compare with; a `datetime` is a date, too."""
+"""Types of the values that a condition compares with; a `datetime` is a date, too."""
 Relation = Literal["=", "!=", "in", "not in", "<", "<=", ">", ">=", "contains", "exists", "missing"]
-"""How a field must stand to the values: ``in`` any of them, ``contains`` all of them as members, ``exists`` to none."""
+"""Relations of a field to values: ``in`` needs one of them, ``contains`` all of them as members, ``exists`` none."""
 RELATIONS: Final[tuple[Relation, ...]] = get_args(Relation)
 ORDERED: Final = frozenset({"<", "<=", ">", ">="})
 """Relations that compare numbers and times only."""
@@ -27,6 +28,7 @@ ORDERED: Final = frozenset({"<", "<=", ">", ">="})
 _SIGNS = ("<=", ">=", "!=", "==", "=", "<", ">")
 _BARE = ("exists", "missing")
 _QUOTES = "\"'"
+# bounded repetitions, since metadata are texts by strangers
 _NUMBER = re.compile(r"[+\-−]?(?:\d{1,30}(?:\.\d{0,30})?|\.\d{1,30})(?:[eE][+-]?\d{1,3})?", re.ASCII)
 _GROUPED = re.compile(r"([+\-−]?)(\d{1,3}(?:,\d{3}){2,9}|\d{1,3}(?:,\d{3}){1,9}(?=\.\d))(\.\d{1,30})?", re.ASCII)
 _COMMA = re.compile(r"([+\-−]?)(\d{1,3}(?:\.\d{3}){1,9}|\d{1,30}),(\d{1,30})", re.ASCII)
@@ -34,6 +36,7 @@ _TIME = re.compile(
     r"(\d{4}-\d\d-\d\d)(?:[Tt ](\d\d:\d\d(?::\d\d(?:[.,]\d{1,9})?)?)\s?(?:([Zz])|([+\-−]\d\d)(?::?(\d\d))?)?)?",
     re.ASCII,
 )
+_SIGN = re.compile("[<>=!]")
 _QUOTE = re.compile(r"(?<=[\s,<>=!])[\"']")
 _BETWEEN = re.compile(r"\s(not in|in|contains)(?:\s|$)", re.IGNORECASE)
 _RELATED = re.compile(r"\s(?:in|contains)\s*$", re.IGNORECASE)
@@ -56,9 +59,9 @@ class Condition:
     field: str
     """Name of the field."""
     relation: Relation
-    """How it must stand to the values."""
+    """Relation between the field and the values."""
     values: tuple[Value, ...] = ()
-    """What it is compared with: one value, any number for ``in``, ``not in`` and ``contains``, none for ``exists``."""
+    """One value; any number for ``in``, ``not in`` and ``contains``, none for ``exists`` and ``missing``."""
 
     def __post_init__(self) -> None:
         if self.relation not in RELATIONS:
@@ -77,28 +80,28 @@ class Condition:
             )
 
     def __eq__(self, other: object) -> bool:
-        """Written the same: to Python, true is 1."""
+        """Compare conditions by their text: to Python, true equals 1."""
         return isinstance(other, Condition) and str(self) == str(other)
 
     def __hash__(self) -> int:
         return hash(str(self))
 
     def __str__(self) -> str:
-        """The condition as it is written; read again, it is the same."""
+        """The condition as text, which `condition` reads as an equal condition."""
         plain = _PLAIN_FIELD.fullmatch(self.field) and not _worded(self.field)
         named = self.field if plain else _quoted(self.field)
         return " ".join(filter(None, (named, self.relation, ", ".join(map(_written, self.values)))))
 
 
 Where = Mapping[str, Sequence[Value]] | Sequence[str | Condition]
-"""Conditions that must all hold: as texts or as records; or field → values of which it has one."""
+"""Conditions that must all hold, as texts or records; or field → values, of which the field must have one."""
 
 
 def conditions(where: Where) -> tuple[Condition, ...]:
-    """The conditions, read where they are texts.
+    """The conditions as records; texts are parsed.
 
     Raises:
-        BadFilter: one of them cannot be read.
+        BadFilter: a condition cannot be read.
     """
     if isinstance(where, str):
         return (condition(where),)
@@ -116,10 +119,10 @@ def _values(name: str, values: Sequence[Value]) -> tuple[Value, ...]:
 
 
 def condition(text: str) -> Condition:
-    """The condition that a text states.
+    """Parse the text of a condition.
 
     Raises:
-        BadFilter: it cannot be read.
+        BadFilter: the text cannot be read.
     """
     text = text.strip()
     if text[:1] in _QUOTES and text:
@@ -138,12 +141,11 @@ def condition(text: str) -> Condition:
 
 
 def _split(text: str) -> tuple[str, tuple[Relation, str] | None]:
-    """The field, and the relation with what follows: by the first sign outside quotes, else by the first word."""
+    """Split a text into the field, and relation and rest: at the first sign outside quotes, else at the first word."""
     quote = _QUOTE.search(text)
     unquoted = text[: quote.start()] if quote else text
-    at = min((place for sign in "<>=!" if (place := unquoted.find(sign)) >= 0), default=-1)
-    if at >= 0:
-        return text[:at].strip(), _relation_first(text[at:])
+    if sign := _SIGN.search(unquoted):
+        return text[: sign.start()].strip(), _relation_first(text[sign.start() :])
     name, _, last = text.rpartition(" ")
     if last.lower() in _BARE and quote is None and "," not in name and not _RELATED.search(name):
         return name.strip(), (cast(Relation, last.lower()), "")
@@ -162,7 +164,7 @@ def _relation_first(text: str) -> tuple[Relation, str] | None:
 
 
 def _worded(name: str) -> bool:
-    """Would a field of this name be cut at a word that is a relation?"""
+    """Does a field's name contain a word that `_split` would take for a relation?"""
     return bool(_BETWEEN.search(name)) or name.rpartition(" ")[2].lower() in _BARE
 
 
@@ -199,7 +201,7 @@ def _value(text: str, whole: str) -> Value:
 
 
 def _in_quotes(text: str, whole: str) -> tuple[str, str]:
-    """The text in the quotes with which `text` begins, and what follows; a backslash keeps the sign after it."""
+    """The text inside the quotes at the start of `text`, and the rest; a backslash escapes the next character."""
     quote, characters, at = text[0], [], 1
     while at < len(text):
         if text[at] == "\\" and at + 1 < len(text):
@@ -214,7 +216,7 @@ def _in_quotes(text: str, whole: str) -> tuple[str, str]:
 
 
 def read(text: str) -> Value:
-    """A value without quotes by what it reads as: number, day, time, true or false, else itself."""
+    """Parse a value without quotes: a number, day, time, true or false, else the text itself."""
     if text.casefold() in ("true", "false"):
         return text.casefold() == "true"
     figure = number(text)
@@ -224,10 +226,10 @@ def read(text: str) -> Value:
 
 
 def number(text: str) -> Decimal | None:
-    """The number that a text is; None where it is none, or where its only comma may be one or the other.
+    """Parse a number; None for any other text, and where the meaning of the only comma is unclear.
 
     ``1,234,567`` and ``1,234.50`` have commas between thousands, ``12,5`` and ``1.234,50`` a comma before the decimals;
-    ``1,234`` may be either, and is no number.
+    ``1,234`` may be either, and counts as no number.
     """
     text = text.strip()
     if _NUMBER.fullmatch(text):
@@ -241,7 +243,7 @@ def number(text: str) -> Decimal | None:
 
 
 def day(text: str) -> date | None:
-    """The day that a text is, without a time."""
+    """Parse a day without a time; None for any other text."""
     match = _TIME.fullmatch(text.strip())
     if match is None or match[2]:
         return None
@@ -252,7 +254,7 @@ def day(text: str) -> date | None:
 
 
 def moment(text: str) -> datetime | None:
-    """The point of time that a text is, in UTC: a time without a zone is in UTC, a day begins at midnight."""
+    """Parse a point in time; a time without a zone is in UTC, a day means its midnight. None for other texts."""
     match = _TIME.fullmatch(text.strip())
     if match is None:
         return None
@@ -265,16 +267,16 @@ def moment(text: str) -> datetime | None:
 
 
 def utc(time: datetime) -> datetime:
-    """The same point of time in UTC; one without a zone is in UTC.
+    """Convert a time to UTC; a time without a zone is taken as UTC.
 
     Raises:
-        OverflowError: it is before the year 1, or after 9999.
+        OverflowError: the result is before the year 1, or after 9999.
     """
     return time.replace(tzinfo=UTC) if time.tzinfo is None else time.astimezone(UTC)
 
 
 def _exact(which: Condition, value: Value) -> Value:
-    """The one form of a value: numbers as decimals, times in UTC, texts without blanks around them."""
+    """The canonical form of a value: numbers as decimals, times in UTC, texts without blanks around them."""
     if isinstance(value, str):
         return value.strip()
     if isinstance(value, bool):
@@ -309,5 +311,5 @@ def _quoted(text: str) -> str:
 
 
 def written(where: Iterable[Condition]) -> list[str]:
-    """The conditions as texts: what keys and records hold."""
+    """The conditions as texts, the form in which keys and records contain them."""
     return [str(one) for one in where]

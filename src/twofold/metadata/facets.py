@@ -1,14 +1,15 @@
-"""Metadata as filters compare it: members of lists, numbers by value, times in UTC, fields that are missing. Pure.
+"""Metadata in the form that filters compare: members of lists, numbers by value, times in UTC, missing fields. Pure.
 
-Metadata are strings. `allowed` compares them outright. An index of a database holds them as *facets*, texts of which a
+Metadata are strings. `allowed` compares them directly. An index of a database stores them as *facets*, texts of which a
 row has many: ``lang=de`` for a value or a member, ``open?`` for a field that is not empty, ``open!true``, and for a
-number or a time its decimal digits, once whole and once cut after each digit (``price#+511`` begins all from 10 to
-19.99…). A range is then a few dozen such beginnings of which a row has one, so that every database can search under it,
-whatever its own types are; the idea is that of prefix trees over numbers (Schindler and Diepenbroek, 2008).
+number or a time its decimal digits, once whole and once cut after each digit (all numbers from 10 to 19.99… begin with
+``price#+511``). A range is then a list of a few dozen prefixes, of which a row must have one, so that every database
+can search it, whatever its types (prefix trees over numbers, Schindler and Diepenbroek 2008; decision 14).
 
-Rules: a filter's text is compared with the text alone, so that the version 1.10 is not 1.1; numbers and times by what
-they are. A day has all times of that day in UTC, and as a value begins at its midnight. Of a list each member is
-compared, and the whole. A field that is empty is missing; it equals nothing and has no order.
+Rules: a text in a filter is compared with the whole text, so that the version 1.10 differs from 1.1; numbers and times
+are compared by value. A day in a filter includes all times of that day in UTC; a day in the metadata means its
+midnight. For a list each member and the whole are compared. An empty field counts as missing; it equals nothing and has
+no order.
 """
 
 from __future__ import annotations
@@ -19,20 +20,21 @@ from dataclasses import dataclass
 from datetime import date, datetime
 from decimal import Decimal
 from functools import lru_cache
+from itertools import chain
 from operator import ge, gt, le, lt
 from typing import Any
 
 from twofold.metadata.conditions import Condition, Value, moment, number
 
 VERSION = 2
-"""Raised when facets are written otherwise: an index that holds others is made anew."""
+"""Raised when facets change: an index with facets of another version is rebuilt."""
 _MEMBERS = 200
-"""Members of a list that a filter knows; longer ones are logs."""
+"""Most members of a list that filters look into; longer lists are logs."""
 _VECTOR = 20
-"""A list of more numbers is a vector, and nobody asks for one of them."""
+"""A list of more numbers is a vector, whose members nobody filters by."""
 _ORDER: Mapping[str, Callable[[Any, Any], bool]] = {"<": lt, "<=": le, ">": gt, ">=": ge}
 _FIGURES = frozenset("0123456789+-−.")
-"""How numbers and times begin."""
+"""First characters of numbers and times; a cheap test before the patterns."""
 _ESCAPED = {ord(sign): f"%{ord(sign):02x}" for sign in "%=#@?!"}
 
 Clause = tuple[bool, list[str]]
@@ -41,34 +43,39 @@ Clause = tuple[bool, list[str]]
 
 @dataclass(frozen=True, slots=True)
 class Parsed:
-    """A value of a field, read."""
+    """A parsed value of a field."""
 
     texts: frozenset[str]
-    """The whole, and the members of a list; empty for a field that is missing."""
+    """The whole value, and the members of a list; empty for a missing field."""
     numbers: tuple[Decimal, ...]
-    """Those that are numbers."""
+    """The numbers among them."""
     times: tuple[str, ...]
-    """Those that are times, as 20 digits in UTC: year, month, day, hour, minute, second, microsecond."""
+    """The times among them, as 20 digits in UTC: year, month, day, hour, minute, second, microsecond."""
     truths: frozenset[bool]
-    """Those that are true or false."""
+    """True and false among them."""
     members: bool
-    """It is a list."""
+    """Is the value a list?"""
 
 
 @lru_cache(maxsize=50_000)
 def parsed(value: str) -> Parsed:
-    """What a value of the metadata is beside a text."""
+    """Parse a value of the metadata."""
     whole = value.strip()
     members = _members(whole)
-    parts = tuple(dict.fromkeys(part.strip() for part in (members if members is not None else (whole,))))
-    parts = tuple(part for part in parts if part)
-    figures = [part for part in parts if part[0] in _FIGURES]
-    numbers = tuple(dict.fromkeys(figure for part in figures if (figure := number(part)) is not None))
-    times = tuple(dict.fromkeys(_digits(when) for part in figures if (when := moment(part)) is not None))
+    parts = list(dict.fromkeys(filter(None, map(str.strip, members if members is not None else (whole,)))))
+    numbers: dict[Decimal, None] = {}
+    times: dict[str, None] = {}
+    for part in parts:
+        if part[0] not in _FIGURES:
+            continue
+        if (figure := number(part)) is not None:
+            numbers[figure] = None
+        if (when := moment(part)) is not None:
+            times[_digits(when)] = None
     return Parsed(
         texts=frozenset((whole, *parts) if parts else ()),
-        numbers=numbers,
-        times=times,
+        numbers=tuple(numbers),
+        times=tuple(times),
         truths=frozenset(part.casefold() == "true" for part in parts if part.casefold() in ("true", "false")),
         members=members is not None,
     )
@@ -78,7 +85,7 @@ def parsed(value: str) -> Parsed:
 
 
 def allowed(metadata: Mapping[str, str], where: Iterable[Condition]) -> bool:
-    """Do all conditions hold? What all indexes' own filters must agree with."""
+    """Do all conditions hold? The filters of all indexes must agree with this function."""
     return all(holds(one, parsed(metadata.get(one.field, ""))) for one in where)
 
 
@@ -113,7 +120,7 @@ def _equals(have: Parsed, value: Value) -> bool:
 
 
 def _members(value: str) -> list[str] | None:
-    """The members of a list, as texts; None for what is no list that a filter looks into."""
+    """The members of a list as texts; None for any value that filters do not look into."""
     if not value.startswith("["):
         return None
     try:
@@ -123,7 +130,7 @@ def _members(value: str) -> list[str] | None:
     if not isinstance(listed, list) or len(listed) > _MEMBERS:
         return None
     if listed and all(isinstance(one, (dict, list, type(None))) for one in listed):
-        return None
+        return None  # a list of records has no member to compare
     numbers = sum(1 for one in listed if isinstance(one, (int, Decimal)))
     if numbers == len(listed) > _VECTOR:
         return None
@@ -155,7 +162,7 @@ def _digits(time: datetime) -> str:
 
 def facets(metadata: Mapping[str, str]) -> list[str]:
     """All facets of a chunk's metadata, each once."""
-    return [facet for name, value in metadata.items() for facet in _of_field(name, value)]
+    return list(chain.from_iterable(_of_field(name, value) for name, value in metadata.items()))
 
 
 @lru_cache(maxsize=50_000)
@@ -179,15 +186,14 @@ def clauses(where: Iterable[Condition]) -> list[Clause]:
         name, relation = condition.field.translate(_ESCAPED), condition.relation
         if relation in ("exists", "missing"):
             collected.append((relation == "exists", [f"{name}?"]))
-        elif relation in ("=", "in"):
-            collected.append((True, [facet for value in condition.values for facet in _equal(name, value)]))
-        elif relation in ("!=", "not in"):
-            collected.append((False, [facet for value in condition.values for facet in _equal(name, value)]))
+        elif relation in ("=", "in", "!=", "not in"):
+            some = list(chain.from_iterable(_equal(name, value) for value in condition.values))
+            collected.append((relation in ("=", "in"), some))
         elif relation == "contains":
             collected += [(True, _equal(name, value)) for value in condition.values]
         else:
             collected.append((True, _range(name, relation, condition.values[0])))
-    return [(wanted, list(dict.fromkeys(some))) for wanted, some in collected]
+    return [(required, list(dict.fromkeys(some))) for required, some in collected]
 
 
 def _equal(name: str, value: Value) -> list[str]:
@@ -202,7 +208,7 @@ def _equal(name: str, value: Value) -> list[str]:
 
 
 def _range(name: str, relation: str, value: Value) -> list[str]:
-    """Facets of which a row in that range has one."""
+    """Facets of which every row in the range has one."""
     above, also = relation in (">", ">="), relation in ("<=", ">=")
     if not isinstance(value, Decimal):
         start, digits = f"{name}@", _beginning(value)
@@ -223,7 +229,7 @@ def _sign(value: Decimal) -> str:
 
 
 def _magnitude(value: Decimal) -> str:
-    """Digits in whose order numbers without their sign are: two of the exponent, then the number's own.
+    """Digits whose order is that of the absolute values: two for the exponent, then those of the number.
 
     Exponents from -49 to 48 have two digits; beyond, four more follow.
     """
@@ -242,24 +248,24 @@ def _magnitude(value: Decimal) -> str:
 
 
 def _cuts(start: str, digits: str) -> Iterator[str]:
-    """Facets of a value: its digits up to each one but the last, and its end."""
+    """Facets of a value: every proper prefix of its digits, and the whole with an end mark."""
     bare = digits.rstrip("0")
     yield from (start + bare[:at] for at in range(len(bare)))
     yield f"{start}{bare}$"
 
 
 def _whole(start: str, digits: str) -> str:
-    """The facet of values with exactly these digits, zeros after them apart."""
+    """The facet of values with exactly these digits, without trailing zeros."""
     return f"{start}{digits.rstrip('0')}$"
 
 
 def _node(start: str, digits: str) -> list[str]:
-    """Facets of which a value has one that begins with these digits: it goes on, or is them and zeros."""
+    """Two facets, of which a value that begins with these digits has one: it continues, or only zeros follow."""
     return [start + digits, _whole(start, digits)]
 
 
 def _beside(start: str, digits: str, *, above: bool) -> list[str]:
-    """Facets of values whose digits, cut to as many as these, are more (or less)."""
+    """Facets of values whose digits, cut to the same length, are greater (or smaller)."""
     nodes: list[str] = []
     for at, digit in enumerate(digits):
         others: Sequence[int] = range(int(digit) + 1, 10) if above else range(int(digit))
@@ -269,5 +275,5 @@ def _beside(start: str, digits: str, *, above: bool) -> list[str]:
 
 
 def _beyond(start: str, digits: str, *, above: bool) -> list[str]:
-    """Facets of values whose digits are more (or less) than these, which do not end in zero."""
+    """Facets of values whose digits are greater (or smaller) than these, which do not end in zero."""
     return _beside(start, digits, above=above) + ([start + digits] if above else [])

@@ -95,7 +95,7 @@ def pairs(metric: Metric, name: str, examples: Sequence[Example]) -> list[Proble
 
 
 def problems(metric: Metric, name: str, examples: Sequence[Example]) -> list[Problem]:
-    """What a study's metric cannot tell apart among these examples' own answers, by pair and by kind of change."""
+    """Answers of these examples that a study's metric cannot tell apart, by pair and by kind of change."""
     if MetricTraits.of(metric).reference_free:
         return []
     findings = pairs(metric, name, examples)

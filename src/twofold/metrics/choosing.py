@@ -7,14 +7,14 @@ from collections import Counter
 from collections.abc import Collection, Sequence
 from statistics import median
 
+from twofold.metrics.agreement import headings
 from twofold.metrics.formal import language, parse
-from twofold.metrics.structured import headings
 from twofold.metrics.text import label
 from twofold.metrics.values import tokens
 from twofold.types import Example
 
 SHORT_ANSWERS = ("answer_f1", ("exact_match", "token_f1"))
-"""What decides where answers are short, and what is reported beside it."""
+"""The deciding metric where answers are short, and the metrics reported beside it."""
 SHORT = 12
 """Median reference length, in tokens, up to which an answer counts as short."""
 LABEL = 6

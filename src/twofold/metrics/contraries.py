@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import re
-from itertools import pairwise
+from collections import Counter
+from itertools import combinations, pairwise
 
+from twofold.metrics.denials import DENIALS
+from twofold.metrics.spellings import UNSPACED
 from twofold.metrics.text import find
 from twofold.metrics.values import ARTICLES, MONTHS, scanned, tokens
 
@@ -15,7 +18,8 @@ _PAIRS = (
     "above/below over/under up/down upper/lower increase/decrease rise/fall rose/fell gain/loss win/lose won/lost "
     "add/remove open/close on/off in/out enable/disable left/right inside/outside inner/outer internal/external "
     "input/output import/export buy/sell bought/sold credit/debit positive/negative odd/even always/never all/none "
-    "all/some with/without allow/forbid allow/prohibit permit/prohibit allowed/forbidden required/optional "
+    "all/some both/neither some/none with/without allow/forbid allow/prohibit permit/prohibit "
+    "allowed/forbidden required/optional "
     "mandatory/optional mandatory/voluntary compulsory/voluntary true/false true/untrue public/private "
     "vertical/horizontal clockwise/counterclockwise clockwise/anticlockwise singular/plural male/female man/woman "
     "men/women boy/girl hot/cold warm/cold day/night morning/evening same/different am/pm and/or ascend/descend "
@@ -30,7 +34,14 @@ _PAIRS = (
     "old/young cheap/expensive good/bad best/worst better/worse easy/difficult safe/dangerous clean/dirty tight/loose "
     "front/back front/rear top/bottom major/minor senior/junior urban/rural domestic/foreign solid/liquid liquid/gas "
     "acid/base acidic/alkaline temporary/permanent manual/automatic analog/digital primary/secondary single/double "
-    "single/married short/long short/tall high/low fast/slow"
+    "single/married short/long short/tall high/low fast/slow "
+    "vor/nach mit/ohne mehr/weniger links/rechts oben/unten offen/geschlossen erlaubt/verboten steigt/sinkt "
+    "kostenlos/kostenpflichtig innen/außen avant/après avec/sans plus/moins gauche/droite ouvert/fermé "
+    "autorisé/interdit monte/baisse antes/después con/sin más/menos izquierda/derecha abierto/cerrado "
+    "permitido/prohibido sube/baja prima/dopo con/senza più/meno sinistra/destra aperto/chiuso antes/depois com/sem "
+    "within/after waived/charged "
+    "mais/menos esquerda/direita aberto/fechado до/после с/без больше/меньше справа/слева разрешено/запрещено "
+    "قبل/بعد مسموح/ممنوع पहले/बाद לפני/אחרי מותר/אסור πριν/μετά 있다/없다 있습니다/없습니다 있음/없음 식전/식후"
 )
 """Words of which one says the contrary of the other; endings such as -s and -ed apart."""
 _SETS = (
@@ -76,8 +87,9 @@ _JOINS = frozenset(
     ("and", "or", "und", "oder", "et", "ou", "y", "o", "e", "with", "plus", "versus", "vs", "+", "*", "&", "=", "|",
      "is", "are", "was", "were", "be")
 )  # fmt: skip
-"""What stands between things whose order says nothing: "Oslo is the capital", too."""
+"""Words between things whose order says nothing: "Oslo is the capital", too."""
 _NONE: set[str] = set()
+_DENYING = frozenset(map(_stem, DENIALS))
 _FEW = 3
 """Tokens of a name, or of one thing in a list, at most."""
 _INITIALS = 4
@@ -85,14 +97,30 @@ _PREFIXED = 3
 """Letters of a word before which ``in`` or ``un`` denies, at least: ``side`` and ``inside`` are contraries of none."""
 _LONGEST_NAME = 60
 _COMPASS = re.compile(r"\b(?:New|North|South|East|West|(?:North|South|East|West)ern)[ -]\Z")
-"""What before a name makes another place's."""
+"""Words that before a name make it another place's."""
 _MONEY = (
     "$ € £ ¥ ₹ ₽ ₩ ₺ ₴ ₪ ฿ adollar cdollar sdollar rdollar audollar cadollar nzdollar hkdollar chf sek nok dkk isk pln "
     "czk huf ron bgn aud cad nzd hkd sgd cny rmb krw brl mxn zar rub aed sar thb idr myr php vnd ils egp ngn kes pkr "
-    "bdt lkr uah ars clp cop kr rs zł franc francs krona kronor krone kroner zloty peso pesos reais ruble rubles yuan "
-    "baht lira"
+    "bdt lkr uah ars clp cop kr rs zł 元 franc francs krona kronor krone kroner zloty peso pesos reais ruble rubles "
+    "yuan baht lira cent cents ¢"
 )
+_UNSPACED_NAME = 4
+"""Characters of a script without blanks that are one word or name, at most."""
+_HEADS = (
+    "Times|Post|Tribune|Herald|Gazette|Globe|Chronicle|Telegraph|Observer|Examiner|Inquirer|Philharmonic|Symphony|"
+    "Orchestra|Marathon|Yankees|Stock Exchange|Records|Instruments|Tech|Hilton|Analytica|Consulting"
+)
+_GOES_ON = re.compile(rf" (?:{_HEADS})\b")
+"""What after a name makes another thing of it, and is never left out of its own name."""
 _CURRENCIES = frozenset(_MONEY.split(" "))
+_STERLING = re.compile(r"£|\b(?:sterling|GBP|quid)\b", re.IGNORECASE)
+_POUND_WEIGHT = re.compile(r"\d\s?lbs?\b", re.IGNORECASE)
+_MARKS_OF_NUMBERS = frozenset(("bc", "bce", "am", "pm", "dozen", "squared", "cubed", "percent"))
+"""What after a number makes it another."""
+_BOUND_KINDS = {
+    **dict.fromkeys(("from", "since", "after"), "begins"), **dict.fromkeys(("by", "until", "till", "before"), "ends"),
+    **{sign: sign for sign in ("about", ">", "<", ">=", "<=")},
+}  # fmt: skip
 _ITEMS = re.compile(r"[,;]\s+(?:and\s+)?|\s(?:and|und|et|y|e|&)\s")
 _LAST = re.compile(r"\s(?:and|und|et|y|e|&)\s")
 _LONGEST = 12
@@ -118,7 +146,11 @@ def contrary(mine: tuple[str, ...], theirs: tuple[str, ...], *, denied: bool = F
         return True
     turned = 0
     for word in lacking:
-        listed = bool(_CONTRARY.get(_stem(word), _NONE) & stems)
+        contraries = _CONTRARY.get(_stem(word), _NONE) & stems
+        # "None of them" for "all of them": the contrary is what denies.
+        if denied and contraries & _DENYING:
+            return True
+        listed = bool(contraries)
         turned += listed or any(_opposed(word, other) for other in added)
     return turned != 1 if denied else turned > 0
 
@@ -142,12 +174,16 @@ def _opposed(word: str, contrary: str) -> bool:
         return True
     if long.endswith("less") and short.endswith("ful") and long[:-4] == short[:-3]:
         return True
-    return any(
-        len(rest) > 2 and rest == second.removeprefix(other) != second
-        for first, second in ((word, contrary), (contrary, word))
-        for beginning, other in _EXCHANGED
-        if (rest := first.removeprefix(beginning)) != first
-    )
+    return _exchange(word, contrary) or _exchange(contrary, word)
+
+
+def _exchange(word: str, contrary: str) -> bool:
+    """Does another beginning make the contrary of the word: ``increase`` and ``decrease``?"""
+    for beginning, other in _EXCHANGED:
+        rest = word.removeprefix(beginning)
+        if rest != word and len(rest) > 2 and contrary == other + rest:
+            return True
+    return False
 
 
 def other_name(text: str, reference: str) -> bool:
@@ -175,24 +211,88 @@ def other_name(text: str, reference: str) -> bool:
 
 
 def longer_name(text: str, reference: str) -> bool:
-    """Does every place where the answer has a name say another one: ``South Georgia`` for ``Georgia``?"""
+    """Does every place where the answer has a name say another one: ``South Georgia`` for ``Georgia``?
+
+    Or the name without what makes it that of the thing: ``Virginia`` for ``West Virginia``, ``New York`` for ``New York
+    Times``.
+    """
     name = reference.strip()
-    if not name[:1].isupper() or len(name) > _LONGEST_NAME or name not in text:
+    if not name[:1].isupper() or len(name) > _LONGEST_NAME:
         return False
-    return not any(
-        not _COMPASS.search(text[max(0, found.start() - 12) : found.start()])
-        for found in re.finditer(re.escape(name), text)
-    )
+    if name in text:
+        return all(_is_part(text, found) for found in re.finditer(re.escape(name), text))
+    bare = _GOES_ON.sub("", name)
+    bare = bare[beyond.end() :] if (beyond := re.match(_COMPASS.pattern.removesuffix(r"\Z"), bare)) else bare
+    return bool(bare) and bare != name and bare in text and not _renamed(text, name, bare)
+
+
+def _is_part(text: str, name: re.Match[str]) -> bool:
+    """Does a name that was found in a text belong to a longer one?"""
+    before = text[max(0, name.start() - 12) : name.start()]
+    return bool(_COMPASS.search(before) or _GOES_ON.match(text, name.end()))
+
+
+def _renamed(text: str, name: str, bare: str) -> bool:
+    """Does the text say what the name has beside `bare` too, elsewhere or without its capital?"""
+    rest = set(name.casefold().replace(bare.casefold(), " ").split())
+    return rest <= set(re.findall(r"\w+", text.casefold()))
+
+
+def other_characters(mine: tuple[str, ...], theirs: tuple[str, ...]) -> bool:
+    """Is the answer another short word of a script without blanks: ``南京`` for ``北京``, ``饭后`` for ``饭前``?
+
+    Of two characters one in common would be half of the word. A longer form of the same (``北京市``) is the same.
+    """
+    if not 1 < len(theirs) <= _UNSPACED_NAME or len(mine) > 2 * len(theirs):
+        return False
+    if not all(map(UNSPACED.fullmatch, (*mine, *theirs))):
+        return False
+    return not (find(theirs, mine) or find(mine, theirs))
 
 
 def other_currency(mine: tuple[str, ...], theirs: tuple[str, ...]) -> bool:
     """Have both a currency, and not the same: ``CHF 20`` and ``EUR 20``?"""
-    my_currencies, their_currencies = (_CURRENCIES.intersection(said) for said in (mine, theirs))
-    return (
-        bool(my_currencies and their_currencies)
-        and my_currencies.isdisjoint(their_currencies)
-        and any(token[:1].isdigit() for token in theirs)
+    my_currencies, their_currencies = (Counter(filter(_CURRENCIES.__contains__, said)) for said in (mine, theirs))
+    return bool(my_currencies - their_currencies and their_currencies - my_currencies) and any(
+        token[:1].isdigit() for token in theirs
     )
+
+
+def money_or_weight(text: str, reference: str) -> bool:
+    """Is a sum of pounds beside a weight in pounds: ``£5`` and ``5 lb``?"""
+    texts = (text, reference)
+    return any(_STERLING.search(one) and _POUND_WEIGHT.search(two) for one, two in (texts, texts[::-1]))
+
+
+def other_number(mine: tuple[str, ...], theirs: tuple[str, ...]) -> bool:
+    """Has the answer another number in the place of one of a short reference: ``7 %`` for ``70 %``?
+
+    What makes a number another counts with it: ``44`` for ``44 BC``.
+    """
+    if len(theirs) > _LONGEST:
+        return False
+    my_numbers, their_numbers = (Counter(filter(_is_number, tokens)) for tokens in (mine, theirs))
+    if their_numbers - my_numbers and my_numbers - their_numbers:
+        return True
+    lacking = _MARKS_OF_NUMBERS - set(mine)
+    return any(_is_number(number) and mark in lacking for number, mark in pairwise(theirs))
+
+
+def other_bound(mine: tuple[str, ...], theirs: tuple[str, ...]) -> bool:
+    """Is a number of a short reference another bound in the answer: ``from 2030`` for ``by 2030``?"""
+    if len(theirs) > _LONGEST:
+        return False
+    my_bounds = _bounds(mine)
+    return any(my_bounds.get(value, bound) != bound for value, bound in _bounds(theirs).items())
+
+
+def _is_number(token: str) -> bool:
+    return any(map(str.isdigit, token))
+
+
+def _bounds(tokens: tuple[str, ...]) -> dict[str, str]:
+    """The numbers that a bound stands before, each with what kind of bound it is."""
+    return {value: _BOUND_KINDS[word] for word, value in pairwise(tokens) if word in _BOUND_KINDS and _is_number(value)}
 
 
 def half_listed(mine: tuple[str, ...], reference: str) -> bool:
@@ -223,18 +323,17 @@ def exchanged(mine: tuple[str, ...], theirs: tuple[str, ...]) -> bool:
     size = len(theirs)
     if not 3 <= size <= _LONGEST or not set(theirs) <= set(mine):
         return False
-    return any(
-        theirs[:first] != theirs[last:]
-        and not _JOINS.issuperset(theirs[first:last])
-        and find((*theirs[last:], *theirs[first:last], *theirs[:first]), mine)
-        for first in range(1, size - 1)
-        for last in range(first + 1, size)
-    )
+    for first, last in combinations(range(1, size), 2):
+        before, between, after = theirs[:first], theirs[first:last], theirs[last:]
+        if before != after and not _JOINS.issuperset(between) and find((*after, *between, *before), mine):
+            return True
+    return False
 
 
 def _unlike_middles(left: tuple[str, ...], right: tuple[str, ...]) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """Two texts of as many tokens without those at the beginning and end that they share."""
-    first, last = 0, len(left)
+    first = 0
+    last = len(left)
     while first < last and left[first] == right[first]:
         first += 1
     while last > first and left[last - 1] == right[last - 1]:

@@ -15,9 +15,24 @@ from twofold.metrics.values import NEGATIONS
 DENIALS = (NEGATIONS | {"nobody", "none", "nothing"}) - {
     "except", "excluding", "instead", "than", "twice", "half", "double",
 }  # fmt: skip
-"""What turns a statement into its opposite."""
-_AFTER = ("नहीं", "değil", "nicht", "ではな", "じゃな", "でな", "아니")
+"""Words that turn a statement into its opposite."""
+_AFTER = ("नहीं", "değil", "nicht", "ではな", "じゃな", "でな", "아니", "아닙")
 """Negations that stand after what they negate."""
+_DISTANT = (
+    ("far", "from"), ("contrary", "to"), ("anything", "but"), ("nobody", "said"), ("unlike",), ("doubt",),
+    ("doubt", "it"), ("doubt", "its"), ("doubt", "it", "is"), ("doubt", "that"), ("doubt", "that", "its"),
+)  # fmt: skip
+"""Words before what they deny."""
+_ENDS_IN_NO = re.compile(
+    r"(?:ません(?:でした)?|ない(?:です)?|なかった|않(?:습니다|는다|다|음)|없습니다|없다|없음)(?=[\s。．.!?]|\Z)"
+)
+"""Endings of Japanese and Korean that deny the sentence before them."""
+_UNTRUE = re.compile(
+    r"\A\W{0,3}(?:it(?:'s| is)|that(?:'s| is)) (?:not (?:true|correct|right|the case)|false|untrue|wrong|incorrect|"
+    r"a myth)(?: to say)? that\b",
+    re.IGNORECASE,
+)
+"""The beginning of a sentence that denies all that follows."""
 _BELIEFS = frozenset(("think", "believe", "sure", "certain", "suppose", "say"))
 _BOUNDS = frozenset(("than", "exceed", "until", "till", "before", "after", "over", "above", "below", "under", "beyond"))
 _BOUNDED = frozenset(("no", "not", "cannot", "may", "never", "doesnt", "dont", "didnt", "mustnt", "isnt", "wasnt"))
@@ -72,7 +87,9 @@ def without_standing_no(text: str) -> str:
 
 def without_idle(text: str, reference: str) -> str:
     """The text without phrases that deny nothing ("no doubt", "none other than"), unless the reference has one."""
-    return text if _IDLE.search(reference) else _IDLE.sub(" ", text).strip(" ,;") or text
+    if not _IDLE.search(text) or _IDLE.search(reference):
+        return text
+    return _IDLE.sub(" ", text).strip(" ,;") or text
 
 
 def without_refuted_question(text: str) -> str:
@@ -100,9 +117,28 @@ def denied(before: tuple[str, ...], after: tuple[str, ...]) -> bool:
     return is_negated(before) or is_doubted(before) or is_refuted(after)
 
 
+def is_denied_whole(text: str) -> bool:
+    """Does the sentence begin by calling false what it goes on to say: "It is not true that …"?"""
+    return _UNTRUE.match(text.replace("’", "'")) is not None
+
+
+def denies(text: str, tokens: tuple[str, ...]) -> bool:
+    """Does a text deny something, by a word of its own or by its ending?"""
+    return bool(DENIALS & set(tokens)) or _ENDS_IN_NO.search(text) is not None
+
+
+def without_denied_sentences(text: str) -> str:
+    """The text without the sentences that call false what they tell; the text itself where there is no other."""
+    others = [sentence for sentence in _SENTENCE.split(text) if not is_denied_whole(sentence)]
+    return " ".join(others) if others and is_denied_whole(text) else text
+
+
 def is_negated(before: tuple[str, ...]) -> bool:
     """Do the words before deny what follows: ``not``, ``never``, ``everyone but``?"""
-    last, near = before[-1:], set(before[-2:])
+    last = before[-1:]
+    near = set(before[-2:])
+    if any(before[-len(words) :] == words for words in _DISTANT):
+        return True
     if before[-3:] == ("used", "to", "be"):
         return True
     # "Everyone but Ann" excludes her; "nobody but Ann", below, is Ann.

@@ -1,4 +1,4 @@
-"""What may be written in two ways, written in one: two texts that mean the same may have one such form. Pure.
+"""Equivalent spellings written in one way: two texts that mean the same may have one such form. Pure.
 
 `alternative` adds equality and takes none away: texts are compared as they are first. So a rule may be bolder here than
 in `spellings`; all it needs is that no other answer to the same question has the form that it makes.
@@ -89,20 +89,26 @@ _MIXED = re.compile(r"(?<![\w./:-])(?:(\d{1,4})(?: | and |-))?([1-9])/([2458])(?
 """A fraction that a decimal number with up to three places is."""
 _PHONE = re.compile(
     r"(?<![\w.+-])(?:\+\d{1,3}[ ./-]?(?:\(\d{1,5}\)[ ./-]?)?\d(?:[ ./-]?\d){5,12}|\(\d{2,5}\)[ -]?\d(?:[ -]?\d){3,9}"
-    r"|\d{3}[ .-]\d{3}[ .-]\d{4}|\d{3}-\d{4})(?![\w-]|[./]\d)"
+    r"|(?:1[ .-]?)?(?:\d{3}[ .-]|\(\d{3}\) ?)\d{3}[ .-]\d{4}|\d{3}-\d{4}|\d{10,12}"
+    r"|00\d{2,3}(?:[ ./-]?\d){7,11}|(?<!\d )0\d{1,4}[ -]\d{3,8}(?:[ -]\d{2,6})?)(?![\w-]|[./]\d)"
 )
 _POINTS = re.compile(r"(?<![\w.,])[1-9]\d{0,2}(?:\.\d{3}){2,4}(?![\w]|[.,]\d)")
 _VERSION = re.compile(r"\b(?:(?:version|release)\s|v\.?\s?)(\d{1,5}(?:\.\d{1,5}){1,4})(?![\w]|\.\d)", re.I)
 _CODE = re.compile(r"\b([A-Z]{1,5})[ -](\d{1,6})\b(?![.,:/-]\d)")
-_HEIGHT = re.compile(r"\b(\d{1,3})\s?(?:ft\b|feet\b|foot\b|['′])\s?(\d{1,2})\s?(?:in\b|inch(?:es)?\b|[\"″]|'')")
+_HEIGHT = re.compile(r"\b(\d{1,3})\s?(?:ft\b|feet\b|foot\b|['′’])\s?(\d{1,2})\s?(?:in\b|inch(?:es)?\b|[\"″”]|'')")
+_INCHES = re.compile(r"(?<=\d)\s?(?:in\b\.?(?=\s*(?:\Z|[,;)/]))|in\.(?=\s+[A-Z])|″|\"(?=\s*\Z))")
 _SPEED = re.compile(r"(?<=\d)\s?(?:(kph|kmph|kmh)|mph)\b", re.I)
 _HOURLY = re.compile(r"/(?:hr|hour)\b", re.I)
 _DEGREES = re.compile(r"(?<=\d)\s?(?:([CF])\b(?![+#])|(?i:degrees?|°)\s?(?i:centigrade)\b)")
 _NUMERAL = re.compile(
     r"\b((?i:war|type|grade|stage|class|phase|part|chapter|level|category|group|volume|book|act|scene|article|section|"
-    r"schedule|appendix|annex|title|tier|zone))\s(X{0,3}(?:IX|IV|V?I{1,3}|V)|X{1,3})\b"
+    r"schedule|appendix|annex|title|tier|zone|level))\s(X{0,3}(?:IX|IV|V?I{1,3}|V)|X{1,3})([A-C]?)\b"
 )
-_ROMAN = {"I": 1, "V": 5, "X": 10}
+_ROMAN = {"I": 1, "V": 5, "X": 10, "L": 50, "C": 100, "D": 500, "M": 1000}
+_ROMAN_DIGITS = r"(?=[IVXLCDM]{2})M{0,3}(?:CM|CD|D?C{0,3})(?:XC|XL|L?X{0,3})(?:IX|IV|V?I{0,3})"
+_ROMAN_CENTURY = re.compile(r"\b([IVX]{1,5})(?:th|e)? (?=century\b)", re.I)
+_ROMAN_ALONE = re.compile(rf"\A\W{{0,3}}({_ROMAN_DIGITS})\W{{0,3}}\Z|(?<=[a-z] )({_ROMAN_DIGITS})\b")
+_WORLD_WAR = re.compile(r"\b(?:(first|second) world war|ww ?(?:(i|1)|(?:ii|2))|world war (?:(one)|two))\b", re.I)
 _ONE = re.compile(
     r"\A\W{0,3}one\W{0,3}\Z|\bone(?=\s(?:seconds?|minutes?|hours?|days?|weeks?|months?|years?|percent|per cent|"
     r"dollar|euro|pound|met(?:er|re)|mile|kilo\w*|gram|lit(?:er|re)|degree|inch|foot|cent)\b)",
@@ -116,6 +122,22 @@ _TIME_RANGE = re.compile(
 )
 _YEARS = re.compile(r"(?<![\d.,/-])((?:1\d|20))(\d\d)[-–/](\d\d)(?![\d/-]|[.,]\d)")
 _ERA = re.compile(r"\bAD (\d{1,4})\b|\b(B)?(CE)\b")
+_LARGE_LETTER = re.compile(
+    r"(?<![\w.,])(?<!(?i:stage|phase|grade|class|level|model|annex|block|table|floor) )"
+    r"(?<!(?i:type|room|gate|flat|unit|step|part|item|zone|form|seat|exit) )"
+    r"(\d{1,4}(?:\.\d{1,3})?)([MB])(?![\w/%^-])"
+)
+"""A count in millions or billions, ``5M``; what follows a kind of thing is its name, ``stage 3B``."""
+_FOREIGN_COUNT = {
+    word: str(number)
+    for number, names in enumerate(
+        ("zwei deux dos", "drei trois tres", "vier quatre cuatro", "fünf cinq cinco", "sechs seis", "sieben siete",
+         "acht huit ocho", "neun neuf nueve", "zehn dix diez", "elf onze", "zwölf douze doce"), 2
+    )
+    for word in names.split(" ")
+}  # fmt: skip
+"""Numbers in German, French and Spanish that are no other word of these in English."""
+_FOREIGN_NUMBER = re.compile(rf"\b(?:{'|'.join(_FOREIGN_COUNT)})\b", re.I)
 _MILLIONS = re.compile(r"(?<![\d.,])(\d{1,6})(?:[.,](\d{1,3}))?\s?(?:(mio|mln|mn)|mrd|bn)\b\.?", re.I)
 _SQUARE = re.compile(
     r"(?<=\d )(?:square|sq\.?) ?(?:(mm|cm|km|m|ft|in)\b|"
@@ -125,10 +147,11 @@ _SQUARE = re.compile(
 _METRIC = {"milli": "mm", "centi": "cm", "kilo": "km", "": "m"}
 _CUBIC = re.compile(r"(?<=\d )(?:cubic|cu\.?) ?(?:(milli|centi|kilo)?(?:met)(?:er|re)s?|(cm|mm|m)\b)", re.I)
 _TIMES = re.compile(r"(?<=\d)\s?[x×](?=\s?\d)", re.I)
-_FOLD = re.compile(r"(?<![\w.])(\d{1,6}(?:\.\d{1,3})?)(?:[x×](?!\w)|[ -]?fold\b)", re.I)
-_PLUS = re.compile(r"(?<![\w.,:/+-])(\d{1,6})\+(?![\w+]|\s?[\d(])")
+_FOLD = re.compile(r"(?<![\w./])(\d{1,6}(?:\.\d{1,3})?)(?:[x×](?!\w)|[ -]?fold\b)", re.I)
+_PLUS = re.compile(r"(?<![\w.,:/+-])(\d{1,6}(?:\.\d{1,3})?)\+(?![\w+]|\s?[\d(])")
 _REGNAL = re.compile(
-    rf"(?<![\w-])([A-Z][a-zéèüöä]{{2,20}}) (?:the ({'|'.join(_FIRST_WORDS.split(' '))})|(\d{{1,2}})(?:st|nd|rd|th)?|"
+    rf"(?<![\w-])([A-Z][a-zéèüöä]{{2,20}}) "
+    rf"(?:the ({'|'.join(_FIRST_WORDS.split(' '))})|(?:the )?(\d{{1,2}})(?:st|nd|rd|th)?|"
     r"(X{0,3}(?:IX|IV|VI{0,3}|II{0,2})|X{1,3}))(?![\w.:,/%-]*\d|\w)",
     re.I,
 )
@@ -155,12 +178,11 @@ _NATIONAL = re.compile(
     r"(danish kron(?:er?|e))|(japanese yen)|(indian rupees?)|((?:polish )?zlot(?:y|ys|ych)))\b",
     re.I,
 )
-_NATIONS = ("CHF", "lb", "$", "NOK", "SEK", "DKK", "¥", "₹", "PLN")
+_NATIONS = ("CHF", "£", "$", "NOK", "SEK", "DKK", "¥", "₹", "PLN")
 _CODE_FIRST = re.compile(rf"\b(CHF|SEK|NOK|DKK|PLN|CZK|HUF|AUD|CAD|NZD|SGD|CNY|BRL|MXN|ZAR|AED|TRY) ?({NUMBER})")
-_FRACTION = re.compile(r"\\[dt]?frac\{(\d{1,9})\}\{(\d{1,9})\}")
+_FRACTION = re.compile(r"\\[dt]?frac\{(\d{1,9})\}\{(\d{1,9})\}(?!\d)")
 _DOZEN = re.compile(r"\b(half )?a dozen\b", re.I)
-_STERLING = re.compile(rf"£ ?({NUMBER})")
-"""Pounds are the name of both."""
+_POUNDS = re.compile(r"(?<=[\dn] )pounds?\b", re.I)
 _EVERY_OTHER = re.compile(r"\bevery other\b", re.I)
 _IS_VALUE = re.compile(r"(?<![\w'])([b-hj-z]) (?:is|equals) (?=-?\d)")
 _HYPHENED = re.compile(r"\b(COVID|Covid|covid|[A-Z]{2,8})[ -](?=\d{1,4}\b|[A-Z]\b)")
@@ -179,14 +201,105 @@ _COMPARED: tuple[tuple[re.Pattern[str], str], ...] = tuple(
     for words, sign in (
         ("at least|no less than|no fewer than|not less than|a minimum of", ">="),
         ("at most|no more than|not more than|up to|a maximum of", "<="),
-        ("more than|greater than|higher than|larger than|over|above|exceeding|in excess of", ">"),
-        ("less than|fewer than|lower than|smaller than|under|below", "<"),
+        ("more than|greater than|higher than|larger than|older than|over|above|exceeding|in excess of", ">"),
+        ("less than|fewer than|lower than|smaller than|younger than|under|below", "<"),
     )
 )
 _OR_MORE = re.compile(
     r"(?<![\w.,-])(\d[\d.,]{0,15}(?:\s?%|\s[a-z]{1,12})?)\s(?:or|and) "
-    r"(?:(more|above|over|higher|greater|older|upwards)|(?:less|fewer|below|under|lower|younger))\b",
+    r"(?:(more|above|over|higher|greater|older|upwards|later|newer)|(?:less|fewer|below|under|lower|younger))\b",
     re.I,
+)
+
+
+_MONTH_WORDS = "|".join(f"{name[:3]}(?:{name[3:]})?" if name != "May" else name for name in _ENGLISH)
+_CJK_DATE = re.compile(r"(\d{4})\s?年\s?(\d{1,2})\s?月(?:\s?(\d{1,2})\s?[日号號])?")
+_CJK_DIGITS = {**{sign: n for n, sign in enumerate("零一二三四五六七八九")}, "〇": 0, "两": 2, "兩": 2}
+_CJK_TENS = {"十": 10, "百": 100, "千": 1000}
+_CJK_NUMERAL = re.compile(f"[{''.join(_CJK_DIGITS)}{''.join(_CJK_TENS)}]+")
+_SHORT_ISO = re.compile(r"(?<![\w./-])((?:1\d|20)\d\d)([-.])(\d{1,2})\2(\d{1,2})(?![\w/-]|\.\d)")
+_DASHED_DAY = re.compile(rf"(?<![\w-])({_MONTH_WORDS})-(\d{{1,2}})-((?:1\d|20)\d\d)(?![\w-])", re.I)
+_SLASHED_MONTH = re.compile(r"(?<![\d/.-])(0?[1-9]|1[0-2])/((?:19|20)\d\d)(?![\d/-])")
+_MIDNIGHT = re.compile(r"(?<=\d)[T ]00:00(?::00(?:\.0+)?)?(?:Z|\+00:00)?(?![\d:])")
+_ISO_TIME = re.compile(r"(?<=\d)T(?=\d\d:\d\d)")
+_ZULU = re.compile(r"(?<=:\d\d)(?: ?GMT|\+00:00|Z)(?!\w)")
+_NO_SECONDS = re.compile(r"(?<=\d:\d\d):00(?:\.0+)?(?!\d)")
+_HOUR_H = re.compile(r"(?<![\w:.])([01]?\d|2[0-3])\s?[hH](?:([0-5]\d)(?!\w)| Uhr\b)")
+_UHR = re.compile(r"(?<=\d) (?:Uhr|o['’]clock)\b(?! in the)", re.I)
+_DAYS_OF_MONTH = re.compile(
+    rf"\b({_MONTH_WORDS})\.? (\d{{1,2}})\s?(?:[-–]|to )\s?(?:\1\.? )?(\d{{1,2}})\b(?!\d)(?:,? ((?:1\d|20)\d\d)\b)?"
+    rf"|(?<!\d)(\d{{1,2}})\s?(?:[-–]|to )\s?(\d{{1,2}}) ({_MONTH_WORDS})\b\.?(?:,? ((?:1\d|20)\d\d)\b)?",
+    re.I,
+)
+_FISCAL = re.compile(r"\b(?:fiscal year|FY) ?['’]?(?:20)?(\d\d)\b", re.I)
+_HALF_YEAR = re.compile(
+    r"\b(?:(first|1st)|second|2nd) half (?:of )?((?:19|20)\d\d)\b|\bH([12])[\s/-]{0,2}((?:19|20)\d\d)\b"
+)
+_SEASON = re.compile(
+    r"\b(spring|summer|autumn|fall|winter|early|late|mid) (?:of (?:the )?)?(?=\d{4})|\bmid-(?=\d{4})", re.I
+)
+_DAYS_NAMED = re.compile(r"\b((?:Mon|Tues|Wednes|Thurs|Fri|Satur|Sun)day)s\b")
+_CONTRACTED = re.compile(
+    r"\b(is|are|was|were|do|does|did|has|have|had|would|could|should|must|need)(?: not\b|n['’]t\b)", re.I
+)
+_CANNOT = re.compile(r"\bcan(?: not\b|['’]t\b)", re.I)
+_WILL_NOT = re.compile(r"\bwill not\b|\bwon['’]t\b", re.I)
+_CENTS = re.compile(r"\$0\.([1-9]\d)\b")
+_WON = re.compile(rf"₩ ?({NUMBER})")
+_RUPEES = re.compile(r"\bRs\.? ?(?=\d)")
+_DOLLARS = re.compile(
+    rf"\b(A|AU|C|CA|NZ|HK|S)\$ ?({NUMBER})|(?<=\d )(australian|canadian|new zealand) dollars?\b", re.I
+)
+_DOLLAR_CODES = {"a": "AUD", "au": "AUD", "c": "CAD", "ca": "CAD", "nz": "NZD", "hk": "HKD", "s": "SGD",
+                 "australian": "AUD", "canadian": "CAD", "new zealand": "NZD"}  # fmt: skip
+_PERCENT_ABROAD = re.compile(r"(?<=\d) (?:Prozent|pour cent|por ciento|per cento|por cento|procent)\b", re.I)
+_POINTS_OF_PERCENT = re.compile(r"(?<=\d) (?:percentage points?|pp)\b")
+_OUT_OF = re.compile(r"(?<=\d) (?:out of|in|of) (?=\d{1,4}\b)")
+_TWICE_UNIT = re.compile(
+    rf"(?<![\w.,])({NUMBER})\s?(%|°\s?[CF]|[A-Za-zµμ²³/]{{1,12}})\s?(?:[-–—~]|to )\s?({NUMBER})\s?\2(?!\w)"
+)
+_TWICE_CURRENCY = re.compile(rf"([$€£¥])\s?({NUMBER})\s?(?:[-–—]|to )\s?\1\s?(?={NUMBER})")
+_THROUGH = re.compile(r"(?<=\d) (?:through|thru) (?=\d)|(?<=\d)\s?(?:~|～|\.\.\.?|…)\s?(?=\d)")
+_FROM_RANGE = re.compile(rf"\bfrom (?={NUMBER}\s?[-–]\s?{NUMBER})", re.I)
+_PER_MILLE = re.compile(r"\bper mille?\b", re.I)
+_BY = re.compile(r"(?<=\d) by (?=\d)")
+_PER_ONE = re.compile(r"(?<=\d) per (?!cent\b|mill)(?=[a-z]{1,12}\b)")
+_MANY_WORDS = tuple(
+    (re.compile(rf"(?<=\d)[ -]?(?:{words})\b", re.I), f" {sign}")
+    for words, sign in (
+        ("parts per million", "ppm"),
+        ("parts per billion", "ppb"),
+        ("pounds? per square inch", "psi"),
+        ("gal(?:lons?)?(?: per |/)min(?:utes?)?", "gpm"),
+        ("revolutions per minute", "rpm"),
+        ("beats per minute", "bpm"),
+        ("miles per gallon", "mpg"),
+        ("kilowatt[ -]hours?", "kWh"),
+        ("mm Hg", "mmHg"),
+        ("acre[ -]f(?:ee|oo)t", "acre feet"),
+        ("(?:younger|less) than", "<"),
+    )
+)
+_GREEK_LETTER = re.compile(r"(?<![A-Za-z])(alpha|beta|gamma|delta|kappa|lambda|omega)(?![A-Za-z])")
+_GREEK = {"alpha": "α", "beta": "β", "gamma": "γ", "delta": "δ", "kappa": "κ", "lambda": "λ", "omega": "ω"}
+_PH = re.compile(r"\bpH (?:of|=|is) ?(?=\d)")
+_MENU = re.compile(r"(?<=[a-z]) (?:->|→|⇒|›|»|=>) (?=[A-Z])")
+_LINK = re.compile(
+    r"\[(?:link|here|this(?: link| page)?|click here|website|source|url)\]\((?=https?://)([^()\s]{1,500})\)", re.I
+)
+_QUOTED_LINE = re.compile(r"\A\s*> (?=[^\W\d])")
+_MAIL_LINK = re.compile(
+    r"\[[^\[\]]{1,80}\]\(mailto:([^()\s]{3,80})\)|\bmailto:(?=\w)|<([\w.+-]{1,64}@[\w.-]{1,80})>", re.I
+)
+_AT = re.compile(r"(?<=\w)\s?[\[(](?:at|@)[\])]\s?(?=\w)", re.I)
+_DOT = re.compile(r"(?<=\w)\s?[\[(](?:dot|\.)[\])]\s?(?=\w)", re.I)
+_DOI = re.compile(r"(?:https?://(?:dx\.)?doi\.org/|\bdoi:\s?)(?=10\.\d)", re.I)
+_WWW = re.compile(r"(?<![\w.])www\.(?=\w)", re.I)
+_COUNTED_TIMES = re.compile(r"\b(?:(one)|two|2) times?\b(?! (?:as|more|less|the))", re.I)
+_DOZENS = re.compile(r"\b(two|three|four) dozen\b", re.I)
+_HALF_ALONE = re.compile(r"\A\W{0,3}(?:a )?half\W{0,3}\Z", re.I)
+_EXTENSION = re.compile(
+    r"(?<=\d),? ?ext(?:ension|\.)? ?(?=\d)|(?<=\d{4}) x(?=\d{1,5}\b)|\bext(?:ension|\.) ?(?=\d)", re.I
 )
 
 
@@ -209,13 +322,17 @@ def alternative(text: str) -> str:
     return text
 
 
+def of_money(text: str, beside: str) -> str:
+    """The text with its pounds read as money, where the text beside it has a sum in £; other pounds are a weight."""
+    return _POUNDS.sub("£", text) if "£" in beside and "£" not in text else text
+
+
 def _ordinal(match: re.Match[str]) -> str:
     tens, word = match.groups()
     value = _ORDINALS[word.lower()] + (_COUNT[tens.lower()] if tens else 0)
     if tens and _ORDINALS[word.lower()] > 9:
         return match.group()
-    ending = "th" if value % 100 in (11, 12, 13) else {1: "st", 2: "nd", 3: "rd"}.get(value % 10, "th")
-    return f"{value}{ending}"
+    return _ordinal_of(value)
 
 
 def _time(match: re.Match[str]) -> str:
@@ -279,11 +396,21 @@ def _mixed(match: re.Match[str]) -> str:
 
 
 def _phone(match: re.Match[str]) -> str:
-    return "tel" + re.sub(r"\D", "", match.group().replace("(0)", ""))
+    return "tel" + re.sub(r"\D", "", match.group().replace("(0)", "")).removeprefix("00")
 
 
 def _numeral(match: re.Match[str]) -> str:
-    return f"{match[1]} {_roman(match[2])}"
+    return f"{match[1]} {_roman(match[2])}{match[3]}"
+
+
+def _ordinal_of(value: int) -> str:
+    ending = "th" if value % 100 in (11, 12, 13) else {1: "st", 2: "nd", 3: "rd"}.get(value % 10, "th")
+    return f"{value}{ending}"
+
+
+def _world_war(match: re.Match[str]) -> str:
+    first = (match[1] or "").lower() == "first" or match[2] or match[3]
+    return f"World War {1 if first else 2}"
 
 
 def _square(match: re.Match[str]) -> str:
@@ -312,6 +439,33 @@ def _roman(text: str) -> int:
     return sum(-one if one < after else one for one, after in zip(digits, (*digits[1:], 0), strict=True))
 
 
+def _cjk(match: re.Match[str]) -> str:
+    """A number from Chinese numerals: by place (``二〇二〇``) or by tens (``二十五``)."""
+    signs = match.group()
+    if not _CJK_TENS.keys() & set(signs):
+        return "".join(str(_CJK_DIGITS[sign]) for sign in signs)
+    total = digit = 0
+    for sign in signs:
+        if sign in _CJK_TENS:
+            total, digit = total + (digit or 1) * _CJK_TENS[sign], 0
+        else:
+            digit = _CJK_DIGITS[sign]
+    return str(total + digit)
+
+
+def _cjk_date(match: re.Match[str]) -> str:
+    month = int(match[2])
+    if not 1 <= month <= 12:
+        return match.group()
+    return f"{match[1]}-{month:02}-{int(match[3]):02}" if match[3] else f"{_ENGLISH[month - 1]} {match[1]}"
+
+
+def _days_of_month(match: re.Match[str]) -> str:
+    month, first, last = (match[1], match[2], match[3]) if match[1] else (match[7], match[5], match[6])
+    name = next(one for one in _ENGLISH if one[:3].lower() == month[:3].lower())
+    return f"{first}-{last} {name} {match[4] or match[8] or ''}".strip()
+
+
 def _risen(match: re.Match[str]) -> str:
     low, high = (float(number.replace(",", "").replace("_", "")) for number in match.groups())
     return f"{match[1]}-{match[2]}" if low < high else match.group()
@@ -319,12 +473,59 @@ def _risen(match: re.Match[str]) -> str:
 
 _Change = str | Callable[[re.Match[str]], str]
 _RULES: tuple[tuple[re.Pattern[str], _Change], ...] = (
+    (_LINK, r"\1"),
+    (_QUOTED_LINE, ""),
+    (_MAIL_LINK, lambda match: match[1] or match[2] or ""),
+    (_AT, "@"),
+    (_DOT, "."),
+    (_DOI, ""),
+    (_CONTRACTED, lambda match: f"{match[1]}nt"),
+    (_CANNOT, "cannot"),
+    (_WILL_NOT, "wont"),
+    (_CJK_NUMERAL, _cjk),
+    (_CJK_DATE, _cjk_date),
+    (_MIDNIGHT, ""),
+    (_ISO_TIME, " "),
+    (_ZULU, " UTC"),
+    (_NO_SECONDS, ""),
+    (_HOUR_H, lambda match: f"{int(match[1])}:{match[2] or '00'}"),
+    (_SHORT_ISO, lambda match: f"{match[1]}-{int(match[3]):02}-{int(match[4]):02}"),
+    (_DASHED_DAY, r"\1 \2, \3"),
+    (_SLASHED_MONTH, lambda match: f"{_ENGLISH[int(match[1]) - 1]} {match[2]}"),
+    (_DAYS_OF_MONTH, _days_of_month),
+    (_FISCAL, r"FY20\1"),
+    (_HALF_YEAR, lambda match: f"H{match[3] or (1 if match[1] else 2)} {match[2] or match[4]}"),
+    (_SEASON, lambda match: f"{match[1] or 'mid'} "),
+    (_DAYS_NAMED, r"\1"),
+    (_WORLD_WAR, _world_war),
+    (_ROMAN_CENTURY, lambda match: f"{_ordinal_of(_roman(match[1].upper()))} "),
+    (_CENTS, r"\1 cents"),
+    (_WON, r"\1 won"),
+    (_RUPEES, "₹"),
+    (_DOLLARS, lambda match: f"{match[2] or ''} {_DOLLAR_CODES[(match[1] or match[3]).lower()]}".strip()),
+    (_PERCENT_ABROAD, "%"),
+    (_POINTS_OF_PERCENT, " points"),
+    (_THROUGH, "-"),
+    (_TWICE_UNIT, r"\1-\3 \2"),
+    (_TWICE_CURRENCY, r"\1\2-"),
+    (_OUT_OF, "/"),
+    *_MANY_WORDS,
+    (_PER_ONE, "/"),
+    (_BY, "x"),
+    (_GREEK_LETTER, lambda match: _GREEK[match[1]]),
+    (_PH, "pH "),
+    (_MENU, " > "),
+    (_COUNTED_TIMES, lambda match: "once" if match[1] else "twice"),
+    (_DOZENS, lambda match: str(12 * _COUNT[match[1].lower()])),
+    (_HALF_ALONE, "1/2"),
+    (_EXTENSION, " extension "),
+    (_UHR, ":00"),
     (_SHORT_POLAR, lambda match: "no" if match[1] else "yes"),
     (_FRACTION, r"\1/\2"),
     (_DOZEN, lambda match: "6" if match[1] else "12"),
-    (_STERLING, r"\1 lb"),
     (_EVERY_OTHER, "every second"),
     (_IS_VALUE, r"\1 = "),
+    (_ERA, lambda match: f"{match[1]} AD" if match[1] else "BC" if match[2] else "AD"),
     (_HYPHENED, r"\1"),
     (_PHONE, _phone),
     (_DESIGNATED, _designated),
@@ -347,11 +548,13 @@ _RULES: tuple[tuple[re.Pattern[str], _Change], ...] = (
     (_DAY_RANGE, lambda match: "-".join(one[:3].title() for one in match.groups())),
     (_DAY_ALONE, lambda match: _DAYS[match[1][:3].lower()]),
     (_YEARS, lambda match: f"{match[1]}{match[2]}-{match[1]}{match[3]}" if match[2] < match[3] else match.group()),
-    (_ERA, lambda match: f"{match[1]} AD" if match[1] else "BC" if match[2] else "AD"),
     (_SCHEME, ""),
+    (_WWW, ""),
     (_RATIO, ":"),
     (_POWER, "^"),
     (_MILLIONS, lambda match: f"{match[1]}.{match[2] or 0} {'million' if match[3] else 'billion'}"),
+    (_LARGE_LETTER, lambda match: f"{match[1]} {'million' if match[2] == 'M' else 'billion'}"),
+    (_FOREIGN_NUMBER, lambda match: _FOREIGN_COUNT[match.group().lower()]),
     (_LASTING, r"\1 \2s"),
     (_COMPACT, r"\1-\2-\3"),
     (_YEAR_MONTH, lambda match: f"{_ENGLISH[int(match[2]) - 1]} {match[1]}"),
@@ -366,12 +569,14 @@ _RULES: tuple[tuple[re.Pattern[str], _Change], ...] = (
     (_VERSION, lambda match: f"v{match[1]}" if re.search(r"\.\d+0\Z", match[1]) else match[1]),
     (_CODE, r"\1\2"),
     (_HEIGHT, r"\1 ft \2 inch"),
+    (_INCHES, " inch"),
     (_SPEED, lambda match: " km/h" if match[1] else " miles/h"),
     (_DEGREES, lambda match: f"°{match[1] or 'C'}"),
     (_RATE, lambda match: "/".join(UNITS.get(one.lower(), one) for one in match.groups())),
     (_HOURLY, "/h"),
     (_NUMERAL, _numeral),
     (_REGNAL, _regnal),
+    (_ROMAN_ALONE, lambda match: str(_roman(match[1] or match[2])) if match[1] or match[2] else match.group()),
     (_SHARE, _share),
     (_VULGAR_FORM, lambda match: f" {_VULGAR[match[1]]}" if match[1] else _VULGAR[match[2]]),
     (_MIXED, _mixed),
@@ -380,6 +585,8 @@ _RULES: tuple[tuple[re.Pattern[str], _Change], ...] = (
     (_WRITTEN_OUT, _counted),
     (_BETWEEN, r"\1-"),
     (_FROM_TO, _risen),
+    (_FROM_RANGE, ""),
+    (_PER_MILLE, "permille"),
     (_OR_MORE, lambda match: f"{'>=' if match[2] else '<='} {match[1]}"),
     (_PLUS, r">= \1"),
     *_COMPARED,

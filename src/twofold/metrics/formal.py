@@ -19,7 +19,7 @@ from twofold.metrics.spellings import unfenced
 from twofold.metrics.values import number
 
 Language = Literal["", "json", "sql", "code"]
-"""What a reference is written in; empty: prose."""
+"""The formal language of a reference; empty: prose."""
 
 _FENCED = re.compile(r"```[^\n`]*\n(.*?)```|```(?:[a-zA-Z]++[ \t]++)?+([^`]+)```", re.DOTALL)
 _SQL = re.compile(
@@ -106,13 +106,13 @@ _ANNOUNCED = re.compile(
     r"(?:```\w{0,10}\s?)?\Z",
     re.IGNORECASE,
 )
-"""What stands before the JSON that is the answer, where a schema or an example stands before it."""
+"""Words before the JSON that is the answer, where a schema or an example stands before it."""
 _OTHER = re.compile(
     r"\b(?:schema|example|template|format|input|given|not|draft|instead of|rather than)\b[^\w\n]{0,8}"
     r"(?:is[^\w\n]{0,4})?\s{0,3}(?:```\w{0,10}\s?)?\Z",
     re.IGNORECASE,
 )
-"""What stands before JSON that is not the answer, where other JSON stands beside it."""
+"""Words before JSON that is not the answer, where other JSON stands beside it."""
 _LONGEST = 20_000
 """Characters of prose before and after JSON that are looked through."""
 _TRIES = 256
@@ -151,7 +151,7 @@ def found_json(text: str) -> Any:
 
 @lru_cache(maxsize=16384)
 def language(reference: str) -> Language:
-    """What a reference is written in."""
+    """The formal language of a reference."""
     if parse(reference) is not None:
         return "json"
     text = re.sub(r"\n\s*\n", "\n", unfenced(reference).strip())
@@ -197,7 +197,8 @@ def _unmarked(text: str, kind: Language) -> str:
 
 
 def _spanned(text: str) -> str:
-    spans, around = set(_SPAN.findall(text)), _SPAN.sub("", text)
+    spans = set(_SPAN.findall(text))
+    around = _SPAN.sub("", text)
     if len(spans) != 1 or _FORMULA.search(around) or not re.search(r"[^\W\d_]{2}", around):
         return text
     return spans.pop() if not (_STATEMENT.search(around) or _SQL.match(around)) else text
@@ -294,7 +295,9 @@ def _finite(text: str) -> float:
 def _within(text: str) -> list[Any]:
     """The outermost objects in a text that may be the answer; where there is none, its arrays."""
     for opening in ("{", "["):
-        values, at, failed = [], text.find(opening), 0
+        values = []
+        at = text.find(opening)
+        failed = 0
         decoder = json.JSONDecoder(parse_constant=_refused, parse_float=_finite, object_pairs_hook=_object)
         # Bounded: a text of nothing but opening brackets would be read from each of them again.
         while 0 <= at < _LONGEST and failed < _TRIES:
@@ -312,7 +315,7 @@ def _within(text: str) -> list[Any]:
 
 
 def _meant(values: list[tuple[Any, str]]) -> list[Any]:
-    """Those of the values, each with what stands before it, that are called the answer, or else are called nothing."""
+    """Values that the text calls the answer, or else those that it calls nothing; each with the words before it."""
     announced = [value for value, before in values if _ANNOUNCED.search(before)]
     unmarked = [value for value, before in values if not _OTHER.search(before) and not _is_schema(value)]
     return announced or unmarked or [value for value, _ in values]

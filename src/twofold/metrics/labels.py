@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Sequence
+from itertools import chain
 from typing import ClassVar
 
 from twofold.metrics.equivalents import alternative
@@ -30,6 +31,7 @@ _TWO_LETTERS = re.compile(
 """An answer that begins with two letters has chosen none."""
 _DENYING = (
     r"anything but|everything but|all but|anything other than|other than|apart from|far from|hardly|barely|scarcely|"
+    r"(?:first|initially|originally) (?:thought|considered|picked|chose)(?: (?:of|that|it|is|was|to|be))*|"
     r"no longer|unlike|rather than|instead of|not at all|not so much|the opposite of|nowhere near|by no means|"
     r"in no way|less than|everything except|(?:not|never|neither)(?: \w+){1,2} (?:or|nor)|"
     r"(?:not|never|cannot|doubt|doubts)(?: that)?(?: (?:choose|pick|select|say|call|consider|think|believe|describe|"
@@ -64,7 +66,7 @@ _CONTRACTED = re.compile(r"(?<=\w)n['’]t\b")
 _ASKED_AND_DENIED = re.compile(r"\?\s*(?:no|nope|not)\b", re.IGNORECASE)
 _UNSPACED = "[\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af]"
 """Letters of Chinese, Japanese and Korean, which follow a choice's letter without a blank."""
-_OF = re.compile(r"(?<![\w./])(\d{1,3})\s?(?:/|out of|of)\s?(\d{1,3})(?![\w/])")
+_OF = re.compile(r"(?<![\w./])(\d{1,3})\s?\(?(?:/|out of|of)\s?(\d{1,3})(?![\w/])\)?")
 _COMPARISON = re.compile(
     r"(?P<no>\b(?:not|no)\s)?(?:(?P<sign>[<>]=?|[≤≥])|\b(?P<words>"
     r"(?:more|greater|less|fewer|higher|lower) than(?: or equal to)?|over|above|exceed(?:s|ing)?|in excess of|"
@@ -158,7 +160,8 @@ def _compared(text: str, labels: Sequence[str]) -> str:
 def _ranges(text: str) -> set[tuple[str, float]]:
     ranges = set()
     for match in _COMPARISON.finditer(text):
-        sign, words = match["sign"], (match["words"] or "").casefold()
+        sign = match["sign"]
+        words = (match["words"] or "").casefold()
         if sign:
             sign = {"≤": "<=", "≥": ">="}.get(sign, sign)
         elif words in ("at least", "at most", "up to"):
@@ -232,15 +235,14 @@ def _states(choice: str, text: str) -> bool:
 def _stated_in(here: tuple[str, ...], label_words: tuple[str, ...]) -> bool:
     """Do the words hold those of a label, not denied in the words before and after?"""
     size = len(label_words)
-    starts = [at for at in range(len(here) - size + 1) if size and here[at : at + size] == label_words]
-    return any(
-        not (
-            set(here[max(0, at - 2) : at]) & _NOT - set(label_words)
-            or _DENIED.search(" ".join(here[max(0, at - 8) : at]))
-            or _refuted(" ".join(here[at + size : at + size + 4]))
-        )
-        for at in starts
-    )
+    for at in range(len(here) - size + 1 if size else 0):
+        if here[at : at + size] != label_words:
+            continue
+        negated = bool(set(here[max(0, at - 2) : at]) & _NOT - set(label_words))
+        denied = negated or _DENIED.search(" ".join(here[max(0, at - 8) : at]))
+        if not denied and not _refuted(" ".join(here[at + size : at + size + 4])):
+            return True
+    return False
 
 
 def _states_letter(letter: str, text: str) -> bool:
@@ -278,7 +280,7 @@ def _right_labels(example: Example) -> tuple[str, ...]:
 class Accuracy:
     """1 when the answer's label is a reference's label, alone or as the only label that a sentence states."""
 
-    version: ClassVar[int] = 7
+    version: ClassVar[int] = 8
     takes_labels: ClassVar[bool] = True
 
     class Options(protocols.Options):
@@ -312,7 +314,7 @@ class MacroF1(Accuracy):
 
     def pool(self, items: Sequence[tuple[Example, Answer]]) -> float:
         """Macro-F1 in [0, 1] of all items that have a reference; 0 when there are none."""
-        names = {name for example, _ in items for name in _right_labels(example)}
+        names = set(chain.from_iterable(_right_labels(example) for example, _ in items))
         alike = {name.casefold(): name for name in names}
         hits: Counter[str] = Counter()
         true_count: Counter[str] = Counter()

@@ -1,4 +1,4 @@
-"""What is written in a notation, where a sign or the case of a letter makes another thing: flags, paths, hosts, units.
+"""Texts in a notation, where a sign or the case of a letter makes another thing: flags, paths, hosts, units.
 
 Words are compared without case and punctuation (`values`). ``ls -R`` and ``ls -r``, ``./a`` and ``/a``, ``a.b`` and
 ``ab``, ``CO`` and ``Co`` have the same letters and are not the same. `unlike` counts such pairs in two texts. A token
@@ -10,6 +10,8 @@ from __future__ import annotations
 import re
 from collections import defaultdict
 from functools import lru_cache
+
+from twofold.metrics.markup import plain
 
 CASED_UNIT = re.compile(r"[mM](?:Wh?|Hz|V|A|J|Pa|bar|eV|Bq|Sv|N)|M|Mg|[nmkMGTµμ]M|[MGT]i?b|Mm|K|T|G")
 """Units that are others when written in the other case: ``mW`` and ``MW``, ``Mg`` and ``mg``, ``Gb`` and ``GB``."""
@@ -35,8 +37,14 @@ _SIGIL = re.compile(r"(?:[@#$&~!%]|\*{1,2})[A-Za-z_]\w*|_+[A-Za-z]\w*(?<!_)|__[a
 _DOTTED = re.compile(r"\w[\w-]*(?:\.\w[\w-]*)+(?::\d+)?(?:\(\))?|[A-Za-z]\w*(?::\w+)+")
 _ABBREVIATED = re.compile(r"(?:[A-Z]\.)+[A-Z]|[A-Za-z]{1,2}\.[A-Z][a-z]?|(?i:e\.g|i\.e|[ap]\.m|[bc]\.[ce]|a\.k\.a)")
 _IPV6 = re.compile(r"[0-9A-Fa-f]{0,4}(?::[0-9A-Fa-f]{0,4}){2,7}(?:/\d{1,3})?")
+_URL = re.compile(r"https?://\S+", re.IGNORECASE)
+_ANGLED = re.compile(r"<(https?://[^<>]+)>")
+_TAG = re.compile(r"</?[A-Za-z][\w-]*\s?/?>")
+_REPEATED = re.compile(r"\)\d")
+"""A group of a chemical formula that stands in it several times: ``Fe(OH)2``."""
 _LONGEST = 300
 """Characters of a token that is still looked at."""
+_SHORT_FLAGS = re.compile(r"-[A-Za-z]{1,5}")
 _MORE_FLAGS = re.compile(r"\s{1,3}--?[A-Za-z]")
 _FACTORIAL = re.compile(r"(?<![\w!])(?:[a-zA-Z]|\d{1,4}|\([\w+-]{1,10}\))!(?![=\w])")
 _HERE = re.compile(
@@ -61,13 +69,22 @@ def unlike(text: str, reference: str) -> int:
         text: An answer.
         reference: What it is compared with.
     """
+    text, reference = plain(text), plain(reference)
     mine = _by_letters(text)
     count = 0
     for letters, forms in _by_letters(reference).items():
         others = mine.get(letters, ())
         for form in forms:
-            count += bool(others) and all(_differ(form, other) for other in others)
-    return max(count, _bracketed_otherwise(text, reference), _goes_on(text, reference))
+            # Nearly all words stand in both as they are: only the rest is worth a look at its notation.
+            if others and form not in others:
+                count += all(_differ(form, other) for other in others)
+    return max(count, _bracketed_otherwise(text, reference), _goes_on(text, reference), _lacks_flag(text, reference))
+
+
+def named(reference: str) -> bool:
+    """Is the reference one token in a notation, such as a path, of which nothing may be another?"""
+    chunks = _chunks(reference)
+    return len(chunks) == 1 and _kind(chunks[0]) in ("flag", "path", "url")
 
 
 def _goes_on(text: str, reference: str) -> bool:
@@ -85,6 +102,26 @@ def _goes_on(text: str, reference: str) -> bool:
     return False
 
 
+def _lacks_flag(text: str, reference: str) -> bool:
+    """Is the reference a command with a flag that the answer lacks: ``git push`` for ``git push --force``?
+
+    Flags of one letter may be apart or together, with or without their hyphen: ``-la``, ``-l -a``, ``tar xzf``.
+    """
+    if " -" not in reference and reference[:1] != "-":
+        return False
+    theirs, mine = _chunks(reference), _chunks(text)
+    long = {chunk for chunk in theirs if re.fullmatch(r"--[a-z][\w-]+(?:=\S+)?", chunk)}
+    # A cluster that stands there without its hyphen is not lacking.
+    short = {
+        letter for chunk in theirs if _SHORT_FLAGS.fullmatch(chunk) and chunk[1:] not in mine for letter in chunk[1:]
+    }
+    others = {letter for chunk in mine if _SHORT_FLAGS.fullmatch(chunk) for letter in chunk[1:]}
+    # ``--recursive`` may be what ``-r`` is: a flag of the other form in the answer leaves it open.
+    lacks_long = any(not any(chunk.startswith(one) for chunk in mine) for one in long)
+    lacks_short = not short <= others
+    return (lacks_long and not others - short) or (lacks_short and not any(chunk.startswith("--") for chunk in mine))
+
+
 @lru_cache(maxsize=16384)
 def _by_letters(text: str) -> dict[str, tuple[str, ...]]:
     out: defaultdict[str, list[str]] = defaultdict(list)
@@ -98,12 +135,13 @@ def _by_letters(text: str) -> dict[str, tuple[str, ...]]:
 def _chunks(text: str) -> list[str]:
     """The runs without blanks, without what quotes them and the punctuation of the sentence."""
     plain = _EMPHASIS.sub(_unemphasised, _QUOTED.sub(r"\2", text))
-    return [_bare(match.group()) for match in _CHUNK.finditer(plain)]
+    return [_bare(_ANGLED.sub(r"\1", match.group())) for match in _CHUNK.finditer(plain)]
 
 
 def _unemphasised(match: re.Match[str]) -> str:
     inner = match[2]
-    return inner if " " in inner and inner == inner.strip() else match[0]
+    one_word = match[1][:2] == "**" or re.search(r"\w[./-]\w", inner)
+    return inner if (" " in inner or one_word) and inner == inner.strip() else match[0]
 
 
 def _bare(chunk: str) -> str:
@@ -119,6 +157,7 @@ def _bare(chunk: str) -> str:
     return chunk.rstrip(".,;:!?")
 
 
+@lru_cache(maxsize=16384)
 def _kind(chunk: str) -> str:
     """The notation of a token; empty for a word."""
     # Flags, paths and hosts are short, and ASCII.
@@ -126,6 +165,8 @@ def _kind(chunk: str) -> str:
         return ""
     if _FEET.fullmatch(chunk):
         return "feet"
+    if _URL.fullmatch(chunk):
+        return "url"
     if _FLAG.fullmatch(chunk):
         return "flag"
     if _SIGIL.fullmatch(chunk):
@@ -139,11 +180,17 @@ def _kind(chunk: str) -> str:
 
 
 def _keeps_case(chunk: str) -> bool:
-    return _kind(chunk) in ("flag", "path") or bool(re.fullmatch(r"\$[A-Za-z_]\w*", chunk))
+    return _kind(chunk) in ("flag", "path", "url") or bool(re.fullmatch(r"\$[A-Za-z_]\w*", chunk))
 
 
 def _differ(word: str, other: str) -> bool:
     kinds = _kind(word), _kind(other)
+    if kinds == ("url", "url"):
+        return _address(word) != _address(other)
+    if _TAG.fullmatch(word) and _TAG.fullmatch(other):
+        return word.startswith("</") != other.startswith("</")
+    if bool(_REPEATED.search(word)) != bool(_REPEATED.search(other)) and word[0].isupper() and not any(kinds):
+        return True
     if not any(kinds):
         return _is_other_symbol(word, other)
     if "path" in kinds:
@@ -151,6 +198,12 @@ def _differ(word: str, other: str) -> bool:
     if not (_keeps_case(word) or _keeps_case(other)):
         word, other = word.casefold(), other.casefold()
     return word != other
+
+
+def _address(url: str) -> str:
+    """An address without its scheme: hosts have no case, and paths have one."""
+    host, slash, path = url.partition("://")[2].partition("/")
+    return f"{host.lower().removeprefix('www.')}{slash}{path}".rstrip("/")
 
 
 def _is_other_symbol(word: str, other: str) -> bool:
@@ -178,7 +231,7 @@ def _bracketed_otherwise(text: str, reference: str) -> bool:
 
 @lru_cache(maxsize=16384)
 def _groups(text: str) -> dict[str, set[str]]:
-    """What stands in brackets, by its letters and digits, with the kinds of these brackets."""
+    """Texts in brackets, by their letters and digits, with the kinds of these brackets."""
     out: defaultdict[str, set[str]] = defaultdict(set)
     for match in _BRACKETED.finditer(text):
         if _BRACKETS[match[1]] == match[3] and (inner := "".join(filter(str.isalnum, match[2])).casefold()):

@@ -17,31 +17,39 @@ from collections import Counter
 from itertools import pairwise
 from typing import ClassVar
 
+from twofold.metrics.agreement import bag_f1, field_f1
 from twofold.metrics.contraries import (
     contrary,
     exchanged,
     half_listed,
     longer_name,
+    money_or_weight,
+    other_bound,
+    other_characters,
     other_currency,
     other_name,
+    other_number,
     other_word,
 )
 from twofold.metrics.denials import (
     DENIALS,
     clauses,
     denied,
+    denies,
+    is_denied_whole,
     is_refuted,
     sentences,
     tells,
+    without_denied_sentences,
     without_idle,
     without_refuted_question,
     without_standing_no,
 )
-from twofold.metrics.equivalents import alternative
+from twofold.metrics.equivalents import alternative, of_money
 from twofold.metrics.formal import canonical, found_json, language, parse, pieces
-from twofold.metrics.notation import unlike
+from twofold.metrics.markup import literal, plain, unescaped, untagged
+from twofold.metrics.notation import named, unlike
 from twofold.metrics.spellings import CURRENCY, UNITS, UNSPACED, unlisted
-from twofold.metrics.structured import bag_f1, field_f1
 from twofold.metrics.text import common_subsequence, find, squad_tokens, words
 from twofold.metrics.values import all_tokens, contained, tokens, versioned
 from twofold.plugins import protocols
@@ -51,6 +59,7 @@ AROUND = 30
 """Tokens that may stand around a reference in an answer that `AnswerF1` still takes as a sentence: two or three."""
 _POSSESSIVE = re.compile(r"(?<=\w)(?<!\d[0０])['’]s\b(?!\s*(?:not|no)\b)")
 _REMARK = re.compile(r"(?<=\S)\s+(?:\([^()]*\)|\[[^\[\]]*\])")
+_IN_LATEX = re.compile(r"\\[A-Za-z]|[\^_]\{|√")
 _FEW = 4
 """Tokens of a reference that can be one candidate of several; a longer one has lists and an "or" of its own."""
 _SHORT = 12
@@ -61,7 +70,7 @@ _NO_UNIT = frozenset(
 _TIMES = ("day", "week", "month", "year", "minute", "second", "hour", "percent")
 _KNOWN_UNITS = frozenset((*UNITS, *UNITS.values(), *_TIMES, *(f"{one}s" for one in _TIMES)))
 _DESIGNATOR = re.compile(r"\d[\d.]*|[ivx]{1,6}|(?:ab|[a-z0])[-+]?")
-"""What tells things of one name apart: a number, a Roman numeral, a letter, a blood group."""
+"""Marks that tell things of one name apart: a number, a Roman numeral, a letter, a blood group."""
 _LEADS = frozenset(("is", "be", "are", "was", "use", "call", "run", "try", "write", "say", "with", "by"))
 """Words of a sentence that code may follow as what the sentence is about."""
 _GROUPING = frozenset("()[]{},;")
@@ -83,9 +92,9 @@ _MOST_LISTED = 3
 
 
 class _Overlap(ABC):
-    """What the metrics of this module share: references, abstention, and best of."""
+    """Behaviour shared by the metrics of this module: references, abstention, and best of."""
 
-    version: ClassVar[int] = 7
+    version: ClassVar[int] = 8
     Options: ClassVar[type[protocols.Options]] = protocols.Options
 
     def __init__(self, options: protocols.Options) -> None:
@@ -106,7 +115,7 @@ class _Overlap(ABC):
         """Score of one answer text against one reference."""
 
     def wants(self, example: Example) -> str:
-        """What the metric tells apart: examples that want the same are interchangeable (see `scorer_check`)."""
+        """A name of the wanted answer: examples that want the same are interchangeable (see `scorer_check`)."""
         if not example.answerable or not example.references:
             return "\0abstain"
         return " ".join(units(example.references[0], example.references[0]))
@@ -118,13 +127,13 @@ def units(text: str, reference: str) -> tuple[str, ...]:
     if kind == "json":
         value = parse(text) if text == reference else found_json(text)
         return () if value is None else (canonical(value),)
-    return pieces(text, kind) if kind else tokens(text, versions=versioned(reference))
+    return pieces(literal(text, reference), kind) if kind else tokens(text, versions=versioned(reference))
 
 
 def same(text: str, reference: str) -> bool:
     """Is the answer the reference, but for how it is written?"""
     if language(reference):
-        return units(text, reference) == units(reference, reference)
+        return units(text, reference) == units(reference, reference) or _same_formula(text, reference)
     if unlike(text, reference):
         return False
     versions = versioned(reference)
@@ -135,9 +144,21 @@ def same(text: str, reference: str) -> bool:
     )
 
 
+def _same_formula(text: str, reference: str) -> bool:
+    r"""Is a formula in LaTeX, or its answer, the same in plain signs: ``\frac{\pi}{4}`` and ``π/4``?"""
+    if language(reference) != "code" or not _IN_LATEX.search(text + reference):
+        return False
+    mine, theirs = (alternative(plain(one)) for one in (text, reference))
+    return "\\" not in theirs and pieces(mine, "code") == pieces(theirs, "code")
+
+
 def _written(text: str, reference: str) -> list[tuple[str, str]]:
     """Both texts as they are, and in the forms in which what may mean the same is written one way."""
-    other = alternative(text), alternative(reference)
+    # Where the reference has tags or back slashes they are what is compared.
+    bare = text if "<" in reference and untagged(reference) != reference else untagged(text)
+    bare = plain(bare) if "\\" in reference else unescaped(plain(bare))
+    mine, theirs = alternative(bare), alternative(plain(reference))
+    other = of_money(mine, theirs), of_money(theirs, mine)
     return [(text, reference)] + [other] * (other != (text, reference))
 
 
@@ -198,6 +219,8 @@ class Contains(_Overlap):
         text = without_idle(without_refuted_question(text), reference)
         # As a whole, without a "no" that stands alone, and sentence by sentence: a denial ends with its sentence.
         texts = {text, without_standing_no(text), *sentences(text)}
+        if not is_denied_whole(reference):
+            texts = {one for one in texts if not is_denied_whole(one)}
         return float(any(_stands(*two) for one in texts for two in _written(one, reference)))
 
 
@@ -227,7 +250,7 @@ class AnswerF1(TokenF1):
     the same get less than 0.5: a query that is nearly right is wrong.
     """
 
-    version: ClassVar[int] = 8
+    version: ClassVar[int] = 9
     right: ClassVar[float | None] = 0.5
 
     def compare(self, text: str, reference: str) -> float:
@@ -235,18 +258,24 @@ class AnswerF1(TokenF1):
 
         What a reference has in brackets after its answer ("9.8% [3.2%-25%]") may be left out, not be another.
         """
+        text = text if language(reference) else literal(text, reference)
         text, reference = (_POSSESSIVE.sub("", unicodedata.normalize("NFC", one)) for one in (text, reference))
         whole = bool(_REMARK.search(text) or language(reference) or unlike(text, reference))
         left = "" if whole else _REMARK.sub("", reference).strip()
         return max(self._compare(text, one) for one in {reference, left or reference})
 
     def _compare(self, text: str, reference: str) -> float:
-        text = text if language(reference) else without_idle(_corrected(text), reference)
-        if not language(reference) and any(_says(*two) for two in _written(text, reference)):
+        text = text if language(reference) else without_idle(_corrected(text, reference), reference)
+        sayable = (
+            not language(reference)
+            and not unlike(text, reference)
+            and is_denied_whole(text) == is_denied_whole(reference)
+        )
+        if sayable and any(_says(*two) for two in _written(text, reference)):
             return 1.0
         # "No, it closes at five" is an answer after a no that denies the question, not the reference.
         if (
-            not language(reference)
+            sayable
             and (rest := without_standing_no(text)) != text
             and any(_says(*two) for two in _written(rest, reference))
         ):
@@ -267,6 +296,11 @@ def _means_another(text: str, reference: str) -> bool:
     # JSON has a score by fields; a query or code that is nearly right is wrong.
     if language(reference):
         return language(reference) != "json"
+    if is_denied_whole(text) != is_denied_whole(reference):
+        return True
+    # What is denied of a question says nothing of what is told.
+    if (bare_text := without_standing_no(text)) != text and (rest := without_standing_no(reference)) != reference:
+        text, reference = bare_text, rest
     mine, theirs = units(text, reference), units(reference, reference)
     if (
         any(_names_another(units(one, reference), units(two, two)) for one, two in _written(text, reference))
@@ -275,6 +309,11 @@ def _means_another(text: str, reference: str) -> bool:
         or all(other_word(units(one, reference), units(two, two)) for one, two in _written(text, reference))
         or exchanged(mine, theirs)
         or other_currency(mine, theirs)
+        or money_or_weight(text, reference)
+        or other_characters(mine, theirs)
+        or all(other_number(units(one, reference), units(two, two)) for one, two in _written(text, reference))
+        or any(other_bound(units(one, reference), units(two, two)) for one, two in _written(text, reference))
+        or named(reference)
         or half_listed(mine, reference)
         or longer_name(text, reference)
         or any(other_name(*two) for two in _written(text, reference))
@@ -282,10 +321,10 @@ def _means_another(text: str, reference: str) -> bool:
         return True
     if _POLAR.get(theirs[0] if theirs else "") == (mine[0] if mine else None):
         return True
-    denies = bool(DENIALS & set(mine)) != bool(DENIALS & set(theirs)) and not _denies_aside(text, reference)
-    if contrary(mine, theirs, denied=denies):
+    one_denies = denies(text, mine) != denies(reference, theirs) and not _denies_aside(text, reference)
+    if contrary(mine, theirs, denied=one_denies):
         return True
-    if denies:
+    if one_denies:
         return False  # "not open" for "closed"
     place = contained(theirs, mine)
     if _is_lettered(text, theirs) or (place < 0 and find(theirs, mine)):
@@ -293,12 +332,12 @@ def _means_another(text: str, reference: str) -> bool:
     if place >= 0:
         before, after = mine[:place], mine[place + len(theirs) :]
         return denied(before, after) or (len(theirs) <= _FEW and _is_one_of_many(text, theirs, before, after))
-    return any(
-        _unit_is_another(units(one, reference), value, unit, short=len(theirs) <= _SHORT)
-        for one, two in _written(text, reference)
-        for value, unit in pairwise(units(two, two))
-        if _is_value(value)
-    )
+    short = len(theirs) <= _SHORT
+    for answer, gold in _written(text, reference):
+        for value, unit in pairwise(units(gold, gold)):
+            if _is_value(value) and _unit_is_another(units(answer, reference), value, unit, short=short):
+                return True
+    return False
 
 
 def _denies_aside(text: str, reference: str) -> bool:
@@ -346,12 +385,14 @@ def _unit_is_another(mine: tuple[str, ...], value: str, unit: str, *, short: boo
     if unit in _NO_UNIT or not (short or unit in _KNOWN_UNITS):
         return False
     followers = {after for before, after in pairwise(mine) if before == value and after.strip("°")[:1].isalpha()}
-    return unit.strip("°").isalpha() and unit not in mine and bool(followers)
+    return unit.strip("°").replace("/", "").isalpha() and unit not in mine and bool(followers)
 
 
-def _corrected(text: str) -> str:
-    """What is left of an answer that takes itself back: ``It is 42, no, 43`` says 43."""
-    return without_refuted_question(_CORRECTION.split(text)[-1])
+def _corrected(text: str, reference: str) -> str:
+    """The rest of an answer that takes itself back: ``It is 42, no, 43`` says 43."""
+    rest = without_refuted_question(_CORRECTION.split(text)[-1])
+    # A reference that denies a sentence and goes on is compared whole.
+    return rest if is_denied_whole(reference) else without_denied_sentences(rest)
 
 
 def _says(text: str, reference: str) -> bool:
@@ -472,11 +513,11 @@ def _values_stand_alike(mine: tuple[str, ...], theirs: tuple[str, ...]) -> bool:
         return mine == theirs
 
     def places(tokens: tuple[str, ...]) -> Counter[tuple[str, str, str]]:
-        return Counter(
-            (token, follower, "" if token[-1].isalnum() else before)
-            for before, token, follower in zip(("", *tokens[:-1]), tokens, (*tokens[1:], ""), strict=True)
-            if _is_value(token) and not re.fullmatch(CURRENCY, token)
-        )
+        counts: Counter[tuple[str, str, str]] = Counter()
+        for before, token, follower in zip(("", *tokens[:-1]), tokens, (*tokens[1:], ""), strict=True):
+            if _is_value(token) and not re.fullmatch(CURRENCY, token):
+                counts[token, follower, "" if token[-1].isalnum() else before] += 1
+        return counts
 
     my_places = places(mine)
     several = my_places.total() > 1 or any(not token[-1].isalnum() for token, _, _ in my_places)

@@ -22,8 +22,8 @@ class RankingOptions(protocols.Options):
     k: int = Field(default=10, ge=1)
     """Ranks that count."""
     unit: Literal["document", "passage"] = "document"
-    """What is ranked. ``document``: each document once, at its best hit, as retrieval benchmarks do. ``passage``: the
-    hits as they are; where an example has spans in a document, only a hit that overlaps one of them finds it."""
+    """Unit that is ranked. ``document``: each document once, at its best hit, as retrieval benchmarks do. ``passage``:
+    the hits as they are; where an example has spans in a document, only a hit that overlaps one of them finds it."""
 
 
 def relevance(example: Example) -> dict[str, float]:

@@ -17,29 +17,42 @@ CURRENCY = r"[$€£¥₹₽₩₺₴₦₫₪฿]"
 DIGITS = r"(?:\d{1,3}(?:,\d{3}){1,12}(?![\d,])|\d{1,2}(?:,\d{2}){1,12},\d{3}(?![\d,])|\d+(?:_\d{3}){1,12}|\d+)"
 """A list of numbers, which is longer than any number, must not be tried as one from each of its places."""
 NUMBER = rf"(?:{DIGITS}(?:\.\d+)?|(?<![\w.])\.\d+)(?:[eE][-+]?\d{{1,4}}(?![^\W_]))?"
+_PREFIXES = {"nano": "n", "micro": "μ", "milli": "m", "centi": "c", "kilo": "k", "mega": "M", "giga": "G", "tera": "T"}
+_BASES = {
+    "meter": "m", "metre": "m", "gram": "g", "liter": "l", "litre": "l", "second": "s", "hertz": "Hz", "watt": "W",
+    "volt": "V", "ampere": "A", "amp": "A", "ohm": "Ω", "joule": "J", "newton": "N", "pascal": "Pa", "calorie": "cal",
+    "mole": "mol", "bar": "bar", "farad": "F", "byte": "B",
+}  # fmt: skip
 UNITS = {
+    **{f"{prefix}{base}{plural}": f"{sign}{unit}" for prefix, sign in _PREFIXES.items()
+       for base, unit in _BASES.items() for plural in ("", "s")},
     **{name: sign for sign, names in {
         "km": "kilometer kilometers kilometre kilometres", "m": "meter meters metre metres",
         "cm": "centimeter centimeters centimetre centimetres", "mm": "millimeter millimeters millimetre millimetres",
-        "kg": "kilogram kilograms kilogramme kilogrammes kilo kilos", "g": "gram grams gramme grammes",
+        "kg": "kilogram kilograms kilogramme kilogrammes kilo kilos kgs", "g": "gram grams gramme grammes",
         "mg": "milligram milligrams", "l": "liter liters litre litres",
-        "ml": "milliliter milliliters millilitre millilitres", "ha": "hectare hectares", "t": "tonne tonnes",
+        "ml": "milliliter milliliters millilitre millilitres cc", "ha": "hectare hectares", "t": "tonne tonnes",
         "lb": "lbs pound pounds", "ft": "foot feet", "h": "hour hours hr hrs",
         "min": "minute minutes mins", "s": "second seconds sec secs", "°": "degree degrees deg degs",
         "μg": "mcg microgram micrograms microgramme microgrammes", "miles": "mi", "oz": "ounce ounces",
         "years": "yrs", "Hz": "hertz", "Ω": "ohm ohms", "W": "watt watts", "V": "volt volts", "J": "joule joules",
         "N": "newton newtons",
-        "KB": "kilobyte kilobytes", "MB": "megabyte megabytes", "GB": "gigabyte gigabytes", "TB": "terabyte terabytes",
+        "inch": "inches", "gal": "gallon gallons", "qt": "quart quarts", "dB": "decibel decibels", "bar": "bars",
+        "atm": "atmosphere atmospheres", "tbsp": "tablespoon tablespoons", "tsp": "teaspoon teaspoons",
+        "μm": "um micron microns", "cal": "calorie calories", "weeks": "wk wks", "mol": "mole moles",
+        "A": "ampere amperes amp amps", "Pa": "pascal pascals", "kΩ": "kohm kohms", "MΩ": "megohm megohms",
+        "bits": "bit",
         "$": "dollar dollars usd", "€": "euro euros eur", "¥": "yen jpy", "£": "gbp", "₹": "rupee rupees inr",
     }.items() for name in names.split(" ")}
 }  # fmt: skip
-"""What is written out after a number, and its sign."""
+"""Units written out after a number, and their signs."""
 SIGNED = rf"(?:%|°|{CURRENCY}|(?:[kcm]?m|[km]?g|t|ml|l|ha|h|s|min|million|billion|{'|'.join(UNITS)})\b)"
-"""What a number followed by is the number of: a unit, a currency, a scale."""
+"""Signs that follow the number they belong to: a unit, a currency, a scale."""
 
 _WRITTEN = {"−": "-", "﹣": "-", "⁄": "/", "∕": "/", "×": "*", "÷": "/", "≤": "<=", "≥": ">=", "≠": "!=", "٫": ".",
-            "٬": ",", "٪": "%", "‐": "-", "‑": "-", "İ": "I", "→": "->", "⇒": "=>", "←": "<-", "↔": "<->"}  # fmt: skip
-"""What is written otherwise and means the same."""
+            "٬": ",", "٪": "%", "‰": " permille ",
+            "‐": "-", "‑": "-", "İ": "I", "→": "->", "⇒": "=>", "←": "<-", "↔": "<->"}  # fmt: skip
+"""Characters written otherwise that mean the same."""
 _INVISIBLE = re.compile("[\u00ad\u200b\u200e\u200f\u202a-\u202e\u2060\u2066-\u2069\ufeff]")
 _SUPERSCRIPTS = str.maketrans("⁰¹²³⁴⁵⁶⁷⁸⁹⁺⁻", "0123456789+-")
 _FORMULA = re.compile(r"(?:\$\$([^$]+)\$\$|\$([^$\s](?:[^$]*[^$\s])?)\$|\\\((.+?)\\\)|\\\[(.+?)\\\])\.?", re.DOTALL)
@@ -50,7 +63,7 @@ _RULES: tuple[tuple[str, str | Callable[[re.Match[str]], str]], ...] = (
     (r"\[([^\[\]]+)\]\(https?://[^)\s]{1,500}\)|<(https?://[^<>\s]+)>", r"\1\2"),
     (r"(?<![\w*])(\*{1,3})(?=\S)([^*\n]+?)(?<=\S)\1(?![\w*])", r"\2"),
     (r"\\(?:text|mathrm|mathbf|textbf)\{([^{}]{0,200})\}", r"\1"),
-    (r"\\[dt]?frac\{(\d{1,9})\}\{(\d{1,9})\}", r"\1/\2"),
+    (r"\\[dt]?frac\{(\d{1,9})\}\{(\d{1,9})\}(?!\d)", r"\1/\2"),
     (r"\\boxed\{([^{}]*)\}", r" \1 "),
     (r"(?<![\w$])\$([^$\s]+)\$(?![\d$])", r" \1 "),
     # The prime of a derivative, which is no quotation mark.
@@ -83,6 +96,9 @@ _RULES: tuple[tuple[str, str | Callable[[re.Match[str]], str]], ...] = (
     (r"(?:°|\b[Dd]eg(?:rees?)?\.?)\s?([CFcf])(?:elsius|entigrade|ahrenheit)?\b", r"°\1"),
     (r"\bv(?=\d+(?:\.\d+){2})", ""),
     (r"(?<=\d) ?pct\b\.?", "%"),
+    (r"美 ?[元金]", "$"),
+    (r"[欧歐] ?元", "€"),
+    (r"英 ?[镑鎊]", "£"),
 )
 _COMPILED = tuple((re.compile(pattern, re.I if "NET" in pattern else 0), change) for pattern, change in _RULES)
 

@@ -77,10 +77,12 @@ _OPEN = "\1"
 """Ends a token that the next one belongs to: the range ``2-3`` is one token."""
 _SCALES = {
     "hundred": "e2", "thousand": "e3", "million": "e6", "millions": "e6", "mio": "e6", "millionen": "e6",
-    "billion": "e9", "billions": "e9", "mrd": "e9", "milliarden": "e9", "trillion": "e12",
+    "billion": "e9", "billions": "e9", "mrd": "e9", "milliarden": "e9", "trillion": "e12", "lakh": "e5", "lakhs": "e5",
+    "crore": "e7", "crores": "e7", "万": "e4", "萬": "e4", "亿": "e8", "億": "e8",
 }  # fmt: skip
 _SHORT_SCALES = {"k": "e3", "K": "e3", "m": "e6", "M": "e6", "mn": "e6", "bn": "e9", "B": "e9"}
 """Read so after a sum of money: ``$5M``."""
+_RANGE = r"-?\d[\d.]*-\d[\d.]*"
 _CODES = frozenset(("usd", "eur", "gbp", "jpy", "inr"))
 _COUNTED = {
     "zero": "0", "two": "2", "three": "3", "four": "4", "five": "5", "six": "6", "seven": "7", "eight": "8",
@@ -95,12 +97,14 @@ _NEGATING = (
     "not no never neither nor isnt wasnt arent werent dont doesnt didnt cannot cant wont wouldnt shouldnt couldnt "
     "mustnt hasnt havent hadnt without nicht kein keine keinen ne "
     "pas jamais non sin ni não nem niet geen inte ikke nie не нет ни ليس ليست لا لم değil नहीं 不 非 没 未 無 无 않 "
-    "except excluding instead than twice half double"
+    "غير عدم بدون बिना אין אינו אינה בלי ללא không chưa bukan tanpa tidak bez δεν χωρίς utan uten uden zonder "
+    "ohne sans senza без "
+    "hardly barely scarcely except excluding instead than twice half double"
 )
 NEGATIONS = frozenset(_NEGATING.split(" "))
 """Words before an answer that make it another: negations, exceptions, and what is more or less than it."""
 _LENGTHS = frozenset(("km", "m", "cm", "mm", "mile", "miles", "ft"))
-"""What per something is a speed, whatever it is per; five dollars a month are five dollars."""
+"""Units that per something are a speed, whatever that is; five dollars a month are five dollars."""
 _MASSES = frozenset(("kg", "g", "mg", "t", "l", "ml", "lb"))
 _OFTEN = frozenset(
     ("h", "hour", "day", "week", "month", "year", "person", "people", "head", "patient", "dose", "time", "night")
@@ -109,9 +113,14 @@ _AFTER = frozenset(
     ("°", "′", "″", "√", "+", "bc", "bce", "dozen", "squared", "cubed", "mod", "choose", "万", "萬", "亿", "億", "千",
      "百", "%", "/", "*", "^", "**", ":", "-")
 )  # fmt: skip
-"""What makes the number before it a part of another value."""
+"""Tokens that make the number before them a part of another value."""
 _SINGLE_LETTERS = frozenset("bcdefghjklmnopqrstuvwxyza")
 _UNARY = frozenset(("!", "¬", "~", "-", "±", "&", "*", "√", "∛"))
+_SALT = re.compile(
+    r"(?:mono|di|tri|tetra|penta|per|hydr|bi|thio)*(?:oxide|chloride|fluoride|bromide|iodide|sulfide|sulphide|nitride|"
+    r"carbide|hydride|cyanide|carbonate|sulfate|sulphate|nitrate|nitrite|phosphate|acetate|citrate|silicate|chlorate)s?"
+)
+"""What after the name of an element is a compound of it."""
 _BEFORE = frozenset(("/", "*", "^", "**", ":", "-", "<", ">", "<=", ">=", "!=", "~", "±"))
 
 
@@ -171,7 +180,7 @@ def _add(out: list[str], token: str) -> None:
         out[place] = number(out[place] + scale)
         return
     lower = token.lower()
-    if place == -1:
+    if place == -1 or (out and re.fullmatch(_RANGE, out[-1])):
         token = UNITS.get(lower, token)
     if _is_number(token) and out and out[-1].lower() in _CODES and (len(out) < 2 or not _is_number(out[-2])):
         out[-1:] = [token, UNITS[out[-1].lower()]]
@@ -195,20 +204,35 @@ def contained(needle: tuple[str, ...], hay: tuple[str, ...], *, begin: int = 0) 
     in ``5 km per hour``, ``44`` in ``44 BC``, ``5`` in ``between 5 and 10``.
     """
     size = len(needle)
+    korean = bool(size) and _HANGUL.fullmatch(needle[-1]) is not None
     for start in range(begin, len(hay) - size + 1) if size else ():
         # The first token alone first: cutting a piece out at every place is what takes the time.
-        if hay[start] != needle[0] or hay[start : start + size] != needle:
+        if hay[start] != needle[0] and not (korean and size == 1):
+            continue
+        same = hay[start : start + size] == needle
+        if not same and not (korean and _is_with_particle(needle, hay[start : start + size])):
             continue
         before = hay[start - 1] if start else ""
         after = hay[start + size] if start + size < len(hay) else ""
         if needle[-1][-1].isdigit():
             longer = after in _AFTER
         else:
-            longer = after in _SINGLE_LETTERS or after == "^" or _is_rate(needle, hay[start + size : start + size + 2])
+            compound = after == "^" or _SALT.fullmatch(after) is not None
+            rate = _is_rate(needle, hay[start + size : start + size + 2])
+            longer = after in _SINGLE_LETTERS or compound or rate
         longer = longer or _is_end_of_range(hay, start, start + size)
         if not longer and before not in _UNARY and not (needle[0][-1].isdigit() and before in _BEFORE):
             return start
     return -1
+
+
+def _is_with_particle(needle: tuple[str, ...], piece: tuple[str, ...]) -> bool:
+    """Is the last word, of Korean, followed by nothing but its particle or copula: ``서울입니다`` for ``서울``?"""
+    word, token = needle[-1], piece[-1]
+    if not token.startswith(word) or piece[:-1] != needle[:-1]:
+        return False
+    # Of one syllable more would be another word: 바다 is the sea, and no 바.
+    return (_PARTICLE if len(word) > 1 else _COPULA).fullmatch(token, len(word)) is not None
 
 
 def _is_end_of_range(hay: tuple[str, ...], start: int, stop: int) -> bool:
@@ -227,6 +251,14 @@ def _is_rate(needle: tuple[str, ...], rest: tuple[str, ...]) -> bool:
     if rest[:1] not in (("per",), ("/",)) or len(needle) < 2 or not needle[-2][-1].isdigit():
         return False
     return needle[-1] in _LENGTHS or (needle[-1] in _MASSES and not set(rest[1:]) & _OFTEN)
+
+
+_HANGUL = re.compile("\\d{0,12}[\uac00-\ud7af][\uac00-\ud7af\\d]{0,40}")
+_COPULA = re.compile("(?:입니다|이에요|예요)[.!]?")
+_PARTICLE = re.compile(
+    "(?:입니다|이다|다|이에요|예요|에요|이었습니다|였습니다|이었다|였다|이며|이고|이라고|라고|은|는|이|가|을|를|의|에|에서|에게|"
+    "으로|로|와|과|도|만|부터|까지)(?:는|도|만)?[.!]?"
+)
 
 
 def number(text: str) -> str:

@@ -1,8 +1,8 @@
 """Copies of an adapter with another strength, and several adapters in one.
 
-A LoRA adapter changes a weight by alpha / r · B · A (Hu et al. 2021), so the share λ of the change is the same adapter
-with λ · alpha: whoever applies it, merged or not, here or after export, applies that share. A weighted sum of such
-changes is an adapter too, its rank the sum of theirs: nothing is lost in putting them together.
+A LoRA adapter changes a weight by alpha / r · B · A (Hu et al. 2021), so an adapter scaled by λ is the same adapter
+with λ · alpha: every runtime, merged or not, here or after export, applies that share. A weighted sum of such changes
+is an adapter too, whose rank is the sum of their ranks: combining them loses nothing.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _RECIPE, _WEIGHTS = "adapter_config.json", "adapter_model.safetensors"
 
 
 def why_not_scalable(adapter: Path) -> str:
-    """Why no share of this adapter's change can be taken; empty when it can."""
+    """The reason why this adapter cannot be scaled; empty when it can."""
     path = adapter / _RECIPE
     if not path.is_file():
         return "it is not an adapter directory of PEFT"
@@ -44,7 +44,7 @@ def scaled(adapter: Path, coefficient: float, target: Path) -> None:
     """Make `target` a copy of the adapter directory with `coefficient` times the change. Big files are shared.
 
     Raises:
-        StoreError: it cannot be scaled (see `why_not_scalable`), or the disk refuses.
+        StoreError: the adapter cannot be scaled (see `why_not_scalable`), or the disk refuses.
     """
     reason = why_not_scalable(adapter) if coefficient != 1 else ""
     if reason:
@@ -55,7 +55,7 @@ def scaled(adapter: Path, coefficient: float, target: Path) -> None:
         for path in sorted(p for p in adapter.rglob("*") if p.is_file() and p.name != "manifest.json"):
             place = target / path.relative_to(adapter)
             place.parent.mkdir(parents=True, exist_ok=True)
-            try:
+            try:  # a hard link: the weights of several strengths take the space of one
                 os.link(path, place)
             except OSError:
                 shutil.copyfile(path, place)
@@ -63,7 +63,7 @@ def scaled(adapter: Path, coefficient: float, target: Path) -> None:
             recipe = _recipe(adapter)
             recipe["lora_alpha"] *= coefficient
             recipe["alpha_pattern"] = {k: v * coefficient for k, v in (recipe.get("alpha_pattern") or {}).items()}
-            (target / _RECIPE).unlink()
+            (target / _RECIPE).unlink()  # it is a link: writing through it would change the original, too
             (target / _RECIPE).write_text(json.dumps(recipe, indent=2, sort_keys=True), encoding="utf-8")
     except OSError as error:
         raise StoreError(f"the adapter cannot be copied: {error.strerror or error}", file=target) from error
@@ -90,9 +90,11 @@ def combined(parts: Sequence[tuple[Path, float]], target: Path) -> None:
         recipes.append(recipe)
         for name in sorted(n for n in tensors if ".lora_A." in n):
             layer = name.split(".lora_A.")[0]
+            # A: (rank, inputs), B: (outputs, rank)
             down, up = tensors[name], tensors[name.replace(".lora_A.", ".lora_B.")]
             downs, ups = stacks.setdefault(layer, ([], []))
             downs.append(down)
+            # weight and scale go into B, so that parts of different alpha can share the alpha below
             ups.append(up * np.float32(weight * _scale(recipe, layer, len(down))))
     stacked, ranks = {}, {}
     for layer, (downs, ups) in stacks.items():
@@ -100,6 +102,7 @@ def combined(parts: Sequence[tuple[Path, float]], target: Path) -> None:
         stacked[f"{layer}.lora_B.weight"] = np.ascontiguousarray(np.concatenate(ups, axis=1))
         ranks[layer.removeprefix("base_model.model.")] = sum(len(one) for one in downs)
     whole = {**recipes[0], "r": 1, "lora_alpha": 1.0, "use_rslora": False, "rank_pattern": ranks}
+    # alpha = rank in every layer: the scale alpha / rank is 1
     whole["alpha_pattern"] = {layer: float(rank) for layer, rank in ranks.items()}
     whole["target_modules"] = sorted({layer.rpartition(".")[2] for layer in ranks})
     target.mkdir(parents=True, exist_ok=True)
@@ -108,7 +111,7 @@ def combined(parts: Sequence[tuple[Path, float]], target: Path) -> None:
 
 
 def _scale(recipe: Json, layer: str, rank: int) -> float:
-    """A layer's alpha (its own where a pattern names it) over r, or over √r for rsLoRA."""
+    """The scale of a layer: alpha (that of a pattern which matches the layer) over r, or over √r for rsLoRA."""
     alpha = recipe["lora_alpha"]
     for pattern, value in (recipe.get("alpha_pattern") or {}).items():
         if re.match(rf"(.*\.)?({pattern})$", layer):

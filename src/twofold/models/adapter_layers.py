@@ -1,7 +1,7 @@
-"""A causal language model with what a tuning method added to it: made, opened and run alike in training and serving.
+"""A causal language model with the layers that a tuning method adds, the same in training and serving.
 
-LoRA and IA³ layers are PEFT's. Soft prompts, prefixes and bottleneck layers are put in by hooks, so that the model
-stays transformers' own: with the first two, token ids begin with `virtual` placeholders, and everything downstream
+LoRA and IA³ layers are PEFT's. Soft prompts, prefixes and bottleneck layers are added by hooks, so that the model stays
+that of transformers: with the first two, token ids begin with `virtual` placeholders, and everything downstream
 (padding, positions, key-value caches, shared prefixes) works as for real tokens. Their files are PEFT's as well.
 """
 
@@ -23,13 +23,13 @@ WEIGHTS = "model"
 
 
 def recipe(adapter: Path) -> Json:
-    """How an artifact's weights are applied: PEFT's ``adapter_config.json`` and Twofold's ``method.json`` in one.
+    """The settings by which an artifact's weights apply: PEFT's ``adapter_config.json`` and Twofold's ``method.json``.
 
-    ``peft_type`` is LORA, IA3, PROMPT_TUNING or PREFIX_TUNING, or of Twofold's own BOTTLENECK or FULL; ``base`` is
-    ``nf4`` where the base weights were rounded to 4 bits, ``dtype`` what they were before.
+    ``peft_type`` is LORA, IA3, PROMPT_TUNING or PREFIX_TUNING, or Twofold's BOTTLENECK or FULL; ``base`` is ``nf4``
+    where the base weights were rounded to 4 bits, ``dtype`` is their type before that.
 
     Raises:
-        ModelError: it cannot be read.
+        ModelError: a file cannot be read.
     """
     settings: Json = {"base": "", "dtype": "bf16"}
     for path in (adapter / "adapter_config.json", adapter / "method.json"):
@@ -43,14 +43,14 @@ def recipe(adapter: Path) -> Json:
 
 
 def chat_template_of(directory: Path, settings: Json) -> str:
-    """The chat template that a model directory ships: its own file's, else that of its tokenizer's settings.
+    """The chat template in a model directory: of a separate file, else of the tokenizer's settings.
 
     Args:
         directory: Model directory.
-        settings: What ``tokenizer_config.json`` holds; of several named templates the one named ``default`` is taken.
+        settings: Content of ``tokenizer_config.json``; of several named templates ``default`` is used.
 
     Returns:
-        Jinja text; empty where there is none.
+        Jinja text; empty where the model has no template.
     """
     beside = directory / "chat_template.jinja"
     template = beside.read_text(encoding="utf-8") if beside.is_file() else settings.get("chat_template")
@@ -60,12 +60,12 @@ def chat_template_of(directory: Path, settings: Json) -> str:
 
 
 def open_model(directory: Path, *, dtype: Dtype, nf4: bool = False) -> Any:
-    """The plain model, with SDPA attention where it has it.
+    """The plain model, with SDPA attention where the architecture has it.
 
     Args:
         directory: Model directory.
-        dtype: Of weights and arithmetic.
-        nf4: Hold the linear layers in 4 bits (`round_to_nf4`).
+        dtype: Type of weights and arithmetic.
+        nf4: Store the linear layers in 4 bits (`round_to_nf4`).
 
     Raises:
         ModelError: transformers cannot open it.
@@ -93,10 +93,10 @@ def open_tuned(directory: Path, adapter: Path, *, dtype: Dtype) -> Any:
     Args:
         directory: Directory of the base weights.
         adapter: The artifact's directory.
-        dtype: Of weights and arithmetic.
+        dtype: Type of weights and arithmetic.
 
     Raises:
-        ModelError: the artifact cannot be read or does not fit.
+        ModelError: the artifact cannot be read, or does not fit the model.
         MissingExtra: PEFT is needed and not installed.
     """
     settings = recipe(adapter)
@@ -118,7 +118,7 @@ def open_tuned(directory: Path, adapter: Path, *, dtype: Dtype) -> Any:
     tensors = load_file(adapter / "adapter_model.safetensors")
     if kind == "BOTTLENECK":
         add_bottlenecks(network, settings["width"], placement=settings["placement"])
-        missing = set(added(network)) ^ set(tensors)
+        missing = set(added(network)) ^ set(tensors)  # compared here, as strict=False below ignores both
         if missing:
             raise ModelError(f"the adapter does not fit the model: {min(missing)!r}", file=adapter)
         network.load_state_dict({k: v.to(network.dtype) for k, v in tensors.items()}, strict=False)
@@ -130,14 +130,18 @@ def open_tuned(directory: Path, adapter: Path, *, dtype: Dtype) -> Any:
 
 
 def virtual(network: Any) -> int:
-    """Placeholders (any token id) that must stand before every row of token ids, padding included."""
+    """Number of placeholders (any token id) that must precede every row of token ids, padding included."""
     return int(getattr(network, _COUNT, 0))
 
 
 def added(network: Any) -> dict[str, Any]:
-    """What the hooks' methods learn, by its name in the network."""
+    """Name in the network → parameter, for the parameters that the hooks use."""
     marks = (_PROMPT, _KEYS, _BOTTLENECK)
-    return {name: p for name, p in network.named_parameters() if any(mark in name for mark in marks)}
+    parameters = {}
+    for name, parameter in network.named_parameters():
+        if any(mark in name for mark in marks):
+            parameters[name] = parameter
+    return parameters
 
 
 def layers_of(network: Any) -> list[Any]:
@@ -165,6 +169,7 @@ def add_prompt(network: Any, vectors: Any) -> None:
         if ids is None or _begun(kwargs):
             return (), kwargs
         prompt = getattr(network, _PROMPT)
+        # (virtual tokens, hidden) → (batch, virtual tokens, hidden)
         front = prompt.to(words.weight.dtype)[None].expand(len(ids), -1, -1)
         embedded = torch.cat([front, words(ids[:, len(prompt) :])], dim=1)
         return (), {**kwargs, "input_ids": None, "inputs_embeds": embedded}
@@ -192,11 +197,13 @@ def add_prefix(network: Any, keys_values: Any) -> None:
             return (), kwargs
         cache = kwargs.get("past_key_values")
         cache = DynamicCache() if cache is None else cache
+        # each (key-value heads, virtual tokens, head width), the same for every row of the batch
         for layer, (keys, values) in enumerate(getattr(network, _KEYS)):
             cache.update(keys.expand(len(ids), -1, -1, -1), values.expand(len(ids), -1, -1, -1), layer)
         changed = {**kwargs, "input_ids": ids[:, count:], "past_key_values": cache}
         if kwargs.get("position_ids") is not None:
             changed["position_ids"] = kwargs["position_ids"][..., count:]
+        # a mask of (batch, 1, queries, keys): the placeholders are keys of the cache, no queries
         if getattr(kwargs.get("attention_mask"), "ndim", 0) == 4:
             changed["attention_mask"] = kwargs["attention_mask"][:, :, count:]
         waiting.append(True)
@@ -206,6 +213,7 @@ def add_prefix(network: Any, keys_values: Any) -> None:
         if waiting:
             waiting.clear()
             hidden = out.last_hidden_state
+            # zeros for the placeholders, so that the output has a row for each token id that came in
             out.last_hidden_state = torch.nn.functional.pad(hidden, (0, 0, count, 0))
         return out
 
@@ -215,7 +223,7 @@ def add_prefix(network: Any, keys_values: Any) -> None:
 
 
 def prefix_of(network: Any, ids: Any) -> Any:
-    """Keys and values of real tokens (1, n), to begin a prefix with: then it acts exactly as they do."""
+    """Keys and values of real tokens, shape (1, n): a prefix that begins with them acts exactly like these tokens."""
     import torch
 
     with torch.no_grad():
@@ -224,14 +232,14 @@ def prefix_of(network: Any, ids: Any) -> Any:
 
 
 def prefix_from_peft(network: Any, flat: Any) -> Any:
-    """PEFT's (virtual tokens, layers · 2 · width) as `add_prefix` wants it."""
+    """Convert PEFT's shape (virtual tokens, layers · 2 · width) to that of `add_prefix`."""
     config = network.config.get_text_config()
     width = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
     return flat.view(len(flat), config.num_hidden_layers, 2, -1, width).permute(1, 2, 3, 0, 4).contiguous()
 
 
 def prefix_to_peft(keys_values: Any) -> Any:
-    """The other way round."""
+    """The inverse of `prefix_from_peft`."""
     return keys_values.permute(3, 0, 1, 2, 4).reshape(keys_values.shape[3], -1).contiguous()
 
 
@@ -242,7 +250,7 @@ def _ids(args: Any, kwargs: Json) -> tuple[Any, Json]:
 
 
 def _begun(kwargs: Json) -> bool:
-    """Is this a later step of a generation, whose placeholders are in the cache already?"""
+    """Is this a later step of a generation, whose cache already contains the placeholders?"""
     cache = kwargs.get("past_key_values")
     return cache is not None and cache.get_seq_length() > 0
 
@@ -257,14 +265,14 @@ NORMAL = (
 )
 """The 16 values of NormalFloat (Dettmers et al. 2023, arXiv:2305.14314, appendix E)."""
 BLOCK = 64
-"""Weights with one scale."""
+"""Weights that share one scale."""
 
 
 def round_to_nf4(network: Any) -> None:
-    """Hold the linear layers inside the model's blocks as 4-bit NormalFloat, two weights a byte, a scale each 64.
+    """Store the linear layers inside the model's blocks as 4-bit NormalFloat: two weights a byte, a scale for each 64.
 
-    A layer's ``weight`` gives them back in the model's dtype whenever it is asked for. Layers whose weights are no
-    whole number of blocks stay as they are.
+    A layer's ``weight`` returns them in the model's dtype at each access. Layers whose weights are not a whole number
+    of blocks stay as they are.
     """
     import torch
 
@@ -275,9 +283,9 @@ def round_to_nf4(network: Any) -> None:
             self.register_buffer("values", torch.tensor(NORMAL, device=like.device), persistent=False)
 
         def right_inverse(self, weight: Any) -> tuple[Any, Any]:
-            blocks = weight.detach().float().reshape(-1, BLOCK)
+            blocks = weight.detach().float().reshape(-1, BLOCK)  # (blocks, 64)
             scale = blocks.abs().amax(1, keepdim=True)
-            edges = (self.values[1:] + self.values[:-1]) / 2
+            edges = (self.values[1:] + self.values[:-1]) / 2  # (15,): halfway between the 16 values
             places = torch.bucketize(blocks / torch.where(scale == 0, 1, scale), edges).to(torch.uint8)
             return places[:, ::2] << 4 | places[:, 1::2], scale
 
@@ -306,13 +314,13 @@ def nf4_candidates(network: Any) -> list[tuple[str, Any]]:
 
 
 def add_bottlenecks(network: Any, width: int, *, placement: Literal["pfeiffer", "houlsby"]) -> None:
-    """Put h + up(relu(down(h))) on the output of each layer's feed-forward part; ``houlsby``: its attention too.
+    """Put h + up(relu(down(h))) on the output of each layer's feed-forward part; ``houlsby``: its attention, too.
 
-    Houlsby et al. 2019 (arXiv:1902.00751); Pfeiffer et al. 2021 (arXiv:2005.00247). `up` begins at zero: the model is
-    unchanged. Where a layer's feed-forward part is not one module, its own output is adapted.
+    Houlsby et al. 2019 (arXiv:1902.00751); Pfeiffer et al. 2021 (arXiv:2005.00247). `up` begins at zero, so the model
+    is unchanged at first. Where a layer's feed-forward part is not a single module, the layer's output is adapted.
 
     Raises:
-        ModelError: the layers cannot be found, or ``houlsby`` and they have no attention module of a known name.
+        ModelError: the layers cannot be found, or for ``houlsby`` an attention module of a known name is missing.
     """
     import torch
 
@@ -338,6 +346,7 @@ _PLACES = (
     ("mlp", "feed_forward", "ffn", "ff", "block_sparse_moe"),
     ("self_attn", "attn", "attention", "self_attention"),
 )
+"""Names that architectures of transformers give to the feed-forward part, and to the attention."""
 
 
 def _beside(extra: Any) -> Any:

@@ -1,4 +1,4 @@
-"""What is common to all talk with HTTP endpoints: which answers are worth another attempt, when, and what was said."""
+"""HTTP endpoints in general: which responses are worth another attempt, when, and the reason in an error response."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ import httpx
 from twofold.text.masking import HIDDEN, masked_text
 
 AGAIN = frozenset({408, 409, 425, 429, 500, 502, 503, 504, 529})
-"""Status codes after which the same request may succeed."""
+"""Status codes after which the same request may succeed later; 529 is "overloaded" of some providers."""
 LONGEST_WAIT = 60.0
-"""Seconds between two attempts, at most."""
+"""Longest wait between two attempts, in seconds."""
 
 
 def reason(response: httpx.Response) -> str:
-    """The endpoint's own words, short, without the key that was sent: some endpoints repeat it."""
+    """The endpoint's error message, shortened, without the API key, which some endpoints repeat."""
     try:
         body = response.json()
         error = body.get("error", body)
@@ -28,7 +28,7 @@ def reason(response: httpx.Response) -> str:
 
 
 def retry_after(response: httpx.Response) -> float | None:
-    """Seconds to wait as the server asks, in either form of the header (RFC 9110 section 10.2.3)."""
+    """Seconds to wait by the header ``retry-after`` in either form (RFC 9110, 10.2.3); None without one."""
     value = response.headers.get("retry-after", "").strip()
     if not value:
         return None

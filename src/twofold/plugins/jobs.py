@@ -1,4 +1,4 @@
-"""What a trainer gets, as data: it crosses the border to the process that trains."""
+"""The jobs of trainers, as data that crosses the border to the process that trains."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from twofold.types import DevItem, Example, Json, Pair
 
 
 class TrainerJob(BaseModel):
-    """Everything a trainer gets, as data (it crosses a process border)."""
+    """The whole job of a trainer, as data that crosses a process border."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, arbitrary_types_allowed=True)
 
@@ -20,7 +20,7 @@ class TrainerJob(BaseModel):
     metric: str
     """Name of the metric that picks the best checkpoint."""
     metric_options: Json = Field(default_factory=dict)
-    """Options of that metric."""
+    """Options of the metric."""
     model: str
     """Model name or source string of the base weights."""
     template: Template
@@ -28,17 +28,17 @@ class TrainerJob(BaseModel):
     seed: int = 0
     """Seed of order, dropout and initialisation."""
     general: tuple[Pair, ...] = ()
-    """Rows on other things, never trained on: their loss is followed during training."""
+    """Rows of general ability, never trained on: the trainer reports their loss during training."""
     facts: tuple[Pair, ...] = ()
-    """Known facts, each with a wrong answer as `Pair.rejected`: how often the right one is likelier is followed too."""
+    """Known facts, each with a wrong answer as `Pair.rejected`: the trainer reports how often the right is likelier."""
     replay: tuple[Pair, ...] = ()
-    """Rows on other things that may be mixed in, so that less is forgotten."""
+    """Rows of general ability that may be mixed in, so that the model forgets less."""
     without: tuple[str, ...] = ()
-    """Ids of the documents that nothing was learned from; no trainer reads it."""
+    """Ids of the documents that no row was made from; no trainer reads them, but they are part of the job's key."""
 
 
 class DifficultyJob(BaseModel):
-    """What is measured before tuning, as data (it crosses a process border)."""
+    """The job of measuring difficulty before tuning, as data that crosses a process border."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, arbitrary_types_allowed=True)
 
@@ -54,24 +54,24 @@ class SearchPair(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     query: str
-    """What is searched for."""
+    """The text searched for."""
     passage: str
     """The right passage, as it is embedded."""
     document: str
-    """Its document."""
+    """Id of the passage's document."""
     sources: tuple[str, ...]
-    """All right documents: none of their passages is a negative of this question."""
+    """Ids of all right documents: none of their passages is a negative of this question."""
     negatives: tuple[tuple[str, str], ...] = ()
     """(document, text) of wrong passages that look right, the most tempting first."""
 
 
 class EmbedderJob(BaseModel):
-    """Everything the trainer of an embedder gets, as data (it crosses a process border)."""
+    """The whole job of an embedder's trainer, as data that crosses a process border."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, arbitrary_types_allowed=True)
 
     pairs: tuple[SearchPair, ...]
-    """What to learn from."""
+    """Questions and passages to learn from."""
     dev: tuple[tuple[str, Example], ...]
     """(query, example) of the dev split."""
     pool: tuple[tuple[str, str], ...]

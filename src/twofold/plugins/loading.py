@@ -1,4 +1,4 @@
-"""Plugins found by name: entry points, their options checked, and what is missing said with its cure."""
+"""Find plugins by name among entry points, check their options, and name a missing package with its cure."""
 
 from __future__ import annotations
 
@@ -55,8 +55,8 @@ def find(kind: Kind, name: str) -> Any:
     """The plugin class of that name.
 
     Raises:
-        UnknownName: with the nearest names.
-        MissingExtra: when importing it needs an optional dependency that is not installed.
+        UnknownName: there is no plugin of that name; the cure has the nearest names.
+        MissingExtra: importing the plugin needs an optional dependency that is not installed.
     """
     if (kind, name) in _REGISTERED:
         return _REGISTERED[kind, name]
@@ -78,7 +78,7 @@ def options(kind: Kind, name: str, values: Json, *, where: str = "") -> Options:
     """Validate option values against the plugin's own `Options`.
 
     Raises:
-        ConfigError: naming the key, and the nearest known key for an unknown one.
+        ConfigError: a value is not valid; the message names its key, and for an unknown key the nearest known one.
     """
     cls = find(kind, name)
     try:
@@ -92,7 +92,7 @@ def make(kind: Kind, name: str, values: Json, /, **collaborators: Any) -> Any:
     """Find, validate and construct a plugin.
 
     Raises:
-        MissingExtra: when it needs an optional dependency that is not installed.
+        MissingExtra: the plugin needs an optional dependency that is not installed.
     """
     validated, cls = options(kind, name, values), find(kind, name)
     try:
@@ -102,9 +102,13 @@ def make(kind: Kind, name: str, values: Json, /, **collaborators: Any) -> Any:
 
 
 def _missing(kind: Kind, name: str, error: ModuleNotFoundError, *, module: str) -> Exception:
-    """Which package the plugin of this module lacks; an extra of ours installs what a stranger's plugin needs never."""
+    """The error that names the package which the plugin lacks.
+
+    For a plugin of another package no extra of Twofold is named, since none installs that plugin's dependencies.
+    """
     package_of_plugin, _, _ = module.partition(".")
     package, _, _ = (error.name or "").partition(".")
+    # a missing module of Twofold or of the plugin itself is a fault in the code, which no installation cures
     if package in ("twofold", package_of_plugin) and package:
         return error
     theirs = f"Install the package that has the module {package!r}, as the documentation of {package_of_plugin!r} says."
@@ -115,7 +119,7 @@ def _missing(kind: Kind, name: str, error: ModuleNotFoundError, *, module: str) 
 
 
 def explain(error: ValidationError, model: type[BaseModel], where: str = "") -> str:
-    """A pydantic error as one plain sentence per fault, with the nearest key for unknown ones."""
+    """A pydantic error as one plain sentence per fault, with the nearest known key for an unknown one."""
     faults = []
     for fault in error.errors():
         key = ".".join(str(part) for part in fault["loc"])
@@ -142,13 +146,14 @@ def _fields_at(model: type[BaseModel], path: tuple[int | str, ...]) -> list[str]
 
 
 def _model_in(annotation: Any) -> Any:
-    """The model that a field holds, itself or in a list or a union; else the annotation."""
+    """The pydantic model of an annotation, by itself or in a list or a union; without one, the annotation."""
     if hasattr(annotation, "model_fields"):
         return annotation
     inner = (_model_in(one) for one in get_args(annotation))
     return next((one for one in inner if hasattr(one, "model_fields")), annotation)
 
 
+# the module that an import names, not the package: `qdrant_client` and `qdrant-client` differ
 _EXTRA_OF = {
     "openvino": "local",
     "openvino_genai": "local",

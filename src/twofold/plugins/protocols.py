@@ -1,15 +1,15 @@
-"""The protocols, and the one door through which their implementations come.
+"""The protocols of plugins; Twofold's own parts implement them like anybody else's.
 
 A plugin is a plain class with ``version: ClassVar[int]`` (raised when its results can change; part of every key it
-touches) and a pydantic model ``Options`` (``extra="forbid"``). It is found by name in the entry-point group of its
-protocol; Twofold's own parts use the same door. Protocols are synchronous and batch-first.
+touches) and a pydantic model ``Options`` (``extra="forbid"``). Twofold finds a plugin by its name in the entry-point
+group of its protocol. Protocols are synchronous and batch-first.
 
 A plugin's constructor takes ``options`` first, and then, keyword-only, the collaborators named in its protocol here.
 
-A plugin may offer more than its protocol asks for. What it *does* beyond it is a small protocol of its own here
-(``Exports``, ``Cancels``), recognised by its method; what it *says* of itself in class variables (``pooled``,
-``trusted``) and which of its options are read elsewhere (``model``, ``minutes``) stands in `traits`, with what a plugin
-that says nothing is taken for. No other member is looked for.
+A plugin may offer more than its protocol asks for. A further *ability* is a small protocol of its own here
+(``Exports``, ``Cancels``), recognised by its method. Further *statements* in class variables (``pooled``, ``trusted``),
+and the options that Twofold reads elsewhere (``model``, ``minutes``), are listed in `traits` with their defaults.
+Twofold looks for no other member.
 """
 
 from __future__ import annotations
@@ -82,24 +82,24 @@ class Options(BaseModel):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Item:
-    """One thing that a source has: a file, a page, a row."""
+    """One item of a source: a file, a page, a row."""
 
     id: str
-    """Identity within the source: what stays the same when its content changes."""
+    """Identity within the source, which stays the same when the item's content changes."""
     state: str
-    """Cheap token (size and time, ETag, blob, column): the same token means the same content. Empty: not known, load it
-    and compare."""
+    """Cheap token (size and time, ETag, blob, column): the same token means the same content. Empty: the source has no
+    token, and the content is loaded and compared."""
     load: Callable[[], Loaded]
-    """Gets its content; called at most once, before the next item is asked for. Raises `SourceUnreachable` when it
-    cannot be had now (what the index holds of it stays), another `SourceError` or `DataError` when it is not usable
-    (what the index holds of it goes)."""
+    """Loads the content; called at most once, before the next item is requested. Raises `SourceUnreachable` when the
+    content is out of reach now (the index keeps the item's documents), another `SourceError` or `DataError` when the
+    content is not usable (the index drops them)."""
 
 
 @runtime_checkable
 class Source(Protocol):
-    """Where documents come from. Constructor: ``(options, *, root: Path, scratch: Path, limit: int)``.
+    """A source of documents. Constructor: ``(options, *, root: Path, scratch: Path, limit: int)``.
 
-    `root` is the project, `scratch` a directory of the source's own for what it keeps between calls (not made yet),
+    `root` is the project's folder, `scratch` a folder of the source's own for files kept between calls (not made yet),
     `limit` the most bytes that one item may have.
     """
 
@@ -108,12 +108,13 @@ class Source(Protocol):
     """Number of items, known or guessed once `items` has begun; 0 for unknown."""
 
     def items(self, known: Mapping[str, str]) -> Iterator[Item]:
-        """Everything it has now, in an order that depends on nothing else.
+        """All items that the source has now, in an order that depends on nothing else.
 
-        What is not named any more is deleted from the index, so a listing that cannot be completed must raise.
+        Documents of items that are no longer listed are deleted from the index, so a listing that cannot be completed
+        must raise.
 
         Args:
-            known: Item → the state it was last read in, for asking a server whether it is still that.
+            known: Item → the state it was last read in, with which a server can be asked whether the item changed.
 
         Raises:
             SourceError: the source is down or its listing is not usable; nothing is deleted then.
@@ -121,7 +122,7 @@ class Source(Protocol):
         ...
 
     def watched(self) -> list[Path]:
-        """Local files and folders in which a change means that something may have changed; empty for remote sources."""
+        """Local files and folders in which a change may change an item; empty for remote sources."""
         ...
 
 
@@ -131,26 +132,26 @@ class Reader(Protocol):
 
     version: ClassVar[int]
     suffixes: ClassVar[tuple[str, ...]]
-    """Lower-case file name endings it reads, ``.gz`` apart, for example ``(".md", ".markdown")``."""
+    """Lower-case endings of the file names it reads, without ``.gz``, for example ``(".md", ".markdown")``."""
 
     def read(self, path: Path, data: bytes) -> Iterator[Document]:
         """Yield the documents in `data`, the (decompressed) bytes of `path`.
 
         Raises:
-            BadRecord: naming file and line.
-            UnreadableFile: when the whole file cannot be read.
+            BadRecord: a record cannot be used; the message names file and line.
+            UnreadableFile: the whole file cannot be read.
         """
         ...
 
 
 @runtime_checkable
 class ReadsPlaces(Protocol):
-    """A reader that tells where in the file each document stands, and reads on after a record it cannot use."""
+    """A reader that gives each document's line in the file, and reads on after a record that it cannot use."""
 
     def places(self, path: Path, data: bytes) -> Iterator[tuple[int, Document | BadRecord | Problem]]:
-        """``(line, document)`` as `Reader.read` gives them, line 0 for none; called in its stead.
+        """Pairs of line and document (line 0 where there is none); called in place of `Reader.read`.
 
-        A record that cannot be used is given in its place, as the error or the finding that says so.
+        In place of a record that cannot be used stands the error or the problem that says so.
         """
         ...
 
@@ -162,7 +163,7 @@ class Chunker(Protocol):
     version: ClassVar[int]
 
     def split(self, document: Document) -> list[Chunk]:
-        """Chunks in order; each one's text is the document's text at its span, within the token limit."""
+        """Chunks in order; the text of each is the document's text at its span, within the token limit."""
         ...
 
 
@@ -193,7 +194,7 @@ class Embedder(Protocol):
 
 @runtime_checkable
 class TokenEmbedder(Embedder, Protocol):
-    """An embedder that gives the vectors of single tokens too, for late interaction."""
+    """An embedder that also gives the vectors of single tokens, for late interaction."""
 
     def tokens(self, texts: Sequence[str]) -> list[Any]:
         """For each text a float32 array of shape (its tokens, dimension), rows of length 1, in the order of `texts`."""
@@ -202,10 +203,10 @@ class TokenEmbedder(Embedder, Protocol):
 
 @runtime_checkable
 class CountsUnknown(Protocol):
-    """An embedder that can tell which part of a text it has no vectors for."""
+    """An embedder that can count the part of a text that it has no vectors for."""
 
     def unknown(self, text: str) -> int:
-        """How many letters and digits of `text` stand in words that the model does not know."""
+        """Number of letters and digits of `text` that stand in words the model does not know."""
         ...
 
 
@@ -219,7 +220,7 @@ class Index(Protocol):
     version: ClassVar[int]
 
     def state(self) -> IndexState:
-        """What it holds now."""
+        """The index's present version and the counts of its content."""
         ...
 
     def upsert(self, chunks: Sequence[Chunk], vectors: Any) -> None:
@@ -251,7 +252,7 @@ class Index(Protocol):
         ...
 
     def tag(self, name: str) -> None:
-        """Keep the present version under that name: a study's index stays readable after later edits."""
+        """Keep the present version under a name, so that a study's index stays readable after later edits."""
         ...
 
     def chunks_of(self, documents: Sequence[str]) -> list[Chunk]:
@@ -275,10 +276,10 @@ class Index(Protocol):
         ...
 
     def restore(self, version: int) -> None:
-        """Make what that version held the newest version; nothing in between is lost.
+        """Make a new version with the content of an older one; the versions in between stay.
 
         Raises:
-            IndexMismatch: the version is gone, or the index keeps none.
+            IndexMismatch: the version is gone, or the index keeps no versions.
         """
         ...
 
@@ -286,7 +287,7 @@ class Index(Protocol):
         """Drop versions older than `keep_days` (None: the index's own option), tagged ones and the newest kept.
 
         Returns:
-            How many versions went.
+            Number of versions dropped.
         """
         ...
 
@@ -304,42 +305,42 @@ class Discards(Protocol):
     """An index *class* whose content is kept elsewhere than in its directory, such as in a database."""
 
     def discard(self, options: Options, *, dimension: int) -> None:
-        """A class method: remove the index that these options name, whoever made it. A rebuild starts with it."""
+        """A class method that removes the index named by these options, whoever made it. A rebuild starts with it."""
         ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Parts:
-    """What a retriever and its stages may use."""
+    """The parts that a retriever and its stages may use."""
 
     embedder: Embedder
-    """Makes the queries' vectors."""
+    """The embedder of queries."""
     index: Index
-    """Where to search."""
+    """The index to search."""
     generator: Callable[[], Generator] | None = None
     """The configured generator without an adapter, loaded at its first prompt; None where there is none."""
     collections: Mapping[str, str] = field(default_factory=dict)
-    """Knowledge base → what it holds, in words, for routing."""
+    """Knowledge base → description of its content, for routing."""
     tools: Mapping[str, Tool] = field(default_factory=dict)
     """Live tools by name."""
     texts: Callable[[Sequence[str]], Sequence[Document]] | None = None
-    """The documents of these ids, as they were synced last; None where they are not at hand."""
+    """Returns the documents of these ids as of the last sync; None where they are not at hand."""
     words: Callable[[], float | None] | None = None
-    """The weight of the word leg chosen for the project; None where none was chosen."""
+    """Returns the weight of the word leg that was chosen for the project, or None where none was chosen."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ToolAnswer:
-    """What a live tool gave."""
+    """The answer of a live tool."""
 
     chunks: tuple[Chunk, ...] = ()
-    """Passages, their text exactly as it is shown; empty when nothing is to be had."""
+    """Passages, their text exactly as it is shown; empty when the tool has none."""
     note: str = ""
-    """For people: why there is nothing, or that what there is may be out of date."""
+    """For people: the reason that there are no passages, or a warning that they may be out of date."""
     cached: bool = False
-    """It was kept from an earlier call."""
+    """The answer was kept from an earlier call."""
     stale: bool = False
-    """The source is down, and what was kept is older than it may be."""
+    """The source is down, and the answer kept is older than the tool's limit."""
 
 
 @runtime_checkable
@@ -347,33 +348,34 @@ class Tool(Protocol):
     """A live source that is asked while a question is answered.
 
     Constructor: ``(options, *, name: str, description: str, readers: tuple[str, ...] | None, root: Path,
-    scratch: Path)``; `root` is the project, `scratch` a directory of the tool's own for what it keeps (not made yet).
+    scratch: Path)``; `root` is the project's folder, `scratch` a folder of the tool's own for answers it keeps (not
+    made yet).
     """
 
     version: ClassVar[int]
     name: str
     description: str
-    """What it tells, in words."""
+    """Description of the tool's data, for routing and for a model that calls the tool."""
 
     @property
     def schema(self) -> Json:
-        """JSON schema of its arguments, for a model that calls it."""
+        """JSON schema of the tool's arguments, for a model that calls the tool."""
         ...
 
     def allows(self, filter: Filter) -> bool:
-        """Whether who asks may see what it tells; its passages are in the collection of its name."""
+        """Does the filter allow the tool's passages? They are in the collection of the tool's name."""
         ...
 
     def arguments(self, question: str) -> Json | None:
-        """Its arguments as the question has them; None when the question is not for it."""
+        """The tool's arguments, read from the question; None when the question is not for this tool."""
         ...
 
     def call(self, arguments: Mapping[str, Any], *, filter: Filter, seconds: float) -> ToolAnswer:
         """Ask the source, for at most `seconds`. A source that is down is a note, not an exception.
 
         Raises:
-            AccessDenied: `filter` does not allow its passages.
-            DataError: an argument is missing, unknown, or not of its type.
+            AccessDenied: `filter` does not allow the tool's passages.
+            DataError: an argument is missing, unknown, or of the wrong type.
         """
         ...
 
@@ -385,9 +387,9 @@ class Rewriter(Protocol):
     version: ClassVar[int]
 
     def rewrite(self, queries: Sequence[Query]) -> list[Rewritten]:
-        """For each query one or more to be searched and fused.
+        """For each query one or more queries to search with, whose hits are fused.
 
-        `asked` and `history` are kept; `filter` is kept, or its collections are narrowed.
+        A rewriter keeps `asked` and `history`; it keeps `filter`, or narrows the filter's collections.
         """
         ...
 
@@ -398,12 +400,12 @@ class Reranker(Protocol):
 
     version: ClassVar[int]
     final: ClassVar[bool]
-    """True: it makes the hits that are shown, at most `k`, of what the stages before it left."""
+    """True: the stage makes the hits that are shown, at most `k`, from those of the stages before it."""
 
     def rerank(self, queries: Sequence[Query], retrievals: Sequence[Retrieval], k: int) -> list[Retrieval]:
-        """Each query's hits in a new order, ranks from 1; none that its filter forbids.
+        """Each query's hits in a new order, ranks from 1; none that the query's filter forbids.
 
-        What the stage has to tell is added to the trace without a name, tokens to the usage.
+        The stage adds its step to the trace, without a name, and its tokens to the usage.
         """
         ...
 
@@ -419,7 +421,7 @@ class Retriever(Protocol):
         ...
 
     def retrieve(self, queries: Sequence[Query], k: int) -> list[Retrieval]:
-        """Top `k` hits per query, best first, ranks from 1, and what was done to find them."""
+        """Top `k` hits per query, best first, ranks from 1, with a trace of the steps that found them."""
         ...
 
 
@@ -436,12 +438,12 @@ class Generator(Protocol):
 
     @property
     def description(self) -> Json:
-        """What is inside `key`, readable: model, runtime, dtype, adapter; goes into the study's record."""
+        """The values that `key` is a digest of, readable: model, runtime, dtype, adapter; part of a study's record."""
         ...
 
     @property
     def follows_schema(self) -> bool:
-        """Whether completions can be held to `Prompt.schema`."""
+        """Can the generator hold its completions to `Prompt.schema`?"""
         ...
 
     def generate(self, prompts: Sequence[Prompt], *, progress: Progress | None = None) -> list[Completion]:
@@ -453,7 +455,7 @@ class Generator(Protocol):
         ...
 
     def stream(self, prompt: Prompt) -> Iterator[str | Completion]:
-        """Pieces of the completion as they come, and at the end the whole `Completion` that they join to.
+        """Pieces of the completion as they come, and at the end the whole `Completion`, which they add up to.
 
         Raises:
             GenerationError: there is no completion.
@@ -461,7 +463,7 @@ class Generator(Protocol):
         ...
 
     def close(self) -> None:
-        """Give memory back; the generator is unusable afterwards."""
+        """Free the generator's memory; the generator is unusable afterwards."""
         ...
 
 
@@ -480,10 +482,10 @@ class Converses(Protocol):
 
 @runtime_checkable
 class Remembers(Protocol):
-    """A generator that learns in use what later ones of the same options need not try again."""
+    """A generator that learns in use, such as which parameters an endpoint refuses, and saves later ones the trial."""
 
     def remember(self, directory: Path) -> None:
-        """Use what is kept in `directory`, the project's derived data, and keep there what is learned from now on."""
+        """Load from `directory`, in the project's derived data, what was learned before, and save there from now on."""
         ...
 
 
@@ -523,23 +525,23 @@ class Trainer(Protocol):
 
 @runtime_checkable
 class Cancels(Protocol):
-    """A trainer whose work goes on elsewhere, and costs, after this process has ended."""
+    """A trainer whose job runs elsewhere, and goes on costing money after this process has ended."""
 
     def cancel(self, directory: Path) -> Json:
         """Cancel the job under way for `directory`: ``{"job", "status"}``, the job empty where there is none.
 
         Raises:
-            TrainingError: the place it runs at refuses, or is down.
+            TrainingError: the service that runs the job refuses, or is down.
         """
         ...
 
 
 @runtime_checkable
 class KnowsProvenance(Protocol):
-    """A trainer whose base models are no files of this machine."""
+    """A trainer whose base models are not files on this machine."""
 
     def provenance(self, model: str) -> Json:
-        """Where a base model comes from, as `models.hub.provenance` says of files; ``weights`` is its identity."""
+        """Origin of a base model, as `models.hub.provenance` gives it for files; ``weights`` identifies the model."""
         ...
 
 
@@ -556,7 +558,7 @@ class Metric(Protocol):
 
 @runtime_checkable
 class Pools(Protocol):
-    """A metric that is a statistic of all items together, no mean of scores; it says so by `MetricTraits.pooled`."""
+    """A metric that is a statistic of all items together and not a mean of scores; see `MetricTraits.pooled`."""
 
     def pool(self, items: Sequence[tuple[Example, Answer]]) -> float:
         """The value in [0, 1] over all items, whatever their order."""
@@ -565,8 +567,8 @@ class Pools(Protocol):
 
 @runtime_checkable
 class Wants(Protocol):
-    """A metric that is met by something else than the first reference, such as by a label or a document."""
+    """A metric whose right answer is not the first reference, but a label or a document, for example."""
 
     def wants(self, example: Example) -> str:
-        """What the example wants, as text: two examples that want the same may swap their right answers."""
+        """The right answer of the example, as text: two examples with the same one may swap their references."""
         ...

@@ -1,4 +1,4 @@
-"""What decides results, as data for keys: names, versions and options of the parts that a configuration names."""
+"""Names, versions and options of the parts that a configuration names, as data for the keys of results."""
 
 from __future__ import annotations
 
@@ -16,23 +16,24 @@ _INNER: dict[str, protocols.Kind] = {
     "rewriters": "rewriters",
     "rerankers": "rerankers",
 }
-"""Options that name parts, and of which kind."""
+"""Options that name parts → kind of those parts."""
 _LONGEST = 80
-"""Characters of a label, at most."""
+"""Characters of the longest label: a longer reference is a sentence."""
 
 
 def of_part(kind: protocols.Kind, part: Part) -> Json:
     """Name, version and options of a part, and the same of the parts that its options name.
 
     Raises:
-        UnknownName, ConfigError: as `protocols.options`.
+        UnknownName, ConfigError: as in `loading.options`.
     """
     options = loading.options(kind, part.name, part.options)
-    named = {name: getattr(options, name) for name in _INNER if name in type(options).model_fields}
-    inner = {
-        name: [of_part(_INNER[name], one) for one in ((held,) if isinstance(held, Part) else held)]
-        for name, held in named.items()
-    }
+    inner = {}
+    for name, kind_of_inner in _INNER.items():
+        if name in type(options).model_fields:
+            value = getattr(options, name)
+            parts = (value,) if isinstance(value, Part) else value
+            inner[name] = [of_part(kind_of_inner, inner_part) for inner_part in parts]
     return {
         "name": part.name,
         "version": loading.find(kind, part.name).version,
@@ -42,14 +43,15 @@ def of_part(kind: protocols.Kind, part: Part) -> Json:
 
 
 def informed(part: MetricPart, examples: Sequence[Example]) -> MetricPart:
-    """A metric of labels with all the labels that these examples have, where it names none and most have no choices.
+    """A metric of labels with all labels of the examples; the metric as it is where it has labels or needs none.
 
-    So an answer in a sentence is read for the label that it states. The labels are options like others, and part of the
-    metric's key.
+    With its labels the metric reads the label that a sentence states. Labels are options like others, and part of the
+    metric's key. A metric needs none where most examples have choices, or where most answers differ and so are no
+    labels.
 
     Args:
         part: A metric.
-        examples: All of the study's, whatever their split.
+        examples: All examples of the study, whatever their split.
     """
     if not MetricTraits.of(loading.find("metrics", part.name)).takes_labels or part.options.get("labels"):
         return part
@@ -62,19 +64,19 @@ def informed(part: MetricPart, examples: Sequence[Example]) -> MetricPart:
 
 
 def base_model(config: Config, method: Part) -> str:
-    """The model that a way of tuning starts from: its own, else the generator's; empty where neither names one."""
+    """The model that a tuning method starts from: its own or the generator's; empty where neither names one."""
     part = config.generation.generator
     model = TrainerSettings.of(loading.options("trainers", method.name, method.options)).model
     return str(model or GeneratorSettings.of(loading.options("generators", part.name, part.options)).model)
 
 
 def decider(section: StudySection) -> Part:
-    """The metric that decides, once it is known that a mean of its scores over the same questions is what it is.
+    """The metric that decides a study, after a check that its value is a mean of scores over the same questions.
 
     Raises:
-        UnknownName: nobody defined it.
-        ConfigError: it is pooled (macro-F1 is no mean of scores of questions), or conditional (an arm that declines, or
-            cites nothing, would be judged only on the questions that it chose).
+        UnknownName: there is no metric of that name.
+        ConfigError: the metric is pooled (macro-F1 is not a mean of scores of questions), or conditional (an arm that
+            declines, or cites nothing, would be judged only on the questions that it chose).
     """
     part = section.decides
     kind = loading.find("metrics", part.name)
@@ -94,12 +96,12 @@ def require_same_questions(name: str, scores: Mapping[str, Sequence[float | None
     """Refuse a deciding metric that turned out to score a question for one arm and not for another.
 
     Args:
-        name: Of the metric.
+        name: Name of the metric.
         scores: Arm → score of every question.
-        failed: Arm → whether the answer failed, for every question; a failed answer has no score and is no fault.
+        failed: Arm → for every question, did the answer fail? A failed answer has no score, which is no fault.
 
     Raises:
-        ConfigError: naming a metric that depends on what an arm chose to answer.
+        ConfigError: the metric scores only questions that an arm chose to answer; the message names it.
     """
     answered: dict[int, set[bool]] = {}
     for arm, column in scores.items():
@@ -119,15 +121,16 @@ def _conditional(name: str, cure: str) -> ConfigError:
 
 
 def of_retrieval(config: Config, *, embedder: str, content: str, words: float | None = None) -> Json:
-    """Everything that decides what is found: stages, index, embedder, content and k.
+    """Everything that decides the hits of a search: stages, index, embedder, content and k.
 
     Args:
         config: The configuration in force.
         embedder: The embedder's fingerprint.
-        content: Digest of what the index holds.
-        words: The weight of the word leg that was chosen for the project; None where none was.
+        content: Digest of the index's content.
+        words: The weight of the word leg that was chosen for the project; None where none was chosen.
     """
     retrieval = config.retrieval
+    # a setting without effect is left out, so that keys from before the setting existed stay valid
     return {
         "rewriters": [of_part("rewriters", part) for part in retrieval.rewriters],
         "retriever": of_part("retrievers", retrieval.retriever),

@@ -1,7 +1,7 @@
-"""What a plugin says of itself beyond its protocol, with what is taken for granted where it says nothing. Pure.
+"""Traits and settings that a plugin may state beyond its protocol, with the defaults where it states none. Pure.
 
-A plugin states a trait by a class variable, a setting by an option of that name; no plugin must have any of them. These
-records are the only list of the names that are looked for::
+A plugin states a trait by a class variable and a setting by an option of that name; none is required. The records below
+are the only list of names that Twofold looks for::
 
     MetricTraits.of(metric).pooled
 """
@@ -12,14 +12,14 @@ from dataclasses import dataclass, fields
 from typing import Any, Self
 
 RIGHT = 0.5
-"""Score from which an answer counts as right, where a metric does not say."""
+"""Score from which an answer counts as right, where a metric states none."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Stated:
     @classmethod
     def of(cls, plugin: object) -> Self:
-        """What a plugin, its class or its options state; the defaults for the rest."""
+        """The traits that a plugin, its class or its options state, with the defaults for the rest."""
         return cls(**{field.name: getattr(plugin, field.name, field.default) for field in fields(cls)})
 
 
@@ -28,9 +28,9 @@ class ReaderTraits(_Stated):
     """Class variables of a `Reader`."""
 
     pictures: bool = False
-    """It reads pictures by character recognition: used only where ``[documents] ocr`` is on."""
+    """The reader reads pictures by character recognition: it is used only where ``[documents] ocr`` is on."""
     trusted: bool = False
-    """It cannot be led astray by a file, and reads in this process; others read in a process with limits."""
+    """No file can lead the reader astray: it reads in this process, the others in a process with limits."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,23 +43,23 @@ class RewriterTraits(_Stated):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MetricTraits(_Stated):
-    """Class variables of a `Metric`. `pooled` and `conditional` keep it from deciding a study."""
+    """Class variables of a `Metric`. A metric that is `pooled` or `conditional` cannot decide a study."""
 
     pooled: bool = False
-    """It is no mean of scores: its value is `protocols.Pools.pool` of all items."""
+    """The metric's value is not a mean of scores, but `protocols.Pools.pool` of all items."""
     conditional: bool = False
-    """The answer decides whether it has a score."""
+    """Whether an answer has a score depends on the answer itself."""
     reference_free: bool = False
-    """It does not compare with the references, so shuffled gold answers may score high."""
+    """The metric does not compare with the references, so shuffled gold answers may score high."""
     takes_labels: bool = False
-    """It has an option ``labels``, filled with the labels that the examples have."""
+    """The metric has an option ``labels``, which Twofold fills with the examples' labels."""
     right: float | None = RIGHT
-    """Score from which an answer counts as right; None where no score says so."""
+    """Score from which an answer counts as right; None where no score means that."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EmbedderSettings(_Stated):
-    """Options of an `Embedder` that are read elsewhere."""
+    """Options of an `Embedder` that Twofold reads elsewhere."""
 
     model: str = ""
     """Source string or name of the model, which tuning the embedder starts from."""
@@ -67,7 +67,7 @@ class EmbedderSettings(_Stated):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GeneratorSettings(_Stated):
-    """Options of a `Generator` that are read elsewhere: for plans, prices and the latency's clock."""
+    """Options of a `Generator` that Twofold reads elsewhere: for plans, prices and the measurement of latency."""
 
     model: str = ""
     """Source string or name of the model, which tuning starts from."""
@@ -76,51 +76,51 @@ class GeneratorSettings(_Stated):
     concurrency: int = 1
     """Requests that an endpoint gets at once."""
     price_per_million_prompt: float = 0.0
-    """Of a million tokens read."""
+    """Price of a million tokens read."""
     price_per_million_completion: float = 0.0
-    """Of a million tokens written."""
+    """Price of a million tokens written."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TrainerSettings(_Stated):
-    """Options of a `Trainer` that are read elsewhere: for its job's data and for plans."""
+    """Options of a `Trainer` that Twofold reads elsewhere: for the job's data and for plans."""
 
     model: str = ""
     """The model to start from; empty for the generator's."""
     dtype: str = ""
-    """Number format that it computes in."""
+    """Number format of the computation."""
     objective: str = ""
-    """``preference``: it learns from better and worse answers."""
+    """``preference``: the trainer learns from pairs of a better and a worse answer."""
     replay: float = 0.0
-    """Above 0 it gets rows on other things to mix in (`TrainerJob.replay`)."""
+    """Above 0 the trainer gets rows of general ability to mix in (`TrainerJob.replay`)."""
     epochs: float = 1.0
-    """Times that every row is read."""
+    """Number of times that every row is read."""
     minutes: float = 0.0
-    """Limit of the training; 0 for none."""
+    """Limit of the training, in minutes; 0 for none."""
     price_per_million: float = 0.0
-    """Of a million tokens trained on."""
+    """Price of a million tokens trained on."""
     mined: int = 0
-    """Of an embedder's trainer: wrong passages for each question that it gets (`SearchPair.negatives`)."""
+    """For an embedder's trainer: number of wrong passages with each question (`SearchPair.negatives`)."""
     pool: int = 600
-    """Of an embedder's trainer: passages in which the dev questions are searched (`EmbedderJob.pool`)."""
+    """For an embedder's trainer: number of passages in which the dev questions are searched (`EmbedderJob.pool`)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RewriterSettings(_Stated):
-    """Options of a `Rewriter` that are read elsewhere: for calls and prices."""
+    """Options of a `Rewriter` that Twofold reads elsewhere: for counts of calls and prices."""
 
     by: str = ""
-    """``model``: the generator is asked."""
+    """``model``: the rewriter calls the generator."""
     most: int = 0
-    """Above 0: the generator is asked, and writes so many queries at most."""
+    """Above 0: the rewriter calls the generator, which writes so many queries at most."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RetrieverSettings(_Stated):
-    """Options of a `Retriever` that are read elsewhere: where a project's own weight of the words is used."""
+    """Options of a `Retriever` that Twofold reads elsewhere: where a project's own weight of the word leg is used."""
 
     search: Any = None
-    """The `Part` that it searches with, for a retriever around another."""
+    """For a retriever around another: the `Part` of the inner retriever."""
     lexical: float | str = 0.0
     """Weight of the word leg, or ``auto``."""
     fusion: str = ""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import chain
 from pathlib import Path
 
 from twofold.config import DocumentsSection
@@ -38,12 +39,13 @@ class Curation:
         with material.writing():
             material.refresh(progress)
             search, models = material.workspace.search, material.workspace.models
+            # Train only: a reworded test question would give the test away.
             if what == "rewordings":
                 known = [example for example in material.splits.train if example.origin != "synthetic"]
                 return making.rewordings(search, models, known, recipe=recipe, progress=progress)
             section = DocumentsSection(paths=tuple(foreign))
             others = load_documents(section, material.directory)[0] if foreign else []
-            outside = [chunk for document in others for chunk in search.chunker.split(document)]
+            outside = list(chain.from_iterable(map(search.chunker.split, others)))
             return making.questions(search, models, recipe, foreign=outside, progress=progress)
 
     def mine(self, logs: Sequence[str], *, mask: bool = True) -> Mined:

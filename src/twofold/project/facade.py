@@ -19,6 +19,7 @@ from twofold.indexing.erasure import Eraser
 from twofold.indexing.report import SyncedReport
 from twofold.indexing.versions import Versions
 from twofold.lifecycle.models import TunedModels
+from twofold.lifecycle.record import TunedArm
 from twofold.metadata.conditions import Condition, conditions
 from twofold.plugins.protocols import Progress, quiet
 from twofold.project.curation import Curation
@@ -28,6 +29,7 @@ from twofold.store.catalogue import Catalogue
 from twofold.store.lock import ProjectLock
 from twofold.study import forecast, review, run
 from twofold.study.admission import require_sound, require_trainable
+from twofold.study.plan_record import StudyPlan
 from twofold.study.retrieval.bench import Bench, SyncedBenchRecord
 from twofold.study.retrieval.benchmark import rules_of
 from twofold.types import Answer, Document, Example, Json, Message, Problem
@@ -126,7 +128,7 @@ class Project:
     # ------------------------------------------------------------ commands
 
     def check(self) -> list[Problem]:
-        """Everything that is wrong with documents and examples, before a minute is spent; see `review.review`."""
+        """List every problem of documents and examples, before a minute is spent; see `review.review`."""
         here = (self.derived / "index").is_dir()  # the embedder has worked here: nothing is fetched for this
         return review.review(self.config, self.directory, (lambda: self.workspace.search.embedder) if here else None)
 
@@ -160,14 +162,15 @@ class Project:
         search = self.workspace.search
         return Versions(search=search, eraser=Eraser(search=search, root=self.directory))
 
-    def plan(self, *, final: bool = False, measure: bool = False, progress: Progress = quiet) -> Json:
-        """What a study would do and cost, without doing or writing anything; see `study.forecast.plan`.
+    def plan(self, *, final: bool = False, measure: bool = False, progress: Progress = quiet) -> StudyPlan:
+        """Forecast a study's work and costs, without doing or writing anything; see `study.forecast.plan`.
 
         Args:
             final: The questions are those of the reserve split.
             measure: Measure this machine for some seconds where nothing is known of its pace.
             progress: Shows measuring.
         """
+        # Reads only: planning takes no lock, and writes nothing into a project in which nothing was done.
         reader = self._material.reader
         reader.search.require_principal()
         splits, leaks = self._material.prepared
@@ -179,8 +182,10 @@ class Project:
         """Run the study, or finish one that was stopped; returns the record, which is also written to ``studies/``."""
         self.workspace.search.require_principal()
         with self.writing():
+            # The documents as they are now, so that all arms are measured on one state of the index.
             if self._material.retrieves and not self._material.refresh(progress):
                 _ = self.documents  # raises what a plan raises, which reads them all
+            # Before the splits: copies of one document must stand on one side.
             self._material.note_same_documents()
             splits, leaks = self._material.prepared
             if self._material.retrieves:
@@ -195,6 +200,7 @@ class Project:
         """
         if not where:
             return self
+        # Shares workspace and catalogue with this one: a condition opens nothing anew.
         narrowed = copy(self)
         narrowed._where = (*self._where, *conditions(where))
         return narrowed
@@ -231,15 +237,17 @@ class Project:
         Raises:
             IndexEmpty: the arm reads documents and none is indexed yet.
             UnknownName, StoreError, TemplateMismatch: as `open_system`.
-            AccessDenied: access control is on and nobody is named, or not one who may ask this arm.
+            AccessDenied: access control is enabled, but no user is named, or the user may not ask this arm.
             ConfigError: somebody is named and access control is off, or the arm reads no documents to filter.
             BadFilter: a condition can find nothing.
         """
-        reader, which = self._material.reader, asking.request_filter(self.config, user, groups)
+        reader = self._material.reader
+        which = asking.request_filter(self.config, user, groups)
         choice = asking.chosen(reader.models, reader.systems.calibrations, self.records, arm=arm, model=model)
         which = asking.narrowed(reader.search, choice.arm, which, where=self._where)
         system = asking.open_system(reader, choice, lambda: self.splits, root=self.directory)
-        behind, example = asking.unseen(reader.search, choice, self.directory), answering.question(question, history)
+        behind = asking.unseen(reader.search, choice, self.directory)
+        example = answering.question(question, history)
         progress("answer", 0, 1)
         try:
             passed = asking.remarks(reader.search, which)
@@ -278,18 +286,19 @@ class Project:
         combine: Mapping[str, float] | None = None,
         all_documents: bool = False,
         progress: Progress = quiet,
-    ) -> Json:
-        """Train an arm's adapter unless it is there already; returns the training report with its path.
+    ) -> TunedArm:
+        """Train an arm's adapter unless the store has it already, and register it as a tuned model.
 
         Args:
-            arm: Which.
-            combine: Train nothing; put these tuned models together, each with its weight.
+            arm: Name of a tuned arm, such as ``ft`` or ``ft+rag``.
+            combine: Train nothing; add up these tuned models' changes (model → weight).
             all_documents: Learn from all documents, also those that only test questions are about: the last model, made
                 after the verdict. No study uses it.
             progress: Shows training and measuring.
         """
         chosen = self.config.arm(arm)
         workspace = self._material.under(self.config, everything=all_documents)
+        # Before the lock is taken and anything is synced: what cannot be trained is refused at once.
         require_trainable(workspace, self.splits, chosen)
         with self.writing():
             if chosen.retrieval:
@@ -303,7 +312,7 @@ class Project:
             else:
                 adapter, report = workspace.adapters.adapter(chosen, splits, progress=progress)
             name = workspace.models.registry.register(adapter.key)
-        return {**report, "arm": arm, "id": name, "path": adapter.path}
+        return TunedArm(id=name, arm=arm, path=adapter.path, report=report)
 
     def bench(
         self,
@@ -330,6 +339,7 @@ class Project:
         Returns:
             Pipelines, their differences, and the weight of the word leg.
         """
+        # First: differences are those of each variant to it.
         configs = {"project": self.config}
         for name, values in variants.items():
             configs[name] = config.laid_over(self.config, values)
@@ -347,4 +357,4 @@ class Project:
     @property
     def models(self) -> TunedModels:
         """The tuned models. `retrain` and `gc` are called under `writing`; aliases move at any time."""
-        return TunedModels(workspace=self.workspace, records=self.records)
+        return self._material.models(self.workspace)

@@ -1,4 +1,4 @@
-"""What a project works on: workspace, documents, examples, splits; each read once, and read anew after a sync."""
+"""The material of a project: workspace, documents, examples, splits; each read once, and read anew after a sync."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from twofold.examples import loading, preparing
 from twofold.examples.splitting import Splits
 from twofold.indexing import feeds
 from twofold.indexing.erasure import RECORDS
+from twofold.lifecycle.models import TunedModels
 from twofold.plugins.protocols import Progress
 from twofold.store.catalogue import Catalogue
 from twofold.store.forgotten import present
@@ -54,6 +55,7 @@ class Material:
     def catalogue(self) -> Catalogue:
         """The project's catalogue, opened once."""
         if self._catalogue is None:
+            # Only its owner: the directory holds texts of documents that not everybody may read.
             self.derived.mkdir(mode=0o700, parents=True, exist_ok=True)
             self._catalogue = Catalogue(self.derived / CATALOGUE)
         return self._catalogue
@@ -72,6 +74,10 @@ class Material:
         """The parts under another configuration, or such as learn from all documents (`Workspace.open`)."""
         return Workspace.open(self.derived, config, catalogue=self.catalogue, everything=everything)
 
+    def models(self, workspace: Workspace) -> TunedModels:
+        """The tuned models, trained and compared by the parts of this workspace."""
+        return TunedModels(workspace=workspace, records=self.records, splits=lambda: self.splits)
+
     @property
     def reader(self) -> Workspace:
         """`workspace`; as long as nothing was derived one without a file behind it, so that asking writes nothing."""
@@ -83,7 +89,8 @@ class Material:
     def documents(self) -> list[Document]:
         """All documents that were not forgotten, read strictly, once a sync; empty when the project has none."""
         if self._documents is None:
-            section, example_paths = self.config.documents, self.config.examples.paths
+            section = self.config.documents
+            example_paths = self.config.examples.paths
             read = []
             if section.paths:
                 read = load_documents(section, self.directory, question_paths=example_paths)[0]
@@ -99,10 +106,12 @@ class Material:
     def prepared(self) -> tuple[Splits, Json]:
         """Splits without leaks, and what was dropped for them: made again whenever a sync has changed the documents."""
         synced = self.synced_catalogue
+        # A sync can make documents copies of each other, or tell them apart: the splits follow.
         content = feeds.contents(synced)
         if self._split is None or self._split[0] != content:
-            same = feeds.same_documents(synced, lambda: self.documents)
-            self._split = (content, preparing.prepared(self.examples, self.config.examples, documents=same))
+            same, holders = feeds.same_documents(synced, lambda: self.documents)
+            section = self.config.examples
+            self._split = (content, preparing.prepared(self.examples, section, documents=same, holders=holders))
         return self._split[1]
 
     @property
@@ -130,7 +139,7 @@ class Material:
         return synced
 
     def note_same_documents(self) -> None:
-        """Work out which documents have the same text, and note it. The caller holds the lock."""
+        """Work out which documents have the same text or hold others, and note it. The caller holds the lock."""
         feeds.same_documents(self.catalogue, lambda: self.documents, keep=True)
 
     def weighed(self, progress: Progress, *, exact: bool = True) -> Json | None:
@@ -138,6 +147,7 @@ class Material:
         try:
             return settle(self.workspace.search, lambda: self.splits, exact=exact, progress=progress)
         except TwofoldError as error:
+            # Whoever only syncs is not stopped by examples that are wrong: the weight stays, and the reason is told.
             if exact and not isinstance(error, TooFewExamples):
                 raise
             return {"weight": None, "why": str(error), "new": True}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import nullcontext
+from dataclasses import replace
 
 from twofold import config
 from twofold.assembly.workspace import Workspace
@@ -10,10 +11,12 @@ from twofold.errors import ConfigError
 from twofold.indexing import feeds
 from twofold.lifecycle import embedder
 from twofold.lifecycle.models import TunedModels
+from twofold.lifecycle.record import Retraining
 from twofold.plugins.protocols import Progress, quiet
 from twofold.project.material import Material
 from twofold.study import forecast
 from twofold.study.admission import require_sound
+from twofold.study.plan_record import TuningPlan
 from twofold.types import Json
 
 
@@ -25,13 +28,14 @@ class Tuning:
 
     @property
     def _models(self) -> TunedModels:
-        return TunedModels(workspace=self._material.workspace, records=self._material.records)
+        return self._material.models(self._material.workspace)
 
     def plan(
         self, *, arm: str = "ft+rag", all_documents: bool = False, measure: bool = False, progress: Progress = quiet
-    ) -> Json:
-        """What `tune` would take, as `Project.plan` tells it: ``steps``, ``minutes``, ``warnings``, ``rates``."""
-        chosen, workspace = self._material.config.arm(arm), self._material.reader
+    ) -> TuningPlan:
+        """Forecast the work of `Project.tune`, without doing or writing anything."""
+        chosen = self._material.config.arm(arm)
+        workspace = self._material.reader
         if all_documents:
             workspace = Workspace.open(
                 self._material.derived, self._material.config, catalogue=workspace.catalogue, everything=True
@@ -66,45 +70,44 @@ class Tuning:
         plan: bool = False,
         who: str = "",
         progress: Progress = quiet,
-    ) -> Json:
-        """Train again from the base, compare with the model in use, and promote what is better and does not forget.
+    ) -> Retraining:
+        """Train again from the base, compare with the model in use, and promote if better and the gate did not fail it.
 
         Args:
             champion: Alias or id of the model to beat.
             arm: Whose adapter is trained where there is none yet; it is then compared with the arm without tuning.
-            if_due: Do so only where a trigger of ``[retraining]`` says so.
-            plan: Only tell the triggers.
-            who: For the audit.
+            if_due: Retrain only where a trigger of ``[retraining]`` is met.
+            plan: Only evaluate the triggers.
+            who: Name of the person who promotes, for the audit log.
             progress: Shows syncing, training and answering.
-
-        Returns:
-            ``due`` and ``triggers``; and where it was done what `lifecycle.retraining.retrain` tells, else ``outcome``
-            ``due`` or ``not due``.
 
         Raises:
             UnknownDocument, BadRecord: an example is wrong about the documents; see `admission.require_sound`.
         """
         if not self._material.config.arm(arm).tuning:
             raise ConfigError(f"the arm {arm!r} has nothing to train", cure="Name an arm that is tuned: ft or ft+rag.")
+        # `[tuning].use` names a model to answer with: kept, it would be the candidate, and nothing would be trained.
         fresh = config.laid_over(self._material.config, {"tuning": {"use": ""}})
         workspace = self._material.under(fresh)
-        models, splits = TunedModels(workspace=workspace, records=self._material.records), self._material.splits
+        models = self._material.models(workspace)
+        # Evaluating triggers writes nothing, so it works while a study holds the lock.
         with nullcontext() if plan else self._material.writing():
-            known, triggers = models.due(splits, champion)
-            report: Json = {"due": any(row["due"] for row in triggers), "triggers": triggers}
-            if plan or (if_due and not report["due"]):
-                return {**report, "outcome": "due" if report["due"] else "not due"}
+            known, triggers = models.due(champion)
+            evaluated = Retraining(triggers=triggers)
+            if plan or (if_due and not evaluated.due):
+                return evaluated
             chosen = fresh.arm(known["arm"]) if known else fresh.arm(arm)
             if chosen.retrieval:
                 feeds.refresh(workspace.search, self._material.directory, progress=progress)
-                splits = self._material.splits  # of the documents as they are now
+            splits = self._material.splits  # of the documents as they are after the sync
             examples = (*splits.train, *splits.dev, *splits.test)
             require_sound(workspace.search, examples, None if chosen.retrieval else ())
-            return {**report, **models.retrain(splits, champion, arm=chosen, who=who, progress=progress)}
+            retrained = models.retrain(champion, arm=chosen, who=who, progress=progress)
+            return replace(evaluated, retrained=retrained)
 
     def cancel(self, *, arm: str = "ft+rag") -> list[Json]:
         """Cancel what trainers of an arm have under way elsewhere: ``{"trainer", "job", "status"}`` each."""
-        return self._models.cancel(self._material.config.arm(arm), self._material.splits)
+        return self._models.cancel(self._material.config.arm(arm))
 
     def gc(self, *, dry_run: bool = False) -> Json:
         """Remove what nothing needs; see `TunedModels.gc`."""

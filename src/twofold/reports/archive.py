@@ -1,4 +1,4 @@
-"""Writing and reading the record: ``study.json``, ``answers.jsonl.gz``, ``study_page.html``."""
+"""Writing and reading the record: ``study.json``, ``answers.jsonl.gz``, ``report.html``."""
 
 from __future__ import annotations
 
@@ -21,6 +21,7 @@ from twofold.verdict.record import FORMAT, AnswerRow, StudyRecord, counted
 def next_name(records: Path, project: str, *, used: Collection[str] = ()) -> str:
     """The next study's directory name, for example ``0002-agxqa``; `used`: names whose directory may be gone."""
     names = [*(path.name for path in records.glob("[0-9]*")), *used]
+    # Numbers of deleted studies are not given again: looks and tags of the index name them.
     taken = [int(name.split("-")[0]) for name in names if name.split("-")[0].isdigit()]
     slug = re.sub(r"[^a-z0-9]+", "-", project.casefold()).strip("-") or "study"
     return f"{max(taken, default=0) + 1:04d}-{slug[:40]}"
@@ -41,11 +42,13 @@ def find_record(records: Path, study: str = "") -> StudyRecord:
 
 
 def write_record(directory: Path, record: StudyRecord, rows: Sequence[AnswerRow]) -> None:
-    """Write ``study.json``, ``answers.jsonl.gz`` and ``study_page.html`` into `directory`, all or nothing."""
+    """Write ``study.json``, ``answers.jsonl.gz`` and ``report.html`` into `directory`, all or nothing."""
+    # Written beside and renamed: a directory of that name is a whole study or none.
     partial = directory.with_name(f".{directory.name}.partial")
     shutil.rmtree(partial, ignore_errors=True)
     directory.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     partial.mkdir(mode=0o700)
+    # mtime=0: the same answers give the same bytes.
     with (partial / "answers.jsonl.gz").open("wb") as stream, gzip.GzipFile(fileobj=stream, mode="wb", mtime=0) as pack:
         for row in rows:
             pack.write((canonical_json(row) + "\n").encode())
@@ -102,6 +105,7 @@ def read_record(directory: Path) -> StudyRecord:
 
 def latest(records: Path) -> StudyRecord | None:
     """Record of the latest study that did not open the reserve; None when there is none."""
+    # The reserve confirms a choice that was made on open questions.
     for path in sorted(records.glob("[0-9]*/study.json"), reverse=True):
         record = read_record(path.parent)
         if not record["policy"]["final"]:
@@ -131,6 +135,7 @@ def named(studies: Sequence[str], study: str = "") -> str:
     Raises:
         StudyError: there is none.
     """
+    # `7`, `0007` and `0007-name` are one study.
     number = study.lstrip("0")
     matches = [name for name in studies if not study or name == study or name.split("-")[0].lstrip("0") == number]
     if not matches:

@@ -13,6 +13,7 @@ import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
+from itertools import product
 
 from twofold.verdict.record import number_text
 
@@ -21,11 +22,13 @@ COMPACT = 500
 WIDE, NARROW, HALF = 1020, 330, 490
 """Widths drawn for a page: desktop, phone, and half a desktop page (labels above)."""
 _CHAR = 7.3
+"""Width of a letter at 13 px, user units: above the mean of sans-serif fonts, as `text_width` must never be short."""
 _BOLD = 1.12
 """Bold letters and digits, which the winner's row has, are so much wider."""
 _MARK = 20.0
 """Left free beside a column of values: half a mark at the end of the scale, and a gap."""
 _LINE = 17
+"""Height of a label's box, user units."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -112,8 +115,10 @@ def ticks(low: float, high: float, count: int = 5) -> list[float]:
     rough = span / max(1, count)
     power = 10.0 ** math.floor(math.log10(rough))
     step = next(power * m for m in (1, 2, 2.5, 5, 10) if power * m >= rough * 0.999)
+    # An end that is a tick but for rounding is one.
     first = math.ceil(low / step - 1e-9)
     last = math.floor(high / step + 1e-9)
+    # Rounded, or .30000000000000004 would be printed; + 0.0 turns -0.0 into 0.0.
     return [round(i * step, 12) + 0.0 for i in range(first, last + 1)]
 
 
@@ -158,8 +163,10 @@ def interval_plot(
             y = top + step * index
             box = (scale(-row.band), y + over, scale(row.band), y + step)
             body.append(f'<rect class="band" {_rect(box)}/>')
+    # Bands lie below grid lines, and these below the marks: SVG paints in the order of the elements.
     for tick in ticks(scale_low, scale_high, 4 if compact else 6):
         kind = "zero" if zero and tick == 0 else "grid"
+        # Compact labels stand between the rows: grid lines are cut there, so that they do not strike them through.
         starts = [top + step * index for index in range(len(rows))] if compact else [top]
         body += [_line(scale(tick), y + over, scale(tick), y + step if compact else bottom, kind) for y in starts]
         body.append(_text(scale(tick), bottom + 16, _number(tick), "tick", "middle"))
@@ -213,6 +220,7 @@ def scatter(points: Sequence[Point], *, title: str, width: int = WIDE, x_axis: s
     height = 330 if compact else 380
     left, right, top, bottom = 46.0, width - 14.0, 30.0, height - 44.0
     x_high = max((p.p95 for p in points), default=1.0) * 1.08 or 1.0
+    # Only for `_domain`, which knows how scores are framed.
     rows = [IntervalRow(label=p.label, mean=p.mean, low=p.low, high=p.high, text="") for p in points]
     y_low, y_high = _domain(rows, False)
     x, y = Scale(0.0, x_high, left, right), Scale(y_low, y_high, bottom, top)
@@ -228,12 +236,14 @@ def scatter(points: Sequence[Point], *, title: str, width: int = WIDE, x_axis: s
     places = [(x(p.p50), y(p.mean)) for p in points]
     whiskers = [(x(p.p50), y(p.mean) - 2, x(p.p95), y(p.mean) + 2) for p in points]
     stems = [(x(p.p50) - 2, y(p.high), x(p.p50) + 2, y(p.low)) for p in points]
+    # Whiskers are four units high, stems four units wide: boxes that labels are kept off where there is room.
     boxes = place_labels(
         [p.label for p in points], places, frame=(left + 2, top, right, bottom - 2), avoid=[*whiskers, *stems]
     )
     for point, (cx, cy), box in zip(points, places, boxes, strict=True):
         tooltip = f"{point.label}: p50 {number_text(point.p50, 2)} s, p95 {number_text(point.p95, 2)} s"
         middle = ((box[0] + box[2]) / 2, (box[1] + box[3]) / 2)
+        # A label that found no room beside its point gets a line to it.
         far = math.hypot(middle[0] - cx, middle[1] - cy) > (box[2] - box[0]) / 2 + 26
         bold = " strong" if point.kind == "winner" else ""
         body.append(
@@ -259,6 +269,7 @@ def place_labels(
     clear where that is possible. Where the frame has no room left a label may cover a whisker, then a point; labels
     overlap only when the frame cannot hold them all.
     """
+    # The largest mark has a radius of 6.5.
     dots = [(x - 7, y - 7, x + 7, y + 7) for x, y in places]
     taken: list[Box] = []
     for label, (x, y) in zip(labels, places, strict=True):
@@ -283,10 +294,13 @@ def line_plot(
     """A small curve with its points; `best` marks one place on the x axis with a dashed line."""
     height, left, right, top, bottom = 170, 44.0, width - 12.0, 12.0, 128.0
     xs, ys = [p[0] for p in points], [p[1] for p in points]
-    x_low, x_high = min([0.0, *xs]), max([*xs, 1.0])
+    x_low = min([0.0, *xs])
+    x_high = max([*xs, 1.0])
     y_low, y_high = (min(ys), max(ys)) if ys else (0.0, 1.0)
     pad = (y_high - y_low) * 0.08 or abs(y_high) * 0.1 or 0.1
-    y_low, y_high = (max(0.0, y_low - pad) if y_low >= 0 else y_low - pad), y_high + pad
+    # Losses and scores are not negative: room below must not invent an axis that is.
+    y_low = max(0.0, y_low - pad) if y_low >= 0 else y_low - pad
+    y_high = y_high + pad
     x, y = Scale(x_low, x_high, left, right), Scale(y_low, y_high, bottom, top)
     body = []
     for tick in ticks(y_low, y_high, 4):
@@ -299,6 +313,7 @@ def line_plot(
         body.append(_line(x(best), top, x(best), bottom, "best"))
     if len(points) > 1:
         body.append(f'<polyline class="trace" points="{" ".join(f"{x(a):.1f},{y(b):.1f}" for a, b in points)}"/>')
+    # More dots than that would hide the curve.
     if len(points) <= 40:
         body += [_dot(x(a), y(b), "plain", 3) for a, b in points]
     span = f"{len(points)} points from {_number(ys[0])} to {_number(ys[-1])}" if ys else "no points"
@@ -309,18 +324,21 @@ def stacked_bars(bars: Sequence[Bar], *, title: str, width: int = WIDE) -> str:
     """One bar per row, all of full width: the parts' shares of its total, with counts where there is room."""
     compact = width < COMPACT
     left = 8.0 if compact else min(220.0, max((text_width(b.label) for b in bars), default=0) + 20)
-    right, step = width - 8.0, 56 if compact else 38
+    right = width - 8.0
+    step = 56 if compact else 38
     body: list[str] = []
     for index, bar in enumerate(bars):
         top = 4 + step * index
         y = top + 20 if compact else top + 4
         anchor, label_x, label_y = ("start", left, top + 14) if compact else ("end", left - 12, y + 18)
         body.append(_text(label_x, label_y, _cut(bar.label, (right if compact else left) - 16), "label", anchor))
-        total, at = sum(count for _, count, _ in bar.parts), left
+        total = sum(count for _, count, _ in bar.parts)
+        at = left
         for name, count, colour in bar.parts:
             size = (right - left) * count / total if total else 0.0
             if size <= 0:
                 continue
+            # A gap between parts; a part too small for it stays a hairline, as a count above 0 must be seen.
             box = (at, y, max(at + 0.5, at + size - 1.5), y + 26)
             body.append(
                 f"<g><title>{escape(f'{bar.label}: {name}, {count} of {total}')}</title>"
@@ -348,11 +366,14 @@ def count_bars(
         title: Name of the picture.
         width: Width of the view box; labels stand above the bars when it is below `COMPACT`.
     """
-    compact, right = width < COMPACT, width - 8.0
+    compact = width < COMPACT
+    right = width - 8.0
     left = 8.0 if compact else min(220.0, max((text_width(n) for n in names), default=0) + 20)
-    most = max((by_name.get(n, 0) for n in names for _, by_name in counts), default=0)
+    most = max((by_name.get(name, 0) for name, (_, by_name) in product(names, counts)), default=0)
+    # The counts stand to the right of their bars.
     room = text_width(str(most)) + text_width(max((s for s, _ in counts), key=len, default="")) + 14
-    scale, thick = Scale(0.0, float(most or 1), left, right - room), 14
+    scale = Scale(0.0, float(most or 1), left, right - room)
+    thick = 14
     step = thick * len(counts) + (26 if compact else 10)
     body: list[str] = []
     for index, name in enumerate(names):
@@ -360,7 +381,8 @@ def count_bars(
         anchor, label_x, label_y = ("start", left, top + 13) if compact else ("end", left - 12, top + thick)
         body.append(_text(label_x, label_y, _cut(name, (right if compact else left) - 16), "label", anchor))
         for series, (label, by_name) in enumerate(counts):
-            y, count = top + (18 if compact else 2) + thick * series, by_name.get(name, 0)
+            y = top + (18 if compact else 2) + thick * series
+            count = by_name.get(name, 0)
             box = (left, y, max(left + 0.5 * bool(count), scale(count)), y + thick - 3)
             described = f"<title>{escape(f'{name}, {label}: {count}')}</title>"
             shown = f"{count} {label}" if len(counts) > 1 else str(count)
@@ -379,6 +401,7 @@ def picture(rows: Sequence[IntervalRow], *, sentence: str, caption: str) -> str:
     width = 900
     lines = wrapped(sentence, 98)
     head = 26 + 24 * len(lines)
+    # The plot is drawn by the function that the page uses, then lifted out of its own svg element.
     plot = interval_plot(rows, title=sentence, width=width - 60)
     inner_height = float(plot.split('viewBox="', 1)[1].split('"', 1)[0].split()[3])
     height = max(420.0, head + inner_height + 66)
@@ -427,15 +450,19 @@ def _domain(rows: Sequence[IntervalRow], zero: bool) -> tuple[float, float]:
     lows = [min(r.low, r.mean) for r in rows]
     highs = [max(r.high, r.mean) for r in rows]
     if zero:
+        # Never so near that a difference of one point in a thousand fills the width.
         far = max([0.02, *(abs(v) for v in (*lows, *highs)), *(r.band * 1.2 for r in rows)])
+        # Symmetric where both sides are used; a side that is nearly empty is cut, but 0 and the bands stay in sight.
         low = -far if min([0.0, *lows]) < -far / 3 else min([0.0, *lows, *(-1.2 * r.band for r in rows)]) - 0.06 * far
         high = far if max([0.0, *highs]) > far / 3 else max([0.0, *highs, *(1.2 * r.band for r in rows)]) + 0.06 * far
         return low * 1.04, high * 1.04
     top = max([0.1, *highs])
+    # Scores end at 1, so the axis does; metrics that go beyond get room.
     return min([0.0, *lows]), top * 1.04 if top > 1 else min(1.0, top * 1.08)
 
 
 def _around(x: float, y: float, wide: float) -> Iterable[Box]:
+    # Nearest places first: four corners, then above and below.
     for gap in (9, 16, 26):
         for dx, dy in ((gap, -gap), (gap, gap), (-gap, -gap), (-gap, gap)):
             left = x + dx if dx > 0 else x + dx - wide
@@ -486,6 +513,7 @@ def _line(x1: float, y1: float, x2: float, y2: float, kind: str) -> str:
 
 
 def _dot(x: float, y: float, kind: str, radius: float) -> str:
+    # A diamond, not only another colour: told apart in black and white as well.
     if kind == "winner":
         r = radius
         return (

@@ -6,6 +6,7 @@ import base64
 import hashlib
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
+from itertools import chain
 from typing import TYPE_CHECKING
 
 from markupsafe import Markup
@@ -32,6 +33,7 @@ def render(name: str, before: Json, after: Json | None = None, *, done: Sequence
     environment = _environment()
     assert environment.loader is not None
     style = environment.loader.get_source(environment, "report.css")[0].replace("\r\n", "\n").strip()
+    # A side for each state of the set; charts draw one series a side.
     sides = [("all", before)] if after is None else [("before", before), ("after", after)]
     plots = [
         (title, _bars(title, sides, key))
@@ -48,7 +50,7 @@ def render(name: str, before: Json, after: Json | None = None, *, done: Sequence
     actions: dict[tuple[str, str], int] = {}
     for entry in done:
         actions[entry["code"], entry["action"]] = actions.get((entry["code"], entry["action"]), 0) + 1
-    codes = sorted({code for _, side in sides for code in side["findings"]})
+    codes = sorted(set(chain.from_iterable(side["findings"] for _, side in sides)))
     return environment.get_template("data_card.html.jinja").render(
         name=name,
         sides=sides,
@@ -64,7 +66,8 @@ def render(name: str, before: Json, after: Json | None = None, *, done: Sequence
 
 
 def _bars(title: str, sides: Sequence[tuple[str, Json]], key: str) -> Markup:
-    names = {(low, high): f"{low}-{high}" for _, side in sides for low, high, _ in side[key]}
+    spans = chain.from_iterable(side[key] for _, side in sides)
+    names = {(low, high): f"{low}-{high}" for low, high, _ in spans}
     series = []
     for side, data in sides:
         series.append((side, {names[low, high]: count for low, high, count in data[key]}))
@@ -74,7 +77,7 @@ def _bars(title: str, sides: Sequence[tuple[str, Json]], key: str) -> Markup:
 def _counts(
     title: str, sides: Sequence[tuple[str, Json]], key: str, *, only: Mapping[str, int] | None = None
 ) -> Markup:
-    names = list(only) if only is not None else list(dict.fromkeys(n for _, side in sides for n in side[key]))
+    names = list(only) if only is not None else list(dict.fromkeys(chain.from_iterable(side[key] for _, side in sides)))
     return _drawn(title, names, [(side, data[key]) for side, data in sides])
 
 
@@ -94,5 +97,6 @@ def _environment() -> jinja2.Environment:
         autoescape=True,
         trim_blocks=True,
         lstrip_blocks=True,
+        # A misspelt name must fail a test, not leave a gap in a page.
         undefined=jinja2.StrictUndefined,
     )

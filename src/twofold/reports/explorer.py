@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from itertools import pairwise
+from itertools import chain, pairwise
 from typing import Any
 
 from twofold.diagnosis.answers import CAUSES
-from twofold.text import sanitize
+from twofold.text import sanitise
 from twofold.types import Json
 from twofold.verdict.evidence import RIGHT, is_wrong
 from twofold.verdict.record import AnswerRow, ArmAnswer, StudyRecord
@@ -29,6 +29,7 @@ def disagreement(row: AnswerRow, metric: str, arms: Sequence[str]) -> float:
     known = [score for score in scores if score is not None]
     spread = max(known) - min(known) if known else 0.0
     failed = any(row["arms"][name]["failure"] for name in arms if name in row["arms"])
+    # An arm that failed where another answered is worth reading, though its score is missing.
     return max(spread, 0.5) if failed and known else spread
 
 
@@ -54,12 +55,13 @@ def segments(length: int, quotes: Sequence[tuple[int, int, str]]) -> list[tuple[
     """
     ranges = [(max(0, start), min(length, end), arm) for start, end, arm in quotes]
     ranges = [one for one in ranges if one[0] < one[1]]
-    edges = sorted({edge for start, end, _ in ranges for edge in (start, end)})
+    edges = sorted({start for start, _, _ in ranges} | {end for _, end, _ in ranges})
     out: list[tuple[int, int, list[str]]] = []
     for start, end in pairwise(edges):
         arms = list(dict.fromkeys(arm for low, high, arm in ranges if low <= start and end <= high))
         if not arms:
             continue
+        # Neighbours that the same arms quote are one mark.
         if out and out[-1][1] == start and out[-1][2] == arms:
             out[-1] = (out[-1][0], end, arms)
         else:
@@ -68,8 +70,9 @@ def segments(length: int, quotes: Sequence[tuple[int, int, str]]) -> list[tuple[
 
 
 def explore(record: StudyRecord, rows: Sequence[AnswerRow]) -> Json:
-    """Everything the page needs: ``questions`` (for the template), ``data`` (for the script), ``left_out``."""
-    metric, names = record["metric"], list(record["arms"])
+    """The explorer of a page: ``questions`` (for the template), ``data`` (for the script), ``left_out``."""
+    metric = record["metric"]
+    names = list(record["arms"])
     chosen = [name for name in names if not record["arms"][name]["diagnostic"]]
     place = {row["id"]: number for number, row in enumerate(rows)}
     # Where arms disagree most comes first: that is what a reader looks for, and what the budget must hold.
@@ -93,11 +96,12 @@ def explore(record: StudyRecord, rows: Sequence[AnswerRow]) -> Json:
                 )
                 spent += len(hit["text"])
             entry["passage"] = table[key]
+        # At least one question, however long.
         if spent > BUDGET and questions:
             break
         links.append(seen)
         questions.append(_question(row, record, number, seen=seen, passages=passages, place=place[row["id"]]))
-    causes = {cause for question in questions for cause in question["causes"]}
+    causes = set(chain.from_iterable(question["causes"] for question in questions))
     disagree = 0
     for question in questions:
         disagree += len({arm["state"] for arm in question["arms"] if not arm["diagnostic"]}) > 1
@@ -137,11 +141,12 @@ def _passages(row: AnswerRow, names: Sequence[str]) -> list[Json]:
                     "cited": [],
                     "quotes": [],
                     "marks": [],
-                    "flags": sanitize.kinds(hit["text"]),
+                    "flags": sanitise.kinds(hit["text"]),
                 },
             )
             entry["seen"].append([name, hit["number"]])
         for citation in answer["citations"]:
+            # A citation of what is not among the hits has no passage here in which it could be marked.
             entry = passages.get((citation["document"], citation["start"], citation["end"]), {})
             if not entry:
                 continue
@@ -174,6 +179,7 @@ def _question(
         "place": place,
         "id": row["id"],
         "question": row["question"],
+        # The last message is the question itself.
         "turns": row["messages"][:-1],
         "references": row["references"],
         "answerable": row["answerable"],
@@ -207,6 +213,7 @@ def _arm(name: str, answer: ArmAnswer, record: StudyRecord, *, seen: list[Json],
         "diagnostic": record["arms"][name]["diagnostic"],
         "state": state(answer, record["metric"], right=record.get("right_from", RIGHT)),
         "text": answer["text"],
+        # Shown only where parsing took something away.
         "raw": answer["raw"] if answer["raw"].strip() != answer["text"].strip() else "",
         "abstained": answer["abstained"],
         "score": answer["scores"].get(record["metric"]),

@@ -11,7 +11,10 @@ from twofold.forgetting import suite
 from twofold.store.model_registry import short
 from twofold.types import Json
 
+_FACTS = ("steps", "best_step", "epochs", "rows", "tokens", "tokens_per_second", "peak_mib", "seconds", "stopped")
+"""Entries of a training report that the card shows."""
 _TURN = {"closed-book": "from the question alone", "open-book": "from passages found for the question"}
+"""Kind of tuning → how the model was taught to answer."""
 
 
 def card(record: Json) -> str:
@@ -23,7 +26,9 @@ def card(record: Json) -> str:
     """
     base = record["base"]
     licence = base.get("licence") or ""
+    # Keys of the front matter that model hubs read.
     front = {
+        # American spelling: the hub's key.
         "license": licence.lower() or "unknown",
         "base_model": base["model"],
         "library_name": "peft",
@@ -82,7 +87,7 @@ def _data(record: Json) -> str:
 
 
 def _seen(seen: Json) -> str:
-    """What was kept from it, and so what its measured scores hold for."""
+    """The documents kept from a model, and so the questions that its measured scores hold for."""
     if seen["everything"]:
         return (
             "It learned from all documents, those of the test questions too: no study may use it, and scores on those "
@@ -128,21 +133,11 @@ def _gate(gate: Json | None, merged: Json) -> str:
 def _training(record: Json) -> str:
     report = record["report"]
     trainer = record["trainer"]
-    facts = [
-        (name, f"{report[name]:.4g}" if isinstance(report[name], float) else str(report[name]))
-        for name in (
-            "steps",
-            "best_step",
-            "epochs",
-            "rows",
-            "tokens",
-            "tokens_per_second",
-            "peak_mib",
-            "seconds",
-            "stopped",
-        )
-        if name in report
-    ]
+    facts = []
+    for name in _FACTS:
+        if name in report:
+            value = report[name]
+            facts.append((name, f"{value:.4g}" if isinstance(value, float) else str(value)))
     options = [(f"{trainer['name']}.{key}", f"`{value}`") for key, value in sorted(trainer["options"].items())]
     return _table(("", ""), [*facts, *options])
 
@@ -155,6 +150,7 @@ def _lineage(record: Json) -> str:
         if parent
         else "Trained from the base weights; it follows no earlier model."
     ]
+    # Who promoted it and why: an audit needs no access to the catalogue.
     for move in record.get("moves", ()):
         before = f"`{short(move['before'])}`" if move["before"] else "nothing"
         why = f" ({move['why']})" if move["why"] else ""

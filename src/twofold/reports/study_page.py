@@ -12,6 +12,7 @@ import math
 import re
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
+from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 from markupsafe import Markup, escape
@@ -33,8 +34,10 @@ from twofold.verdict.record import (
     counted,
     estimate_text,
     number_text,
+    paid_text,
     plain_number,
     share_text,
+    timed_failures,
     true_minus,
     turns_text,
 )
@@ -46,6 +49,7 @@ if TYPE_CHECKING:
 CELLS = (("base", "ft"), ("rag", "ft+rag"))
 """Arms of the 2 × 2 table: rows without and with retrieval, columns base and tuned weights."""
 _OUTCOMES = {"choose": "Choose", "undecided": "Undecided", "none acceptable": "None acceptable"}
+"""Heading of the page by the verdict's outcome."""
 
 
 def render(record: StudyRecord, answers: Sequence[AnswerRow]) -> str:
@@ -65,6 +69,7 @@ def render(record: StudyRecord, answers: Sequence[AnswerRow]) -> str:
         script=Markup(script),
         style_digest=_digest(style),
         script_digest=_digest(script),
+        # The only data that script reads; `safe_json` leaves nothing in it that could end the element.
         data=Markup(safe_json({**explorer["data"], "arms": list(record["arms"])})),
         explorer=explorer,
         inline=OPEN_WITHOUT_SCRIPT,
@@ -75,11 +80,12 @@ def render(record: StudyRecord, answers: Sequence[AnswerRow]) -> str:
         right_from=record.get("right_from", RIGHT),
         metrics=_metric_names(record),
         asked_text=asked_text(record["policy"]),
+        paid=paid_text(record["bill"]),
         level=level,
         decided=percent(_decided_at(record)),
         together=percent(_own_level(record)),
         cells=CELLS,
-        four_cells=all(name in record["arms"] for row in CELLS for name in row),
+        four_cells=all(name in record["arms"] for name in chain.from_iterable(CELLS)),
         efforts=effort_table(record["arms"]),
         least_p95=intervals.least_for_upper_end(0.95, level=_own_level(record)),
         winner=record["verdict"]["arm"],
@@ -110,17 +116,21 @@ def render(record: StudyRecord, answers: Sequence[AnswerRow]) -> str:
 
 def render_summary(record: StudyRecord) -> str:
     """The verdict, the arms' figures, effects, doubts and cost as plain text for a terminal."""
-    verdict, least = record["verdict"], record.get("right_from", RIGHT)
-    first = (verdict.get("headline", ""), _sentence(record), record["policy"]["sentence"].strip())
-    lines = [line for text in first if text for line in (text, "")]
+    verdict = record["verdict"]
+    least = record.get("right_from", RIGHT)
+    lines: list[str] = []
+    for text in (verdict.get("headline", ""), _sentence(record), record["policy"]["sentence"].strip()):
+        lines += [text, ""] if text else []
     names = _metric_names(record)
     arms = record["arms"]
     width = max(len(name) for name in [*arms, "arm"]) + 2
+    # Three metrics a block, so that a line fits a terminal; n, failed and cut stand in the first.
     for start in range(0, max(1, len(names)), 3):
         block = names[start : start + 3]
         table = [["arm", *(metric_title(name) + (" (decides)" if name == record["metric"] else "") for name in block)]]
         table[0] += [*(["right"] if least is not None else []), "n", "failed", "cut"] if start == 0 else []
         for name, arm in arms.items():
+            # Signs, not colours: the summary is piped into files and mails.
             mark = "*" if name == verdict["arm"] else "!" if not arm["acceptable"] else " "
             cells = [estimate_text(arm["metrics"][m]) if m in arm["metrics"] else "-" for m in block]
             if start == 0:
@@ -147,9 +157,11 @@ def render_summary(record: StudyRecord) -> str:
     if efforts:
         indented = [efforts[0], *(["  " + row[0], *row[1:]] for row in efforts[1:])]
         lines += ["effort of the tuned arms:", *_aligned(indented, width), ""]
-    tuned = [(name, line) for name, arm in arms.items() for line in tuned_lines(arm["training"])]
+    tuned: list[str] = []
+    for name, arm in arms.items():
+        tuned += [f"  {name}: {line}" for line in tuned_lines(arm["training"])]
     if tuned:
-        lines += ["tuned weights:", *(f"  {name}: {line}" for name, line in tuned), ""]
+        lines += ["tuned weights:", *tuned, ""]
     for name, arm in arms.items():
         compared = methods_lines(name, arm["training"].get("methods", ()) if arm["training"] else ())
         lines += [*compared, ""] if compared else []
@@ -157,13 +169,14 @@ def render_summary(record: StudyRecord) -> str:
     total = sum(item["items"] for item in record["bill"])
     lines.append(
         f"bill: {_duration(record['seconds'])}, {counted(total, 'item')} ({cached} cached), "
-        f"peak {record['peak_mib']:.0f} MiB"
+        f"peak {record['peak_mib']:.0f} MiB" + (f"; {paid}" if (paid := paid_text(record["bill"])) else "")
     )
     return "\n".join(true_minus(line.rstrip()) for line in lines) + "\n"
 
 
 def verdict_picture(record: StudyRecord) -> str:
     """A standalone SVG: the verdict's first line over the arms' intervals in the deciding metric."""
+    # A picture is passed on without its page: it says by itself what was measured, on which questions, at which level.
     caption = (
         f"{metric_title(record['metric'])}, {percent(record['level'])} intervals · {asked_text(record['policy'])} · "
         f"{record['project']}"
@@ -221,7 +234,7 @@ def _digest(text: str) -> str:
 
 def _metric_names(record: StudyRecord) -> list[str]:
     """The deciding metric first, then those that the settings name (they may have no value), then any others."""
-    seen = [name for arm in record["arms"].values() for name in arm["metrics"]]
+    seen = list(chain.from_iterable(arm["metrics"] for arm in record["arms"].values()))
     parts = record["config"].get("study", {}).get("metrics", ())
     configured = [part if isinstance(part, str) else part["name"] for part in parts]
     return list(dict.fromkeys([record["metric"], *configured, *seen]))
@@ -229,7 +242,9 @@ def _metric_names(record: StudyRecord) -> list[str]:
 
 def _sentence(record: StudyRecord) -> str:
     """The verdict's sentence without the split policy, which stands on a line of its own."""
-    whole, policy = record["verdict"]["sentence"].strip(), record["policy"]["sentence"].strip().rstrip(".")
+    whole = record["verdict"]["sentence"].strip()
+    policy = record["policy"]["sentence"].strip().rstrip(".")
+    # The verdict's sentence begins with the policy; records of older versions may not.
     return whole[len(policy) :].lstrip(". ") if policy and whole.startswith(policy) else whole
 
 
@@ -249,8 +264,11 @@ def _estimate_html(value: EstimateRecord) -> Markup:
 
 def _typeset(text: str) -> Markup:
     """A sentence for the page: a true minus, no zero before a decimal point, names as code, estimates on one line."""
+    # 0.123 → .123, but not within versions such as 1.0.3 or names.
     plain = re.sub(r"(?<![\d.\w])0(?=\.\d+(?![\d.]))", "", true_minus(str(text)))
+    # A number and its sign stay on one line.
     plain = re.sub(r"(?<=\d) (?=%)|(?<=F1) (?=\.\d)", "\u00a0", plain)
+    # Escaped before marks are added: texts of the record may hold markup of others.
     marked = re.sub(r"`([^`]+)`", r"<code>\1</code>", str(escape(plain)))
     return Markup(re.sub(r"[\u2212]?\d*\.\d+ \[[^\]]*\]", lambda match: f'<span class="nb">{match[0]}</span>', marked))
 
@@ -281,16 +299,19 @@ def _seconds_table(record: StudyRecord, first: int) -> list[str]:
     """Seconds of every arm for the terminal, and what a missing end means."""
     table = [["seconds", "p50", "p95", "× base", "answers", "retrieval", "generation"]]
     for name, arm in record["arms"].items():
-        pace, timing = arm["latency"], arm.get("timing", {})
+        pace = arm["latency"]
+        timing = arm.get("timing", {})
         cells = [_quantile(pace, "p50"), _quantile(pace, "p95"), _quantile(pace.get("ratio") if pace else None)]
         cells.append(str(pace["n"]) if pace else "–")
         table.append([f"  {name}", *cells, _quantile(timing.get("retrieval")), _quantile(timing.get("generation"))])
     least = intervals.least_for_upper_end(0.95, level=_own_level(record))
     timed = {arm["latency"]["n"] for arm in record["arms"].values() if arm["latency"]}
     why = "answers: a slow arm is timed on fewer, for 20 seconds or a tenth of its answering time"
+    failed = timed_failures(record["arms"])
     return [
         *_aligned(table, first),
         *([why] if len(timed) > 1 else []),
+        *([f"{counted(failed, 'failed answer')} among them: counted at the time limit"] if failed else []),
         f"{percent(_own_level(record))} intervals; p50, p95: one question at a time, {turns_text(record['arms'])}; "
         "× base: median ratio to the arm base; retrieval, "
         f"generation: medians of the batched run; –: too few answers for an end (an upper end of p95 needs {least})",
@@ -339,7 +360,10 @@ def _aligned(table: Sequence[Sequence[str]], first: int) -> list[str]:
 def _flat(value: Any, path: str = "") -> list[tuple[str, str]]:
     """A nested mapping as (dotted key, value) rows."""
     if isinstance(value, Mapping) and value:
-        return [row for key, item in value.items() for row in _flat(item, f"{path}.{key}" if path else str(key))]
+        rows: list[tuple[str, str]] = []
+        for key, item in value.items():
+            rows += _flat(item, f"{path}.{key}" if path else str(key))
+        return rows
     shown = ", ".join(map(str, value)) if isinstance(value, (list, tuple)) else str(value)
     return [(path, shown)]
 
@@ -358,6 +382,7 @@ def _both(
     """A chart for desktops and one for phones (with the `brief` rows, if any); the page shows the one that fits."""
     if not rows:
         return Markup("")
+    # Both are in the page, and its style shows one: a page without script cannot measure its own width.
     drawn = [(rows, wide), (brief or rows, charts.NARROW)]
     return _pair(*(charts.interval_plot(shown, title=title, width=w, zero=zero) for shown, w in drawn))
 
@@ -391,6 +416,7 @@ def _arm_rows(record: StudyRecord, *, brief: bool = False) -> list[charts.Interv
 
 def _effect_rows(record: StudyRecord, effects: Sequence[EffectRecord]) -> list[charts.IntervalRow]:
     section = record["config"].get("study", {})
+    # An interaction is a difference of differences, and has a margin of its own.
     bands = {"interaction": float(section.get("interaction_margin", 0.0))}
     return [_row(e["estimate"], e["name"], band=bands.get(e["name"], record["margin"])) for e in effects]
 
@@ -405,7 +431,8 @@ def _row(value: EstimateRecord, label: str, *, kind: str = "plain", band: float 
 def _latency(record: StudyRecord) -> Json:
     points, without = [], []
     for name, arm in record["arms"].items():
-        value, pace = arm["metrics"].get(record["metric"]), arm["latency"]
+        value = arm["metrics"].get(record["metric"])
+        pace = arm["latency"]
         if value is None or pace is None:
             without.append(name)
             continue
@@ -420,24 +447,15 @@ def _latency(record: StudyRecord) -> Json:
                 kind=_kind(record, name),
             )
         )
-    drawn = [
-        charts.scatter(
-            points,
-            title=f"{metric_title(record['metric'])} against latency",
-            width=width,
-            x_axis="seconds for one question (dot: p50, end of the dashed line: p95)",
-            y_axis=f"{metric_title(record['metric'])}, with interval",
-        )
-        if width > charts.COMPACT
-        else charts.scatter(
-            points,
-            title=f"{metric_title(record['metric'])} against latency",
-            width=width,
-            x_axis="seconds (dot p50, dashed to p95)",
-            y_axis=metric_title(record["metric"]),
-        )
-        for width in (charts.WIDE, charts.NARROW)
-    ]
+    metric = metric_title(record["metric"])
+    axes = (
+        (charts.WIDE, "seconds for one question (dot: p50, end of the dashed line: p95)", f"{metric}, with interval"),
+        (charts.NARROW, "seconds (dot p50, dashed to p95)", metric),
+    )
+    drawn = []
+    for width, x_axis, y_axis in axes:
+        title = f"{metric} against latency"
+        drawn.append(charts.scatter(points, title=title, width=width, x_axis=x_axis, y_axis=y_axis))
     sample = max((arm["latency"]["n"] for arm in record["arms"].values() if arm["latency"]), default=0)
     paces = {name: arm["latency"] for name, arm in record["arms"].items()}
     ratios = [f"{name} {_quantile(pace['ratio'])}" for name, pace in paces.items() if pace and "ratio" in pace]
@@ -453,6 +471,7 @@ def _curves(record: StudyRecord) -> list[Json]:
             continue
         plots = []
         for key, title in (("loss", "training loss"), ("dev", f"dev {metric_title(record['metric'])}")):
+            # A loss that is not finite (a run that diverged) has no place on a scale.
             points = [(float(step), float(value)) for step, value in training[key] if math.isfinite(value)]  # type: ignore[literal-required]
             if points:
                 best = float(training["best_step"]) if key == "dev" else None
@@ -469,12 +488,15 @@ def _causes(record: StudyRecord, answers: Sequence[AnswerRow]) -> Json:
     present = {str(d["cause"]) for d in record["diagnosis"]}
     order = [cause for cause in names if cause in present] + sorted(present - set(names))
     colours = {cause: f"s{index % 9 + 1}" for index, cause in enumerate(order)}
-    least, bars = record.get("right_from", RIGHT), []
+    least = record.get("right_from", RIGHT)
+    bars = []
     fine = "right" if least is not None else "scored"
     for name in record["arms"]:
         mine = [row["arms"][name] for row in answers if name in row["arms"]]
         counts = {d["cause"]: int(d["count"]) for d in record["diagnosis"] if d["arm"] == name}
+        # A failed answer has no score either, but a cause of its own.
         unscored = sum(1 for a in mine if not a["failure"] and a["scores"].get(record["metric"]) is None)
+        # Never below 0: answers can have been removed from the record since (`twofold forget`), counts stay.
         right = max(0, len(mine) - sum(counts.values()) - unscored)
         parts = (
             (fine, right, "s0"),
@@ -484,7 +506,8 @@ def _causes(record: StudyRecord, answers: Sequence[AnswerRow]) -> Json:
         bars.append(charts.Bar(label=name, parts=parts))
     legend = [(fine, "s0", f"a score of {plain_number(least)} or more" if least is not None else "a score above 0")]
     legend += [(cause, colours[cause], CAUSES.get(cause, ("", ""))[0]) for cause in order]
-    if any(part[1] for bar in bars for part in bar.parts if part[2] == "sx"):
+    drawn_parts = chain.from_iterable(bar.parts for bar in bars)
+    if any(count for _, count, colour in drawn_parts if colour == "sx"):
         legend.append(("not scored", "sx", "the metric does not apply"))
     drawn = [
         charts.stacked_bars(bars, title=f"{fine.capitalize()} answers and causes of wrong ones, per arm", width=w)
@@ -497,7 +520,7 @@ def _causes(record: StudyRecord, answers: Sequence[AnswerRow]) -> Json:
     for cause in order:
         diagnosed = [d for d in record["diagnosis"] if d["cause"] == cause]
         most_first = sorted(diagnosed, key=lambda d: -int(d["count"]))
-        ids = dict.fromkeys(id_ for d in most_first for id_ in d["examples"])
+        ids = dict.fromkeys(chain.from_iterable(d["examples"] for d in most_first))
         by_arm = {d["arm"]: d["count"] for d in reversed(diagnosed)}
         counts = {name: by_arm.get(name, 0) for name in record["arms"]}
         rows.append(
@@ -526,7 +549,7 @@ def _score(answer: Any, metric: str) -> float | None:
 
 
 def _oracle_gaps(record: StudyRecord, answers: Sequence[AnswerRow]) -> list[Json]:
-    """What perfect retrieval would add: the paired difference of each oracle arm and its counterpart."""
+    """The gain that perfect retrieval would add: the paired difference of each oracle arm and its counterpart."""
     out = []
     for oracle, usual in ORACLES:
         if oracle not in record["arms"] or usual not in record["arms"]:
@@ -535,9 +558,11 @@ def _oracle_gaps(record: StudyRecord, answers: Sequence[AnswerRow]) -> list[Json
         groups: list[str] = []
         for row in answers:
             pair = [_score(row["arms"].get(name), record["metric"]) for name in (usual, oracle)]
+            # In pairs: a question that one of the two has no score for says nothing of their difference.
             if None not in pair:
                 values.append(pair)
                 groups.append(row["group"])
+        # An interval over groups needs two of them.
         if len(set(groups)) < 2:
             continue
         gap = intervals.contrasts(values, groups, {"gap": [-1.0, 1.0]}, level=record["level"], resamples=2000)["gap"]

@@ -1,4 +1,4 @@
-"""What tuned weights forgot, which share of the change was kept, and how methods compared, as lines of text. Pure."""
+"""Forgetting of tuned weights, the share of the change that was kept, and methods compared, as lines of text. Pure."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from twofold.verdict.record import counted, estimate_text, number_text
 from twofold.verdict.wording import metric_title
 
 GROUPS = (("general", "general ability"), ("refusal", "refusing and abstaining"))
+"""Groups of the forgetting suite → what they are called in reports."""
 
 
 def tuned_lines(training: Mapping[str, Any] | None) -> list[str]:
@@ -34,6 +35,7 @@ def tuned_lines(training: Mapping[str, Any] | None) -> list[str]:
 
 def _cut_lines(training: Mapping[str, Any]) -> list[str]:
     effects = {
+        # An answer without its end token teaches the model never to stop.
         "answers": "lost their end, and with it the token that ends an answer",
         "prompts": "lost the beginning of their last message",
     }
@@ -53,7 +55,8 @@ def methods_lines(arm: str, methods: Sequence[Mapping[str, Any]]) -> list[str]:
     score = f"dev {metric_title(metric)}"
     table = [[f"methods of {arm}", score, "ability lost", "gate", "share", "p50 s", "steps", "minutes", "MB", "trials"]]
     for method in methods:
-        pace, drop = (method["latency"] or {}).get("p50"), method["drop"]
+        pace = (method["latency"] or {}).get("p50")
+        drop = method["drop"]
         table.append(
             [
                 f"{'*' if method['carried'] else ' '} {method['method']}",

@@ -7,7 +7,7 @@ from twofold.types import Json
 
 
 def sentence(choice: Json | None) -> str:
-    """What was chosen and on what, for people; empty where there was nothing to choose."""
+    """The weight chosen and the questions it was chosen on, for people; empty where there was nothing to choose."""
     if choice is None:
         return ""
     if choice["weight"] is None:

@@ -15,12 +15,13 @@ from collections.abc import Iterator
 from functools import lru_cache
 from typing import Literal
 
+from twofold.retrieval import scripts
 from twofold.retrieval.stemming import stem
 from twofold.types import Chunk
 
 Language = Literal["english", "none"]
 
-ANALYSIS = 5
+ANALYSIS = 6
 """Raised when the same text gives other terms: an index of another analysis is made again."""
 
 _STOP = frozenset(
@@ -66,38 +67,43 @@ _YEAR_FIRST = re.compile(r"([0-9]{4})[-./]([0-9]{1,2})[-./]([0-9]{1,2})")
 _VERSION = re.compile(r"v(?=[0-9]+\.[0-9])")
 _CAMEL = re.compile(r"[A-Z]+(?![a-z])|[A-Z][a-z]+|[a-z]+|[0-9]+")
 _MONTH_NAMES = (
-    "january jan januar jänner janvier enero gennaio janeiro januari",
-    "february feb februar février febrero febbraio fevereiro februari",
-    "march mar märz mrz mars marzo março maart",
-    "april apr avril abril aprile",
-    "may mai mayo maggio maio mei",
-    "june jun juni juin junio giugno junho",
-    "july jul juli juillet julio luglio julho",
-    "august aug août agosto augustus",
-    "september sep sept septembre septiembre settembre setembro",
-    "october oct oktober okt octobre octubre ottobre outubro",
-    "november nov novembre noviembre novembro",
-    "december dec dezember dez décembre diciembre dicembre dezembro",
+    "january jan januar jänner janvier enero gennaio janeiro januari leden ledna stycznia января ocak",
+    "february feb februar février febrero febbraio fevereiro februari únor února lutego февраля şubat",
+    "march mar märz mrz mars marzo março maart marts březen března marca марта mart",
+    "april apr avril abril aprile duben dubna kwietnia апреля nisan",
+    "may mai mayo maggio maio mei maj květen května maja мая mayıs",
+    "june jun juni juin junio giugno junho červen června czerwca июня haziran",
+    "july jul juli juillet julio luglio julho červenec července lipca июля temmuz",
+    "august aug août agosto augustus augusti srpen srpna sierpnia августа ağustos",
+    "september sep sept septembre septiembre settembre setembro září września сентября eylül",
+    "october oct oktober okt octobre octubre ottobre outubro říjen října października октября ekim",
+    "november nov novembre noviembre novembro listopad listopadu listopada ноября kasım",
+    "december dec dezember dez décembre diciembre dicembre dezembro desember prosinec prosince grudnia декабря aralık",
 )
-_MONTHS = {name: number for number, names in enumerate(_MONTH_NAMES, 1) for name in names.split()}
-"""Of English, German, French, Spanish, Italian, Portuguese and Dutch; short forms of the first two."""
+_MONTHS: dict[str, int] = {}
+"""Name of a month → number, in fourteen European languages; with short forms in English and German."""
+for _number, _spelt in enumerate(_MONTH_NAMES, 1):
+    _MONTHS.update(dict.fromkeys(_spelt.split(), _number))
 _MONTH = rf"({'|'.join(sorted(_MONTHS, key=len, reverse=True))})\.?"
+_ENGLISH = rf"({'|'.join(name for names in _MONTH_NAMES for name in names.split()[:2])}|sept)\.?"
+"""Where the month stands first."""
 _NAMED_DATE = re.compile(
-    rf"\b(?:([0-9]{{1,2}})(?:st|nd|rd|th|er|º)?\.?[ ](?:de[ ])?{_MONTH},?[ ](?:de[ ])?([0-9]{{4}})"
-    rf"|{_MONTH}[ ]([0-9]{{1,2}})(?:st|nd|rd|th)?,[ ]([0-9]{{4}}))\b",
+    rf"\b(?:([0-9]{{1,2}})(?:st|nd|rd|th|er|º)?\.?[ ](?:de[ ]|of[ ])?{_MONTH},?[ ](?:de[ ])?([0-9]{{4}})"
+    rf"|{_ENGLISH}[ ]([0-9]{{1,2}})(?:st|nd|rd|th)?,?[ ]([0-9]{{4}}))\b",
     re.IGNORECASE,
 )
+_SIGNED_DATE = re.compile(r"([0-9]{4}) ?[年년] ?([0-9]{1,2}) ?[月월] ?([0-9]{1,2}) ?[日일]")
 _SPACED = re.compile(
     r"\b[A-Z]{2}[0-9]{2}(?: [0-9A-Z]{4}){2,7}(?: [0-9A-Z]{1,4})?\b"  # an account's number (IBAN, ISO 13616)
     r"|\+[0-9][0-9 ()/.-]{6,24}[0-9]"  # a telephone's (ITU E.164)
     r"|\b[A-Z]{1,4}(?:-[A-Z]{1,3})? [0-9]{2,6}\b"  # a plate, a flight, a form: KI-AB 1234
     r"|\b[A-Za-z]{0,2}[0-9]{1,5}(?: ?[x×] ?[0-9]{1,5}){1,3}\b"  # a size: M8 x 40
 )
-"""What is written in groups, or in one."""
+"""Numbers that people write in groups or in one piece."""
 _FLAG = re.compile(r"(?<![\w-])--[A-Za-z][A-Za-z0-9]{0,40}(?:-[A-Za-z0-9]{1,40}){1,8}(?![\w-])")
 """An option of a command: ``--dry-run`` is not ``--run-dry``."""
 _OPTION = re.compile(r"(?<![\w-])[A-Za-z][A-Za-z0-9]{0,40}(?:-[A-Za-z0-9]{1,40}){1,8}(?![\w-])")
-"""What may be an option, asked for without its strokes."""
+"""Words that may be an option of a command, in a question that leaves out the dashes."""
 _CLAUSE = re.compile(
     r"(?<![\w.])[0-9]{1,5}(?:\.[0-9]{1,3}){0,3}[A-Za-z]{0,2}(?: ?\([0-9A-Za-z]{1,4}\)){1,5}(?:[a-z](?!\w))?"
 )
@@ -128,13 +134,12 @@ _TAILS = frozenset(["s", "t", "d", "m", "re", "ve", "ll", "em"])
 _HIDDEN = dict.fromkeys((173, 1600, 8204, 8205, 8206, 8207, 8288, 65279, *range(8234, 8239)))
 _APOSTROPHES = dict.fromkeys(map(ord, "‘ʼʻ"), "'")
 """Also as a letter: Hawaiʻi, Oʻzbek."""
-_ARTICLE = re.compile("(?:[وفبك]?ال|لل)(?=[\u0621-\u064a]{3})")
-"""The Arabic article, alone or after *and*, *so*, *by*, *as*, *for*: what follows is the word (Larkey et al. 2002)."""
+_HIDDEN |= scripts.SIGNS
 _HIDDEN |= {0x200B: " "}  # a place where a line may break, in scripts without blanks between words
 
 
 def searched_text(chunk: Chunk) -> str:
-    """What the word leg sees of a chunk: title, headings, text."""
+    """The text that the word leg searches in a chunk: title, headings, text."""
     return "\n".join([chunk.title, *chunk.headings, chunk.text])
 
 
@@ -149,9 +154,11 @@ def terms(text: str, language: Language = "english") -> list[str]:
     pattern = _PLAIN
     # plain ASCII text, most of a corpus, needs neither folding nor the pattern that knows every script
     if not text.isascii():
-        text = unicodedata.normalize("NFKC", text.translate(_HIDDEN)).translate(_APOSTROPHES)
+        text = unicodedata.normalize("NFKC", scripts.joined(text).translate(_HIDDEN)).translate(_APOSTROPHES)
         pattern = _TOKEN
-    text_terms = [term for token in pattern.findall(text) for term in _terms_of(token, language)]
+    text_terms: list[str] = []
+    for token in pattern.findall(text):
+        text_terms += _terms_of(token, language)
     # as lower-case words these are stop words and were dropped above
     if language == "english" and _CAPITALS.search(text):
         text_terms += _acronyms(text)
@@ -159,10 +166,10 @@ def terms(text: str, language: Language = "english") -> list[str]:
 
 
 def query_terms(text: str, language: Language = "english") -> list[str]:
-    """The terms to look for: `terms`, without the single Chinese signs that stand in a longer run.
+    """The terms to search for: `terms`, without the single Chinese characters of a longer run.
 
-    A passage has its signs one by one and in pairs. A question of several signs asks for the pairs alone: what is
-    common to many words would outvote the word that is meant (7.8 points of nDCG@10 worse on Chinese questions).
+    A passage is indexed by characters and by pairs. A question of several characters searches for the pairs alone:
+    characters common to many words would outvote the right word (7.8 points of nDCG@10 worse on Chinese questions).
     """
     question_terms = terms(text, language)
     alone = set(_LONE_HAN.findall(unicodedata.normalize("NFKC", text))) if not text.isascii() else set()
@@ -184,7 +191,7 @@ def _spellings(text: str, language: Language) -> Iterator[str]:
 
 
 def _joined(text: str, language: Language) -> Iterator[str]:
-    """Neighbouring words as one, as names in code, part numbers and compounds are written."""
+    """Neighbouring words written as one, as in names in code, part numbers and compounds."""
     words = [_SEPARATORS.sub("", _fold(word)) for word in _TOKEN.findall(text) if not _SPACELESS_RUN.match(word)]
     if len(words) > _SHORT_QUESTION:
         return
@@ -196,7 +203,7 @@ def _joined(text: str, language: Language) -> Iterator[str]:
 
 
 def _acronyms(text: str) -> list[str]:
-    """Words in capitals that would be stop words (WHO, IT, US), but for lines that shout."""
+    """Words in capitals that would be stop words in lower case (WHO, IT, US), outside lines all in capitals."""
     acronyms = []
     for line in text.splitlines():
         capitals = _CAPITALS.findall(line)
@@ -207,7 +214,7 @@ def _acronyms(text: str) -> list[str]:
 
 
 def _in_groups(text: str) -> list[str]:
-    """What is written in groups, as one: numbers with blanks, options of commands, clauses, the time of a day."""
+    """Terms written in groups, joined: numbers with blanks, options of commands, clauses, times of day."""
     wholes = []
     for whole in _SPACED.findall(text):
         bare = _SIGNS.sub("", whole.replace("×", "x")).lower()
@@ -244,6 +251,8 @@ def _named_dates(text: str) -> list[str]:
     for day, month, year, other_month, other_day, other_year in _NAMED_DATE.findall(text):
         number = _MONTHS[(month or other_month).lower()]
         dates.append(_date(year or other_year, str(number), day or other_day))
+    if not text.isascii():
+        dates += [_date(*signed.groups()) for signed in _SIGNED_DATE.finditer(text)]
     return dates
 
 
@@ -253,7 +262,7 @@ def _date(year: str, month: str, day: str) -> str:
 
 @lru_cache(maxsize=1 << 17)
 def _terms_of(token: str, language: Language) -> tuple[str, ...]:
-    """Terms of what stands between blanks: its words, then the wholes that they are parts of."""
+    """Terms of a text between two blanks: its words, then the identifiers that consist of them."""
     if _SPACELESS_RUN.match(token):
         return tuple(_pairs(_folded(token)))
     token_terms: list[str] = []
@@ -274,7 +283,7 @@ def _terms_of(token: str, language: Language) -> tuple[str, ...]:
 
 
 def _pairs(run: str) -> list[str]:
-    """Overlapping pairs of signs; a Chinese sign is also a term, since many are words."""
+    """Overlapping pairs of characters; a single Chinese character is a term as well, since many are words."""
     grams = []
     for place, sign in enumerate(run):
         if _HAN_SIGN.match(sign):
@@ -294,7 +303,10 @@ def _words(part: str, language: Language) -> list[str]:
             article = pieces.pop(0)
             if article[0].isupper() and pieces[0][:1].isupper() and not part.isupper():
                 name = article + pieces[0]  # a name: D'Angelo
-    word_terms = [term for piece in pieces if len(piece) > 1 or len(pieces) == 1 for term in _word(piece, language)]
+    word_terms: list[str] = []
+    for piece in pieces:
+        if len(piece) > 1 or len(pieces) == 1:
+            word_terms += _word(piece, language)
     if len(pieces) > 1:
         word_terms += _word("".join(pieces), language)
     word_terms += _word(name, language)
@@ -302,7 +314,9 @@ def _words(part: str, language: Language) -> list[str]:
     if not part.islower() and not part.isupper() and part.isascii():
         humps = _CAMEL.findall(part)
         if len(humps) > 1 and all(len(hump) > 1 for hump in humps) and "".join(humps) == part:
-            word_terms += [term for hump in humps if not hump.isdigit() for term in _word(hump, language)]
+            for hump in humps:
+                if not hump.isdigit():
+                    word_terms += _word(hump, language)
     return word_terms
 
 
@@ -310,8 +324,8 @@ def _word(word: str, language: Language) -> tuple[str, ...]:
     folded = _fold(word)
     if not folded or (language == "english" and folded in _STOP):
         return ()
-    if article := _ARTICLE.match(folded):
-        return (folded[:_LONGEST], folded[article.end() :][:_LONGEST])
+    if not folded.isascii() and (bare := scripts.bare(folded)):
+        return (folded[:_LONGEST], bare[:_LONGEST])
     return ((stem(folded) if language == "english" else folded)[:_LONGEST],)
 
 
@@ -347,7 +361,7 @@ def _wholes(token: str) -> list[str]:
 
 
 def _names(piece: str) -> bool:
-    """Does it name one thing, rather than list several (``and/or``, ``well-known``)?"""
+    """Is the token an identifier, rather than several words (``and/or``, ``well-known``)?"""
     # hyphenated words joined cost .5 points of nDCG@10 on qmsum (docs/notebook.md)
     return any(sign.isdigit() for sign in piece) or any(mark in piece for mark in (*"._@\\&", "::", "->"))
 
@@ -360,7 +374,7 @@ def _folded(text: str) -> str:
     """Lower case without accents; marks that make another word stay."""
     apart = unicodedata.normalize("NFKD", text.casefold())
     without_accents = "".join(sign for sign in apart if unicodedata.combining(sign) in _TELLING or _has_own_class(sign))
-    return unicodedata.normalize("NFC", without_accents)
+    return unicodedata.normalize("NFC", without_accents).translate(scripts.LETTERS)
 
 
 def _has_own_class(sign: str) -> bool:

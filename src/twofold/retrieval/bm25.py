@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -17,7 +18,7 @@ B = 0.75
 
 
 class Words:
-    """Which passages hold a term, and how often. Never changed.
+    """Which passages contain a term, and how often. Immutable.
 
     Args:
         codes: Term number of every token of every passage, one after the other.
@@ -54,13 +55,13 @@ class Words:
     def of(cls, passages: Sequence[Sequence[str]]) -> Words:
         """From each passage's terms."""
         vocabulary: dict[str, int] = {}
-        codes = [vocabulary.setdefault(term, len(vocabulary)) for passage in passages for term in passage]
+        codes = [vocabulary.setdefault(term, len(vocabulary)) for term in chain.from_iterable(passages)]
         lengths = np.array([len(passage) for passage in passages], dtype=np.int64)
         return cls(np.array(codes, dtype=np.int64), lengths, vocabulary)
 
     @classmethod
     def joined(cls, parts: Sequence[tuple[Words, NDArray[np.bool_]]]) -> Words:
-        """The passages kept of each part, one part after the other."""
+        """Join parts, each with a mask of the passages to keep, one part after the other."""
         vocabulary: dict[str, int] = {}
         postings: list[tuple[NDArray[Any], NDArray[Any], NDArray[Any]]] = []
         start = 0
@@ -84,7 +85,7 @@ class Words:
         return out
 
     def having(self, term: str) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
-        """The passages that hold the term, in order, and how often each does."""
+        """The passages that contain a term, in order, and how often each contains it."""
         number = self.vocabulary.get(term)
         here = slice(0, 0) if number is None else slice(self._starts[number], self._starts[number + 1])
         return self._owners[here], self._counts[here]

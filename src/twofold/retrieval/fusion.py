@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from functools import lru_cache
 
 from twofold.retrieval.analysis import searched_text, terms
 from twofold.types import Chunk, Hit
@@ -12,7 +13,7 @@ from twofold.types import Chunk, Hit
 RRF_K = 60
 """Damping constant of Cormack et al. 2009."""
 LEXICAL_WEIGHT = 0.5
-"""What a passage with all words of the question is worth, in cosine: chosen on open data sets (docs/notebook.md)."""
+"""Worth of a passage with all words of the question, in cosine: chosen on open data sets (docs/notebook.md)."""
 LEXICAL_ALONE = 2.0
 """The same where the embedder knows none of the question's words: more than cosines differ, so that words decide."""
 _BLIND_FROM = 0.25
@@ -87,7 +88,7 @@ def blend(dense: Sequence[Hit], lexical: Sequence[Hit], k: int, *, lexical_weigh
 
 
 def word_weight(weight: float, *, covered: float, unknown: float) -> float:
-    """What the best match by words is worth for one question, in cosine.
+    """The worth of the best match by words for one question, in cosine.
 
     BM25 scaled by the query's best says nothing of how good the best is. The share of the question's terms that it
     holds does: with few of them it is a match by chance, and meaning decides. The root of the share held on more sets
@@ -107,8 +108,17 @@ def word_weight(weight: float, *, covered: float, unknown: float) -> float:
 
 def covered(question: str, best: Chunk) -> float:
     """Share of the question's different terms that a passage holds; 0 where there are none."""
-    question_terms = set(terms(question))
-    return len(question_terms & set(terms(searched_text(best)))) / len(question_terms) if question_terms else 0.0
+    question_terms = _different_terms(question)
+    if not question_terms:
+        return 0.0
+    return len(question_terms & _different_terms(searched_text(best))) / len(question_terms)
+
+
+# A weight of the words is chosen by asking each question with nine weights: its terms and those of its best passage are
+# looked for nine times, a seventh of what the choice takes.
+@lru_cache(maxsize=1024)
+def _different_terms(text: str) -> frozenset[str]:
+    return frozenset(terms(text))
 
 
 def distinct(hits: Sequence[Hit], k: int) -> list[Hit]:
@@ -118,7 +128,9 @@ def distinct(hits: Sequence[Hit], k: int) -> list[Hit]:
         by_text.setdefault(" ".join(hit.chunk.text.split()), hit)
         if len(by_text) == k:
             break
-    return [replace(hit, rank=rank) for rank, hit in enumerate(list(by_text.values())[:k], 1)]
+    numbered = enumerate(list(by_text.values())[:k], 1)
+    # Most hits have their rank already, and a copy of each is dear.
+    return [hit if hit.rank == rank else replace(hit, rank=rank) for rank, hit in numbered]
 
 
 def fetch_size(k: int) -> int:

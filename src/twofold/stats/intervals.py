@@ -386,9 +386,11 @@ def _critical(family: _Family, *, level: float, resamples: int, seed: int, joint
             members[:] = len(seen)
     least = [t_quantile(1 - (1 - level) / (2 * m), f) for m, f in zip(members, freedom, strict=True)]
     student = [min(1.0, 2 * m * (1 - t_below(t, f))) for t, f, m in zip(seen, freedom, members, strict=True)]
-    quantiles = [np.broadcast_to(np.quantile(t, level, axis=0, method="higher"), seen.shape) for t in drawn]
-    beyond = [(t >= seen - 1e-9).mean(axis=0) + 0 * seen for t in drawn]
-    wide, chance = np.stack([np.array(least), *quantiles]), np.stack([np.array(student), *beyond])
+    # No p is below 2^(1 - groups), the chance that all have one sign: few draws may show less.
+    finest = 2.0 ** (1.0 - (np.full(len(seen), present.min()) if joint else present))
+    most = [np.where(finest > 1 - level, t.max(axis=0), np.quantile(t, level, axis=0, method="higher")) for t in drawn]
+    beyond = [np.maximum((t >= seen - 1e-9).mean(axis=0), finest) for t in drawn]
+    wide, chance = np.stack([np.array(least), *most]), np.stack([np.array(student), *beyond])
     return wide.max(axis=0), chance.max(axis=0)
 
 
@@ -415,8 +417,8 @@ def _bounded_ends(
 
 
 def _snapped(end: float) -> float:
-    """0 where rounding alone tells the end from 0: such an end shows no sign."""
-    return float(end) if abs(end) > _TINY else 0.0
+    """0 where rounding alone, of which large critical values make more, tells the end from 0: it shows no sign."""
+    return float(end) if abs(end) > 1e-9 else 0.0
 
 
 def _share_above(sums: Any, counts: Any, worth: float, tail: float) -> float:

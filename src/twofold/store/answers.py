@@ -11,7 +11,7 @@ from twofold.types import Answer, Json
 
 
 class Systems:
-    """What is inside the keys of systems.
+    """Descriptions of systems by key.
 
     Args:
         database: The catalogue's file.
@@ -21,7 +21,7 @@ class Systems:
         self._database = database
 
     def put(self, key: str, description: Json) -> None:
-        """Record what is inside a system's key."""
+        """Record the description that a system's key is the digest of."""
         self._database.write(
             "INSERT INTO systems (key, description) VALUES (?, ?) "
             "ON CONFLICT (key) DO UPDATE SET description = excluded.description",
@@ -45,7 +45,7 @@ class Measures:
         self._database = database
 
     def put(self, system: str, name: str, value: Json) -> None:
-        """Record a measured number of a system, replacing the one before."""
+        """Record a measured number of a system, replacing the previous one."""
         self._database.write(
             "INSERT INTO measures (system, name, value) VALUES (?, ?, ?) "
             "ON CONFLICT (system, name) DO UPDATE SET value = excluded.value",
@@ -53,13 +53,13 @@ class Measures:
         )
 
     def get(self, system: str, name: str) -> Json | None:
-        """A measured number of a system, or None."""
+        """A measured number of a system; None if there is none."""
         rows = self._database.read("SELECT value FROM measures WHERE system = ? AND name = ?", (system, name))
         value: Json | None = self._database.json(rows[0][0]) if rows else None
         return value
 
     def exists(self, name: str) -> bool:
-        """Was anything ever measured under this name, of whatever system?"""
+        """Was anything ever measured under this name, for any system?"""
         return bool(self._database.read("SELECT 1 FROM measures WHERE name = ? LIMIT 1", (name,)))
 
 
@@ -74,14 +74,14 @@ class Answers:
         self._database = database
 
     def get(self, system: str, *, include_failures: bool = False) -> dict[str, Answer]:
-        """Example digest → answer of a system. Failed ones only on request, so that a rerun tries them again."""
+        """Example digest → answer of a system; failed answers only on request, so that a rerun tries them again."""
         condition = "" if include_failures else " AND failed = 0"
         sql = f"SELECT example, record FROM answers WHERE system = ?{condition} ORDER BY rowid"
         rows = self._database.read(sql, (system,))
         return {example: answer_from_json(self._database.json(record)) for example, record in rows}
 
     def put(self, system: str, items: Sequence[tuple[str, Answer]]) -> None:
-        """Store ``(example digest, answer)`` pairs. An answer that is there stays; only a failed one is replaced."""
+        """Store ``(example digest, answer)`` pairs; existing answers stay, only failed ones are replaced."""
         self._database.write(
             "INSERT INTO answers (system, example, failed, record) VALUES (?, ?, ?, ?) "
             "ON CONFLICT (system, example) DO UPDATE SET failed = excluded.failed, record = excluded.record "
@@ -121,7 +121,7 @@ class Scores:
 
 
 class Studies:
-    """Finished studies and the test sets that they looked at.
+    """Finished studies and the test sets that they used.
 
     Args:
         database: The catalogue's file.
@@ -131,7 +131,7 @@ class Studies:
         self._database = database
 
     def put(self, name: str, record: Json, test_digest: str) -> None:
-        """Record a finished study and the test split it looked at."""
+        """Record a finished study and the digest of its test split."""
         self._database.write(
             "INSERT INTO studies (name, test_digest, record) VALUES (?, ?, ?) ON CONFLICT (name) DO UPDATE SET "
             "test_digest = excluded.test_digest, record = excluded.record",

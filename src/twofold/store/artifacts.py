@@ -1,7 +1,7 @@
-"""Made directories (adapters, merged weights): whole or absent.
+"""Artifacts: directories of derived files (adapters, merged weights), complete or absent.
 
-A directory is worked on under ``KEY.partial``, so that an interrupted making is taken up again. When it is finished its
-files are synced, the manifest is written last, and the directory is renamed: what has its final name is complete.
+An artifact is built under ``KEY.partial``, so that an interrupted build can be resumed. At the end its files are
+synced, the manifest is written last, and the directory is renamed: a directory with the final name is complete.
 """
 
 from __future__ import annotations
@@ -24,13 +24,14 @@ log = logging.getLogger(__name__)
 
 _KEY = re.compile(r"[A-Za-z0-9._-]+:[A-Za-z0-9_]+")
 _PIECE = 1 << 20
+"""Bytes of a file read at a time for its digest."""
 
 
 class Artifacts:
     """The artifacts under one directory, by key.
 
     Args:
-        directory: Made when the first artifact is.
+        directory: The directory of all artifacts; created with the first one.
     """
 
     def __init__(self, directory: Path) -> None:
@@ -42,10 +43,10 @@ class Artifacts:
         return path if (path / MANIFEST).is_file() else None
 
     def placed(self, options: Json) -> Json:
-        """Options of an embedder, ``model = "artifact:KEY"`` in them replaced by the path of that tuned embedder.
+        """Replace ``model = "artifact:KEY"`` in the options of an embedder by the path of that tuned embedder.
 
         Raises:
-            ConfigError: there is no such artifact.
+            ConfigError: the artifact does not exist.
         """
         tag, _, key = str(options.get("model", "")).partition(":")
         if tag != "artifact":
@@ -58,7 +59,7 @@ class Artifacts:
         return {**options, "model": f"path:{path.resolve() / 'model'}"}
 
     def working(self, key: str) -> Path:
-        """The directory in which to make the artifact; one that was left unfinished is handed out again."""
+        """The working directory of an artifact, with the files of an earlier unfinished build."""
         path = self._partial(key)
         try:
             path.mkdir(parents=True, exist_ok=True)
@@ -71,13 +72,13 @@ class Artifacts:
 
         Args:
             key: The artifact's key.
-            manifest: What made it. ``key``, ``made``, ``bytes`` and ``files`` (size and sha256 of each) are added.
+            manifest: How the artifact was made; ``key``, ``made``, ``bytes`` and ``files`` (sizes, sha256) are added.
 
         Returns:
             The final directory.
 
         Raises:
-            StoreError: there is no working directory, it is empty, or the disk refuses.
+            StoreError: the working directory is missing or empty, or the disk refuses.
         """
         path, partial = self._path(key), self._partial(key)
         if self.find(key) is not None:
@@ -88,7 +89,7 @@ class Artifacts:
                 f"the artifact {key} has no working directory to commit", file=partial, cure="Call `working` first."
             )
         try:
-            (partial / MANIFEST).unlink(missing_ok=True)
+            (partial / MANIFEST).unlink(missing_ok=True)  # of a build that was killed before the rename
             files = {name: self._seal(partial / name) for name in _files(partial)}
             if not files:
                 raise StoreError(f"nothing was made for {key}: the directory is empty", file=partial)
@@ -100,6 +101,7 @@ class Artifacts:
                 "files": files,
             }
             text = json.dumps(whole, indent=1, sort_keys=True, ensure_ascii=False)
+            # files, folders, manifest, directory, rename: after a crash no complete name has incomplete content
             for folder in (p for p in partial.rglob("*") if p.is_dir()):
                 writing.sync(folder)
             (partial / MANIFEST).write_bytes(text.encode())
@@ -116,7 +118,7 @@ class Artifacts:
         """The manifest of a finished artifact.
 
         Raises:
-            StoreError: there is none, or it cannot be read.
+            StoreError: the artifact does not exist, or its manifest cannot be read.
         """
         path = self._path(key) / MANIFEST
         try:
@@ -133,7 +135,7 @@ class Artifacts:
         """Read every file again and compare it with the manifest.
 
         Raises:
-            StoreError: naming the first file that is missing, changed or not in the manifest.
+            StoreError: a file is missing, changed or not in the manifest; the message names the first such file.
         """
         cure = "Remove the artifact with `twofold gc`, or delete its directory; it is made again when needed."
         files, path = self.manifest(key)["files"], self._path(key)
@@ -148,9 +150,9 @@ class Artifacts:
             raise StoreError(f"the artifact {key} contains a file that is not its own", file=path / extra[0], cure=cure)
 
     def list(self) -> list[Json]:
-        """Manifests of all artifacts by name; one left unfinished is ``{"key", "bytes", "finished": False}``.
+        """Manifests of all artifacts by name; an unfinished artifact is ``{"key", "bytes", "finished": False}``.
 
-        So is one whose manifest is damaged. A folder that is named otherwise is left alone.
+        An artifact with a damaged manifest counts as unfinished. Folders without a key as name are ignored.
         """
         manifests: list[Json] = []
         if not self.directory.is_dir():
@@ -167,7 +169,7 @@ class Artifacts:
             elif (path / MANIFEST).is_file():
                 try:
                     manifests.append({**self.manifest(key), "finished": True})
-                except StoreError as error:  # it must not stop what has nothing to do with it, such as `forget`
+                except StoreError as error:  # a damaged artifact must not stop unrelated commands, such as `forget`
                     log.warning("%s", error)
                     manifests.append(unfinished)
         return manifests
@@ -178,7 +180,7 @@ class Artifacts:
         for path in (self._path(key), self._partial(key)):
             if path.is_dir():
                 freed += _size(path)
-                (path / MANIFEST).unlink(missing_ok=True)
+                (path / MANIFEST).unlink(missing_ok=True)  # first: a killed removal leaves no complete-looking artifact
                 shutil.rmtree(path)
         return freed
 
@@ -198,7 +200,7 @@ class Artifacts:
 
 
 def file_digests(path: Path) -> dict[str, str]:
-    """File → sha256 of everything in a directory, as a manifest would name them."""
+    """File → sha256 of all files in a directory, as in a manifest."""
     return {name: _sha256(path / name) for name in _files(path) if name != MANIFEST}
 
 

@@ -1,7 +1,7 @@
-"""The catalogue: what is known and made, in one SQLite file, a part for each kind of record.
+"""The catalogue: all records of a project in one SQLite file, with a part for each kind of record.
 
-Every method of a part commits before it returns, and what it is given is one transaction, so a kill at any moment
-loses only the batch that was not yet handed over.
+Every method of a part commits before it returns, and stores its arguments in one transaction, so that a kill at any
+moment loses only the batch that was not yet handed over.
 """
 
 from __future__ import annotations
@@ -20,11 +20,11 @@ class Catalogue:
     """Documents, systems, answers, scores, measurements, studies and tuned models of one project.
 
     Args:
-        path: The SQLite file; made if missing. None: an empty catalogue in memory, which writes nothing to the disk.
+        path: The SQLite file; created if missing. None: an empty catalogue in memory, which writes nothing to the disk.
         readonly: Open an existing file for reading only; a writing method then raises `StoreError`.
 
     Raises:
-        StoreError: the file is damaged, missing (when `readonly`), or of a newer Twofold.
+        StoreError: the file is damaged, missing (when `readonly`), or written by a newer Twofold.
     """
 
     def __init__(self, path: Path | None, *, readonly: bool = False) -> None:

@@ -20,7 +20,7 @@ def to_json(record: Any) -> Json:
     """A frozen record as a JSON object.
 
     Raises:
-        TypeError: `record` is no record, or holds a value without a canonical form (NaN).
+        TypeError: `record` is no record, or contains a value without a canonical form (NaN).
     """
     if not dataclasses.is_dataclass(record) or isinstance(record, type):
         raise TypeError(f"{type(record).__name__} is not a record")
@@ -29,9 +29,9 @@ def to_json(record: Any) -> Json:
 
 
 def from_json(cls: type[T], value: Any) -> T:
-    """A record of class `cls` from the JSON object `to_json` made of it.
+    """A record of class `cls` from the JSON object that `to_json` returned for it.
 
-    Fields unknown to this version are left out; missing ones take their defaults.
+    Unknown fields are ignored, and missing fields take their defaults, so that older and newer versions can read it.
 
     Raises:
         StoreError: `value` is not such an object.
@@ -87,7 +87,7 @@ def _read(hint: Any, value: Any) -> Any:
 def _scalar(hint: Any, value: Any) -> Any:
     if hint is Any:
         return value
-    if hint is float and type(value) in (int, float):
+    if hint is float and type(value) in (int, float):  # JSON writes 1.0 as 1 in the canonical form
         return float(value)
     if type(value) is not hint:
         raise TypeError(f"expected {getattr(hint, '__name__', hint)}, found {type(value).__name__}")

@@ -1,6 +1,6 @@
-"""One SQLite file under a lock: opened, brought up to date, read, and written in transactions.
+"""A SQLite file under a lock: opening, migrating, reading, and writing in transactions.
 
-Plain SQL, write-ahead log: one process writes while many read.
+Plain SQL with a write-ahead log: one process writes while many read.
 """
 
 from __future__ import annotations
@@ -21,17 +21,18 @@ from twofold.store.migrations import MIGRATIONS
 BATCH = 500
 """Values in one ``IN (…)``: SQLite before 3.32 takes at most 999 variables in a statement."""
 _PATIENCE_MS = 30_000
+"""Milliseconds to wait for another process that is writing."""
 
 
 class Database:
     """A connection that all parts of the catalogue share.
 
     Args:
-        path: The SQLite file; made if missing. None: in memory, which writes nothing to the disk.
+        path: The SQLite file; created if missing. None: a database in memory, which writes nothing to the disk.
         readonly: Open an existing file for reading only; writing then raises `StoreError`.
 
     Raises:
-        StoreError: the file is damaged, missing (when `readonly`), or of a newer Twofold.
+        StoreError: the file is damaged, missing (when `readonly`), or written by a newer Twofold.
     """
 
     def __init__(self, path: Path | None, *, readonly: bool = False) -> None:
@@ -51,7 +52,7 @@ class Database:
         try:
             with self._guard():
                 self._open()
-        except DiskFull:
+        except DiskFull:  # `gc` must open the catalogue to free space
             self._connection.close()
             with self._guard():
                 self._connection = self._connected()
@@ -102,7 +103,7 @@ class Database:
         """The value of a JSON column.
 
         Raises:
-            StoreError: it is no JSON.
+            StoreError: the text is not JSON.
         """
         try:
             return json.loads(text)
@@ -131,10 +132,10 @@ class Database:
         )
 
     def _open(self, *, alone: bool = False) -> None:
-        """Make the connection ready; `alone` needs no file beside the catalogue, for a disk that is full.
+        """Prepare the connection; `alone` needs no file beside the catalogue, for a full disk.
 
-        SQLite keeps its index of the log in a file that all processes share, and in memory where no other may come in:
-        one then waits for the other.
+        SQLite keeps the index of its log in a file that all processes share. With an exclusive lock the index stays in
+        memory, and other processes wait.
         """
         self._connection.execute(f"PRAGMA busy_timeout = {_PATIENCE_MS}")
         if alone:
@@ -168,7 +169,7 @@ class Database:
                     "CREATE TABLE IF NOT EXISTS migrations "
                     "(version INTEGER PRIMARY KEY, applied TEXT NOT NULL DEFAULT CURRENT_TIMESTAMP) STRICT"
                 )
-                if self.version() >= number:  # asked within the transaction: another process may have been first
+                if self.version() >= number:  # checked inside the transaction: another process may have been first
                     continue
                 for statement in _statements(script):
                     self._connection.execute(statement)
@@ -187,6 +188,7 @@ class Database:
 
     @contextmanager
     def _transaction(self) -> Iterator[None]:
+        # IMMEDIATE takes the write lock now: a deferred transaction may fail when it upgrades from reading to writing
         self._connection.execute("BEGIN IMMEDIATE")
         try:
             yield
@@ -197,11 +199,11 @@ class Database:
 
 
 def _make_private(path: Path) -> None:
-    """Make the file, if there is none, readable by its owner only: it holds everybody's texts, whoever may read them.
+    """Create the file, if missing, readable by its owner only: it contains all texts, whoever may read them.
 
     SQLite gives its other files the same mode.
     """
-    with suppress(OSError):  # sqlite says it better
+    with suppress(OSError):  # SQLite's own message for the same fault is better
         os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
 
 

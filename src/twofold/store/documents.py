@@ -1,4 +1,4 @@
-"""Documents as they were synced last, the items that they came from, and notes about both: parts of the catalogue."""
+"""The documents of the last sync, the items that they came from, and notes about both: parts of the catalogue."""
 
 from __future__ import annotations
 
@@ -13,40 +13,40 @@ from twofold.types import Document, Json
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class KnownItem:
-    """What is known of one item of a source since it was last read."""
+    """The record of an item of a source, written when the item was last read."""
 
     source: str
     """Name of the source; empty for ``[documents].paths``."""
     item: str
-    """Identity within the source."""
+    """Id within the source."""
     state: str
-    """The source's token for its content then."""
+    """The source's token for the item's content at that time."""
     recipe: str
-    """Digest of what it was read with."""
+    """Digest of the readers and settings that it was read with."""
     content: str
-    """Digest of what was read."""
+    """Digest of its content."""
     chunks: int = 0
-    """Chunks of its documents."""
+    """Number of chunks of its documents."""
     pages: int = 0
-    """Pages, sheets and slides in it."""
+    """Number of its pages, sheets and slides."""
     failure: str = ""
-    """JSON of the failure; empty when it was read."""
+    """JSON of the failure; empty when reading succeeded."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class KnownDocument:
-    """What is known of one document beside its text."""
+    """The record of a document, without its text."""
 
     digest: str
-    """Of the document and everything that chunks are made with."""
+    """Digest of the document and of everything that determines its chunks."""
     source: str = ""
     """Name of its source."""
     item: str = ""
-    """The item it came from."""
+    """The item that it came from."""
     content: str = ""
     """Digest of its text."""
     sealed: str = ""
-    """What the index should say of its chunks (`types.sealed`); empty for a document without chunks."""
+    """Digest of its chunks that the index should return (`types.sealed`); empty for a document without chunks."""
 
 
 class Documents:
@@ -60,7 +60,7 @@ class Documents:
         self._database = database
 
     def digests(self) -> dict[str, str]:
-        """Document id → digest given when it was recorded."""
+        """Document id → recorded digest."""
         return dict(self._database.read("SELECT id, digest FROM documents ORDER BY id"))
 
     def get(self, ids: Sequence[str] | None = None) -> list[Document]:
@@ -92,7 +92,7 @@ class Documents:
             )
 
     def readers_of(self, ids: Sequence[str]) -> dict[str, tuple[str, tuple[str, ...] | None]]:
-        """Document id → its source, and its own readers (None: it names none); unknown ids are left out."""
+        """Document id → its source, and its readers (None: it names none); unknown ids are left out."""
         named: dict[str, tuple[str, tuple[str, ...] | None]] = {}
         for start in range(0, len(ids), BATCH):
             part = list(ids[start : start + BATCH])
@@ -102,7 +102,7 @@ class Documents:
         return named
 
     def known(self) -> dict[str, KnownDocument]:
-        """Document id → what is known of it beside its text."""
+        """Document id → record without the text; without documents that `SyncState.renew` left."""
         rows = self._database.read(
             "SELECT id, digest, source, item, content, sealed FROM documents WHERE digest != '' ORDER BY id"
         )
@@ -112,7 +112,7 @@ class Documents:
         }
 
     def with_contents(self, contents: Sequence[str]) -> dict[str, str]:
-        """Digest of a text → some document that has it and has chunks; digests that no document has are left out."""
+        """Digest of a text → a document with that text and with chunks; digests without such a document are omitted."""
         owners: dict[str, str] = {}
         for start in range(0, len(contents), BATCH):
             part = list(contents[start : start + BATCH])
@@ -128,7 +128,7 @@ class Documents:
 
 
 class SyncState:
-    """What the last sync read of every source, and what led to each index version.
+    """The items that the last sync read of every source, and the change behind each index version.
 
     Args:
         database: The catalogue's file.
@@ -138,7 +138,7 @@ class SyncState:
         self._database = database
 
     def items(self, source: str) -> dict[str, KnownItem]:
-        """Item → what is known of it, of one source."""
+        """Item → record, for one source."""
         sql = "SELECT item, state, recipe, content, chunks, pages, failure FROM items WHERE source = ? ORDER BY item"
         return {
             item: KnownItem(
@@ -149,7 +149,7 @@ class SyncState:
         }  # fmt: skip
 
     def sources(self) -> list[str]:
-        """Sources of which anything is known."""
+        """Sources with any recorded item or document."""
         rows = self._database.read("SELECT source FROM items UNION SELECT source FROM documents ORDER BY source")
         return [source for (source,) in rows]
 
@@ -162,13 +162,13 @@ class SyncState:
         deleted_items: Iterable[tuple[str, str]] = (),
         notes: Mapping[str, str] | None = None,
     ) -> None:
-        """Store a batch of a sync in one transaction: what was read, what went, and notes.
+        """Store a batch of a sync in one transaction: read and deleted documents and items, and notes.
 
         Args:
-            documents: Documents that were read, with what is known of each.
+            documents: Documents that were read, with their records.
             items: Items that were read.
-            deleted: Ids of documents that no source holds any more.
-            deleted_items: Source and item of items that their source holds no more.
+            deleted: Ids of documents that no source contains any more.
+            deleted_items: Source and item of items that their source no longer contains.
             notes: Name → value, replacing notes of those names.
         """
         document_rows = [
@@ -188,33 +188,33 @@ class SyncState:
             connection.executemany("INSERT OR REPLACE INTO notes VALUES (?, ?)", list((notes or {}).items()))
 
     def clear(self) -> None:
-        """Forget all documents and items, so that the next sync reads everything again."""
+        """Delete all documents and items, so that the next sync reads everything again."""
         with self._database.transaction() as connection:
             for table in ("documents", "items", "notes", "changes"):
                 connection.execute(f"DELETE FROM {table}")
 
     def renew(self) -> None:
-        """Have the next sync take every document for a new one, and embed it; texts and readers stay till then."""
+        """Make the next sync treat every document as new, and embed it; texts and readers stay until then."""
         with self._database.transaction() as connection:
             connection.execute("UPDATE documents SET digest = '', content = '', sealed = ''")
             connection.execute("DELETE FROM items")
             connection.execute("DELETE FROM notes")
-            connection.execute("INSERT INTO notes VALUES ('vectors', 'none')")  # those of before are not taken over
+            connection.execute("INSERT INTO notes VALUES ('vectors', 'none')")  # existing vectors are not reused
 
     def drop_renewed(self) -> None:
-        """Delete the documents that `renew` left and no sync has read again."""
+        """Delete the documents that `renew` marked and no sync has read again."""
         self._database.write("DELETE FROM documents WHERE digest = ''", [()])
 
     def read_all_again(self) -> None:
-        """Have the next sync read every item, changed or not."""
+        """Make the next sync read every item, changed or not."""
         self._database.write("UPDATE items SET state = '', content = ''", [()])
 
     def put_change(self, version: int, at: str, record: Json) -> None:
-        """Record what led to an index version."""
+        """Record the change that led to an index version."""
         self._database.write("INSERT OR REPLACE INTO changes VALUES (?, ?, ?)", [(version, at, canonical_json(record))])
 
     def changes(self) -> dict[int, Json]:
-        """Index version → what led to it, and ``at``."""
+        """Index version → the change that led to it, and ``at``."""
         rows = self._database.read("SELECT version, at, record FROM changes ORDER BY version")
         return {version: {"at": at, **self._database.json(record)} for version, at, record in rows}
 
@@ -230,10 +230,10 @@ class Notes:
         self._database = database
 
     def get(self, name: str) -> str:
-        """A note's value; empty when there is none."""
+        """The value of a note; empty when there is none."""
         rows = self._database.read("SELECT value FROM notes WHERE name = ?", (name,))
         return str(rows[0][0]) if rows else ""
 
     def put(self, name: str, value: str) -> None:
-        """Keep a note, replacing the one of that name."""
+        """Store a note, replacing any note of that name."""
         self._database.write("INSERT OR REPLACE INTO notes VALUES (?, ?)", [(name, value)])

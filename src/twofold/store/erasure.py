@@ -9,7 +9,7 @@ from twofold.store.database import Database
 
 
 class Erasure:
-    """Deletes what shows a document.
+    """Deletes a document and every record that shows it.
 
     Args:
         database: The catalogue's file.
@@ -19,14 +19,18 @@ class Erasure:
         self._database = database
 
     def erase(self, document: str, *, chunks: Collection[str] = ()) -> dict[str, int]:
-        """Delete a document, every answer that shows or cites it and their scores, and overwrite what they took up.
+        """Delete a document, every answer that shows or cites it and their scores, and overwrite their bytes.
 
         Args:
-            document: Its id.
-            chunks: Ids of its chunks, by which traces may name it.
+            document: Id of the document.
+            chunks: Ids of its chunks, which traces may name instead of the document.
+
+        Returns:
+            Numbers of deleted ``documents``, ``answers`` and ``scores``.
         """
         counts = {"documents": 0, "answers": 0, "scores": 0}
         with self._database.session() as connection:
+            # deleted content is overwritten with zeros; VACUUM rewrites the file; the log, too, has the old pages
             connection.execute("PRAGMA secure_delete = ON")
             with self._database.transaction():
                 counts["documents"] = connection.execute("DELETE FROM documents WHERE id = ?", (document,)).rowcount
@@ -45,17 +49,17 @@ class Erasure:
         return counts
 
     def forgotten(self) -> dict[str, str]:
-        """Documents that were forgotten before the list of them lay with the receipts, and since when."""
+        """Document id → time, for documents forgotten before the list moved to the receipts."""
         return dict(self._database.read("SELECT document, at FROM forgotten ORDER BY document"))
 
     def clear_forgotten(self) -> None:
-        """Empty that list, once it is moved to the receipts."""
+        """Empty the list of `forgotten`, once the receipts contain it."""
         if self.forgotten():
             self._database.write("DELETE FROM forgotten", [()])
 
 
 def shows(value: Any, document: str, chunks: Collection[str] = ()) -> bool:
-    """Does this JSON hold a span of the document (a hit, a citation, a quote), or name one of its chunks?"""
+    """Does a JSON value contain a span of the document (a hit, a citation, a quote), or the id of one of its chunks?"""
     stack = [value]
     while stack:
         item = stack.pop()

@@ -1,8 +1,8 @@
-"""Documents that were forgotten, and how far each is: ``receipts/forgotten.json``.
+"""The list of forgotten documents with the progress of each: ``receipts/forgotten.json``.
 
-The list lies with the receipts and not in the derived data, which may be deleted at any time: what was forgotten stays
-away from an index built anew. An entry is written before anything is erased and finished afterwards, so that whatever
-ends the process between the two is seen by the next one.
+The list lies with the receipts and not in the derived data, which may be deleted at any time: forgotten documents stay
+out of a rebuilt index. An entry is written before anything is erased and marked as finished afterwards, so that the
+next process finishes an interrupted erasure.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ RECEIPTS, FILE = "receipts", "forgotten.json"
 
 
 def present(documents: Iterable[Document], root: Path) -> list[Document]:
-    """The documents of a project that were not forgotten, whatever its folders still hold.
+    """The documents of a project that were not forgotten, even if its folders still contain them.
 
     Raises:
         StoreError: the list is damaged.
@@ -31,11 +31,11 @@ def present(documents: Iterable[Document], root: Path) -> list[Document]:
 
 
 def is_gone(document: Document, forgotten: Container[str]) -> bool:
-    """Was it forgotten, under its name or under the one it had before?
+    """Was the document forgotten, under its present or its former name?
 
-    A row of a table was once called by its ``id`` alone, as a document of that id still is, and one without an id by
-    its line (``fees.csv#3``); its name now has the file, too, or its row. What was forgotten must not come back for
-    having another name.
+    A row of a table was once named by its ``id`` alone (as a document of that id still is), a row without an id by its
+    line (``fees.csv#3``); today's names contain the file, or the row. A forgotten document must not return because its
+    name has changed (decision 12).
     """
     if document.id in forgotten:
         return True
@@ -49,18 +49,18 @@ def is_gone(document: Document, forgotten: Container[str]) -> bool:
 
 
 class Entry(TypedDict):
-    """One document."""
+    """The entry of one document."""
 
     at: str
-    """Since when, in ISO 8601."""
+    """Time of the request, in ISO 8601."""
     finished: bool
     """Is everything erased?"""
     chunks: list[str]
-    """Ids of its chunks while it is being erased: an answer may name only them, and the index loses them first."""
+    """Ids of its chunks during the erasure: answers may name only these, and the index loses them first."""
 
 
 class Forgotten:
-    """Reads and writes the list; whoever writes holds the project's lock.
+    """Reads and writes the list; writing needs the project's lock.
 
     Args:
         receipts: The directory of the receipts.
@@ -73,7 +73,7 @@ class Forgotten:
         """Document id → entry.
 
         Raises:
-            StoreError: the list is damaged. Without it forgotten documents would come back.
+            StoreError: the list is damaged. Without the list forgotten documents would return.
         """
         try:
             stored: dict[str, Entry] = json.loads(self._path.read_text(encoding="utf-8"))
@@ -90,7 +90,7 @@ class Forgotten:
             ) from error
 
     def begin(self, document: str, at: str, chunks: Iterable[str]) -> None:
-        """Leave a document out from now on, and have its erasing finished; chunk ids add up over attempts."""
+        """Add a document to the list with an unfinished erasure; chunk ids of several attempts add up."""
         entries = self.entries()
         before = entries.get(document)
         known = before["chunks"] if before else []
@@ -102,13 +102,13 @@ class Forgotten:
         self._write(entries)
 
     def finish(self, document: str) -> None:
-        """Nothing of the document is left."""
+        """Mark the erasure of a document as finished."""
         entries = self.entries()
         entries[document] = {**entries[document], "finished": True, "chunks": []}
         self._write(entries)
 
     def lift(self, document: str) -> bool:
-        """Take a document in again; False when it was not left out."""
+        """Remove a document from the list; return False when it was not on the list."""
         entries = self.entries()
         lifted = entries.pop(document, None) is not None
         if lifted:

@@ -1,4 +1,4 @@
-"""One writer to a project: an advisory lock that the system drops with its process (`locking`)."""
+"""A project has one writer: an advisory lock that the system releases when its process ends (`locking`)."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ log = logging.getLogger(__name__)
 class ProjectLock:
     """The writer's lock of a project; use as a context manager.
 
-    It is not waited for. A process that dies, however it dies, holds nothing any more; the file stays and says who
-    held it last.
+    Taking the lock never waits. The system releases the lock of a process that dies, however it dies; the file stays
+    and names the last holder.
 
     Args:
-        path: The lock file; made if missing.
+        path: The lock file; created if missing.
     """
 
     def __init__(self, path: Path) -> None:
@@ -33,8 +33,8 @@ class ProjectLock:
         """Take the lock.
 
         Raises:
-            ProjectLocked: naming process and command of the holder.
-            StoreError: the file cannot be made, or this very object holds the lock already.
+            ProjectLocked: another process holds the lock; the message names it and its command.
+            StoreError: the file cannot be created, or this object already holds the lock.
         """
         if self._file is not None:
             raise StoreError("this lock is already held", file=self.path, cure="Use one lock object for each writer.")
@@ -73,7 +73,7 @@ class ProjectLock:
 
 
 def _command() -> str:
-    """Program and subcommand: arguments hold questions, names and secrets, and another user reads this."""
+    """Program and subcommand only: arguments contain questions, names and secrets, and others may read the file."""
     program = os.path.basename(sys.argv[0] or "python")
     is_twofold = program in ("twofold", "__main__.py")  # of another program the first argument may be anything
     words = [program, *(sys.argv[1:2] if is_twofold else ())]

@@ -1,8 +1,8 @@
-"""Tuned models by name: ids made of their content, aliases that move with an audit line.
+"""Tuned models by name: content-addressed ids, and aliases that move with an audit line.
 
-An artifact's *key* says what was to be made (rows, trainer, base); its *id* is a digest of what came out: the files
-that change answers, the base weights and the prompt template. Training twice from one recipe may give other weights;
-then there are two ids. An id never names other weights than it did, and what no longer has its bytes is refused.
+An artifact's *key* is a digest of its recipe (rows, trainer, base); its *id* is a digest of the result: the files that
+change answers, the base weights and the prompt template. Training the same recipe twice may give different weights, and
+then two ids. An id always names the same weights; a model whose bytes have changed is refused.
 """
 
 from __future__ import annotations
@@ -25,9 +25,10 @@ CHAMPION, CANDIDATE = "champion", "candidate"
 LEARNED = "learned.json"
 """File of an adapter with the digests of the examples that it learned from."""
 REPORTS = frozenset({"training.json", "training.log.jsonl", "training.svg", "train.log", "README.md", LEARNED})
-"""Files of an adapter that tell about it and change no answer."""
+"""Files of an adapter that describe it and change no answer."""
 _ALIAS = re.compile(r"[a-z][a-z0-9-]{0,31}")
 _SHORTEST = 4
+"""Fewest digits of an id that name a model."""
 
 
 def weights_of(manifest: Json) -> Json:
@@ -46,7 +47,7 @@ def model_id(manifest: Json) -> str:
 
 
 def short(name: str) -> str:
-    """The first twelve digits of an id, which commands take too."""
+    """The first twelve digits of an id, which commands accept as well."""
     return name.partition(":")[2][:12] or name
 
 
@@ -54,8 +55,8 @@ class Registry:
     """The tuned models of one project.
 
     Args:
-        artifacts: Where their files are.
-        models: Where ids, aliases and audit lines are kept.
+        artifacts: The store of their files.
+        models: The store of ids, aliases and audit lines.
     """
 
     def __init__(self, artifacts: Artifacts, models: TunedModels) -> None:
@@ -63,7 +64,7 @@ class Registry:
         self.models = models
 
     def register(self, key: str) -> str:
-        """Make a finished artifact known; returns its id. Doing so again changes nothing."""
+        """Register a finished artifact and return its id. Registering it again changes nothing."""
         manifest = self.artifacts.manifest(key)
         name = model_id(manifest)
         self.models.put(name, key, at=str(manifest["made"]), record=_facts(name, manifest))
@@ -76,7 +77,7 @@ class Registry:
         for manifest in self._finished():
             name, key = model_id(manifest), str(manifest["key"])
             keys[name] = key
-            if name not in known:  # what only looks writes nothing
+            if name not in known:  # so that a reading command writes nothing where all are registered
                 self.register(key)
         names: dict[str, list[str]] = {}
         for alias, model in self.models.aliases().items():
@@ -90,7 +91,7 @@ class Registry:
         """The record of an alias, an id, the beginning of one, or an artifact key.
 
         Raises:
-            UnknownName: nothing has that name, or several have.
+            UnknownName: no model has this name, or several have.
         """
         records = self.records()
         target = self.models.aliases().get(name, name)
@@ -112,10 +113,10 @@ class Registry:
         )
 
     def checked(self, name: str) -> Json:
-        """As `find`, every byte of its files read again.
+        """As `find`, after reading and comparing every byte of the model's files.
 
         Raises:
-            StoreError: its files are gone, damaged, or others than the id was given to.
+            StoreError: the files are missing, damaged, or differ from those of the id.
         """
         record = self.find(name)
         if not record["here"]:
@@ -127,11 +128,11 @@ class Registry:
         return record
 
     def manifest(self, record: Json) -> Json:
-        """The manifest of a tuned model whose files are here."""
+        """The manifest of a tuned model whose files exist."""
         return self.artifacts.manifest(record["key"])
 
     def learned(self, record: Json) -> dict[str, list[str]] | None:
-        """Digests of the examples it learned from, ``train`` and ``dev``; None for one made before they were kept."""
+        """Digests of the examples that a model learned from, ``train`` and ``dev``; None where none were recorded."""
         path = self.artifacts.find(record["key"])
         if path is None or not (path / LEARNED).is_file():
             return None
@@ -141,28 +142,28 @@ class Registry:
     # ------------------------------------------------------------ aliases
 
     def alias(self, alias: str) -> Json | None:
-        """The model that an alias stands for, or None."""
+        """The model that an alias points to, or None."""
         name = self.models.aliases().get(alias)
         return self.find(name) if name else None
 
     def promote(
         self, name: str, *, alias: str = CHAMPION, who: str = "", why: str = "", expected: str | None = None
     ) -> Json:
-        """Let an alias stand for this model, its bytes checked before.
+        """Point an alias to a model, after checking the model's bytes.
 
         Args:
             name: See `find`.
-            alias: ``champion``, ``candidate`` or a name of your own.
-            who: Who decided; the operating system's user when empty.
-            why: For the audit.
-            expected: Id the alias must still stand for; None: whatever it does now.
+            alias: ``champion``, ``candidate`` or any other name.
+            who: The person who decided; the operating system's user when empty.
+            why: The reason, for the audit.
+            expected: Id that the alias must still point to; None accepts any.
 
         Returns:
             The audit line.
 
         Raises:
-            ConfigError: the alias is no name.
-            StoreError: the model's files are gone or damaged, or the alias was moved meanwhile.
+            ConfigError: the alias is not a valid name.
+            StoreError: the model's files are missing or damaged, or another process moved the alias.
         """
         if not _ALIAS.fullmatch(alias):
             raise ConfigError(
@@ -173,10 +174,10 @@ class Registry:
         return self._move(alias, record["id"], "promote", who=who, why=why, expected=expected)
 
     def rollback(self, *, alias: str = CHAMPION, who: str = "", why: str = "") -> Json:
-        """Let an alias stand for the model before; a second time, for the one before that.
+        """Point an alias to its previous model; called again, to the one before that.
 
         Raises:
-            StoreError: there is none before, or its files are gone.
+            StoreError: there is no previous model, or its files are missing.
         """
         model_ids = self.history(alias)
         if len(model_ids) < 2:
@@ -188,7 +189,7 @@ class Registry:
         return self._move(alias, record["id"], "rollback", who=who, why=why, expected=model_ids[-1])
 
     def history(self, alias: str) -> list[str]:
-        """What an alias stood for, oldest first, the present last; what was rolled back is not in it."""
+        """The models that an alias pointed to, oldest first, the present one last; without those rolled back."""
         model_ids: list[str] = []
         for move in self.models.alias_moves():
             if move["alias"] != alias:
@@ -200,7 +201,7 @@ class Registry:
         return model_ids
 
     def keys_in_use(self) -> set[str]:
-        """Keys of artifacts that aliases name, that a rollback needs, and of their ancestors and unmerged weights."""
+        """Keys of the artifacts that aliases and a rollback need, with their ancestors and unmerged weights."""
         records = {r["id"]: r for r in self.records()}
         aliases = self.models.aliases()
         in_use = set(aliases.values())
@@ -212,8 +213,12 @@ class Registry:
             if parent in records and parent not in in_use:
                 in_use.add(parent)
                 waiting.append(parent)
-        present = [records[name] for name in in_use if records[name]["here"]]
-        return {record[part] for record in present for part in ("key", "trained") if record.get(part)}
+        keys: set[str] = set()
+        for model in in_use:
+            record = records[model]
+            if record["here"]:
+                keys.update(filter(None, (record.get("key"), record.get("trained"))))
+        return keys
 
     def _move(
         self,
@@ -235,7 +240,7 @@ class Registry:
 
 
 def now() -> str:
-    """The time for records, UTC, to the microsecond: lines keep their order."""
+    """The current time in UTC, to the microsecond, so that records keep their order."""
     return datetime.now(UTC).isoformat(timespec="microseconds")
 
 
@@ -247,7 +252,7 @@ def _user() -> str:
 
 
 def _facts(name: str, manifest: Json) -> Json:
-    """What is known of a tuned model, kept beyond its files."""
+    """The facts about a tuned model that stay in the catalogue when its files are deleted."""
     trainer, report = manifest["trainer"], manifest["report"]
     curves = ("loss", "dev", "dev_loss")
     return {

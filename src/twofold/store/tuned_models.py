@@ -1,4 +1,4 @@
-"""Tuned models, what comparisons said of them, and aliases with their audit lines: a part of the catalogue."""
+"""Tuned models, the results of comparisons, and aliases with their audit lines: a part of the catalogue."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class TunedModels:
         self._database = database
 
     def put(self, name: str, key: str, *, at: str, record: Json) -> None:
-        """Make a tuned model known by its id; one that is known stays as it is."""
+        """Record a tuned model by its id; an existing record stays as it is."""
         self._database.write(
             "INSERT OR IGNORE INTO models VALUES (?, ?, ?, ?)", [(name, key, at, canonical_json(record))]
         )
@@ -32,13 +32,13 @@ class TunedModels:
         return {name: self._database.json(text) for name, text in rows}
 
     def put_comparison(self, model: str, source: str, *, at: str, record: Json) -> None:
-        """Keep what a comparison said of a tuned model, replacing the one of that name."""
+        """Store the result of a comparison for a tuned model, replacing any result of that name."""
         self._database.write(
             "INSERT OR REPLACE INTO comparisons VALUES (?, ?, ?, ?)", [(model, source, at, canonical_json(record))]
         )
 
     def comparisons(self, model: str) -> dict[str, Json]:
-        """Comparison → what it said of a tuned model, and ``at``; oldest first."""
+        """Comparison → its result for a tuned model, and ``at``; oldest first."""
         sql = "SELECT source, at, record FROM comparisons WHERE model = ? ORDER BY at, source"
         rows = self._database.read(sql, (model,))
         return {source: {**self._database.json(text), "at": at} for source, at, text in rows}
@@ -48,16 +48,16 @@ class TunedModels:
         return dict(self._database.read("SELECT alias, model FROM aliases ORDER BY alias"))
 
     def move_alias(self, alias: str, model: str, *, expected: str, move: Mapping[str, str]) -> None:
-        """Let an alias point to another tuned model, and write the audit line, in one transaction.
+        """Point an alias to another tuned model, and write the audit line, in one transaction.
 
         Args:
             alias: The alias.
             model: Id of a known model.
-            expected: What it points to now; empty when there is no such alias yet.
+            expected: Id that the alias points to now; empty for a new alias.
             move: ``at``, ``action`` (``promote`` or ``rollback``), ``who`` and ``why``.
 
         Raises:
-            StoreError: somebody moved it meanwhile, or there is no such model.
+            StoreError: another process moved the alias, or the model does not exist.
         """
         with self._database.transaction() as connection:
             row = connection.execute("SELECT model FROM aliases WHERE alias = ?", (alias,)).fetchone()

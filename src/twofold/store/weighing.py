@@ -1,7 +1,7 @@
-"""The weight of the word leg where the settings leave it to the project: kept beside the index, and when it is old.
+"""The stored weight of the word leg, where the settings leave it to the project, and whether it is out of date.
 
-It is chosen on train and dev questions (`study.retrieval.blend`) and kept in the catalogue with what it was chosen on:
-the questions, the pipeline, and a sketch of the documents. `ask` reads it and chooses nothing.
+The weight is chosen on train and dev questions (`study.retrieval.blend`) and stored in the catalogue together with its
+circumstances: the questions, the pipeline, and a sketch of the documents. `ask` reads the weight and chooses nothing.
 """
 
 from __future__ import annotations
@@ -19,14 +19,14 @@ from twofold.store.documents import Notes
 from twofold.types import Json
 
 AUTO = "auto"
-"""What the setting says where the project chooses."""
+"""Value of the setting where the project chooses."""
 VERSION = 1
 """Raised when the same measurements lead to another choice."""
 MOVED = 0.1
 """Share of the documents that may have changed since a choice before a sync chooses again."""
 _NOTE = "weight of the words"
 _SKETCH = 256
-"""Documents in the sketch of a corpus: its standard error is below .03."""
+"""Documents in the sketch of a corpus: the standard error of a share is at most .5 / √256 = .03, at `MOVED` .02."""
 
 
 def searching(config: Config) -> Part | None:
@@ -43,11 +43,11 @@ def searching(config: Config) -> Part | None:
 
 
 def recipe(config: Config, *, chunks: Json, embedder: str) -> str:
-    """Name of the search that a weight is chosen for: what it finds with, whatever the index holds.
+    """Digest of the search that a weight is chosen for: its settings, without the content of the index.
 
     Args:
         config: The configuration in force.
-        chunks: What documents are cut with.
+        chunks: The settings that documents are cut with.
         embedder: The embedder's fingerprint.
     """
     spec = specs.of_retrieval(config, embedder=embedder, content="")
@@ -56,21 +56,21 @@ def recipe(config: Config, *, chunks: Json, embedder: str) -> str:
 
 
 def last_choice(notes: Notes) -> Json | None:
-    """The last choice; see `study.retrieval.blend.settle`. None where none was made."""
+    """The last choice (see `study.retrieval.blend.settle`); None before the first one."""
     note = notes.get(_NOTE)
     return json.loads(note) if note else None
 
 
 def weight(notes: Notes, config: Config, *, chunks: Json, embedder: Embedder) -> float | None:
-    """The chosen weight where the settings leave it to the project and the choice was made for this search.
+    """The chosen weight, where the settings leave it to the project and the choice was made for this search.
 
-    None where nothing was chosen, and where the default was: both are the same search, with one key.
+    None where nothing was chosen, and where the default was chosen: both are the same search, with the same key.
 
     Args:
-        notes: Keep the choice.
+        notes: The notes with the choice.
         config: The configuration in force.
-        chunks: What documents are cut with.
-        embedder: The configured one.
+        chunks: The settings that documents are cut with.
+        embedder: The configured embedder.
     """
     choice = last_choice(notes) if searching(config) else None
     if choice is None or choice["recipe"] != recipe(config, chunks=chunks, embedder=embedder.fingerprint):
@@ -79,13 +79,13 @@ def weight(notes: Notes, config: Config, *, chunks: Json, embedder: Embedder) ->
 
 
 def in_force(notes: Notes, config: Config, *, chunks: Json, embedder: Embedder) -> tuple[Json | None, str]:
-    """The choice that a search as it is set up now uses; None, and why for people, where there is none.
+    """The choice that the configured search uses; None, and the reason for people, where there is none.
 
     Args:
-        notes: Keep the choice.
+        notes: The notes with the choice.
         config: The configuration in force.
-        chunks: What documents are cut with.
-        embedder: The configured one.
+        chunks: The settings that documents are cut with.
+        embedder: The configured embedder.
     """
     if searching(config) is None:
         return None, ""  # the settings say a number
@@ -98,12 +98,12 @@ def in_force(notes: Notes, config: Config, *, chunks: Json, embedder: Embedder) 
 
 
 def keep(notes: Notes, choice: Json) -> None:
-    """Keep a choice in place of the last one."""
+    """Store a choice in place of the last one."""
     notes.put(_NOTE, json.dumps(choice, sort_keys=True))
 
 
 def sketch(contents: Mapping[str, str]) -> list[str]:
-    """The least digests of the documents: the share that two sketches have in common is that of the documents.
+    """The smallest digests of the documents; two sketches share about as much as the documents do.
 
     Bottom-k sampling (Broder 1997).
 
@@ -115,7 +115,7 @@ def sketch(contents: Mapping[str, str]) -> list[str]:
 
 
 def moved(before: Iterable[str], after: Iterable[str]) -> float:
-    """The share of the documents of either sketch that only one of them holds; 0 for the same, 1 for all others."""
+    """Share of the documents of two sketches that only one of them contains: 0 for equal sketches, 1 for disjoint."""
     earlier, later = set(before), set(after)
     union = sorted(earlier | later)[:_SKETCH]
     return 1 - sum(name in earlier and name in later for name in union) / len(union) if union else 0.0

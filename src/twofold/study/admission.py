@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 
 from twofold.answering.readers import readers_now
@@ -23,7 +24,8 @@ from twofold.reports.archive import latest, read_record
 from twofold.store.forgotten import RECEIPTS, Forgotten
 from twofold.study import looks
 from twofold.study.confirming import Hypothesis, hypothesis, unseen
-from twofold.types import Arm, Document, Example, Problem
+from twofold.study.scorer_check import self_test
+from twofold.types import Arm, Document, Example, Json, Problem
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,12 +38,16 @@ class Admitted:
     """Name → the metric, and its key: of its name, version and options."""
     test: Questions
     """The questions: those of the test split, or of the reserve."""
+    judged: Questions
+    """The same, as their answers are judged: a copy of a right document is as right (`Splits.judged`)."""
     notes: tuple[str, ...]
-    """What may be refused after the next sync and cannot be told before it."""
+    """Remarks on faults that only the next sync can show."""
+    tests: tuple[Json, ...]
+    """What the scorer self-test found of each metric (`scorer_check.self_test`), with its name as ``metric``."""
     closed: tuple[str, ...] = ()
     """A warning where questions are left out, for the study's principal may not read what they were made from."""
     hypothesis: Hypothesis | None = None
-    """What an opening of the reserve tests; None for an ordinary study."""
+    """The hypothesis that an opening of the reserve tests; None for an ordinary study."""
 
 
 def admitted(
@@ -51,6 +57,7 @@ def admitted(
     *,
     final: bool = False,
     documents: Sequence[Document] | None = None,
+    planned: bool = False,
 ) -> Admitted:
     """Check what is asked for, before anything is spent.
 
@@ -60,6 +67,7 @@ def admitted(
         records: Directory of finished studies, with the ledger of looks.
         final: Open the reserve: only the two arms of the hypothesis answer, and only questions that no study used.
         documents: Those of [documents].paths, where the sources were not synced just now.
+        planned: Only a plan is wanted, which spends nothing: metrics that ask a model at an endpoint are not tested.
 
     Raises:
         StudyError: no arm, one named twice, a diagnostic without retrieval, an arm that needs weights which an
@@ -71,7 +79,9 @@ def admitted(
         BadRecord: an example has another fault that makes its scores wrong: a span outside its document, an answer that
             is none of its choices.
         UnknownName: a metric of [study], or an arm, that nobody defined.
-        ConfigError: an option that a metric does not have, or a bad value of one; a metric that cannot decide.
+        ConfigError: an option that a metric does not have, or a bad value of one; a metric that cannot decide, or that
+            scores none of the questions.
+        ScorerBroken: gold answers do not score 1, or shuffled gold does.
     """
     config = workspace.config
     arms = tuple(config.arm(name) for name in config.study.arms)
@@ -87,15 +97,19 @@ def admitted(
         metric = loading.make("metrics", part.name, part.options)
         metrics[part.name] = (metric, digest("metric", specs.of_part("metrics", part)))
     specs.decider(config.study)
-    test, stated = splits.test, None
+    test = splits.test
+    stated = None
     if final:
         rows = [
             row for row in looks.ledger(records, workspace.catalogue) if row.kind != "final" or _finished(records, row)
         ]
         test = Questions(unseen(splits.reserve, rows))
         stated = hypothesis(latest(records), config)
-        arms, diagnostics = tuple(map(config.arm, (stated.rival, stated.arm))), ()
-    every, test = len(test), _open(workspace.search, test)
+        arms = tuple(map(config.arm, (stated.rival, stated.arm)))
+        diagnostics = ()
+    # Counted before: the questions that the principal may not read are left out, and said to be.
+    every = len(test)
+    test = _open(workspace.search, test)
     if not test:
         closed = "; those there are were made from documents that the study's principal may not read" if every else ""
         raise TooFewExamples(f"the test split is empty: there is no question to measure with{closed}")
@@ -111,10 +125,29 @@ def admitted(
         diagnostics=diagnostics,
         metrics=metrics,
         test=test,
+        judged=splits.judged(test),
+        tests=_tested(metrics, test, decides=config.study.metric.name, planned=planned),
         notes=notes,
         closed=(left_out,) if every > len(test) else (),
         hypothesis=stated,
     )
+
+
+def _tested(
+    metrics: Mapping[str, tuple[Metric, str]], test: Sequence[Example], *, decides: str, planned: bool
+) -> tuple[Json, ...]:
+    """The self-test of every metric: a broken scorer, or one that scores nothing, must not cost a study."""
+    tests: list[Json] = []
+    for name, (metric, _) in metrics.items():
+        if not (planned and is_endpoint("metrics", name)):
+            tests.append({"metric": name, **self_test(metric, test, name=name)})
+    if any(row["metric"] == decides and not row["n"] for row in tests):
+        raise ConfigError(
+            f"[study].metric {decides!r} scores none of the {counted(len(test), 'test question')}",
+            cure="Decide by a metric that fits the answers of your examples: `twofold init` chooses one, and "
+            "answer_f1 fits short answers of any kind.",
+        )
+    return tuple(tests)
 
 
 def _open(search: Search, test: Sequence[Example]) -> Questions:
@@ -122,7 +155,7 @@ def _open(search: Search, test: Sequence[Example]) -> Questions:
     who = search.filter.principal
     if who is None:
         return Questions.of(test)
-    named = sorted({source for example in test for source in example.sources})
+    named = sorted(set(chain.from_iterable(example.sources for example in test)))
     readers = readers_now(search.catalogue.documents, search.config.access.rules, named)
     # A record shows questions and answers: what was made from a closed document would show that document.
     shut = {name for name, own in readers.items() if not set(own or ()) & set(who)}
@@ -146,7 +179,7 @@ def require_sound(
         UnknownDocument, BadRecord: the first fault, and how many more there are.
     """
     catalogue = search.catalogue
-    named = {source for example in examples for source in example.sources}
+    named = set(chain.from_iterable(example.sources for example in examples))
     known = {document.id: document for document in documents or ()}
     later = bool(documents) and bool(search.config.sources)
     if documents is None or later:
@@ -167,7 +200,8 @@ def require_sound(
 
 def _refusal(wrong: Sequence[Problem]) -> UnknownDocument | BadRecord:
     """The first problem as an error."""
-    first, others = wrong[0], len(wrong) - 1
+    first = wrong[0]
+    others = len(wrong) - 1
     kind = UnknownDocument if first.code == UnknownDocument.code else BadRecord
     more = f" `twofold check` lists {counted(others, 'more error')}." if others else ""
     return kind(first.message, cure=first.cure + more, file=first.file, line=first.line)
@@ -258,7 +292,8 @@ def _require_arms(arms: Sequence[Arm], diagnostics: Sequence[Arm]) -> None:
 
 def _require_kept_out(models: Models, splits: Splits, test: Sequence[Example]) -> None:
     """Refuse a model that learned from questions of the test, or has read documents that only they are about."""
-    named, registry = models.config.tuning.use, models.registry
+    named = models.config.tuning.use
+    registry = models.registry
     if not named:
         return
     model = registry.find(named)
@@ -269,7 +304,7 @@ def _require_kept_out(models: Models, splits: Splits, test: Sequence[Example]) -
             cure="Remove [tuning].use, or name a model that was tuned without --all-documents.",
         )
     # By digest, not id: an example that was renamed is the same question.
-    known = {one for part in (registry.learned(model) or {}).values() for one in part}
+    known = set(chain.from_iterable((registry.learned(model) or {}).values()))
     learned = sum(name in known for name in Questions.of(test).digests)
     read = len(splits.hidden & set(models.artifacts.manifest(model["key"]).get("documents", ())))
     reasons = [f"learned from {learned} of the {len(test)} test questions"] if learned else []

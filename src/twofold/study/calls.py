@@ -36,7 +36,7 @@ class Calls:
     number: int
     """At most."""
     amount: float = 0.0
-    """What they cost at most; 0 where no price is configured."""
+    """Highest price of the calls; 0 where no price is configured."""
     detail: str = ""
     """Of the amount."""
 
@@ -55,7 +55,8 @@ class Asked:
 
 def in_retrieval(config: Config, questions: Asked) -> list[Calls]:
     """The calls that finding passages for these questions makes."""
-    requests, fan = list[Calls](), 1
+    requests = list[Calls]()
+    fan = 1
     for part in config.retrieval.rewriters:
         options = loading.options("rewriters", part.name, part.options)
         if isinstance(options, ModelOptions):
@@ -66,7 +67,8 @@ def in_retrieval(config: Config, questions: Asked) -> list[Calls]:
             # Each rewriter multiplies what the stages after it search for.
             fan *= (1 if one_line else options.most) + options.keep
         elif RewriterSettings.of(options).by == "model":
-            number, tokens = math.ceil(questions.number * questions.talks), (float(_TALK), float(_WRITTEN))
+            number = math.ceil(questions.number * questions.talks)
+            tokens = (float(_TALK), float(_WRITTEN))
             requests += by_generator(config, questions.step, f"rewriter {part.name}", number=number, tokens=tokens)
         else:
             requests += _elsewhere("rewriters", part, questions.step, questions.number * fan)
@@ -83,8 +85,10 @@ def in_retrieval(config: Config, questions: Asked) -> list[Calls]:
 
 def in_metrics(config: Config, *, answers: int) -> list[Calls]:
     """The calls of metrics that let a model judge: one an answer."""
-    parts = config.study.scored
-    return [calls for part in parts for calls in _elsewhere("metrics", part, "score and decide", answers)]
+    requests: list[Calls] = []
+    for part in config.study.scored:
+        requests += _elsewhere("metrics", part, "score and decide", answers)
+    return requests
 
 
 def by_generator(config: Config, step: str, who: str, *, number: int, tokens: tuple[float, float]) -> list[Calls]:

@@ -54,6 +54,7 @@ def arm_record(
         latency: The arm's seconds, where they were measured (`latency.latency_record`).
         level: Of intervals of seconds, whatever the look.
     """
+    # shape (questions,): the group of each question; `scores` and `answers` align with it.
     groups = Questions.of(test).groups
     failed = [a.failure for a in item.answers if a.failure is not None]
     estimates: dict[str, Any] = {}
@@ -217,6 +218,7 @@ def retrieval_record(
         return {}
     # A failed answer has no hits to judge: counted as a miss it would blame the search for the endpoint.
     gold_found = [_gold_found(e, a) if a.failure is None else None for e, a in zip(test, item.answers, strict=True)]
+    # shape (questions,): 1, 0, or NaN where no gold document is known.
     values = numbers([None if f is None else float(f) for f in gold_found])
     recall = None
     if not np.all(np.isnan(values)):
@@ -234,9 +236,19 @@ def answer_rows(
     measured: dict[str, MeasuredArm],
     *,
     test: Sequence[Example],
+    judged: Sequence[Example],
     right: float | None,
 ) -> list[AnswerRow]:
-    """The lines of ``answers.jsonl.gz``, each wrong answer (of less than `right`) with its cause."""
+    """The lines of ``answers.jsonl.gz``, each wrong answer (of less than `right`) with its cause.
+
+    Args:
+        config: In force.
+        catalogue: Has the documents.
+        measured: The arms.
+        test: The questions, whose own sources are shown.
+        judged: The same as their answers are judged (`Splits.judged`).
+        right: Score from which an answer is right.
+    """
     metric = config.study.metric.name
     rows: list[AnswerRow] = []
     for position, example in enumerate(test):
@@ -244,15 +256,15 @@ def answer_rows(
         for name, item in measured.items():
             answer = item.answers[position]
             cause = diagnose(
-                example,
+                judged[position],
                 answer,
                 item.scores[metric][position],
                 retrieval=item.arm.retrieval,
-                gold_in_hits=_gold_found(example, answer),
+                gold_in_hits=_gold_found(judged[position], answer),
                 right=right,
             )
             places = [one.place for one in whereabouts(catalogue.documents, answer)]
-            arms[name] = _arm_answer(item, example, position, cause=cause, places=places)
+            arms[name] = _arm_answer(item, judged[position], position, cause=cause, places=places)
         rows.append(
             {
                 "id": example.id,

@@ -75,7 +75,8 @@ def hypothesis(latest: StudyRecord | None, config: Config) -> Hypothesis:
             f"no verdict to confirm: study {name} chose no arm ({verdict['outcome']})",
             cure="Leave the reserve sealed until a study chooses an arm.",
         )
-    before, now = latest["config"]["study"], config.study.model_dump(mode="json")
+    before = latest["config"]["study"]
+    now = config.study.model_dump(mode="json")
     other = [key for key in _STATED if before[key] != now[key]]
     if other:
         raise StudyError(
@@ -191,6 +192,7 @@ def _difference(stated: Hypothesis, comparisons: Sequence[Effect]) -> tuple[floa
     """Ends of the interval of chosen - rival, or of rival - chosen where the chosen arm is the simplest."""
     first, second = (stated.rival, stated.arm) if stated.simplest else (stated.arm, stated.rival)
     effects = {effect.name: effect.estimate for effect in comparisons}
+    # The difference is named in one direction only, which may be the other.
     if f"{first} - {second}" in effects:
         estimate = effects[f"{first} - {second}"]
         return estimate.low, estimate.high
@@ -233,7 +235,7 @@ def row_of(stated: Hypothesis, comparisons: Sequence[Effect]) -> Json:
 
 
 def reserve_warnings(splits: Splits, rows: Sequence[Look]) -> list[str]:
-    """What a plan says of the reserve before anything is spent."""
+    """Warnings of a plan about the reserve, before anything is spent."""
     if not splits.reserve:
         if rows or len(splits.test) < WORTHWHILE:
             return []

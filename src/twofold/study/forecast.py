@@ -11,6 +11,7 @@ import random
 import statistics
 from collections.abc import Sequence
 from dataclasses import replace
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +35,7 @@ from twofold.study import plan as planning
 from twofold.study.admission import admitted, is_endpoint, require_sound, require_trainable
 from twofold.study.confirming import reserve_warnings
 from twofold.study.earlier import spreads
+from twofold.study.plan_record import StudyPlan, TuningPlan
 from twofold.study.stand_ins import StandIns
 from twofold.training import reckoning
 from twofold.training.options import FitOptions
@@ -65,7 +67,7 @@ def plan(
     final: bool = False,
     measure: bool = False,
     progress: Progress = quiet,
-) -> Json:
+) -> StudyPlan:
     """The bill of a study, without doing it: steps, minutes, costs, what it could show, warnings.
 
     Args:
@@ -83,30 +85,24 @@ def plan(
         StudyError, TooFewExamples, UnknownName, ConfigError: as for the study itself; see `admission.admitted`.
     """
     config = workspace.config
-    checked = admitted(workspace, splits, records, final=final, documents=documents)
+    checked = admitted(workspace, splits, records, final=final, documents=documents, planned=True)
     arms = (*checked.arms, *checked.diagnostics)
     work, notes, rates = forecast(
         workspace, splits, documents, arms=arms, test=checked.test, measure=measure, progress=progress
     )
-    steps, costs = planning.bill(work), [*planning.costs(work), *calls.costs(work.calls)]
     spread = spreads(records, [arm.name for arm in checked.arms], config.study.metric.name)
     rows = looks.ledger(records, workspace.catalogue)
     kinds = looks.kinds_against(promoted=any(workspace.models.chosen(arm) for arm in checked.arms))
     earlier = looks.earlier(rows, looks.asked_digests(checked.test), kinds=kinds)
     level = config.study.level if final else looks.level_of(1 + earlier, config.study.level)
     seen = planning.seen_by(splits, config, arms=len(checked.arms), level=level, final=final, earlier=spread)
-    return {
-        "steps": steps,
-        "minutes": sum(step["seconds"] for step in steps) / 60,
-        "costs": costs,
-        "cost": sum(row["amount"] for row in costs),
-        "unpriced": calls.unpriced(work.calls),
-        "level": level,
-        "detectable": seen.least,
-        "chances": [list(chance) for chance in seen.chances],
-        "chances_at_best": [[gain, share] for (gain, _), share in zip(seen.chances, seen.best, strict=True)],
-        "shows": planning.prospect_text(seen),
-        "warnings": [
+    return StudyPlan(
+        steps=planning.bill(work),
+        costs=[*planning.costs(work), *calls.costs(work.calls)],
+        unpriced=calls.unpriced(work.calls),
+        level=level,
+        prospect=seen,
+        warnings=[
             *planning.no_chance(work),
             *checked.closed,
             *planning.warnings(splits, arms, questions=checked.test, seen=seen, looks=earlier, final=final),
@@ -115,11 +111,11 @@ def plan(
             *notes,
             *checked.notes,
         ],
-        "policy": planning.policy(splits, config, sealed=checked.test if final else ()),
-        "arms": [arm.name for arm in arms],
-        "leaks": leaks,
-        "rates": rates,
-    }
+        policy=planning.policy(splits, config, sealed=checked.test if final else ()),
+        arms=[arm.name for arm in arms],
+        leaks=leaks,
+        rates=rates,
+    )
 
 
 def tuning_plan(
@@ -130,8 +126,8 @@ def tuning_plan(
     arm: Arm,
     measure: bool = False,
     progress: Progress = quiet,
-) -> Json:
-    """What tuning one arm takes: ``steps`` as in a study's plan, ``minutes``, ``warnings`` and ``rates``.
+) -> TuningPlan:
+    """The bill of tuning one arm, without doing it; its steps are those of a study's plan.
 
     Raises:
         ConfigError, StudyError, TooFewExamples: it cannot be trained; see `admission.require_trainable`.
@@ -143,13 +139,7 @@ def tuning_plan(
     )
     names = {f"{what} {arm.name}" for what in ("tune", *planning.BESIDE.values())}
     steps = [step for step in planning.bill(work) if step["step"] in names]
-    minutes = sum(step["seconds"] for step in steps) / 60
-    return {
-        "steps": steps,
-        "minutes": minutes,
-        "warnings": [*planning.no_chance(work), *notes, *doubts],
-        "rates": rates,
-    }
+    return TuningPlan(steps=steps, warnings=[*planning.no_chance(work), *notes, *doubts], rates=rates)
 
 
 def forecast(
@@ -192,7 +182,8 @@ class _Forecast:
         self.description: Json = {}
         self.paces: dict[str, float] = {}
         self.answered = {str(told.get("arm")) for told in workspace.catalogue.systems.descriptions().values()}
-        """What the base model has answered, or will have for an arm before: ``general``, ``replay``, ``teacher``."""
+        """Kinds of questions that the base model has answered, or will have for an earlier arm: ``general``,
+        ``replay``, ``teacher``."""
         self.busy = False
         """Was a pace measured beside other work?"""
 
@@ -231,7 +222,8 @@ class _Forecast:
         requests = calls.in_metrics(config, answers=len(self.test) * len(self.arms))
         answers = [(f"answer {item.arm.name}", item, item.requests, item.requests) for item in answering]
         for tuned in tuning:
-            name, beside = tuned.dev.arm.name, planning.BESIDE
+            name = tuned.dev.arm.name
+            beside = planning.BESIDE
             alone = round(tuned.answered * tuned.dev.single)  # what the others are asked was searched for to tune
             answers.append((f"{beside['dev']} {name}", tuned.dev, round(tuned.answered * tuned.dev.requests), alone))
             if tuned.candidates:
@@ -329,7 +321,7 @@ class _Forecast:
 
     def _chunks(self) -> dict[str, list[Chunk]]:
         """Passages by document: of those that examples name, and some others."""
-        named = {source for example in (*self.splits.train, *self.splits.dev, *self.test) for source in example.sources}
+        named = set(chain.from_iterable(e.sources for e in (*self.splits.train, *self.splits.dev, *self.test)))
         if not self.documents:
             if self.unsynced:
                 return {}
@@ -423,10 +415,14 @@ class _Forecast:
     def _tuning(
         self, arm: Arm, item: planning.Answering, *, measure: bool, progress: Progress
     ) -> tuple[list[planning.Tuning], bool]:
-        workspace, section = self.workspace, self.config.tuning
+        workspace = self.workspace
+        section = self.config.tuning
         if workspace.models.chosen(arm):
             return [], True
-        trainings, finished, replays, measured = [], 0, False, True
+        trainings = []
+        finished = 0
+        replays = False
+        measured = True
         for method in workspace.adapters.methods:
             options = loading.options("trainers", method.name, method.options)
             try:
@@ -522,7 +518,8 @@ class _Forecast:
 
 def slowness() -> float:
     """How much longer a matrix product takes here than where `plan.DEFAULTS` are from: measured, or by kind of CPU."""
-    chosen, speeds = capabilities.arithmetic().dtype, capabilities.measured()
+    chosen = capabilities.arithmetic().dtype
+    speeds = capabilities.measured()
     usual = REFERENCE_GFLOPS if chosen == "bf16" else WITHOUT_BF16
     reached = speeds[chosen] if speeds else usual
     return REFERENCE_GFLOPS / (reached * max(1, capabilities.cores()) / 2)
@@ -538,7 +535,10 @@ def _other(method: Part, options: Any, job: TrainerJob, *, cached: bool, elsewhe
     """A trainer that is not the loop of `fit`: its epochs and limit as far as it has them."""
     settings = TrainerSettings.of(options)
     epochs = float(settings.epochs)
-    read = sum(len(m.content) for pair in job.rows[0] for m in pair.messages) / reckoning.CHARACTERS
+    read = (
+        sum(len(message.content) for message in chain.from_iterable(pair.messages for pair in job.rows[0]))
+        / reckoning.CHARACTERS
+    )
     return planning.Training(
         method=method.name,
         paces={},

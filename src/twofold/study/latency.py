@@ -53,7 +53,9 @@ def allowed(section: StudySection, answering: float) -> float:
 
 
 def enough(timed: Json | None, section: StudySection, count: int, *, answering: float) -> bool:
-    """Was an arm timed on as many of `count` test questions as are wanted, or for as long as it may be?
+    """Was an arm timed on as many of `count` test questions as wanted, or as long as it may be, without a failure?
+
+    A failed answer counts as long as the time limit: what an outage that is over cost says nothing of the arm.
 
     Args:
         timed: What `timings` found.
@@ -62,14 +64,17 @@ def enough(timed: Json | None, section: StudySection, count: int, *, answering: 
         answering: Seconds that its answers took.
     """
     needed = questions(section, count)
+    # Nothing is wanted: then nothing timed is enough.
     if not needed or timed is None:
         return not needed
+    if timed["failed"]:
+        return False
     seconds = timed["seconds"].values()
     return len(seconds) >= needed or (len(seconds) >= LEAST and sum(seconds) >= allowed(section, answering))
 
 
 def timings(catalogue: Catalogue, system: str) -> Json | None:
-    """What was timed on this machine: ``seconds`` (question digest → seconds), ``failed``, ``in_turns``; or None."""
+    """Timings of a system here: ``seconds`` (question digest → seconds), ``failed``, ``in_turns``; None for none."""
     return catalogue.measures.get(system, _name())
 
 
@@ -111,6 +116,7 @@ def time_arms(
     sample = chance.sample(_pool(timed, splits, test, size), size)
     spare = next((example for example in (*splits.dev, *splits.train, *test) if example not in sample), sample[0])
     batches = _batches(timed)
+    # Models of one batch lie in memory together, so that questions can go round its arms.
     for batch in batches:
         arms = [_Timed(item, allowed(section, float(item.measures.get("seconds", 0.0)))) for item in batch]
         with contextlib.ExitStack() as opened:
@@ -181,9 +187,10 @@ class _Timed:
             part = systems.config.generation.generator
             settings = GeneratorSettings.of(loading.options("generators", part.name, part.options))
             self.clock.limit = float(settings.timeout)
+            self._prices = settings.price_per_million_prompt / 1e6, settings.price_per_million_completion / 1e6
 
         self.clock.open(spare, load)
-        self._replies.clear()  # the question that is not timed shows no pace
+        self._untimed = len(self._replies)  # the first question costs as the others do, and shows no pace
 
     def _answers(self, example: Example) -> bool:
         self._replies += self.system.answer([example])
@@ -191,11 +198,15 @@ class _Timed:
 
     def keep(self, catalogue: Catalogue, *, in_turns: bool) -> BillItem:
         """Keep the seconds and the pace that they show; the step of the bill."""
-        clock, spent = self.clock, sum(self.clock.spent.values())
+        clock = self.clock
+        spent = sum(self.clock.spent.values())
         record = {"seconds": clock.seconds(), "failed": len(clock.failed), "in_turns": in_turns}
         catalogue.measures.put(self.item.system, _name(), record)
-        keep_pace(self.system, self._replies, spent, single=True)
-        return {
+        keep_pace(self.system, self._replies[self._untimed :], spent, single=True)
+        read, written = self._prices
+        used = [answer.usage for answer in self._replies]
+        amount = sum(read * one.prompt_tokens + written * one.completion_tokens for one in used)
+        step: BillItem = {
             "step": f"latency of {self.item.arm.name}",
             "items": len(clock.spent),
             "cached": 0,
@@ -203,6 +214,7 @@ class _Timed:
             "detail": "the model loaded, then questions singly, in turns over the arms"
             + ("" if in_turns else " of one model"),
         }
+        return {**step, "amount": amount} if amount else step
 
 
 # ---------------------------------------------------------------- what the seconds say
@@ -228,7 +240,8 @@ def p95(timed: Json) -> float:
 def _above(x: np.ndarray, level: float) -> float:
     if len(x) < LEAST or x.min() <= 0:  # no logarithm, or no spread to speak of
         return math.inf
-    logs, normal = np.log(x), NormalDist()
+    logs = np.log(x)
+    normal = NormalDist()
     share, sure = normal.inv_cdf(0.95), normal.inv_cdf(0.5 + level / 2)
     a, b = 1 - sure**2 / (2 * (len(x) - 1)), share**2 - sure**2 / len(x)
     if a <= 0:
@@ -238,7 +251,7 @@ def _above(x: np.ndarray, level: float) -> float:
 
 
 def latency_record(catalogue: Catalogue, system: str, *, beside: str = "", level: float) -> LatencyRecord | None:
-    """What `study.json` says of an arm's latency; None where it was not timed on this machine.
+    """An arm's latency for `study.json`; None where the arm was not timed on this machine.
 
     Args:
         catalogue: Where the seconds are kept.

@@ -21,6 +21,7 @@ import unicodedata
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from itertools import chain
 from pathlib import Path
 from typing import Any, Literal
 
@@ -48,8 +49,8 @@ class Look:
     """One line of the ledger."""
 
     kind: Kind
-    """What looked: a study, the opening of the reserve, the comparison of a retrained model with the one in use, or the
-    trial of a pipeline of retrieval."""
+    """The kind of look: a study, the opening of the reserve, the comparison of a retrained model with the one in use,
+    or the trial of a pipeline of retrieval."""
     name: str
     """Directory of the study, id of the candidate, or digest of the pipeline."""
     at: str
@@ -175,7 +176,8 @@ def ledger(records: Path, catalogue: Catalogue) -> list[Look]:
         StudyError: the ledger or a record is damaged.
     """
     rows = read(records)
-    known, lost = {row.name for row in rows}, list[Look]()
+    known = {row.name for row in rows}
+    lost = list[Look]()
     others = [_of_json(study["look"]) for study in catalogue.studies.records() if "look" in study]
     names = known.union(look.name for look in others)
     paths = sorted(records.glob("[0-9]*/study.json"))
@@ -248,11 +250,21 @@ def number(rows: Sequence[Look], look: Look, *, kinds: Collection[Kind] = ("stud
 def earlier(rows: Sequence[Look], digests: Collection[str], *, kinds: Collection[Kind] = ("study", "final")) -> int:
     """The largest number of looks that any of these questions had."""
     sought = set(digests)
-    counts = Counter(one for row in rows if row.kind in kinds for one in row.asked if one in sought)
+    counts = _times(rows, sought, kinds)
     if "study" in kinds:
-        tried = Counter(one for row in rows if row.kind == "search" for one in row.asked if one in sought)
-        counts.update({one: many - 1 for one, many in tried.items()})  # of one pipeline nothing was chosen
+        searches: tuple[Kind, ...] = ("search",)
+        tried = _times(rows, sought, searches)
+        counts.update({question: many - 1 for question, many in tried.items()})  # of one pipeline nothing was chosen
     return max(counts.values(), default=0)
+
+
+def _times(rows: Sequence[Look], sought: Collection[str], kinds: Collection[Kind]) -> Counter[str]:
+    """How often each of the sought questions stands in looks of these kinds."""
+    counts: Counter[str] = Counter()
+    for row in rows:
+        if row.kind in kinds:
+            counts.update(digest for digest in row.asked if digest in sought)
+    return counts
 
 
 def keep(records: Path, catalogue: Catalogue, look: Look) -> None:
@@ -298,7 +310,7 @@ def search(
 
 def seen(rows: Sequence[Look]) -> set[str]:
     """Digests of all questions that were asked, or that settings were chosen on."""
-    return {one for row in rows for one in (*row.asked, *row.dev)}
+    return set(chain.from_iterable((*row.asked, *row.dev) for row in rows))
 
 
 def kinds_against(*, promoted: bool) -> tuple[Kind, ...]:

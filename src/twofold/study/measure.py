@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
+from itertools import chain
 
 from twofold.answering import cached as answer_cache
 from twofold.answering.system import System
@@ -35,7 +36,7 @@ _CURES = {
     "generation.timeout": "See why the endpoint is slow, or raise timeout in [generation.generator.options].",
     "generation.too-long": "Lower [retrieval].k or [generation].max_tokens, or choose a model with a longer context.",
 }
-"""What to do where every answer failed for one reason."""
+"""Code of a failure → the cure where every answer failed by it."""
 
 
 @dataclass(kw_only=True)
@@ -63,6 +64,7 @@ def measure(
     progress: Progress,
 ) -> MeasuredArm:
     """Make the arm ready (training its adapter if need be), answer what is missing."""
+    # Seconds of this arm only.
     workspace.spent.clear()
     with Meter() as making:
         system, training = workspace.arms.system(arm, splits, progress=_named(progress, f"tune {arm.name}"))
@@ -104,8 +106,10 @@ def measure(
                 progress=_named(progress, f"answer {arm.name}"),
             )
         detail = f"peak {answering.peak_mib:.0f} MiB"
-        bill.append(_item(f"answer {arm.name}", len(digests), len(digests) - len(missing), answering.seconds, detail))
-        description = {**system.description, "generator": system.generator.description}
+        generator = system.generator.description
+        description = {**system.description, "generator": generator}
+        step = _item(f"answer {arm.name}", len(digests), len(digests) - len(missing), answering.seconds, detail)
+        bill.append({**step, "amount": generator["price"]} if generator.get("price") else step)
     finally:
         system.close()
     answers = catalogue.answers.get(system.key, include_failures=True)
@@ -144,10 +148,12 @@ def answer_missing(
     progress("", done, total)
     answers = partial(_answered, catalogue, system, batch=batch)
     answered, spent = answers(missing, progress=lambda count: progress("", done + count, total))
+    # Once more after all others: what made an endpoint fail is often over by then.
     again = [pair for pair, answer in zip(missing, answered, strict=True) if answer.failure is not None]
     if again:
         repeated, more = answers(again, progress=lambda _: progress("", total, total))
-        answered, spent = [*(a for a in answered if a.failure is None), *repeated], spent + more
+        answered = [*(a for a in answered if a.failure is None), *repeated]
+        spent = spent + more
     keep_pace(system, answered, spent, single=False)
 
 
@@ -160,7 +166,9 @@ def _answered(
     progress: Callable[[int], None],
 ) -> tuple[list[Answer], float]:
     """The answers, each batch committed with what it cost, and the seconds they took; `progress` gets their number."""
-    count, meter, spent = 0, Meter(), 0.0
+    count = 0
+    meter = Meter()
+    spent = 0.0
 
     def answer(part: Sequence[Example]) -> list[Answer]:
         with meter:
@@ -196,6 +204,7 @@ def _add_cost(catalogue: Catalogue, system: str, answers: Sequence[Answer], mete
         {
             "n": n,
             "seconds": costs["seconds"] + meter.seconds,
+            # Means over all answers so far, whichever run made them.
             "prompt_tokens": (costs["prompt_tokens"] * costs["n"] + read) / n,
             "completion_tokens": (costs["completion_tokens"] * costs["n"] + written) / n,
             "peak_mib": max(costs["peak_mib"], meter.peak_mib),
@@ -256,7 +265,8 @@ def require_answers(generator: Part, measured: Sequence[MeasuredArm], *, more: b
     Raises:
         GenerationError: every answer failed; it says why, in the words of the endpoint or runtime.
     """
-    failures = [answer.failure for item in measured for answer in item.answers if answer.failure is not None]
+    answers = chain.from_iterable(item.answers for item in measured)
+    failures = [answer.failure for answer in answers if answer.failure is not None]
     if not failures or len(failures) < sum(len(item.answers) for item in measured):
         return
     # A failure that depends on the question or the arm may spare the next arm; an endpoint that is down does not.

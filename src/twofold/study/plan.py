@@ -61,7 +61,7 @@ BESIDE = {
     "dev": "dev scores of",
     "gate": "forgetting of",
 }
-"""What making a tuned arm takes beside training: phase of `pace.Spent` → step of plan and bill."""
+"""Work beside training that a tuned arm takes: phase of `pace.Spent` → step of plan and bill."""
 REMOTE = 1.5
 """Seconds of one answer by an endpoint that was never measured."""
 _SETTLED, _DECIDE = 0.5, 0.002
@@ -110,7 +110,7 @@ class Training:
 
     method: str
     paces: Mapping[str, float]
-    """What was measured of this trainer here (see `pace`)."""
+    """Paces of this trainer measured here (see `pace`)."""
     steps: int
     tokens: float
     """Read in all steps, shared passages once."""
@@ -171,17 +171,17 @@ class Work:
     documents: int
     """To be embedded."""
     chunks: float
-    """That they make, estimated."""
+    """Chunks that these documents make, estimated."""
     answering: Sequence[Answering]
     tuning: Sequence[Tuning]
     paces: Mapping[str, float]
-    """What was measured of generator, retrieval and embedder here."""
+    """Paces of generator, retrieval and embedder measured here."""
     slowness: float = 1.0
     """How much longer a matrix product takes than on the defaults' machine, for what was not measured."""
     examples: int = 0
     """Questions that are scored, over all arms."""
     calls: Sequence[Calls] = ()
-    """What models are asked beside the arms' own answers."""
+    """Calls of models beside the arms' own answers."""
 
     def seconds(self, kind: str, paces: Mapping[str, float] | None = None) -> float:
         """Seconds a unit of that kind of work."""
@@ -227,7 +227,8 @@ def bill(work: Work) -> list[BillItem]:
 
 
 def _tuning(item: Tuning, work: Work) -> list[tuple[str, int, int, float, str]]:
-    name, methods = item.dev.arm.name, len(item.trainings)
+    name = item.dev.arm.name
+    methods = len(item.trainings)
     left = methods - item.finished
     steps: list[tuple[str, int, int, float, str]] = []
     trains = left and not all(one.cached for one in item.trainings)
@@ -296,7 +297,8 @@ def _parts(item: Training, work: Work) -> _Parts:
 
 def _evaluating(item: Training, work: Work) -> float:
     """Seconds of all evaluations, as often and as large as training makes them with or without a cap."""
-    each, cap = work.seconds("evaluation", item.paces), item.limit * 60
+    each = work.seconds("evaluation", item.paces)
+    cap = item.limit * 60
     if cap:
         room = EVALUATION_SHARE * cap
         count, items = evaluations_within(room, each=item.item * each, most=item.evaluations, items=item.items)
@@ -344,7 +346,7 @@ def _alone(item: Answering, work: Work) -> float:
 
 
 def _unknown(item: Answering, work: Work) -> str:
-    """What is assumed of an endpoint that was never measured; empty where nothing is."""
+    """A remark that an endpoint's pace is assumed, as it was never measured; empty where the pace is known."""
     known = any(kind.startswith("answer ") for kind in work.paces)
     return f"; endpoint not measured yet: {REMOTE:g} s an answer assumed" if item.concurrency and not known else ""
 
@@ -472,17 +474,15 @@ def prospect_text(seen: Prospect) -> str:
     """``a gain of .10 is shown in 1 to 3 of 10 such studies, a gain of .20 in 5 to 9``, with what that stands on."""
     if not any(round(10 * share) for share in seen.best):
         return f"no gain up to {number_text(max(gain for gain, _ in seen.chances), 2)} can be shown with so few"
-    clauses = [
-        f"a gain of {number_text(gain, 2)} {{}}in {_tenths(share, best)} of 10{{}}"
-        for (gain, share), best in zip(seen.chances, seen.best, strict=True)
-    ]
-    start, *rest = (
-        text.format(*(("is shown ", " such studies") if place == 0 else ("", ""))) for place, text in enumerate(clauses)
-    )
+    clauses: list[str] = []
+    for (gain, share), best in zip(seen.chances, seen.best, strict=True):
+        # Said once: the later clauses leave verb and noun out.
+        verb, noun = ("", "") if clauses else ("is shown ", " such studies")
+        clauses.append(f"a gain of {number_text(gain, 2)} {verb}in {_tenths(share, best)} of 10{noun}")
     low, high = DISAGREE
     assumed = f"assuming that two arms disagree on {100 * low:.0f} to {100 * high:.0f} % of the questions"
     basis = "by the spreads of an earlier study" if seen.measured else assumed
-    return f"{', '.join([start, *rest])} ({basis})"
+    return f"{', '.join(clauses)} ({basis})"
 
 
 def _tenths(low: float, high: float) -> str:
@@ -499,6 +499,6 @@ def seen_by(
     final: bool = False,
     earlier: Spreads | None = None,
 ) -> Prospect:
-    """What the study could show, decided at the level of its look; see `power.prospect`."""
+    """The gains that the study could show, decided at the level of its look; see `power.prospect`."""
     sizes = group_sizes(splits.reserve if final else splits.test)
     return prospect(sizes, arms=arms, section=config.study, level=level, earlier=earlier)

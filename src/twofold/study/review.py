@@ -29,7 +29,7 @@ _EMBEDDED = 5000
 
 
 def review(config: Config, root: Path, embedder: Callable[[], Embedder] | None) -> list[Problem]:
-    """Everything that is wrong; errors stop a study, warnings do not.
+    """List every problem of a project; errors stop a study, warnings do not.
 
     Args:
         config: The configuration in force.
@@ -39,12 +39,14 @@ def review(config: Config, root: Path, embedder: Callable[[], Embedder] | None) 
     problems: list[Problem] = []
     try:
         every_value(config)
+    # A finding like any other, so that one run of `check` names all that is wrong.
     except (ConfigError, UnknownName) as error:
         problems.append(as_problem(error))
     documents: list[Document] = []
     if config.documents.paths:
         documents, faults = load_documents(config.documents, root, strict=False, question_paths=config.examples.paths)
-        documents, problems = present(documents, root), [*problems, *faults]
+        documents = present(documents, root)
+        problems = [*problems, *faults]
     elif lacking := nothing_to_read(config, has_documents=bool(config.sources)):
         problems.append(as_problem(lacking))
     examples, faults = loading.load_examples(config.examples.paths, root, strict=False)
@@ -67,7 +69,8 @@ def review(config: Config, root: Path, embedder: Callable[[], Embedder] | None) 
         return problems
     problems += changes.of_study(config.study.metric.name, config.study.metric.options, examples)
     try:
-        splits = splitting.split(examples, config.examples, documents=twins.same_documents(documents))
+        same, holders = twins.compared(documents)
+        splits = splitting.split(examples, config.examples, documents=same, holders=holders)
     except (TooFewExamples, LeakFound) as error:
         return [*problems, as_problem(error)]
     return [*problems, *_splits(config, splits, examples, embedder)]
@@ -83,7 +86,8 @@ def _splits(
     config: Config, splits: Splits, examples: Sequence[Example], embedder: Callable[[], Embedder] | None
 ) -> list[Problem]:
     """Leaks between the splits, and splits that tuning needs and that are empty once the leaks are dropped."""
-    section, problems = config.examples, []
+    section = config.examples
+    problems = []
     leaked, inner = preparing.standing(splits, near=section.near == "drop")
     for leaks, where in ((leaked, preparing.TEST), (inner, preparing.DEV)):
         if leaks.pairs:
@@ -104,6 +108,7 @@ def _paraphrases(
     learned, held_out = (*splits.train, *splits.dev), (*splits.test, *splits.reserve)
     if not learned or not held_out:
         return []
+    # `check` is to take seconds: embedding thousands of questions takes minutes.
     if len(learned) + len(held_out) > _EMBEDDED:
         why = f"{len(learned) + len(held_out)} questions are more than the {_EMBEDDED} that are compared"
         return [

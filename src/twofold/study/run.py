@@ -49,11 +49,10 @@ from twofold.study.measure import MeasuredArm, answers_digest, measure, require_
 from twofold.study.retrieval.ablation import ablate
 from twofold.study.retrieval.abstention import abstention
 from twofold.study.retrieval.benchmark import LEARNED, labelled, learned_train, rules_of
-from twofold.study.scorer_check import self_test
 from twofold.text.masking import masked
 from twofold.types import Answer, Arm, Estimate, Example, Json
 from twofold.verdict import doubting
-from twofold.verdict.record import FORMAT, BillItem, PolicyRecord, StudyRecord
+from twofold.verdict.record import FORMAT, BillItem, PolicyRecord, StudyRecord, timed_failures
 from twofold.verdict.rule import VerdictFacts, applies, constraint_objections, constraint_questions, decide, whole
 
 
@@ -79,8 +78,6 @@ def study(
     checked = admitted(workspace, splits, records, final=final)
     stated = checked.hypothesis
     test, arms, diagnostics, metrics = checked.test, checked.arms, checked.diagnostics, dict(checked.metrics)
-    # Before anything is answered: a broken scorer must not cost a study.
-    tests = [{"metric": name, **self_test(metric, test, name=name)} for name, (metric, _) in metrics.items()]
     bill: list[BillItem] = []
     with Meter() as meter, _pinned(workspace.search, (*arms, *diagnostics)):
         measured = _measured(workspace, checked, splits, bill=bill, progress=progress)
@@ -100,16 +97,17 @@ def study(
             **({"machine": capabilities.fingerprint()} if config.study.max_latency_p95 else {}),
         },
     )
-    for row in workspace.catalogue.studies.records():
-        if row.get("identity") == name_of and (records / row["study"] / "study.json").is_file():
-            return read_record(records / row["study"])
+    if (previous := _previous(workspace.catalogue, records, name_of)) is not None:
+        return previous
     rows = looks.ledger(records, workspace.catalogue)
+    # Also names whose directory was deleted: a look at the questions has been taken, and is known by its name.
     name = next_name(records, config.project.name, used=[row.name for row in rows if row.kind in ("study", "final")])
     look = _look(workspace.models, by_arm, checked, splits.dev, rows=rows, name=name)
     # A stated hypothesis spends the level that it states; other looks at the same questions have less each time.
     section = confirming.settings(config.study) if stated else config.study
     level = section.level if stated else looks.level_of(look.look, section.level)
     section = section.model_copy(update={"level": level})
+    # Timed after all have answered: in turns over the arms, so that a busy minute falls on all of them.
     with _pinned(workspace.search, arms):
         latency.time_arms(
             workspace.systems, workspace.catalogue, measured, splits=splits, test=test, bill=bill, progress=progress
@@ -120,7 +118,7 @@ def study(
         workspace.catalogue,
         by_arm,
         arms,
-        test,
+        checked.judged,
         splits=splits,
         look=look,
         level=level,
@@ -129,6 +127,7 @@ def study(
         stated=stated,
         right=right_from(metrics[config.study.metric.name][0]),
     )
+    # counts: shape (questions,), bool. columns: arm → shape (questions that count,), NaN where an answer failed.
     deciding, counts = _deciding(config, by_arm, arms)
     columns = {name: numbers(scores)[counts] for name, scores in deciding.items()}
     verdict, effects, comparisons, estimates = decide(
@@ -143,7 +142,7 @@ def study(
     if stated:
         verdict = confirming.restated(verdict, stated, comparisons, policy=policy["sentence"], n=len(test))
     with Meter() as finishing:
-        answered = answer_rows(config, workspace.catalogue, by_arm, test=test, right=facts.right)
+        answered = answer_rows(config, workspace.catalogue, by_arm, test=test, judged=checked.judged, right=facts.right)
     bill.append(
         {
             "step": "score, decide, diagnose",
@@ -173,7 +172,7 @@ def study(
         "arms": {
             name: arm_record(
                 item,
-                test=test,
+                test=checked.judged,
                 metrics=metrics,
                 decided=estimates.get(name),
                 section=section,
@@ -185,10 +184,10 @@ def study(
             )
             for name, item in by_arm.items()
         },
-        "retrieval": retrieval_record(workspace.search, by_arm, test, section=section),
+        "retrieval": retrieval_record(workspace.search, by_arm, checked.judged, section=section),
         "diagnosis": summary(answered, level=level),
         "contrasts": contrasts(answered, config.study.metric.name, level=level, right=facts.right),
-        "self_test": tests,
+        "self_test": list(checked.tests),
         "leaks": leaks,
         "warnings": [],
         "bill": bill,
@@ -205,6 +204,7 @@ def study(
     }
     if stated:
         record["confirmation"] = confirming.row_of(stated, comparisons)
+        # In the ledger, so that a second opening can be refused with what the first one found.
         look = replace(look, outcome=record["confirmation"]["outcome"])
     _constrained(record, arms, section, facts, whole(columns, test.groups[counts], level=level))
     seen = planning.seen_by(splits, config, arms=len(arms), level=level, final=final)
@@ -220,7 +220,7 @@ def study(
     ]
     if record["retrieval"]:
         workspace.search.index.tag(record["study"])  # so that its version stays readable for `show` and `ask`
-        judged = abstention(workspace.search, workspace.systems, splits, test=test)
+        judged = abstention(workspace.search, workspace.systems, splits, test=checked.judged)
         if judged is not None:
             record["retrieval"]["abstention"] = judged
             record["warnings"] += [judged["off"]] if judged["off"] else []
@@ -230,8 +230,18 @@ def study(
     looks.write(records, look, known=rows)
     write_record(records / record["study"], record, answered)
     study_row = {"study": record["study"], "identity": name_of, "look": plain(look)}
+    # Last: a study that the catalogue knows is whole.
     workspace.catalogue.studies.put(record["study"], study_row, test_digest)
     return record
+
+
+def _previous(catalogue: Catalogue, records: Path, identity: str) -> StudyRecord | None:
+    """The record of this very study, unless answers of it failed while they were timed: those are asked again."""
+    for row in reversed(catalogue.studies.records()):
+        if row.get("identity") == identity and (records / row["study"] / "study.json").is_file():
+            record = read_record(records / row["study"])
+            return None if timed_failures(record["arms"]) else record
+    return None
 
 
 def _measured(
@@ -255,7 +265,7 @@ def _measured(
         )
         require_answers(workspace.config.generation.generator, measured, more=len(measured) < len(arms))
     for item in measured:
-        score(workspace.catalogue, item, test=checked.test, metrics=dict(checked.metrics))
+        score(workspace.catalogue, item, test=checked.judged, metrics=dict(checked.metrics))
     return measured
 
 
@@ -268,7 +278,8 @@ def _constrained(
 ) -> None:
     """Say of every arm which constraints it breaks, and which it is neither shown to break nor to meet."""
     for name, reasons in constraint_objections(arms, section, facts=facts, whole=scored).items():
-        record["arms"][name]["objections"], record["arms"][name]["acceptable"] = reasons, not reasons
+        record["arms"][name]["objections"] = reasons
+        record["arms"][name]["acceptable"] = not reasons
     for name, reasons in constraint_questions(arms, section, facts=facts, whole=scored).items():
         record["arms"][name]["in_question"] = reasons
 
@@ -301,7 +312,7 @@ def _ablated(search: Search, splits: Splits, record: StudyRecord, *, progress: P
     """Measure the stages of retrieval for the record; returns what to beware of."""
     # An embedder that learned from train knows these questions: dev alone can tell.
     learned = learned_train([search.config])
-    known = labelled(splits.dev if learned else (*splits.train, *splits.dev))
+    known = labelled(splits.judged(splits.dev if learned else (*splits.train, *splits.dev)))
     if not known:
         return ["no stage was measured: no example of train or dev says where its answer is"]
     record["ablation"] = ablate(search, known, rules_of(search.config), progress=progress)

@@ -29,6 +29,7 @@ def gold_answer(example: Example, reference: int = 0, *, abstention: str = "The 
         return Answer(text=abstention, raw=abstention, abstained=True)
     text = example.references[reference] if example.references else ""
     spans = {span.document: span for span in example.spans}
+    # Best grade first: the ranking that nothing can beat.
     ranked = sorted({*example.sources, *example.grades}, key=lambda name: (-example.grades.get(name, 1.0), name))
     return Answer(
         text=text,
@@ -97,13 +98,14 @@ def self_test(metric: Metric, examples: Sequence[Example], *, seed: int = 0, nam
         counts = Counter(wants(example) for example in subjects)
         # Where nearly all examples want the same, shuffled gold is mostly right: that is chance, not a broken scorer.
         chance = sum(count**2 for count in counts.values()) / len(subjects) ** 2
+        # Two standard errors of the share of pairs that want the same, and a twentieth.
         tolerance = 0.05 + 2 * math.sqrt(chance * (1 - chance) / len(subjects))
         if len(counts) > 1 and len(subjects) >= 10 and shuffled > chance + tolerance:
             nonsense = _nonsense(metric, subjects)
             if shuffled >= SHUFFLED or min(shuffled, nonsense) >= MOST_FOR_NONSENSE:
                 raise ScorerBroken(
                     f"{name} gives shuffled gold answers {shuffled:.3f} where chance is {chance:.3f}, and "
-                    f"{NONSENSE!r} {nonsense:.3f}: it cannot tell right from wrong"
+                    f"{NONSENSE!r} {nonsense:.3f}: the metric cannot tell right from wrong"
                 )
     return {"gold": gold, "shuffled": shuffled, "n": len(used)}
 
@@ -115,7 +117,7 @@ def _told_apart(metric: Metric, name: str, examples: Sequence[Example]) -> None:
 
 
 def _nonsense(metric: Metric, examples: Sequence[Example]) -> float:
-    """What an answer without sense, source and citation gets; 0 where the metric does not apply to it."""
+    """The score of an answer without sense, source and citation; 0 where the metric does not apply to it."""
     answers = [Answer(text=NONSENSE, raw=NONSENSE) for _ in examples]
     scores = [metric.score(example, answer) for example, answer in zip(examples, answers, strict=True)]
     return _overall(metric, examples, answers, scores) or 0.0

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Mapping, Sequence
+from itertools import chain
 from typing import ClassVar
 
 from twofold.answering.system import as_hits, gold_chunks, query
@@ -22,7 +23,7 @@ class StandIns:
 
     def __init__(self, passages: Mapping[str, Sequence[Chunk]], examples: Sequence[Example]) -> None:
         self._passages = passages
-        self._pool = [chunk for some in passages.values() for chunk in some]
+        self._pool = list(chain.from_iterable(passages.values()))
         self._examples = {query(example).text: example for example in examples}
 
     def pin(self, version: int | None) -> None:
@@ -42,6 +43,6 @@ class StandIns:
         """Gold passages of each example, best evidence first."""
         golds = []
         for e in examples:
-            passages = [chunk for source in e.sources for chunk in self._passages.get(source, ())]
-            golds.append(gold_chunks(e, passages))
+            passages = chain.from_iterable(self._passages.get(source, ()) for source in e.sources)
+            golds.append(gold_chunks(e, list(passages)))
         return golds

@@ -32,8 +32,10 @@ def corpus(*, documents: int = 60, chunks: int = 3, seed: int = 0) -> list[Chunk
     names = [*_USERS, *_GROUPS, *(f"user:{u}" for u in _USERS), *(f"group:{g}" for g in _GROUPS), access.EVERYONE]
     corpus_chunks: list[Chunk] = []
     for number in range(documents):
+        # Five times as many with readers by name as of each other kind: these are where leaks would be.
         readers = chance.choice([None, (), (access.EVERYONE,), *[tuple(chance.sample(names, 2))] * 5])
-        topic, collection = chance.sample(_WORDS, 6), chance.choice(["", "a", "b"])
+        topic = chance.sample(_WORDS, 6)
+        collection = chance.choice(["", "a", "b"])
         start = 0
         for ordinal in range(chunks):
             text = " ".join([*chance.choices(topic, k=12), f"zq{number:03}{ordinal:02}x"])
@@ -56,9 +58,11 @@ def requests(chunks: Sequence[Chunk], count: int, *, seed: int = 0) -> Iterator[
     chance = random.Random(seed)
     while count > 0:
         batch = []
+        # Batches of one, of some and of many principals: a cache or a join within a batch must not mix them.
         for _ in range(min(count, chance.choice([1, 7, 40]))):
             words = chance.sample(_WORDS, 3)
             if chance.random() < 0.5:
+                # Without its canary, which would turn up in the query itself.
                 words = _CANARY.sub("", chance.choice(chunks).text).split()
             batch.append(Query(text=" ".join(words), question=" ".join(words), filter=_filter(chance)))
         count -= len(batch)
@@ -104,17 +108,19 @@ def check_stage_access(stage: Rewriter | Reranker, chunks: Sequence[Chunk], *, p
             for query, rewritten in zip(batch, stage.rewrite(batch), strict=True):
                 assert rewritten.queries, f"{query!r} was rewritten to nothing"
                 for variant in rewritten.queries:
-                    old, new = query.filter, variant.filter
+                    old = query.filter
+                    new = variant.filter
                     same = (new.principal, new.conditions) == (old.principal, old.conditions)
                     narrowed = not old.collections or (new.collections and set(new.collections) <= set(old.collections))
                     assert same, f"the filter of {query!r} was changed to {new!r}"
                     assert narrowed, f"the filter of {query!r} was loosened to {new!r}"
                 check_silent(plain(rewritten), chunks, query.filter)
             continue
-        retrievals = [
-            Retrieval(hits=tuple(Hit(chunk=c, score=1.0 / n, rank=n) for n, c in enumerate(allowed[:12], 1)))
-            for allowed in ([c for c in chunks if query.filter.allows(c)] for query in batch)
-        ]
+        retrievals = []
+        for query in batch:
+            allowed = [chunk for chunk in chunks if query.filter.allows(chunk)][:12]
+            hits = tuple(Hit(chunk=chunk, score=1.0 / rank, rank=rank) for rank, chunk in enumerate(allowed, 1))
+            retrievals.append(Retrieval(hits=hits))
         for query, reranked in zip(batch, stage.rerank(batch, retrievals, 5), strict=True):
             assert all(query.filter.allows(hit.chunk) for hit in reranked.hits), f"{query!r}: a forbidden hit was added"
             check_silent(plain(reranked), chunks, query.filter)

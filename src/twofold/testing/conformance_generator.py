@@ -106,7 +106,7 @@ def says_whether_it_follows_schemas(subject: Subject) -> None:
 
 
 def describes_itself(subject: Subject) -> None:
-    """What is inside the key, readable."""
+    """The parts of the key, readable."""
     description: Any = subject.generator.description
     assert isinstance(description, dict), "the description must be a JSON object"
 

@@ -211,7 +211,8 @@ def the_lexical_leg_finds_shared_words(subject: Subject) -> None:
 
 def a_batch_finds_what_each_query_finds_alone(subject: Subject) -> None:
     """Other queries in the batch change nothing."""
-    index, queries = subject.farm, ["wind", "maize", "prices", "drip"] * 5
+    index = subject.farm
+    queries = ["wind", "maize", "prices", "drip"] * 5
     many = index.search(queries, EMBEDDER.embed(queries), 2)
     for query, hits in zip(queries, many, strict=True):
         alone = [hit.chunk.id for hit in find(index, query, 2)]
@@ -255,7 +256,7 @@ def oddly_named_documents_are_edited(subject: Subject) -> None:
 
 
 def a_tagged_version_is_found_as_it_was(subject: Subject) -> None:
-    """What was changed and what was deleted since included."""
+    """Changes and deletions since then included."""
     index, old, hits = subject.tagged
     assert find(index, "water", version=old) == hits, "a search at an older version must give what it gave then"
     assert find(index, "steady", leg="lexical", version=old), "… deleted documents included"
@@ -279,7 +280,8 @@ def a_version_that_never_was_is_refused(subject: Subject) -> None:
 
 def contents_are_sealed_chunks(subject: Subject) -> None:
     """By document, and all together in `state`."""
-    stored, index = readable_chunks(), subject.readable
+    stored = readable_chunks()
+    index = subject.readable
     expected = {"a": sealed(c.seal for c in stored[:2]), "b": sealed([stored[2].seal])}
     assert index.contents() == expected, "contents() must be `sealed` of each document's chunks"
     assert index.state().content == sealed(c.seal for c in stored), "state().content must be `sealed` of all chunks"
@@ -341,7 +343,8 @@ def the_log_names_tags_and_sizes(subject: Subject) -> None:
 def contents_of_an_older_version_can_be_read(subject: Subject) -> None:
     """Where versions are kept; a version that never was is refused."""
     index = subject.fresh(chunk("a", "old text about water"), chunk("b", "steady"))
-    old, before = index.state().version, index.contents()
+    old = index.state().version
+    before = index.contents()
     index.tag("kept")
     put(index, [chunk("a", "new text about wind")])
     if len(index.log()) > 1:
@@ -352,7 +355,8 @@ def contents_of_an_older_version_can_be_read(subject: Subject) -> None:
 def restoring_makes_a_new_version_of_the_old(subject: Subject) -> None:
     """Where versions are kept; what was in between can still be read."""
     index = subject.fresh(chunk("a", "old text about water"), chunk("b", "steady"))
-    old, before = index.state(), index.contents()
+    old = index.state()
+    before = index.contents()
     index.tag("kept")
     put(index, [chunk("a", "new text about wind")])
     index.delete(["b"])
@@ -374,7 +378,8 @@ def pruning_keeps_the_newest_and_the_tagged(subject: Subject) -> None:
         return
     index.restore(old)
     put(index, [chunk("c", "later text about soil")])
-    newest, hits = index.state(), find(index, "water", version=old)
+    newest = index.state()
+    hits = find(index, "water", version=old)
     assert index.prune(keep_days=0) >= 0, "prune() counts versions"
     assert index.state().content == newest.content, "pruning changes no content"
     assert find(index, "water", version=old) == hits, "a tagged version must stay"
@@ -398,7 +403,7 @@ def erasing_drops_older_versions(subject: Subject) -> None:
 
 
 def after_erasing_it_lives_on(subject: Subject) -> None:
-    """What is put afterwards is found."""
+    """Chunks put afterwards are found."""
     index, _, _ = after_erasure(subject)
     put(index, [chunk("a", "tillage")])
     assert find(index, "tillage", leg="lexical"), "the index lives on"
@@ -443,9 +448,8 @@ _CONDITIONS = (
 def what_filters_read_comes_back_unchanged(subject: Subject) -> None:
     """Collection, readers and metadata, hostile values included."""
     index, chunks = subject.varied
-    assert {c.id: c for c in index.chunks_of([c.span.document for c in chunks])} == {c.id: c for c in chunks}, (
-        "collection, readers or metadata come back changed"
-    )
+    stored = index.chunks_of([chunk.span.document for chunk in chunks])
+    assert {c.id: c for c in stored} == {c.id: c for c in chunks}, "collection, readers or metadata come back changed"
 
 
 def _filters(chunks: Sequence[Chunk]) -> list[Filter]:
@@ -505,7 +509,8 @@ def random_edits_leave_what_is_found(subject: Subject) -> None:
     for index, rebuilt, _ in subject.edited:
         for leg in LEGS:
             for query in (*FIELD_WORDS, "drip water on soil", "wind canal pump rain"):
-                edited, fresh = ([hit.chunk.id for hit in find(each, query, 40, leg=leg)] for each in (index, rebuilt))
+                edited = [hit.chunk.id for hit in find(index, query, 40, leg=leg)]
+                fresh = [hit.chunk.id for hit in find(rebuilt, query, 40, leg=leg)]
                 if subject.exact:
                     assert edited == fresh, f"{leg}: {query!r} depends on the history"
                 else:

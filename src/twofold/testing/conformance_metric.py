@@ -33,11 +33,11 @@ class Subject:
     metric: protocols.Metric
     """The metric."""
     examples: Sequence[Example]
-    """What it scores."""
+    """Examples that the metric scores."""
 
     @cached_property
     def traits(self) -> MetricTraits:
-        """What it says of itself."""
+        """The traits that the metric declares."""
         return MetricTraits.of(self.metric)
 
     @cached_property
@@ -52,7 +52,7 @@ class Subject:
 
 
 def gold_answer(example: Example) -> Answer:
-    """What scores 1: the first reference with its sources cited, or an abstention."""
+    """An answer that scores 1: the first reference with its sources cited, or an abstention."""
     if not example.answerable:
         return DECLINED
     text = example.references[0] if example.references else ""

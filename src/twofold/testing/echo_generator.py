@@ -35,7 +35,7 @@ class EchoOptions(Options):
     fixed: str = "yes"
     """Text of the mode ``fixed``."""
     abstention: str = "The documents do not say."
-    """What it says when it abstains, or finds no passage to quote."""
+    """Text of an abstention, also where there is no passage to quote."""
     cite_unknown: bool = False
     """Cite a passage that was never shown."""
     fail_every: int = Field(default=0, ge=0)
@@ -121,7 +121,8 @@ class EchoGenerator:
         text = " ".join(words[: prompt.max_tokens])
         for mark in prompt.stop:
             if mark and mark in text:
-                text, length = text[: text.index(mark)], False
+                text = text[: text.index(mark)]
+                length = False
         usage = Usage(
             prompt_tokens=sum(len(m.content.split()) for m in prompt.messages),
             completion_tokens=max(1, len(text.split())),
@@ -130,7 +131,8 @@ class EchoGenerator:
         return Completion(text=text, usage=usage, seconds=time.monotonic() - begun, finish=finish)
 
     def _text(self, prompt: Prompt) -> str:
-        options, last = self.options, prompt.messages[-1].content
+        options = self.options
+        last = prompt.messages[-1].content
         passages = [(int(number), " ".join(text.split())) for number, text in _PASSAGE.findall(last)]
         question = _PASSAGE.sub("", last).strip().removeprefix("Question: ")
         if options.mode == "fixed":

@@ -1,4 +1,4 @@
-"""What the conformance suite of indexes examines: an index, filled in the ways that its promises need."""
+"""The subject of the conformance suite of indexes: an index, filled in the ways that its promises need."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import random
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
+from itertools import chain
 from pathlib import Path
 
 from twofold.hashing import digest
@@ -41,8 +42,10 @@ FARM = (
     "irrigated farming of maize",
 )
 
+# Ids that break an index which builds queries from text: quotes, escapes, line breaks, SQL, length.
 NAMES = ("a'b", 'q"uote', "back\\slash", "new\nline", "日本", "); DROP TABLE chunks; --", "%", "😀", "x" * 300)
 
+# Values of metadata that look like syntax of filters.
 LANGUAGES = ("de", "it's", 'a"b', "x=y", "ä%_")
 
 FIELD_WORDS = "water wind soil maize wheat drip sprinkler pump canal field rain root seed tillage yield".split()  # noqa: SIM905
@@ -183,7 +186,8 @@ def _varied(seed: int) -> list[Chunk]:
 def with_a_tag(subject: Subject) -> tuple[Index, int, list[Hit]]:
     """An index with later edits, a version tagged before them, and what "water" found then."""
     index = subject.fresh(chunk("a", "old text about water"), chunk("b", "steady"))
-    old, hits = index.state().version, find(index, "water")
+    old = index.state().version
+    hits = find(index, "water")
     index.tag("pinned")
     put(index, [chunk("a", "new text about wind")])
     index.delete(["b"])
@@ -202,23 +206,26 @@ def after_erasure(subject: Subject) -> tuple[Index, int, Json]:
 def _edited(subject: Subject, number: int, edits: int = 12) -> tuple[Index, Index, dict[str, list[Chunk]]]:
     """An index after random edits, one made at one go of what it should hold, and what that is."""
     chance = random.Random(subject.seed + number)
-    index, truth = subject.fresh(), dict[str, list[Chunk]]()
+    index = subject.fresh()
+    truth = dict[str, list[Chunk]]()
     for _ in range(edits):
+        # About a third of the edits delete, so that documents come, change and go.
         if truth and chance.random() < 0.3:
             deleted = chance.sample(sorted(truth), min(len(truth), chance.randint(1, 2)))
             assert index.delete(deleted) == sum(len(truth.pop(name)) for name in deleted), "delete() miscounts"
             continue
-        batch = {
-            f"d{number}": [
-                chunk(f"d{number}", " ".join(chance.choices(FIELD_WORDS, k=chance.randint(1, 6))), ordinal)
-                for ordinal in range(chance.randint(1, 3))
-            ]
-            for number in chance.sample(range(8), chance.randint(1, 3))
-        }
-        put(index, [c for own in batch.values() for c in own])
+        batch: dict[str, list[Chunk]] = {}
+        for drawn in chance.sample(range(8), chance.randint(1, 3)):
+            name = f"d{drawn}"
+            batch[name] = []
+            for ordinal in range(chance.randint(1, 3)):
+                text = " ".join(chance.choices(FIELD_WORDS, k=chance.randint(1, 6)))
+                batch[name].append(chunk(name, text, ordinal))
+        put(index, list(chain.from_iterable(batch.values())))
         truth.update(batch)
     rebuilt = subject.fresh()
-    everything = [c for own in truth.values() for c in own]
+    everything = list(chain.from_iterable(truth.values()))
+    # Another order than that of the edits: content and hits must not depend on it.
     chance.shuffle(everything)
     put(rebuilt, everything)
     return index, rebuilt, truth

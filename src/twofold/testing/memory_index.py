@@ -32,6 +32,7 @@ class _Versions:
     all: list[_Held | None] = field(default_factory=lambda: [{}])
 
 
+# By the token in the marker file: a directory that is deleted and made again is another index.
 _OPEN: dict[str, _Versions] = {}
 
 
@@ -73,7 +74,7 @@ class MemoryIndex:
         self._versions = _OPEN.setdefault(marked["token"], _Versions())
 
     def state(self) -> IndexState:
-        """What it holds now."""
+        """Counts and digest of the newest version."""
         pairs = self._at(None)
         return IndexState(
             version=len(self._versions.all),
@@ -90,12 +91,14 @@ class MemoryIndex:
         named = {chunk.span.document for chunk in chunks}
         new = {n: pair for n, pair in self._at(None).items() if pair[0].span.document not in named}
         for chunk, vector in zip(chunks, np.asarray(vectors, dtype=np.float32), strict=True):
+            # A copy: the caller may fill its array anew.
             new.setdefault(chunk.id, (chunk, vector.copy()))
         self._versions.all.append(new)
 
     def delete(self, documents: Iterable[str]) -> int:
         """Remove documents; returns the number of chunks removed."""
-        deleted, pairs = set(documents), self._at(None)
+        deleted = set(documents)
+        pairs = self._at(None)
         new = {n: pair for n, pair in pairs.items() if pair[0].span.document not in deleted}
         if len(new) != len(pairs):
             self._versions.all.append(new)
@@ -117,7 +120,8 @@ class MemoryIndex:
 
     def vectors_of(self, documents: Sequence[str]) -> tuple[list[Chunk], Any]:
         """All chunks of these documents, and their vectors, shape (chunks, dimension)."""
-        chunks, pairs = self.chunks_of(documents), self._at(None)
+        chunks = self.chunks_of(documents)
+        pairs = self._at(None)
         return chunks, np.array([pairs[c.id][1] for c in chunks], dtype=np.float32).reshape(-1, self._dimension)
 
     def contents(self, version: int | None = None) -> dict[str, str]:
@@ -129,16 +133,13 @@ class MemoryIndex:
 
     def log(self) -> list[IndexVersion]:
         """Versions that can still be read, oldest first; when they were made is not kept."""
-        return [
-            IndexVersion(
-                version=number,
-                at="",
-                chunks=len(held),
-                tags=tuple(sorted(name for name, version in self.tags.items() if version == number)),
-            )
-            for number, held in enumerate(self._versions.all, 1)
-            if held is not None
-        ]
+        entries = []
+        for number, pairs in enumerate(self._versions.all, 1):
+            if pairs is None:
+                continue
+            tags = sorted(name for name, version in self.tags.items() if version == number)
+            entries.append(IndexVersion(version=number, at="", chunks=len(pairs), tags=tuple(tags)))
+        return entries
 
     def restore(self, version: int) -> None:
         """Make what that version held the newest version."""
@@ -148,15 +149,18 @@ class MemoryIndex:
         """Drop every version but the newest and the tagged ones when `keep_days` is 0, else none."""
         if keep_days != 0:
             return 0
-        every, retained = self._versions.all, {len(self._versions.all), *self.tags.values()}
+        every = self._versions.all
+        retained = {len(self._versions.all), *self.tags.values()}
         dropped = [n for n, held in enumerate(every, 1) if held is not None and n not in retained]
         for number in dropped:
+            # The place stays, so that numbers of later versions do not move.
             every[number - 1] = None
         return len(dropped)
 
     def erase(self, documents: Iterable[str]) -> Json:
         """Remove documents, and every older version with all tags."""
-        deleted, pairs = set(documents), self._at(None)
+        deleted = set(documents)
+        pairs = self._at(None)
         new = {n: pair for n, pair in pairs.items() if pair[0].span.document not in deleted}
         lost: Json = {"chunks": len(pairs) - len(new), "versions": len(self.log()), "tags": dict(self.tags)}
         self._versions.all[:] = [None] * len(self._versions.all)
@@ -187,7 +191,7 @@ class MemoryIndex:
         if leg == "dense":
             return [self._dense(pairs, vector, k) for vector in vectors]
         if leg != "hybrid":
-            raise ValueError(f"no leg {leg!r}: dense, lexical or hybrid")
+            raise ValueError(f"unknown search mode {leg!r}; expected dense, lexical or hybrid")
         fetch = fetch_size(k)
         return [
             blend(self._dense(pairs, vector, fetch), self._lexical(pairs, text, fetch), k)
@@ -211,6 +215,7 @@ class MemoryIndex:
         scores: dict[str, float] = dict.fromkeys(sorted(pairs), 0.0)
         for term in query_terms(text, self._options.language):
             having = [name for name, count in counts.items() if term in count]
+            # BM25 as in `retrieval.bm25`, document by document.
             idf = math.log1p((len(counts) - len(having) + 0.5) / (len(having) + 0.5))
             for name in having:
                 often = counts[name][term]
@@ -220,6 +225,7 @@ class MemoryIndex:
 
 
 def _top(scores: dict[str, float], pairs: _Held, k: int, leg: str) -> list[Hit]:
+    # Rounded, so that ties are ties whatever the order of additions; the id breaks them.
     best = sorted(scores, key=lambda name: (-round(scores[name], 4), name))[:k]
     return [
         Hit(chunk=pairs[name][0], score=scores[name], rank=rank, legs={leg: rank}) for rank, name in enumerate(best, 1)

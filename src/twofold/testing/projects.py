@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from importlib import resources
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +14,13 @@ from twofold.types import Json
 FAST: Json = {
     "study": {"arms": ["base", "prompt", "rag"], "resamples": 400, "latency_sample": 2},
     "generation": {"generator": {"name": "echo", "options": {"mode": "quote"}}, "batch": 8},
-    "retrieval": {"embedder": {"name": "hashing", "options": {}}},
+    "retrieval": {
+        "embedder": {"name": "hashing", "options": {}},
+        "retriever": {"name": "hybrid", "options": {"lexical": 0.5}},
+    },
 }
-"""Settings without models: the echo generator quotes the first passage, the hashing embedder counts words."""
+"""Settings without models: the echo generator quotes the first passage, the hashing embedder counts words. The weight
+of the words is set, for choosing it takes longer than all the rest of a sync."""
 
 
 def write_questions(folder: Path, count: int) -> Path:
@@ -23,7 +28,7 @@ def write_questions(folder: Path, count: int) -> Path:
     folder.mkdir(parents=True)
     demo = resources.files("twofold") / "demo"
     questions = (demo / "examples.jsonl").read_text(encoding="utf-8").splitlines()[:count]
-    cited = {document for question in questions for document in json.loads(question)["doc_ids"]}
+    cited = set(chain.from_iterable(json.loads(question)["doc_ids"] for question in questions))
     documents = (demo / "documents.jsonl").read_text(encoding="utf-8").splitlines()
     needed = [document for document in documents if json.loads(document)["id"] in cited]
     (folder / "examples.jsonl").write_text("\n".join(questions) + "\n", encoding="utf-8")
@@ -52,6 +57,7 @@ def _over(below: Json, above: Json) -> dict[str, Any]:
     merged: dict[str, Any] = dict(below)
     for key, value in above.items():
         inner = merged.get(key)
+        # Options of one plugin mean nothing to another.
         if isinstance(inner, dict) and isinstance(value, dict) and "name" not in value:
             merged[key] = _over(inner, value)
         else:

@@ -1,1 +1,1 @@
-"""Text as strings: sanitized, masked, unwrapped, searched for support and for declining. Pure."""
+"""Text as strings: sanitised, masked, unwrapped, searched for support and for declining. Pure."""

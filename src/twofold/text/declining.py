@@ -1,12 +1,12 @@
-"""Does an answer decline? In the template's own words, or in one of the stated phrases. Pure.
+"""Recognise answers that decline, in the template's words or in one of the listed phrases. Pure.
 
-A prompt asks for one sentence of abstention; a model that was not tuned on it declines in its own words. `PHRASES`
-and `SHORT` are the whole lists that are recognised, in English, German, French, Spanish, Italian, Portuguese, Dutch,
-Russian, Arabic, Chinese, Japanese and Korean, and a few in Polish, Czech, Ukrainian, Swedish, Norwegian, Danish,
-Finnish, Turkish, Indonesian, Vietnamese and Hindi. A phrase is looked for at the beginning of the answer's first
-sentence, after an apology or a reference to the passages; a short one must be all that is said. An answer that goes on
-with a "but" or "however", in another clause that tells something ("do not say Paris, they say Rome"), or for more than
-three sentences, has more to say and is no abstention, whatever it begins with.
+A prompt asks for a fixed sentence of abstention; a model that was not tuned on it declines in other words. `PHRASES`
+and `SHORT` are the complete lists of recognised phrases, in English, German, French, Spanish, Italian, Portuguese,
+Dutch, Russian, Arabic, Chinese, Japanese and Korean, with a few in Polish, Czech, Ukrainian, Swedish, Norwegian,
+Danish, Finnish, Turkish, Indonesian, Vietnamese and Hindi. A phrase must begin the answer's first sentence, after an
+apology or a reference to the passages; a short phrase must be the whole answer. An answer that continues with "but" or
+"however", with another informative clause ("do not say Paris, they say Rome"), or for more than three sentences is no
+abstention, whatever it begins with.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ _OF_WHAT = (
     r"(?: (?:it|this|that|the|any|an? answer|your|how|what|who|when|where|which|whether|if|from|based|in|with|more|"
     r"such|specific|information)\b|\Z)"
 )
-"""What follows "I cannot find" of something asked for."""
+"""Words after "I cannot tell" that refer to the question, not to something else."""
 _SAY = (
     r"(?:say|tell|mention|state|specify|indicate|discuss|address|answer|describe|explain|detail|cover|reveal|disclose|"
     r"clarify|refer to)"
@@ -155,7 +155,7 @@ PHRASES: tuple[str, ...] = (
     r"(?:提到|提及|说明|提供|给出|包含|相关)",
     r"(?:我)?(?:不知道|无法(?:回答|确定))",
 )
-"""What an answer may begin with to decline, as regular expressions over words without case and marks."""
+"""Beginnings of answers that decline, as regular expressions over words without case and marks."""
 _HERE = rf"(?: (?:in|from|by|about|on) (?:it|this|that|{_SOURCE}))?"
 SHORT: tuple[str, ...] = (
     r"unanswerable",
@@ -236,7 +236,7 @@ SHORT: tuple[str, ...] = (
     r"(?:답|대답|답변)(?:을|를)? ?(?:할|알) 수 ?(?:없습니다|없음|없어요)|"
     r"(?:언급|명시)(?:되지|되어 있지) 않(?:았습니다|습니다|음)",
 )
-"""What an answer may consist of to decline: as a beginning these words say too little ("Not found is status 404")."""
+"""Whole answers that decline; as a mere beginning these words prove nothing ("Not found is status 404")."""
 _DECLINES = re.compile(rf"(?:{'|'.join(PHRASES)})")
 _SHORT = re.compile(rf"(?:{'|'.join(SHORT)})\Z")
 _NOT_APPLICABLE = re.compile(r"\W*n(?:\s?/\s?|\.\s?)a\W*\Z", re.IGNORECASE)
@@ -270,11 +270,11 @@ _TELLS_NOTHING = re.compile(
     r"uncertain|impossible|insufficient|unanswerable)\b|(?:they|it) (?:says?|states?|mentions?|names?|gives?) "
     r"(?:only|just|nothing)\b)"
 )
-"""A second clause that tells why there is no answer."""
+"""A second clause that says why there is no answer."""
 _LONGEST = 3
-"""Sentences of an abstention in other words, at most."""
+"""Most sentences of an abstention in other words than the template's."""
 _WIDEST = 500
-"""Characters of its first sentence, at most."""
+"""Most characters of its first sentence; the patterns are not tried on a longer one."""
 _SENTENCE = re.compile(r"(?<=[.!?。！？।])\s+|(?<=[。！？])|\n")
 _MARKS = "\u0300-\u036f\u064b-\u065f\u0900-\u0963\u0966-\u0dff"
 """Marks that are parts of letters and syllables, beside letters and digits."""
@@ -285,9 +285,9 @@ def declines(text: str, abstention: str) -> bool:
 
     Args:
         text: The answer, without markers.
-        abstention: The template's sentence; where it is empty nothing is an abstention. It is recognised as whole
-            words at the beginning: ``No`` does not stand in ``None``, and of a sentence of fewer than three words the
-            answer's first sentence must be all.
+        abstention: The template's sentence; if empty, no answer is an abstention. The sentence is matched as whole
+            words at the beginning, so that ``No`` does not match ``None``; a sentence of fewer than three words must be
+            the answer's whole first sentence.
     """
     phrase = _bare(abstention)
     if not phrase:
@@ -311,7 +311,7 @@ def declines(text: str, abstention: str) -> bool:
 
 
 def _tells(sentences: Sequence[str]) -> bool:
-    """Has an answer that began by declining another clause, or sentence, and does that tell something?"""
+    """Has an answer that began by declining another clause, or sentence, with information in it?"""
     first, *rest = sentences
     if rest and _VALUE.search(first.replace("’", "'")) and _OTHER_VALUE.match(rest[0]):
         return True

@@ -1,11 +1,11 @@
 """Does a passage support an answer? By words and numbers, without a model. Pure.
 
-The check is deliberately plain: an answer stands in a passage when most of its content words do and all of its numbers
-do, exactly. That is sound for answers taken from the documents; an answer in quite other words ("yes", a summary in
-another language) cannot be judged so, and is left alone (`checkable`) or not checked at all (``[prompt].support = 0``).
-What a citation's precision means follows Gao et al. 2023 (ALCE): supported by what it names. Words that stand in a
-passage about something else support nothing, so a passage can be asked to speak of the question too (`about`). Scripts
-without blanks are compared by pairs of characters.
+The check is deliberately plain: a passage supports an answer when it contains most of the answer's content words and
+all of its numbers, exactly. That is sound for answers taken from the documents; an answer in quite other words ("yes",
+a summary in another language) cannot be judged so, and is left alone (`checkable`) or not checked at all
+(``[prompt].support = 0``). A citation is precise, after Gao et al. 2023 (ALCE), if the passages that it names support
+the answer. Words in a passage about something else support nothing, so a passage may have to share words with the
+question as well (`about`). Scripts without blanks are compared by pairs of characters.
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ _WORD = re.compile(r"\d+(?:[.,:/-]\d+)*|[^\W\d_]+")
 _UNSPACED = re.compile(
     "[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff\U00020000-\U0003ffff]+"
 )
-"""Thai, Lao, Burmese, Khmer, Chinese and Japanese: words are not parted by blanks."""
+"""Thai, Lao, Burmese, Khmer, Chinese and Japanese: scripts without blanks between words."""
 _STEM = 6
-"""Letters by which words are compared: ``irrigate`` and ``irrigation`` are one."""
+"""First letters by which words are compared: ``irrigate`` and ``irrigation`` count as the same word."""
 _SMALL = frozenset(
     _WORD.findall(
         "a an and are as at be been but by can could did do does for from had has have how if in into is it its may "
@@ -30,30 +30,31 @@ _SMALL = frozenset(
     )
 )
 CLEARER = 0.1
-"""Another passage is named instead when it holds this much more of the question's words (chosen on the demo's dev)."""
+"""Another passage is cited instead when it contains this much more of the question's words (chosen on the demo's dev
+split)."""
 
 
 def checkable(answer: str, choices: Sequence[str] = ()) -> bool:
-    """Is there something in the answer that can stand in a passage (not a choice among given ones, not yes or no)?"""
+    """Does the answer contain anything that a passage can contain (no label of `choices`, no yes or no)?"""
     return answer.strip() not in choices and bool(_content(answer) or _numbers(answer))
 
 
 def share(answer: str, passages: Sequence[str]) -> float:
-    """Share of the answer's content words that stand in the passages, 0 when one of its numbers does not."""
+    """Share of the answer's content words that the passages contain; 0 when a number of the answer is missing."""
     words, numbers = _content(answer), _numbers(answer)
     if not numbers <= frozenset().union(*(_numbers(p) for p in passages)):
         return 0.0
-    # together: an answer may have its words of several passages
+    # all passages together: an answer may take its words from several
     passage_words = frozenset().union(*(_content(p) for p in passages))
     return len(words & passage_words) / len(words) if words else 1.0
 
 
 def about(question: str, passage: str, *, answer: str = "") -> float:
-    """Share of the question's content words, those of the answer apart, that stand in the passage; 1 without any.
+    """Share of the question's content words, without the answer's, that the passage contains; 1 if there are none.
 
-    0 when one of the question's numbers (a year, a size) does not stand there. An answer in a sentence repeats the
-    question ("who leads the test?", "The test is led by …"): where it shares more than half of the words all count,
-    for the few that it puts otherwise say nothing of the passage.
+    The share is 0 when a number of the question (a year, a size) is missing. An answer in a sentence repeats the
+    question ("who leads the test?", "The test is led by …"): where it shares more than half of the words all of them
+    count, as the few others say nothing about the passage.
     """
     if not _numbers(question) - _numbers(answer) <= _numbers(passage):
         return 0.0
@@ -76,23 +77,22 @@ def verify(
 ) -> tuple[list[int], int, int]:
     """Check an answer's citations against the passages shown.
 
-    A citation stands when its passage alone holds the answer, or when all those cited hold it together and it is
-    needed for that. Where none stands, the passage that does hold the answer is named instead. Where a passage holds
-    the answer and much more of the question than the one cited, the answer was taken from there. A passage that does
-    not speak of the question supports no answer to it.
+    A citation stays when its passage alone supports the answer, or when all cited passages together support it and
+    this one is needed. Where no citation stays, a passage that supports the answer is cited instead. A passage that
+    supports the answer and shares many more words with the question replaces the cited one, as the answer was likely
+    taken from there. A passage without enough of the question's words supports no answer to it.
 
     Args:
-        numbers: Passages cited, from 1, each shown.
-        passages: Texts of all passages shown.
+        numbers: Cited passages, from 1, all of them shown.
+        passages: Texts of all shown passages.
         answer: The answer without its markers.
-        question: What was asked.
-        least: Share of the answer's words that must stand in a passage.
-        topic: A passage, with what stands above it, must hold more than this share of the question's words (`about`);
-            0: no check.
-        heads: What stands above each passage, its title for one; may be left out.
+        question: The question.
+        least: Share of the answer's words that a passage must contain.
+        topic: Share of the question's words that a passage, with its heading, must exceed (`about`); 0: no check.
+        heads: Headings of the passages, such as titles; may be omitted.
 
     Returns:
-        The citations that stand, how many were taken out, and how many name another passage than the model did.
+        The remaining citations, the number of removed ones, and the number that were changed to another passage.
     """
     fit = _fitting(passages, answer=answer, question=question, topic=topic, heads=heads)
     cited, numbers = len(numbers), [n for n in numbers if n in fit]
@@ -100,7 +100,7 @@ def verify(
     supported = [n for n in numbers if n in alone]
     if not supported and numbers and share(answer, [passages[n - 1] for n in numbers]) >= least:
         supported = list(numbers)
-        # the last one named goes first where it is not needed
+        # the last one named is dropped first where it is not needed
         for n in reversed(numbers):
             rest = [m for m in supported if m != n]
             supported = rest if rest and share(answer, [passages[m - 1] for m in rest]) >= least else supported
@@ -123,9 +123,9 @@ def holder(
     topic: float = 0.0,
     heads: Sequence[str] = (),
 ) -> int:
-    """Number of the passage that holds the answer, of several the one that holds most of the question; 0: none does.
+    """Number of the passage that supports the answer, of several the one with most words of the question; 0: none.
 
-    By the rule of `verify` for a citation that stands alone; arguments as there.
+    The rule is that of `verify` for a citation that stands alone, with the same arguments.
     """
     fit = _fitting(passages, answer=answer, question=question, topic=topic, heads=heads)
     alone = [n for n in fit if share(answer, [passages[n - 1]]) >= least]
@@ -133,7 +133,7 @@ def holder(
 
 
 def _fitting(passages: Sequence[str], *, answer: str, question: str, topic: float, heads: Sequence[str]) -> list[int]:
-    """Numbers of the passages that speak of the question."""
+    """Numbers of the passages that share enough words with the question."""
     whole = [f"{head}\n{text}" for head, text in zip(heads, passages, strict=True)] if heads else passages
     return [n for n, text in enumerate(whole, 1) if not topic or about(question, text, answer=answer) > topic]
 

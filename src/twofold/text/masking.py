@@ -1,6 +1,6 @@
-"""Secrets out of what is shown or kept: settings, records, error messages.
+"""Mask secrets in everything that is shown or stored: settings, records, error messages.
 
-A secret belongs into an environment variable, and settings name the variable. Where one stands in ``twofold.toml`` all
+A secret belongs into an environment variable, which the settings name. Where a secret stands in ``twofold.toml`` all
 the same, no page, record or message repeats it.
 """
 
@@ -23,17 +23,16 @@ _LOGIN = re.compile(
     r"(?<=://)(?:[^\s/?#@:\"'<>]*:(?!\d{1,5}(?:[/?#\s]|$))[^\s@]{0,200}@(?:[^\s@\"'<>]{0,200}@)*"
     r"|[^\s/?#@]*@(?:[^\s/?#@]*@)*)"
 )
-"""``user:password@``, also with the signs in a password that an address should not have. A port is none.
+"""``user:password@``, even with characters that an address should not contain; a port is no password.
 
-After a password everything up to the last @ of the address is hidden: a path with an @ goes, too; no tail of a password
-stays.
+Everything up to the last @ of the address is hidden, even part of a path, so that no tail of a password stays visible.
 """
 _QUERY = re.compile(r"(?<=[?&;])(?P<name>[\w.-]{1,60}=)[^&;\s#\"']+")
 _NAMED_IN_QUERY = re.compile(rf"{_NAMED.pattern}|pwd|(?:^|[_.-])(?:key|sig|signature|pass)=", re.IGNORECASE)
 
 
 def masked_text(text: str) -> str:
-    """A text without what logs in to an address: ``user:password@`` before the host, keys and tokens in its query."""
+    """A text without the logins in its addresses: ``user:password@`` before the host, keys and tokens in the query."""
     if "://" not in text:
         return text
     return _QUERY.sub(_unless_named, _LOGIN.sub(f"{HIDDEN}@", text))
@@ -44,11 +43,11 @@ def _unless_named(match: re.Match[str]) -> str:
 
 
 def masked(value: Any, name: str = "") -> Any:
-    """Settings, as JSON, without secrets: told by the name of a key, by being a header or a password, or by an address.
+    """Settings as JSON without secrets, which are recognised by a key's name, as headers or passwords, or in addresses.
 
     Args:
         value: A JSON value.
-        name: The key that it stands under, with dots between parents and children.
+        name: The dotted key of the value.
     """
     last = name.rpartition(".")[2]
     if isinstance(value, Mapping):

@@ -1,9 +1,9 @@
-"""Text around a model's answer: its reasoning, the markers of its citations, the marks of its passages. Pure.
+"""Remove the text around a model's answer: reasoning, citation markers, and the marks of its passages. Pure.
 
-A bracket is part of the answer unless it can only be a citation. A marker stands at the place where the template asks
-for it (the beginning or the end of the answer), or, where nothing stands there, at the other end of an answer in prose;
-its numbers are numbers of passages that were shown; and it follows or precedes words that a bracketed value would not.
-So ``[12, 15]``, ``arr[0]``, ``{"lines": [1, 2]}``, ``the interval is [1, 2]`` and ``"as in [1]"`` stay as they are.
+A bracket is part of the answer unless it can only be a citation. A citation marker is at the place that the template
+asks for (the beginning or the end of the answer), or, if nothing is there, at the other end of an answer in prose; its
+numbers are those of shown passages; and it follows or precedes words that a bracketed value would not. So ``[12, 15]``,
+``arr[0]``, ``{"lines": [1, 2]}``, ``the interval is [1, 2]`` and ``"as in [1]"`` stay as they are.
 """
 
 from __future__ import annotations
@@ -13,37 +13,45 @@ import unicodedata
 from collections.abc import Callable, Sequence
 
 _REASONING = (
-    r"(?:think|thinking|thoughts?|reasoning|reflection|analysis|scratch_?pad|deep_?think|chain_of_thought|"
-    r"inner_(?:monologue|thoughts?))"
+    r"(?:think|thinking|thoughts?|reason|reasoning|reflection|analysis|rationale|scratch_?pad|\w{1,20}_think|deep_?think|"
+    r"chain_of_thought|cot|inner_(?:monologue|thoughts?))"
 )
 _MARK_OPENED = re.compile(
-    rf"(?i:<(?:\w+:)?{_REASONING}(?:\s[^<>]*)?>)|◁think▷|\[THINK\]|<\|(?:begin_of_thought|think)\|>|<unused94>"
+    rf"(?i:<(?:\w+:)?{_REASONING}(?:\s[^<>]*)?>)|◁think▷|\[THINK\]|"
+    r"<\|(?i:begin_of_thought|think|thinking|start_think(?:ing)?)\|>|<unused94>"
 )
 _OPENED = re.compile(rf"[\s\u200b\ufeff]*(?:{_MARK_OPENED.pattern})")
 _CLOSED = re.compile(
-    rf"(?i:</(?:\w+:)?{_REASONING}\s?>)|◁/think▷|\[/THINK\]|<\|(?:end_of_thought|/think)\|>|<unused95>"
+    rf"(?i:</(?:\w+:)?{_REASONING}\s?>)|◁/think▷|\[/THINK\]|"
+    r"<\|(?i:end_of_thought|/think|/thinking|end_think(?:ing)?)\|>|<unused95>"
 )
-_SOLUTION = re.compile(r"<\|begin_of_solution\|>(.*?)(?:<\|end_of_solution\|>|\Z)", re.DOTALL)
+_SOLUTION = re.compile(
+    r"<\|(?:begin_of_(?:solution|box)|START_RESPONSE)\|>(.*?)(?:<\|(?:end_of_(?:solution|box)|END_RESPONSE)\|>|\Z)",
+    re.DOTALL,
+)
+_EMPTY = re.compile(rf"\s*(?:(?i:<{_REASONING}\s?/>)|(?:{_CLOSED.pattern})(?=\s*(?:{_CLOSED.pattern})))")
+"""Reasoning that is none, and a closing tag that another one follows."""
 _END = re.compile(
     r"\s{0,9}(?:<\|(?:im_end|eot_id|eom_id|end|endoftext|end_of_text|end_of_turn|return)\|>|<(?:end_of_turn|eos)>|"
     r"<｜end▁of▁sentence｜>|\[/INST\]|</s>)\s{0,9}\Z",
     re.IGNORECASE,
 )
-"""The token that ends a turn, where a server hands it on as text."""
+"""The token that ends a turn, which some servers pass on as text."""
 _ANSWER = re.compile(r"<(final_answer|answer|final|response)>(.*?)(?:</\1>|\Z)", re.DOTALL | re.IGNORECASE)
-"""Where a model that reasons aloud puts its answer."""
+"""Tags in which a model that reasons aloud puts its answer."""
 _ANSWER_CLOSED = re.compile(r"\s*</(?:final_answer|answer|final|response)>[.\s]*\Z", re.IGNORECASE)
 _SPOKEN_OF = re.compile(
     r"(?:[\"'`“‘(]|\b(?:the|a|an|this|that|closing|opening|with|by|use|write|writes|add|and|or|tags?|called|named))\s*\Z",
     re.IGNORECASE,
 )
-"""What stands before a tag that a sentence is about."""
+"""Text before a tag that the sentence is about."""
 _IN_SENTENCE = re.compile(r"(?:[ \t]+[a-z]|[.,;:!?)\s]*\Z)")
-"""What stands after such a tag, where words of the same sentence stand before it."""
+"""Text after a tag in the middle of a sentence."""
 _FEW_WORDS = 12
+"""Most words before a closing tag that may be part of its sentence; more are reasoning."""
 _FINAL = r"<\|channel\|>final<\|message\|>"
 _CHANNELS = re.compile(rf"\s*(?:{_FINAL}|<\|channel\|>.*?(?:{_FINAL}|\Z))", re.DOTALL)
-"""Reasoning in the form of gpt-oss, where a server hands on the model's raw text."""
+"""Reasoning in the form of gpt-oss, where a server passes on the model's raw text."""
 _MAY_OPEN = re.compile(r"[\s\u200b\ufeff]*(?:[<◁][|:\w]*|\[T?H?I?N?K?)?")
 _NUMBERS = r"\[\d{1,2}(?:\s*,\s*\d{1,2})*\]"
 _AT_START = re.compile(
@@ -53,15 +61,15 @@ _AT_END = re.compile(rf"\s*({_NUMBERS})\s*,?\s*\Z")
 _CHAIN = re.compile(rf"(?:\s*{_NUMBERS})+\Z")
 _STOP = re.compile(r"[.!?。]\s*\Z")
 _TAG_COMES = re.compile(r"(?:[<◁]/?[|:\w]{0,20}|\[/?[A-Z]{0,6})\Z")
-"""The end of a text that may still turn out to be a tag."""
+"""An end of a text that may become a tag."""
 _REACH = 300
-"""Characters from either end in which markers are looked for."""
+"""Characters at either end that are searched for markers: a bound on the time for a text of nothing but brackets."""
 _UNDECIDED = re.compile(rf"(?:\s*{_NUMBERS}[:.]?)*\s*(?:\[[\d,\s]*\]?)?\S*\s*")
-"""The beginning of an answer that may still turn out to be markers, or a value in brackets."""
+"""A beginning of an answer that may become markers, or a value in brackets."""
 _WAITING = re.compile(r"\s*(?:\[[\d,\s\[\]]*)?\S*\s*\Z")
-"""The end of a text that may still turn out to be a marker: its last word, and brackets before it."""
+"""An end of a text that may become a marker: its last word, and brackets before it."""
 _GOES_ON = re.compile(r"[,;.)\]}=+*/<>|^&%]|-\s|(?:is|are|was|were|and|or|equals|denotes)\b")
-"""What follows a bracket that is a value and no marker."""
+"""Text after a bracket that is a value and no marker."""
 _TAKE_VALUES = (
     "a an the is are was were be been of in at to from than and or as by for with within between into equals "
     "return yield position"
@@ -73,12 +81,14 @@ _HAVE_NUMBERS = (
     "section page chapter figure table equation ref"
 )
 _NUMBERED = frozenset(_HAVE_NUMBERS.split(" "))
-"""Words that a number of their own may follow."""
+"""Words that may be followed by a number."""
 _GIVE_LISTS = frozenset(
     ("ci", "gives", "give", "output", "outputs", "prints", "result", "results", "sorted", "becomes")
 )
 """Words after which several numbers in brackets are a value."""
 _BINDS = frozenset("=:,(<+-*/&|[{")
+_EMPHASISED = re.compile(r"(?<![\w*])(\*{1,3})(?=\S)[^*\n]{1,200}(?<=\S)\1\Z")
+"""Stars that close an emphasis, and multiply nothing."""
 _FORMAL = re.compile(r"[{}=;|\\]|</|\w\(|\w\[|^\s*(?:SELECT|WITH|INSERT|UPDATE|DELETE|CREATE)\b")
 _WORD = re.compile(r"\S+")
 
@@ -86,15 +96,17 @@ _WORD = re.compile(r"\S+")
 def answer_text(completion: str) -> str:
     """The completion without its reasoning: blocks such as ``<think>…</think>`` before, after or within the answer.
 
-    A block that is not closed has no answer after it. A closing tag alone ends reasoning that the prompt opened. A tag
-    that a sentence speaks of ("the ``</think>`` tag"), or in a code fence, is text. Of ``<answer>…</answer>`` at the
-    end it is the inside.
+    A block without a closing tag extends to the end. A closing tag alone ends reasoning that the prompt opened. A tag
+    that a sentence mentions ("the ``</think>`` tag"), or in a code fence, is text. The answer inside
+    ``<answer>…</answer>`` at the end is used without the tags.
     """
     text = _CHANNELS.sub("", completion, count=1) if "<|channel|>" in completion else completion
     while (end := _END.search(text, max(0, len(text) - 60))) and not (end.group().strip() == "</s>" and "<s>" in text):
         text = text[: end.start()]
     if solution := _SOLUTION.search(text):
         text = solution[1]
+    while empty := _EMPTY.match(text):
+        text = text[empty.end() :].lstrip()
     at = 0
     while opening := _OPENED.match(text, at):
         end = _CLOSED.search(text, opening.end())
@@ -107,7 +119,7 @@ def answer_text(completion: str) -> str:
 
 
 def _without_blocks(text: str) -> str:
-    """The text without blocks of reasoning within and after it; one that is never closed is the last."""
+    """Remove blocks of reasoning within and after a text; a block without a closing tag extends to the end."""
     pieces, at = [], 0
     for opened in _MARK_OPENED.finditer(text):
         if opened.start() < at or _is_spoken_of(text, opened) or _is_fenced(text, opened):
@@ -119,7 +131,7 @@ def _without_blocks(text: str) -> str:
 
 
 def _answered(text: str) -> str:
-    """What stands in the answer's own tag, where that is the only one and nothing follows it."""
+    """The content of the answer's tag, where there is a single one and nothing follows it; else the text."""
     answers = list(_ANSWER.finditer(text))
     if not answers:
         return _ANSWER_CLOSED.sub("", text) if text[-40:].find("</") > 0 else text
@@ -148,14 +160,14 @@ def _is_fenced(text: str, tag: re.Match[str]) -> bool:
 
 
 def without_markers(text: str, *, cite: str, shown: int) -> tuple[str, list[int]]:
-    """The answer without its citation markers, and the numbers they name, in order.
+    """Split an answer into its text without citation markers, and the cited numbers in order.
 
-    A single number of which no passage was shown, at the place that `cite` names, is a citation too: a wrong one.
+    A single number without a passage, at the place that `cite` names, is a citation as well: a wrong one.
 
     Args:
         text: The answer, without reasoning.
-        cite: Where the template asks for the marker: ``first``, ``last``, or ``none``.
-        shown: How many passages were shown.
+        cite: Place of the marker by the template: ``first``, ``last``, or ``none``.
+        shown: Number of shown passages.
     """
     if cite == "none":
         return text, []
@@ -170,10 +182,10 @@ def without_markers(text: str, *, cite: str, shown: int) -> tuple[str, list[int]
 
 
 def without_datamarks(text: str, mark: str, passages: Sequence[str]) -> str:
-    """The answer without the mark that stood for the blanks of its passages.
+    """The answer without the mark that replaced the blanks in its passages.
 
-    The mark goes where it joins words as the passages did: words that stand so in a passage, or words of letters.
-    ``x^2`` stays.
+    The mark becomes a blank where it joins words that follow one another in a passage, or words of letters. ``x^2``
+    stays.
     """
     flat = [f" {' '.join(passage.split())} ".casefold() for passage in passages]
 
@@ -192,10 +204,10 @@ def without_datamarks(text: str, mark: str, passages: Sequence[str]) -> str:
 
 
 class Unwrapped:
-    """A completion on its way: what can be shown of the answer before its end, by the rules for the whole.
+    """A completion in a stream: the part of the answer that can be shown before the end, by the rules for the whole.
 
     Args:
-        read: Makes of a whole completion what its reader is shown, such as the text without markers.
+        read: Converts a whole completion to the text to show, such as the text without markers.
         cite: As `without_markers`.
         shown: As `without_markers`.
     """
@@ -206,13 +218,13 @@ class Unwrapped:
         self._out = ""
 
     def passed(self, piece: str) -> str:
-        """The text that can be shown once `piece` has come; what may turn out to be no answer waits."""
+        """Add a piece and return the text that can be shown now; text that may not belong to the answer waits."""
         self._come += piece
         opened = _OPENED.match(self._come)
-        # within reasoning, or where it may begin, nothing is shown
+        # nothing is shown within reasoning, or where reasoning may begin
         if (opened and not _CLOSED.search(self._come)) or _MAY_OPEN.fullmatch(self._come):
             return ""
-        # the end may still turn out to be the first signs of a tag
+        # the end may be the first characters of a tag
         come = self._come[:-_REACH] + _TAG_COMES.sub("", self._come[-_REACH:])
         text = _whole(answer_text(come), come)
         if self._cite == "none":
@@ -223,7 +235,7 @@ class Unwrapped:
         return self._more(text[:-_REACH] + _WAITING.sub("", text[-_REACH:]))
 
     def rest(self) -> str:
-        """What still waits at the end; on a new line, all of it, where what was shown turned out not to begin it."""
+        """The text that still waits at the end; the whole answer on a new line, if the shown text does not begin it."""
         text = self._read(self._come)
         return self._more(text) if text.startswith(self._out) else f"\n{text}"
 
@@ -236,7 +248,7 @@ class Unwrapped:
 
 
 def _whole(text: str, completion: str) -> str:
-    """The text with the blanks at the completion's end, which words may follow."""
+    """The text with the blanks at the completion's end, as more words may follow."""
     return text + completion[len(completion.rstrip()) :] if text else ""
 
 
@@ -280,7 +292,7 @@ def _trailing(text: str, shown: int, *, strict: bool) -> tuple[str, list[int]]:
 
 
 def _may_cite_several(before: str, *, strict: bool) -> bool:
-    """May ``[1, 2]`` after this text cite? A list or an interval stands there as well ("sort gives [1, 2]")."""
+    """May ``[1, 2]`` after this text be a citation? It may also be a list or an interval ("sort gives [1, 2]")."""
     if _STOP.search(before):
         return True
     words = before.split()
@@ -288,13 +300,15 @@ def _may_cite_several(before: str, *, strict: bool) -> bool:
 
 
 def _ends_before(before: str, marker: str, *, sure: bool) -> bool:
-    """Does the answer end here, so that what follows is a marker and not a value in brackets?"""
+    """Does the answer end here, so that the following brackets are a marker and not a value?"""
     words = before.split()
     stem = _CHAIN.sub("", before)
     apart = marker[0].isspace() or before[len(stem) :][:1].isspace()
     if not words or not (apart or stem[-1:] in tuple(".!?。”") or ord(stem[-1:] or "a") > 0x2E80):
         return False
     last = words[-1].casefold()
+    if _EMPHASISED.search(before):
+        last = last.rstrip("*") or last
     return not (
         last in _TAKES
         or last[-1] in _BINDS

@@ -52,7 +52,7 @@ class EmbedderOptions(Options):
     blends: tuple[float, ...] = (1.0, 0.5)
     """Shares of the tuned weights tried at the end, the rest being stock weights (Wortsman et al. 2022)."""
     evaluations: int = Field(default=4, ge=1)
-    """How often the dev split is scored."""
+    """Number of times that the dev split is scored."""
     patience: int = Field(default=2, ge=1)
     """Evaluations without a better dev score before stopping."""
     pool: int = Field(default=600, ge=10)

@@ -11,7 +11,7 @@ from typing import Any
 from twofold import prompts
 from twofold.errors import NothingToLearn, TrainingError
 from twofold.models.adapter_layers import chat_template_of
-from twofold.text import sanitize
+from twofold.text import sanitise
 from twofold.training.packing import TrainingRow
 from twofold.types import Message, Pair
 
@@ -57,7 +57,7 @@ class Encoder:
             raise TrainingError("the tokenizer has no end-of-turn token", file=directory)
         self.end = int(end)
         added = self.tokenizer.get_added_tokens_decoder().values()
-        self.controls = sanitize.control_tokens((one.content, one.special) for one in added)
+        self.controls = sanitise.control_tokens((one.content, one.special) for one in added)
 
     def prompt(self, messages: Sequence[Message]) -> list[int]:
         """Token ids of a rendered prompt, ready for the completion."""
@@ -77,7 +77,7 @@ class Encoder:
         """
         head = self.prompt(pair.messages)
         # A control token within an answer would end the turn, or begin another one, when the row is read.
-        completion = sanitize.defused(pair.completion, self.controls)
+        completion = sanitise.defused(pair.completion, self.controls)
         tail = [*self.tokenizer.encode(completion, add_special_tokens=False).ids, self.end]
         if not pair.completion.strip():
             raise NothingToLearn(f"example {pair.example!r}: the completion is empty, there is nothing to learn from")
@@ -110,8 +110,9 @@ class Encoder:
         The last message loses its beginning, then the oldest turns go; with `instruction` the system message then
         loses its end, and the last message what it still has but its end.
         """
-        turns = [replace(turn, content=sanitize.defused(turn.content, self.controls)) for turn in messages]
-        first, whole = (1 if turns[0].role == "system" else 0), turns[-1]
+        turns = [replace(turn, content=sanitise.defused(turn.content, self.controls)) for turn in messages]
+        first = 1 if turns[0].role == "system" else 0
+        whole = turns[-1]
         while True:
             turns[-1] = whole
             head = self._cut(turns, -1, room, least=min(LEAST_OF_LAST, room // 4))
@@ -129,7 +130,9 @@ class Encoder:
         """The prompt, with the last message cut at its beginning or the first at its end; `turns` has it then."""
         text = turns[place].content
         offsets = self.tokenizer.encode(text, add_special_tokens=False).offsets
-        head, drop, most = self.prompt(turns), 0, max(0, len(offsets) - least)
+        head = self.prompt(turns)
+        drop = 0
+        most = max(0, len(offsets) - least)
         # Again and again: cutting within a text changes how its edge is tokenised.
         while len(head) > room and drop < most:
             drop = min(most, drop + len(head) - room)

@@ -12,6 +12,7 @@ import os
 import random
 import time
 from collections.abc import Callable
+from itertools import chain
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
@@ -20,6 +21,7 @@ from pydantic import Field
 
 from twofold.errors import NothingToLearn, TrainingError
 from twofold.files import writing
+from twofold.files.reading import excerpt
 from twofold.models.endpoints import AGAIN, LONGEST_WAIT, reason, retry_after
 from twofold.plugins.jobs import TrainerJob
 from twofold.plugins.protocols import Options, Progress, quiet
@@ -108,7 +110,7 @@ class OpenAITrainer:
             report: Json = json.loads(finished.read_text(encoding="utf-8"))
             return report
         variants, passes = _passes(self.options.epochs, len(job.rows))
-        rows = [_line(pair.messages, pair.completion) for part in job.rows[:variants] for pair in part]
+        rows = [_line(pair.messages, pair.completion) for pair in chain.from_iterable(job.rows[:variants])]
         dev = [_line(i.prompt.messages, i.example.references[0]) for i in job.dev if i.example.references]
         state = _read(directory)
         with self._client() as client:
@@ -156,7 +158,8 @@ class OpenAITrainer:
         # Written before the request: after a kill in between it is not known whether a job was created, so one is
         # looked for before another is paid.
         if not state.get("creating"):
-            state["creating"], state["begun"] = True, time.time()
+            state["creating"] = True
+            state["begun"] = time.time()
             _write(directory, state)
             known = ""
         else:
@@ -208,7 +211,8 @@ class OpenAITrainer:
 
     def _wait(self, client: httpx.Client, state: Json, directory: Path, progress: Progress) -> Json:
         """Poll until the job is over, cancelling it when its minutes are up; returns the job."""
-        o, place = self.options, f"/fine_tuning/jobs/{state['job']}"
+        o = self.options
+        place = f"/fine_tuning/jobs/{state['job']}"
         while True:
             job_record = self._ask(client, "GET", place)
             if job_record.get("status") in _OVER:
@@ -239,8 +243,11 @@ class OpenAITrainer:
     # ------------------------------------------------------------ the end
 
     def _finish(self, client: httpx.Client, state: Json, directory: Path, *, job_record: Json, rows: int) -> Json:
-        o, place = self.options, f"/fine_tuning/jobs/{state['job']}"
-        model, stopped, best = str(job_record.get("fine_tuned_model") or ""), "end", 0
+        o = self.options
+        place = f"/fine_tuning/jobs/{state['job']}"
+        model = str(job_record.get("fine_tuned_model") or "")
+        stopped = "end"
+        best = 0
         if job_record["status"] == "cancelled" and state.get("late"):
             model, best = self._best_checkpoint(client, place)
             stopped = "minutes"
@@ -341,7 +348,8 @@ class OpenAITrainer:
         Raises:
             TrainingError: it is refused, or every attempt failed.
         """
-        o, failure = self.options, ""
+        o = self.options
+        failure = ""
         for attempt in range(o.retries + 1):
             wait = None
             # A request whose answer got lost may have had its effect: asked for before it is made, and paid, again.
@@ -390,7 +398,8 @@ def _passes(epochs: int, variants: int) -> tuple[int, int]:
 
 def _line(messages: tuple[Message, ...], completion: str) -> str:
     if not completion.strip():
-        raise NothingToLearn("a row has an empty completion", cure="Give every example an answer.")
+        question = excerpt(messages[-1].content, 60)
+        raise NothingToLearn(f"the answer to {question!r} is empty", cure="Give every example an answer.")
     turns = [{"role": m.role, "content": m.content} for m in messages]
     return json.dumps({"messages": [*turns, {"role": "assistant", "content": completion}]}, ensure_ascii=False)
 

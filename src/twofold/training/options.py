@@ -13,7 +13,7 @@ MEMORY = "Lower [tuning.trainer.options].memory_gib or max_length, then rerun: i
 
 
 class FitOptions(Options):
-    """What every method has; the defaults are those that won on the demo's dev split (see docs/notebook.md)."""
+    """Options of every method; the defaults are those that won on the demo's dev split (see docs/notebook.md)."""
 
     method: ClassVar[str]
 
@@ -60,7 +60,7 @@ class FitOptions(Options):
     euros: float = Field(default=0.0, ge=0)
     """The same, after so much money at `euros_an_hour`; 0 for no limit."""
     euros_an_hour: float = Field(default=0.0, ge=0)
-    """What the machine costs."""
+    """Price of the machine."""
     dtype: Arithmetic = "auto"
     """Arithmetic: ``auto`` (what this machine computes fastest), ``bf16`` or ``f32``."""
     checkpoint_seconds: float = Field(default=60.0, ge=0)
@@ -91,7 +91,7 @@ class FitOptions(Options):
 
     @property
     def limited_by(self) -> Literal["minutes", "euros"]:
-        """Which of the two is the limit."""
+        """The limit that applies: of time, or of money."""
         return "minutes" if self.limit == self.minutes else "euros"
 
 

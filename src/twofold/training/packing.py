@@ -10,6 +10,7 @@ from __future__ import annotations
 import random
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import chain
 
 SHARED_TOKENS = 64
 """A shared beginning shorter than this is not worth sharing."""
@@ -57,7 +58,7 @@ class Pack:
     lengths: tuple[int, ...]
     """Completion tokens of each row."""
     reference: float = 0.0
-    """What the objective compares with (see `objectives`)."""
+    """Value that the objective compares with (see `objectives`)."""
 
 
 def groups_of(rows: Sequence[TrainingRow]) -> list[list[int]]:
@@ -93,11 +94,11 @@ def variants_of(
         return [tuple(map(rows.__getitem__, members)) for members in groups_of(rows)]
 
     grouped = list(map(neighbours, variants))
-    shared = beginning([row for rows in variants for row in rows])
-    prompts = [row.start for rows in variants for row in rows]
+    shared = beginning(list(chain.from_iterable(variants)))
+    prompts = [row.start for row in chain.from_iterable(variants)]
     needed = max(ALIKE_TOKENS, ALIKE_PART * sum(prompts) / len(prompts))
     # Neighbours that share passages stay together; drawn groups are for prompts that share an instruction only.
-    passages = any(len(group) > 1 and beginning(group) > shared for groups in grouped for group in groups)
+    passages = any(len(group) > 1 and beginning(group) > shared for group in chain.from_iterable(grouped))
     if most < 2 or shared < needed or passages:
         return grouped
     drawn = []
@@ -110,7 +111,9 @@ def variants_of(
 
 def beginning(rows: Sequence[TrainingRow]) -> int:
     """Prompt tokens with which all rows begin; at least the last one of each prompt is its own."""
-    shortest, first, common = min(row.start for row in rows) - 1, rows[0].ids, 0
+    shortest = min(row.start for row in rows) - 1
+    first = rows[0].ids
+    common = 0
     while common < shortest and all(row.ids[common] == first[common] for row in rows):
         common += 1
     return common
@@ -118,8 +121,11 @@ def beginning(rows: Sequence[TrainingRow]) -> int:
 
 def pack(rows: Sequence[TrainingRow]) -> Pack:
     """Lay out rows with a common beginning; at least the last prompt token of each stays in its own branch."""
-    first, common = rows[0].ids, beginning(rows) if len(rows) > 1 else 0
-    ids, positions, branch = list(first[:common]), list(range(common)), [-1] * common
+    first = rows[0].ids
+    common = beginning(rows) if len(rows) > 1 else 0
+    ids = list(first[:common])
+    positions = list(range(common))
+    branch = [-1] * common
     predict: list[int] = []
     targets: list[int] = []
     for number, row in enumerate(rows):

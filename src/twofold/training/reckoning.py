@@ -10,6 +10,7 @@ import itertools
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import chain
 from typing import TYPE_CHECKING
 
 from twofold.errors import TwofoldError
@@ -53,7 +54,7 @@ class Reckoning:
 
 
 def reckon(job: TrainerJob, options: FitOptions) -> Reckoning:
-    """What training `job` with `options` takes, if no cap stops it."""
+    """Count the work of training `job` with `options`, if no cap stops it."""
     encoder = encoder_of(job.model, options)
     pairs = list(job.rows[0])
     scale = max(1.0, len(pairs) / _MOST_ROWS)
@@ -70,7 +71,7 @@ def reckon(job: TrainerJob, options: FitOptions) -> Reckoning:
     steps = schedule([sizes], options, seed=job.seed)
     return Reckoning(
         steps=round(len(steps) * scale),
-        tokens=scale * sum(read[number] for _, members in steps for number in members),
+        tokens=scale * sum(map(read.__getitem__, chain.from_iterable(members for _, members in steps))),
         items=min(len(job.dev), options.dev_items),
         item=item_units(job, options),
         followed=followed_units(job),

@@ -24,7 +24,7 @@ TRAINED = 2.0
 """Work of a token that is trained on beside one that is only read: the backward pass costs another forward pass (the
 weights' own gradients, which LoRA does without, are not counted)."""
 WRITTEN = 100
-"""What writing the answer to a dev item costs, in tokens read: some 30 tokens, each with a pass of its own."""
+"""Cost of writing the answer to a dev item, in tokens read: some 30 tokens, each with a pass of its own."""
 CHANCE = 0.9
 """Part of the planned steps after which a tuned arm counts as given its chance."""
 _FOLLOWED = 64
@@ -107,7 +107,7 @@ def free_evaluations(trained: float, *, each: float, most: int, items: int) -> t
 
 
 def followed(general: Sequence[T]) -> Sequence[T]:
-    """Those of the rows on other things whose loss is followed, evenly drawn."""
+    """Rows on other things whose loss is followed, evenly drawn."""
     return general[:: max(1, math.ceil(len(general) / _FOLLOWED))]
 
 
@@ -142,7 +142,7 @@ def effort(
     needed: float | None,
     limit: float,
 ) -> Json:
-    """What a run was given of what it was planned: the verdict never crowns another arm over one without its chance.
+    """How much of its plan a run was given: the verdict never crowns another arm over one without its chance.
 
     Args:
         planned: Steps of the whole plan, whatever limits say.

@@ -38,7 +38,7 @@ class Teaching:
     """General prompts are rehearsed."""
 
     def spec(self) -> Json:
-        """What decides what is written, without writing it; empty where nothing is."""
+        """Name what decides the texts that a model will write; empty where none is written."""
         identity: Json = {}
         if self.distils:
             system = self.retrieval()

@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
+from itertools import chain
 from pathlib import Path
 
 import numpy as np
@@ -37,7 +38,7 @@ from twofold.tuning.forgetting_gate import ForgettingGate
 from twofold.types import Adapter, Answer, Arm, Example, Json
 
 _FILE_FIELDS = ("key", "made", "bytes", "files")
-"""What a manifest says of its own files."""
+"""Fields of a manifest about its own files."""
 _RULE = 3
 """Raised when the same measurements would be judged otherwise: the adapter is then finished anew, not trained."""
 DEV = 200
@@ -47,7 +48,7 @@ ALONE = 8
 
 
 def spec(section: TuningSection, *, schema: str = "") -> Json:
-    """What decides the finished weights and what is told of them, for the artifact's key.
+    """The settings that decide the finished weights and their report, for the artifact's key.
 
     Args:
         section: [tuning].
@@ -88,7 +89,7 @@ class Finishing:
     metric: MetricPart
     """Of the dev score."""
     section: TuningSection
-    """What is wanted."""
+    """[tuning]: gate, merging back, seed."""
     spent: pace.Spent
     """Gets the seconds of ``latency``, ``dev`` and ``gate``."""
     progress: Progress
@@ -132,7 +133,8 @@ class Finishing:
         base = self._dev(None)
         limits = Limits(keep=section.merge_keep, drop=section.merge_drop)
         # The whole change is measured first: every smaller share is compared with its dev score.
-        front, zero = [self._measured(1.0, share(1.0, work / "share-1"), base)], base["score"]["mean"]
+        front = [self._measured(1.0, share(1.0, work / "share-1"), base)]
+        zero = base["score"]["mean"]
         groups: list[int] = self._dev_questions.groups.tolist()
         full = _point(front[0], front[0], groups).dev
         # From the whole change downwards: the first share that meets both limits keeps most of what was learned.
@@ -290,13 +292,14 @@ def put_together(artifacts: Artifacts, arm: Arm, parts: Sequence[tuple[Json, flo
     key = digest("trained", {"combined": weights})
     if artifacts.find(key) is None:
         manifests = [artifacts.manifest(record["key"]) for record, _ in parts]
-        adapters, work = [_directory(artifacts, record["key"]) for record, _ in parts], artifacts.working(key)
+        adapters = [_directory(artifacts, record["key"]) for record, _ in parts]
+        work = artifacts.working(key)
         combined([(path, weight) for path, (_, weight) in zip(adapters, parts, strict=True)], work)
         _learned(adapters, work)
         shared = {name: manifests[0].get(name) for name in ("arm", "tuning", "template", "model", "base", "seed")}
         trainer = {"name": "combined", "version": 1, "options": {"weights": weights}}
         report = {"steps": 0, "best_step": 0, "seconds": 0.0, "stopped": "combined", "dev": [], "loss": []}
-        documents = sorted({document for one in manifests for document in one["documents"]})
+        documents = sorted(set(chain.from_iterable(manifest["documents"] for manifest in manifests)))
         # One part that read everything makes the whole unfit for a study.
         seen = next((one["seen"] for one in manifests if (one.get("seen") or {}).get("everything")), None)
         seen = seen or manifests[0].get("seen")
@@ -314,7 +317,7 @@ def _learned(parts: Sequence[Path], work: Path) -> None:
         each = [json.loads(file.read_text(encoding="utf-8")) for file in files]
         whole = {}
         for side in ("train", "dev"):
-            whole[side] = sorted({name for learned in each for name in learned[side]})
+            whole[side] = sorted(set(chain.from_iterable(learned[side] for learned in each)))
         (work / LEARNED).write_text(json.dumps(whole), encoding="utf-8")
 
 
@@ -331,7 +334,8 @@ def best_of(rows: Sequence[Json], *, enforce: bool) -> Json:
     kept_rows = [row for row in rows if not enforce or not row["gate"] or suite.outcome(row["gate"]) != "failed"]
     candidates = kept_rows or list(rows)
     best = max(candidates, key=lambda row: row["dev_score"]["score"]["mean"])
-    top, reached = best["dev_score"], []
+    top = best["dev_score"]
+    reached = []
     for row in candidates:
         dev = row["dev_score"]
         se = _paired(dev["scores"], top["scores"], top["groups"])
@@ -341,7 +345,7 @@ def best_of(rows: Sequence[Json], *, enforce: bool) -> Json:
 
 
 def report(manifest: Json) -> Json:
-    """What is told of an adapter: its training report, and what followed."""
+    """The report of an adapter: its training, dev score, gate and merging back."""
     training = manifest["report"]
     merged = manifest.get("merge_back")
     return {
@@ -356,7 +360,7 @@ def report(manifest: Json) -> Json:
 
 
 def compared(rows: Sequence[Json], best: Json) -> Json:
-    """What is told of an arm that several methods tuned: ``cached``, ``methods`` (a row each) and ``effort``.
+    """The report of an arm that several methods tuned: ``cached``, ``methods`` (a row each) and ``effort``.
 
     A method that a cap cut might have been the best one: the arm then counts as not given its chance, and ``effort`` is
     that method's, with its name as ``method``.

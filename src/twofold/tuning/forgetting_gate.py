@@ -9,6 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import product
 
 import numpy as np
 
@@ -43,7 +44,7 @@ class ForgettingGate:
     """Shown while answering."""
 
     def judge(self, adapter: Adapter) -> Json:
-        """What `suite.judge` says of the adapter, with ``seconds`` spent now."""
+        """Judge the adapter by `suite.judge`, with ``seconds`` spent now."""
         began = time.monotonic()
         base = self.scores(None)
         judged = suite.judge(base, self.scores(adapter), again=self._again(), threshold=self.threshold)
@@ -53,7 +54,7 @@ class ForgettingGate:
         """Scores of shape (items, wordings); NaN where an answer failed."""
         items = suite.suite()
         wordings = len(items[0].asks)
-        pairs = [(item, item.example(w)) for item in items for w in range(wordings)]
+        pairs = [(item, item.example(wording)) for item, wording in product(items, range(wordings))]
         return self._answered(adapter, pairs, "").reshape(len(items), wordings)
 
     def _again(self) -> Scores:
@@ -72,7 +73,8 @@ class ForgettingGate:
             done = len(existing)
             names = Questions(example for _, example in pairs).digests
             missing = [(name, *pair) for name, pair in zip(names, pairs, strict=True) if name not in existing]
-            began, stage = time.monotonic(), _stage(adapter, run)
+            began = time.monotonic()
+            stage = _stage(adapter, run)
 
             def count_done(answers: Sequence[Answer]) -> None:
                 nonlocal done

@@ -176,7 +176,8 @@ def _raft(
     """
     if not gold:
         return list(hits[:k]), None
-    bad, first = {chunk.span.document for chunk in gold}, gold[0].span
+    bad = {chunk.span.document for chunk in gold}
+    first = gold[0].span
     # By document: another chunk of a gold document may hold the answer as well.
     distractors = [hit for hit in hits if hit.chunk.span.document not in bad]
     if chance.random() < without:
@@ -185,7 +186,9 @@ def _raft(
         return shown, None
     holding = (hit for hit in hits[:k] if _within(first, hit.chunk.span))  # a stage may show more than the chunk
     best = next(holding, None) or as_hits(gold[:1])[0]
-    shown = [best, *[hit for hit in hits[:k] if hit.chunk.id != best.chunk.id]][:k]
+    # Not twice: a copy of its document has the same passage.
+    others = [hit for hit in hits if hit.chunk.id != best.chunk.id and hit.chunk.text != best.chunk.text]
+    shown = [best, *others][:k]
     chance.shuffle(shown)  # else the first passage would always be the one to cite
     return shown, shown.index(best) + 1
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -66,7 +67,8 @@ class Learning:
         # In the query itself, not sorted out afterwards: a row then shows as many passages as a live request.
         retrievals = retriever.retrieve([query(example, self.filter) for example in examples], k)
         # Checked after the search too: a plugin that ignores the filter must not teach what is hidden.
-        access.checked([hit.chunk for one in retrievals for hit in one.hits], self.filter, type(retriever).__name__)
+        hits = chain.from_iterable(retrieval.hits for retrieval in retrievals)
+        access.checked([hit.chunk for hit in hits], self.filter, type(retriever).__name__)
         return retrievals
 
     def rows(self, arm: Arm, *, preference: bool) -> Rows:
@@ -76,7 +78,8 @@ class Learning:
             arm: What is tuned for.
             preference: The trainer learns from better and worse answers.
         """
-        config, train = self.config, self.splits.train
+        config = self.config
+        train = self.splits.train
         if preference:
             file = self.root / _PREFERENCES
             near = config.examples.near == "drop"
@@ -85,14 +88,15 @@ class Learning:
             return (closed_rows(train, config.template),)
         hits = [one.hits for one in self._of_train()]
         k = config.retrieval.k
-        return open_rows(train, hits, self.gold(train), template=config.template, tuning=config.tuning, k=k)
+        gold = self.gold(self.splits.judged(train))  # a copy of the gold passage is no distractor
+        return open_rows(train, hits, gold, template=config.template, tuning=config.tuning, k=k)
 
     def _of_train(self) -> list[Retrieval]:
-        """What is found for the train questions, some passages more than an answer shows."""
+        """Passages found for the train questions, some more than an answer shows."""
         return self.retrieved(self.splits.train, self.config.retrieval.k + _SPARE)
 
     def _of_dev(self) -> list[Retrieval]:
-        """What is found for the dev questions, exactly as for a live request."""
+        """Passages found for the dev questions, exactly as for a live request."""
         return self.retrieved(self.splits.dev, self.config.retrieval.k)
 
     def job(self, arm: Arm, method: Part, renderer: Renderer) -> TrainerJob:
@@ -129,7 +133,7 @@ class Learning:
         )
 
     def job_decided_by(self, arm: Arm, method: Part) -> Json:
-        """What decides `job`, the search apart: known without searching for anything."""
+        """The inputs of `job` but for the search: known without searching for anything."""
         config, splits = self.config, self.splits
         prefers = self._prefers(method)
         sides = {"train": splits.train, "dev": splits.dev}
@@ -165,7 +169,8 @@ class Learning:
         Raises:
             TooFewExamples: there are too few unanswerable questions.
         """
-        config, k = self.config, self.config.retrieval.k
+        config = self.config
+        k = self.config.retrieval.k
         sufficiency.require_unanswerable(self.splits.train, self.splits.dev)  # before anything is searched for
         train = [replace(one, hits=one.hits[:k]) for one in self._of_train()]
         return sufficiency.calibrate(
@@ -176,10 +181,11 @@ class Learning:
         )
 
     def _cases(self, examples: Sequence[Example], retrievals: Sequence[Retrieval]) -> list[Case]:
-        return [(query(example, self.filter), one, example) for example, one in zip(examples, retrievals, strict=True)]
+        judged = self.splits.judged(examples)
+        return [(query(example, self.filter), one, example) for example, one in zip(judged, retrievals, strict=True)]
 
     def calibrated_by(self) -> Json:
-        """What decides `calibrated`, the search apart."""
+        """The inputs of `calibrated` but for the search."""
         return {
             "train": list(self.splits.train.digests),
             "dev": list(self.splits.dev.digests),
@@ -192,10 +198,11 @@ class Learning:
     def documents(self, arm: Arm) -> list[str]:
         """Documents that an arm's rows and dev items are made from: named when one of them is forgotten."""
         examples = (*self.splits.train, *self.splits.dev)
-        used = {source for example in examples for source in example.sources}
+        used = set(chain.from_iterable(example.sources for example in examples))
         if arm.retrieval or self.config.tuning.answers == "retrieval":
             retrievals = (*self._of_train(), *self._of_dev())
-            used |= {hit.chunk.span.document for one in retrievals for hit in one.hits}
+            hits = chain.from_iterable(retrieval.hits for retrieval in retrievals)
+            used |= {hit.chunk.span.document for hit in hits}
         return sorted(used)
 
     def learned(self) -> dict[str, list[str]]:
@@ -204,7 +211,7 @@ class Learning:
         return {name: sorted(side.digests) for name, side in sides.items()}
 
     def manifest(self, arm: Arm, job: TrainerJob, learned: Mapping[str, Sequence[str]], *, written: Json) -> Json:
-        """What the manifest of trained weights says of what they learned from.
+        """The part of a manifest that says what the weights learned from.
 
         Args:
             arm: What was tuned for.
@@ -232,7 +239,7 @@ class Learning:
         }
 
     def seen(self) -> Json:
-        """What learning saw, for manifests and cards.
+        """The documents that learning saw, for manifests and cards.
 
         Returns:
             ``everything`` (documents that only test questions are about were read too), ``kept_out`` (how many were

@@ -34,7 +34,7 @@ def doubts(
     section: StudySection,
     facts: VerdictFacts,
 ) -> list[str]:
-    """What to doubt of the choice of `arm`; empty where its answers are no shorter, or their length changes nothing.
+    """Doubts about the choice of `arm` by its answers' length; empty where length changes nothing, or it is not less.
 
     Args:
         columns: Arm → scores, a failed answer as 0, shape (questions,).

@@ -59,7 +59,8 @@ def constraint_questions(
         if section.min_score and value is not None and value.low < section.min_score <= value.high:
             least = plain_number(section.min_score)
             reasons.append(f"its score {_whole(value)} is not shown to reach the least score allowed, {least}")
-        ends, limit = facts.seconds(arm.name), section.max_latency_p95
+        ends = facts.seconds(arm.name)
+        limit = section.max_latency_p95
         if limit and ends is None:
             reasons.append("its latency was not measured")
         elif limit and ends is not None and ends[0] <= limit < ends[1]:
@@ -79,7 +80,8 @@ def lasting(arms: Sequence[Arm], section: StudySection, *, facts: VerdictFacts) 
             reasons.append(f"answers must name their source, and {facts.uncited}")
         if section.permissions and arm.tuning:
             reasons.append("per-document permissions must hold, and tuned weights cannot enforce them")
-        ends, limit = facts.seconds(arm.name), section.max_latency_p95
+        ends = facts.seconds(arm.name)
+        limit = section.max_latency_p95
         if limit and ends is not None and ends[0] > limit:
             reasons.append(f"p95 latency {_p95(arm.name, facts)} is above the limit of {number_text(limit, 2)} s")
         objections[arm.name] = reasons
@@ -113,7 +115,7 @@ def otherwise(choice: Choice, other: Choice) -> str:
 def work_left(
     evidence: Evidence, choice: Choice, arms: Sequence[Arm], *, trials: Mapping[str, int], margin: float
 ) -> tuple[str, float]:
-    """What work on an arm that had less of it would have to gain to undo a choice, and that gain.
+    """The gain that more work on an arm with fewer trials must bring to undo a choice, in words and as a number.
 
     An arm that is shown worse has the lower end of its gap to make up. A more complex arm that is not has what is left
     of the margin.
@@ -139,7 +141,8 @@ def work_left(
     # Shown worse: it must make up the lower end. Not shown: it has what is left of the margin to gain.
     gaps = {arm: low if low > 0 else max(0.0, margin + low) for arm, low in lows.items()}
     arm = min(gaps, key=lambda name: gaps[name])
-    what, needed = "training" if arm.tuning else "prompt", number_text(gaps[arm])
+    what = "training" if arm.tuning else "prompt"
+    needed = number_text(gaps[arm])
     end = (
         "the lower end of the gap"
         if lows[arm] > 0

@@ -23,7 +23,7 @@ def few_groups(groups: int, worth: float, largest: float) -> list[str]:
         return []
     uneven = f", worth {worth:.1f} of equal size" if worth < 0.95 * groups else ""
     if uneven and largest >= GIANT:
-        uneven += f", for one holds {100 * largest:.0f} % of the questions: add questions of other groups"
+        uneven += f", because one contains {100 * largest:.0f} % of the questions: add questions of other groups"
     return [f"few independent groups: {groups}{uneven} ({WANTED_GROUPS} or more are wanted)"]
 
 
@@ -46,7 +46,7 @@ def labels_left_out(config: Config, examples: Sequence[Example]) -> int:
         return 0
     template = config.template
     # An example may bring the instruction with it, as the first one shows.
-    turns = [message.content for example in known[:1] for message in example.messages]
+    turns = [message.content for message in known[0].messages] if known else []
     prompt = "\n".join([template.closed, template.open, *turns]).casefold()
     labels = {example.references[0].casefold() for example in known}
     shown = sum(bool(re.search(rf"(?<!\w){re.escape(label)}(?!\w)", prompt)) for label in labels)

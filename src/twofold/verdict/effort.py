@@ -17,7 +17,7 @@ Effort = Mapping[str, Any]
 
 STOPPED = {
     "plan": "all planned steps were done",
-    "patience": "the dev score rose no more",
+    "patience": "the dev score stopped rising",
     "minutes": "time limit",
     "euros": "money limit",
     "nan": "the loss was not a number",
@@ -31,7 +31,7 @@ def unfinished(effort: Effort | None) -> bool:
 
 
 def shortfall(arm: str, effort: Effort) -> str:
-    """What kept an unfinished arm from its chance, as a clause whose subject is the arm.
+    """The reason why an unfinished arm had no chance, as a clause whose subject is the arm.
 
     Where several methods tuned it, `effort` names the one that was not given its chance.
     """
@@ -55,12 +55,12 @@ def _cut(effort: Effort) -> bool:
 
 
 def cure(arm: str, effort: Effort) -> str:
-    """What to do about an unfinished arm, as a sentence."""
+    """The cure of an unfinished arm, as a sentence."""
     stopped = effort["stopped"]
     if _cut(effort):
         flag = "--minutes or " if stopped == "minutes" else ""
         return (
-            f"Raise or leave out the cap ({flag}{stopped} in [tuning.trainer.options]) and run the study again: "
+            f"Raise or remove the cap ({flag}{stopped} in [tuning.trainer.options]) and run the study again: "
             f"{arm} is then trained anew, from its first step."
         )
     if stopped == "nan":

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import chain
 from typing import Any, Literal
 
 from twofold.plugins import traits
@@ -65,7 +66,7 @@ class VerdictFacts:
     reserve: int = 0
     """Questions set aside in the reserve split."""
     reserve_seen: int = 0
-    """How many of them earlier studies asked, or chose settings on."""
+    """Reserve questions that earlier studies asked, or chose settings on."""
     reserve_opened: str = ""
     """Study that opened the reserve before; empty when it is sealed."""
     training_minutes: Mapping[str, float] = field(default_factory=dict)
@@ -104,7 +105,7 @@ class Choice:
     outcome: Outcome
     arm: str = ""
     route: Literal["", "only", "pairwise", "nobody right"] = ""
-    """How it came about."""
+    """The step of the rule that decided."""
     keep: str = ""
     """When undecided: the arm to stay with. It is shown better than every simpler one, and no more complex one is shown
     better than it; empty where there is no such arm."""
@@ -137,7 +138,7 @@ class Right:
 
     @property
     def nothing(self) -> str:
-        """What an arm does of which no answer is right."""
+        """A clause about an arm none of whose answers is right."""
         return "scores 0 on every question" if self.least is None else "answers no question right"
 
     @property
@@ -149,7 +150,7 @@ class Right:
 def rights(scores: Mapping[str, Any], least: float | None = RIGHT) -> dict[str, Right]:
     """Count the right answers of arms from their scores, shape (questions,), NaN where the answer failed."""
     known = {name: list(filter(math.isfinite, column)) for name, column in scores.items()}
-    graded = any(value not in (0.0, 1.0) for column in known.values() for value in column)
+    graded = any(value not in (0.0, 1.0) for value in chain.from_iterable(known.values()))
     counts: dict[str, Right] = {}
     for name, column in known.items():
         count = sum(1 for value in column if not is_wrong(value, least))
@@ -159,7 +160,7 @@ def rights(scores: Mapping[str, Any], least: float | None = RIGHT) -> dict[str, 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Evidence:
-    """Everything measured that the rule looks at."""
+    """The measurements that the rule looks at."""
 
     arms: tuple[Arm, ...]
     """From simple to complex."""
@@ -174,7 +175,7 @@ class Evidence:
     level: float
     """Coverage of every interval here: 1 − the probability of a false choice that the study may spend."""
     right: Mapping[str, Right] = field(default_factory=dict)
-    """How many answers of every arm are right."""
+    """Count of right answers of every arm."""
     largest: float = 0.0
     """Share of the questions that the largest group holds."""
 

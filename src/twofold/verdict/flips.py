@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from itertools import chain
 
 from twofold.config import StudySection
 from twofold.stats.intervals import Interval
@@ -64,7 +65,7 @@ def _with(section: StudySection, **changes: object) -> StudySection:
 
 def _latency(section: StudySection, facts: VerdictFacts) -> Iterator[Case]:
     known = [facts.seconds(arm) for arm in facts.latency_p95]
-    ends = {end for pair in known if pair for end in pair if math.isfinite(end)}
+    ends = {end for end in chain.from_iterable(filter(None, known)) if math.isfinite(end)}
     # Only at an arm's own ends can the outcome change.
     limits = {_just_under(end) for end in ends if end > 0}
     for limit in sorted(limits, reverse=True):
@@ -86,7 +87,8 @@ def _margin(section: StudySection, intervals: Mapping[str, Interval]) -> Iterato
 
 
 def _least_score(section: StudySection, whole: Mapping[str, Estimate]) -> Iterator[Case]:
-    for end in sorted({end for value in whole.values() for end in (value.low, value.high)}):
+    ends = {value.low for value in whole.values()} | {value.high for value in whole.values()}
+    for end in sorted(ends):
         least = math.floor(end * 1000 + 1) / 1000
         if section.min_score < least <= 1:
             yield f"if a score of at least {number_text(least)} were required", _with(section, min_score=least), NONE
@@ -98,13 +100,13 @@ def _switches(arms: Sequence[Arm], section: StudySection, facts: VerdictFacts) -
     if section.margin:
         yield "if every difference mattered (margin 0)", _with(section, margin=0.0), NONE
     if section.min_score:
-        yield "if no least score were required", _with(section, min_score=0.0), NONE
+        yield "if no minimum score were required", _with(section, min_score=0.0), NONE
     cite = "need not name their source" if section.must_cite else "had to name their source"
     yield f"if answers {cite}", _with(section, must_cite=not section.must_cite), NONE
     allowed = "did not have to hold" if section.permissions else "had to hold"
     yield f"if per-document permissions {allowed}", _with(section, permissions=not section.permissions), NONE
     if facts.remote:
-        yield "if it had to run offline", section, facts.remote
+        yield "if the system had to run offline", section, facts.remote
     stale = {arm.name: facts.training_minutes.get(arm.name, 0.0) for arm in arms if arm.tuning == "closed-book"}
     minutes = max(stale.values(), default=0.0)
     if minutes > 0:

@@ -14,6 +14,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import chain
 
 import numpy as np
 import numpy.typing as npt
@@ -88,7 +89,7 @@ class Spreads:
     variances: Array
     """Variance of each difference of two mean scores, shape (arms, arms)."""
     covered: Array
-    """What the gains that were seen, m, have added to the variance of a question, m(1 − m), shape (arms, arms)."""
+    """Part of a question's variance that the gains seen, m, have added, m(1 − m), shape (arms, arms)."""
     worst: Array
     """Largest loss of the first arm against the second on one question, shape (arms, arms). Where no whole loss, 1, was
     seen, the rule counts with some that stay unseen (`intervals.contrasts`)."""
@@ -192,10 +193,8 @@ def spreads_of(intervals: Mapping[str, stats.Interval], arms: Sequence[str]) -> 
             )
             unseen = 1 - 0.5 ** (1 / max(1.0, interval.worth))
             out[later, earlier] = out[earlier, later] = max(interval.se**2, unseen / max(1.0, interval.worth))
-    n, worth = (
-        max((interval.n for interval in pairs), default=0),
-        min((interval.worth for interval in pairs), default=0.0),
-    )
+    n = max((interval.n for interval in pairs), default=0)
+    worth = min((interval.worth for interval in pairs), default=0.0)
     return Spreads(variances=out, covered=covered, worst=worst, n=n, worth=worth)
 
 
@@ -213,7 +212,7 @@ def _wider(sizes: Sequence[int], level: float) -> float:
 def prospect(
     sizes: Sequence[int], *, arms: int, section: StudySection, level: float = 0.0, earlier: Spreads | None = None
 ) -> Prospect:
-    """What a study could show whose test questions stand in groups of these sizes.
+    """Forecast the gains that a study could show whose test questions stand in groups of these sizes.
 
     Args:
         sizes: Questions of each independent group of the test split.
@@ -223,11 +222,13 @@ def prospect(
         earlier: How much the pairs varied in an earlier study with these arms; None: `DISAGREE` and `ALIKE` are
             assumed.
     """
-    x, worth = np.asarray(sizes, dtype=float), stats.kish(sizes)
+    x = np.asarray(sizes, dtype=float)
+    worth = stats.kish(sizes)
     if len(x) < 2 or arms < 2:
         none = tuple((gain, 0.0) for gain in GAINS)
         return Prospect(chances=none, best=(0.0,) * len(GAINS), least=None, measured=earlier is not None)
-    n, level = int(x.sum()), level or section.level
+    n = int(x.sum())
+    level = level or section.level
     if earlier is None:
         variance = 1 / n * (1 + ((x**2).sum() / n - 1) * ALIKE)
         variances = np.full((arms, arms), variance)
@@ -265,7 +266,7 @@ def _off(worth: float, z: float = 0.5244) -> tuple[float, float]:
 
 
 def further(evidence: Evidence, choice: Choice, *, section: StudySection, facts: VerdictFacts) -> Further | None:
-    """What further examples would show; None unless the verdict is undecided between arms and there is a margin.
+    """Forecast the use of further examples; None unless the verdict is undecided between arms and there is a margin.
 
     A study with more examples asks these questions again, so it is the next look and is decided at that look's level.
     From the standard errors alone: the differences that happened to be seen tell nothing about what would be seen.
@@ -274,10 +275,11 @@ def further(evidence: Evidence, choice: Choice, *, section: StudySection, facts:
         return None
     # With more examples the same questions are asked again: that is the next look, which has less to spend.
     level = facts.next_level or evidence.level
-    involved = {choice.keep, choice.leader, *(name for pair in choice.open for name in pair)}
+    involved = {choice.keep, choice.leader, *chain.from_iterable(choice.open)}
     names = [arm.name for arm in evidence.arms if arm.name in involved]
     intervals = [evidence.difference(a, b) for place, a in enumerate(names) for b in names[:place]]
-    worth, n = min(one.worth for one in intervals), max(one.n for one in intervals)
+    worth = min(one.worth for one in intervals)
+    n = max(one.n for one in intervals)
     if worth <= 1:
         return None
     spreads = spreads_of(evidence.alone, names).blind()

@@ -7,7 +7,7 @@ once. Fields are added, never renamed; `format` rises when a reader of the old s
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, NotRequired, TypedDict
 
 from twofold.types import Json
@@ -114,7 +114,7 @@ class TrainingRecord(TypedDict):
     trials: NotRequired[int]
     """Variants tried on the dev split: checkpoints, shares of the change, methods."""
     gate: NotRequired[Json | None]
-    """What `suite.judge` says of it; None where the gate is off."""
+    """The judgement of `suite.judge`; None where the gate is off."""
     merge_back: NotRequired[Json]
     """``{"coefficient", "because", "reached", "base_dev", "front"}``: the share of the tuned change that was kept."""
     model: NotRequired[str]
@@ -172,6 +172,9 @@ class BillItem(TypedDict):
     seconds: float
     """Estimated (plan) or spent (record)."""
     detail: str
+    amount: NotRequired[float]
+    """Price of the tokens that an endpoint counted for the step, in the currency of the configured prices; in a record,
+    where prices are configured."""
 
 
 class PolicyRecord(TypedDict):
@@ -214,7 +217,7 @@ class StudyRecord(TypedDict):
     """Level of the intervals of differences, which decide: the more looks at the same questions, the higher. Records
     of before have it beside another `level`, that of the scores."""
     look: NotRequired[Json]
-    """What makes the look the same as another: ``identity`` (arms, settings, questions), ``answers``, ``failed``."""
+    """The fields by which two looks are the same: ``identity`` (arms, settings, questions), ``answers``, ``failed``."""
     margin: float
     verdict: VerdictRecord
     effects: list[EffectRecord]
@@ -245,7 +248,7 @@ class StudyRecord(TypedDict):
     confirmation: NotRequired[Json]
     """Where the reserve was opened: ``{"study", "arm", "rival", "hypothesis", "confirmed", "outcome"}``."""
     ablation: NotRequired[Json]
-    """What each retrieval stage brings and costs (`ablation.ablate`), where [study].ablation is on."""
+    """Gain and cost of each retrieval stage (`ablation.ablate`), where [study].ablation is on."""
 
 
 class HitRow(TypedDict):
@@ -260,7 +263,7 @@ class HitRow(TypedDict):
     gold: bool
     """Does it come from a document that holds the answer?"""
     place: NotRequired[str]
-    """Where it stands in the document, as a citation of it says; empty where unknown."""
+    """Place in the document, as a citation says it; empty where unknown."""
 
 
 class CitationRow(TypedDict):
@@ -351,6 +354,22 @@ def turns_text(arms: Mapping[str, Any]) -> str:
     if all(one.get("in_turns", True) for one in timed):
         return "in turns over the arms"
     return "in turns over the arms of one model, models one after the other (no room for all in memory)"
+
+
+def timed_failures(arms: Mapping[str, Any]) -> int:
+    """Answers that failed while the arms were timed; they count at the time limit."""
+    return sum(arm["latency"].get("failed", 0) for arm in arms.values() if arm["latency"])
+
+
+def paid_text(bill: Sequence[BillItem]) -> str:
+    """What the answers cost; empty where no price is configured or nothing was requested."""
+    amount = sum(item.get("amount", 0.0) for item in bill)
+    return f"answers cost {price_text(amount)} in the currency of the configured prices" if amount else ""
+
+
+def price_text(amount: float) -> str:
+    """``0.0034``, ``0.12``, ``1,234.50``: an amount of money in the user's currency."""
+    return f"{amount:,.2f}" if amount >= 1 else f"{amount:.2g}"
 
 
 def share_text(count: int, total: int) -> str:

@@ -200,7 +200,7 @@ def decide(
 
 
 def applies(scores: Mapping[str, Sequence[float | None]], failed: Mapping[str, Sequence[bool]]) -> Any:
-    """Which questions the metric scores, shape (questions,).
+    """Mark the questions that the metric scores, shape (questions,).
 
     Not those that some arm answered without getting a score. A question that every arm failed counts: as wrong.
     """
@@ -318,7 +318,8 @@ def _effects(
         replace(effect, decides=evidence.alone[effect.name].estimate())
         for effect in listed(evidence.joint, "wild cluster bootstrap-t, adjusted for all pairs")
     ]
-    cells, names = _cells(evidence.arms), [arm.name for arm in evidence.arms]
+    cells = _cells(evidence.arms)
+    names = [arm.name for arm in evidence.arms]
     if not cells:
         return [], comparisons
     intervals = stats.contrasts(
@@ -384,12 +385,12 @@ def _settled(evidence: Evidence, acceptable: Sequence[str], section: StudySectio
         if not any(matters(evidence.difference(*pair), margin) for pair in later):
             unclear = tuple(pair for pair in later if not is_small(evidence.difference(*pair), margin))
             return Choice(outcome="undecided", keep=name, leader=leader, open=unclear)
-    unclear = tuple(
-        (leader, other)
-        for place, other in enumerate(order)
-        if other != leader and not _settles(evidence, leader, other, simpler=place < order.index(leader), margin=margin)
-    )
-    return Choice(outcome="undecided", leader=leader, open=unclear)
+    between: list[tuple[str, str]] = []
+    for place, other in enumerate(order):
+        simpler = place < order.index(leader)
+        if other != leader and not _settles(evidence, leader, other, simpler=simpler, margin=margin):
+            between.append((leader, other))
+    return Choice(outcome="undecided", leader=leader, open=tuple(between))
 
 
 def _settles(evidence: Evidence, name: str, other: str, *, simpler: bool, margin: float) -> bool:

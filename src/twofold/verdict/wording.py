@@ -28,7 +28,7 @@ TITLES = {
     "section_f1": "section F1",
     "abstention_f1": "abstention F1",
 }
-"""How a metric is called in sentences; others by their name with spaces."""
+"""Names of metrics in sentences; other metrics go by their name with spaces."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -110,14 +110,15 @@ def _headline(evidence: Evidence, choice: Choice, terms: Asked, against: Mapping
     if choice.outcome == "none acceptable":
         why = "None of the arms is acceptable."
         if choice.leader:
-            why = f"No arm is acceptable: it would be {choice.leader}, which {right[choice.leader].nothing}."
+            why = f"No arm is acceptable: the rule would choose {choice.leader}, which {right[choice.leader].nothing}."
         elif choice.route == "nobody right":
             why = "No acceptable arm answered a single question right."
             if right[best[0]].least is None:
                 why = "Every acceptable arm scores 0 on every question."
         return f"{why} {_counts(best[0], evidence, terms)}{_runner_up(best, evidence)}."
     free = [name for name in best if not against[name]]
-    running = [name for name in best if not against[name] or name in choice.waiting]
+    # An arm that waits and never answered has no count: then those of the arms that are out are told.
+    running = [name for name in best if not against[name] or name in choice.waiting] or best
     if choice.outcome == "choose":
         others = [name for name in free if name != choice.arm]
         mine = _counts(choice.arm, evidence, terms)
@@ -259,8 +260,9 @@ def sentence(
 
 
 def _shown(evidence: Evidence, arm: str, acceptable: Sequence[str], margin: float) -> str:
-    """What is shown of the arm that is chosen, for this choice."""
-    place, parts = acceptable.index(arm), []
+    """The differences that are shown of the chosen arm, for this choice."""
+    place = acceptable.index(arm)
+    parts = []
     if place:
         simpler = acceptable[:place]
         nearest, gain, low = evidence.least_gain(arm, simpler)
@@ -295,8 +297,8 @@ def _open_words(evidence: Evidence, choice: Choice, against: Mapping[str, Sequen
             useless = f", which {mine.nothing}" if mine.none else ""
             may = f"{_listed(rivals)} may be better by up to {number_text(most)}"
             return f"no arm was shown better than {choice.keep}{useless}; {may} ({cover})."
-        lost = f"at most {number_text(max(0.0, most))} is lost by that ({cover})"
-        return f"no arm was shown better; keep {choice.keep}; {lost}."
+        lost = f"costs at most {number_text(max(0.0, most))} ({cover})"
+        return f"no arm was shown better; keep {choice.keep}, which {lost}."
     means = evidence.estimates
     gaps = [f"{a} - {b} {text(evidence.difference(a, b))}" for a, b in choice.open[:3]]
     rest = f" and {len(choice.open) - 3} more" if len(choice.open) > 3 else ""
@@ -308,7 +310,7 @@ def _open_words(evidence: Evidence, choice: Choice, against: Mapping[str, Sequen
 
 
 def _further(more: Further | None, margin: float) -> str:
-    """What collecting more examples would show."""
+    """The numbers of examples to collect, and what each would show."""
     if more is None:
         return ""
     gain, least = plain_number(more.gain), plain_number(margin)
@@ -330,7 +332,7 @@ def _elsewhere(more: Further | None, evidence: Evidence) -> str:
     if more is None or evidence.largest < GIANT:
         return ""
     share = f"{100 * evidence.largest:.0f} % of the questions"
-    return f" Only new groups help: one group holds {share}, and more of it shows hardly more."
+    return f" Only new groups help: one group contains {share}, and more questions of that group show hardly more."
 
 
 def _needed(number: Needed) -> str:
@@ -341,7 +343,7 @@ def _needed(number: Needed) -> str:
 
 
 def _price(evidence: Evidence, arm: str) -> str:
-    """What the only acceptable arm loses, or gains, against the best of those that may not be chosen."""
+    """The loss or gain of the only acceptable arm against the best arm that may not be chosen."""
     others = [name for name in evidence.estimates if name != arm]
     if not others:
         return ""
@@ -431,17 +433,19 @@ def _doubts_questions(evidence: Evidence, facts: VerdictFacts) -> list[str]:
     out += doubting.synthetic(facts.synthetic, facts.questions)
     if facts.unanswerable == 0:
         out.append(
-            "no unanswerable question is in the test set: whether an arm declines what nobody can know was not measured"
+            "no unanswerable question is in the test set: whether an arm declines such questions was not measured"
         )
     if facts.looks > 1:
         out.append(
-            f"these questions were looked at {facts.looks} times, now included: look {facts.looks} decides at "
+            f"these questions were looked at {facts.looks} times, this study included: look {facts.looks} decides at "
             f"{percent(facts.level)}, which pays for the earlier ones; settings chosen after reading the answers need "
             "fresh questions"
         )
     return out
 
 
+NOTABLE = 0.05
+"""Share of failed or cut answers above which they are a doubt."""
 USEFUL = 0.05
 """An arm that answers a smaller share of the questions right is of little use, however it compares."""
 
@@ -467,31 +471,29 @@ _CUT = {
 def _doubts_answers(
     evidence: Evidence, facts: VerdictFacts, arms: Sequence[Arm], terms: Asked, *, choice: Choice
 ) -> list[str]:
-    out = [
-        f"{name} scores {scored(value)}: near the ceiling differences between good arms cannot be seen"
-        for name, value in evidence.estimates.items()
-        if value.mean >= CEILING
-    ]
+    out = []
+    for name, value in evidence.estimates.items():
+        if value.mean >= CEILING:
+            ceiling = "near the ceiling differences between good arms cannot be seen"
+            out.append(f"{name} scores {scored(value)}: {ceiling}")
     out += _of_little_use(evidence, choice)
-    shares = {arm.name: facts.failed_share.get(arm.name, 0.0) for arm in arms}
-    out += [
-        f"{100 * share:.0f} % of {name}'s answers failed: they count 0 in every difference and are in no mean"
-        for name, share in shares.items()
-        if share > 0.05
-    ]
-    cut = {arm.name: facts.cut_share.get(arm.name, 0.0) for arm in arms}
-    out += [
-        f"{100 * share:.0f} % of {name}'s answers were cut at the token limit{_CUT[facts.cut_causes.get(name, 'cut')]}"
-        for name, share in cut.items()
-        if share > 0.05
-    ]
+    for arm in arms:
+        share = facts.failed_share.get(arm.name, 0.0)
+        if share > NOTABLE:
+            counts = "they count 0 in every difference and are in no mean"
+            out.append(f"{100 * share:.0f} % of {arm.name}'s answers failed: {counts}")
+    for arm in arms:
+        share = facts.cut_share.get(arm.name, 0.0)
+        if share > NOTABLE:
+            cause = _CUT[facts.cut_causes.get(arm.name, "cut")]
+            out.append(f"{100 * share:.0f} % of {arm.name}'s answers were cut at the token limit{cause}")
     if terms.section.max_latency_p95:
         least = facts.latency_wanted
         few = min(facts.latency_answers.values(), default=least)
         if few < least:
             out.append(
-                f"latency is a constraint, and p95 stands on {counted(few, 'answer')} of an arm: with fewer than "
-                f"{least} its upper end rests on log-normal seconds: add test questions"
+                f"latency is a constraint, and p95 rests on {counted(few, 'answer')} of an arm: below {least} answers "
+                "its upper end assumes log-normal seconds; add test questions"
             )
     return out
 
@@ -506,9 +508,9 @@ def _doubts_training(facts: VerdictFacts, arms: Sequence[Arm], choice: Choice) -
     for name in tuned:
         effort = facts.effort.get(name)
         if effort is None:
-            out.append(f"how far {name} was trained is unknown")
+            out.append(f"the training effort of {name} is unknown")
         elif unfinished(effort) and name not in choice.waiting:
-            out.append(f"{shortfall(name, effort)}: trained further it may score otherwise")
+            out.append(f"{shortfall(name, effort)}: with more training its score may differ")
         elif effort.get("rising") and not unfinished(effort):
             out.append(f"{name}'s dev score still rose at the end of training: more epochs may help")
     if tuned:
@@ -527,7 +529,7 @@ def _doubts_training(facts: VerdictFacts, arms: Sequence[Arm], choice: Choice) -
 
 def _doubts_reserve(facts: VerdictFacts) -> list[str]:
     if facts.reserve_opened:
-        return [f"not confirmed: study {facts.reserve_opened} opened the reserve, and it confirms once"]
+        return [f"not confirmed: study {facts.reserve_opened} opened the reserve, and a reserve confirms once"]
     if facts.reserve_seen:
         share = f"{facts.reserve_seen} of {counted(facts.reserve, 'reserve question')}"
         return [f"the reserve is not sealed: earlier studies used {share}"]

@@ -256,7 +256,7 @@ def test_key_comes_from_the_environment_only(database: Database, monkeypatch: py
 
 def test_wrong_vectors_change_nothing(database: Database, called: str) -> None:
     index = database.index(called)
-    with pytest.raises(ValueError, match="finite numbers"):
+    with pytest.raises(ValueError, match="contain infinity or NaN"):
         index.upsert([chunk("a", "water")], np.full((1, DIMENSION), np.nan))
     assert index.state().chunks == 0
 

@@ -24,7 +24,10 @@ def folder(demo_questions: Callable[[int], Path]) -> Path:
 SETTINGS = {
     "study": {"arms": ["rag"], "diagnostics": [], "resamples": 300, "latency_sample": 0},
     "generation": {"generator": {"name": "echo", "options": {"mode": "quote"}}, "batch": 64},
-    "retrieval": {"embedder": {"name": "hashing", "options": {}}},
+    "retrieval": {
+        "embedder": {"name": "hashing", "options": {}},
+        "retriever": {"name": "hybrid", "options": {}},  # the weight of the words is chosen, as for a user
+    },
 }
 
 

@@ -1,4 +1,4 @@
-"""How all chunkers cut a document: exact spans within a token limit, cut where the text itself divides.
+"""The rules by which all chunkers cut a document: exact spans within a token limit, cut where the text itself divides.
 
 A document is cut at its headings; small sections are joined to what follows while they fit. A section over the limit
 is cut into pieces of about equal size, each ending at a paragraph, else a sentence, else a line, else a space, else
@@ -28,7 +28,7 @@ PIECE = 200_000
 _LONGEST, _PER_TOKEN = 32, 4
 """Characters of a token that cannot be a word (the longest in English sets has 17), and of a usual one."""
 _UNSPACED = re.compile("[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff]")
-"""Thai, Lao, Burmese, Khmer: what stands between two blanks is a sentence."""
+"""Thai, Lao, Burmese, Khmer: writers put blanks between sentences, none between words."""
 _PARAGRAPH = re.compile(r"\n[ \t\r\f\v]*\n\s*")
 _LINE = re.compile(r"\n\s*")
 
@@ -37,16 +37,17 @@ class Sizes(Protocol):
     """How large chunks are, in tokens of the embedder."""
 
     max_tokens: int
-    """No chunk has more."""
+    """Limit of a chunk."""
     overlap: int
-    """Tokens of the chunk before that are repeated."""
+    """Tokens of the previous chunk that are repeated at the start of a chunk."""
     min_tokens: int
     """Sections smaller than this are joined to the next one where both fit."""
 
 
 def chunk_of(document: Document, start: int, end: int, *, headings: tuple[str, ...] = (), ordinal: int = 0) -> Chunk:
-    """The chunk of `document` at ``[start, end)``, with everything the document hands down to it."""
+    """The chunk of `document` at ``[start, end)``, with the document's title, collection, readers and metadata."""
     text = document.text[start:end]
+
     name = digest("chunk", {"document": document.id, "start": start, "end": end, "text": digest("text", text)})
     span = Span(document=document.id, start=start, end=end)
     place = bisect_right([p.start for p in document.places], start)
@@ -65,10 +66,10 @@ def chunk_of(document: Document, start: int, end: int, *, headings: tuple[str, .
 
 
 def _evened(offsets: Iterable[tuple[int, int]], text: str) -> Iterator[tuple[int, int]]:
-    """Tokens, one that the embedder does not know counted by its characters.
+    """Cut tokens that are too long to be words into several, so that a limit in tokens limits characters too.
 
-    Thai, Lao, Khmer, Burmese and long runs of hexadecimal digits are one unknown token each, however long: a limit in
-    tokens would be none. No piece begins with a combining mark.
+    The tokenizer makes one unknown token of a Thai, Lao, Khmer or Burmese sentence and of a long run of hexadecimal
+    digits, however long. No piece begins with a combining mark.
     """
     for begin, end in offsets:
         start = begin
@@ -83,7 +84,7 @@ def _evened(offsets: Iterable[tuple[int, int]], text: str) -> Iterator[tuple[int
 
 
 def tokens_of(text: str, offsets: TokenOffsets) -> tuple[list[int], list[int]]:
-    """Starts and ends of all tokens that cover something, ends never falling."""
+    """Starts and ends (characters of the text) of all tokens that are not empty; both lists ascend."""
     spans: list[tuple[int, int]] = []
     for start, end in _pieces(text):
         part = text if end - start == len(text) else text[start:end]
@@ -93,6 +94,7 @@ def tokens_of(text: str, offsets: TokenOffsets) -> tuple[list[int], list[int]]:
     if any(a > b for a, b in pairwise(starts)):
         spans.sort()
         starts = [a for a, _ in spans]
+    # tokens may overlap: with the running maximum, bisect works on the ends, too
     return starts, list(accumulate((b for _, b in spans), max))
 
 
@@ -116,7 +118,7 @@ class Cut:
         text: The document's.
         tokens: Starts and ends of its tokens.
         options: The sizes.
-        code: It is source code: no headings, no tables.
+        code: The text is source code: it has no headings and no tables.
     """
 
     def __init__(self, text: str, tokens: tuple[list[int], list[int]], options: Sizes, *, code: bool = False) -> None:
@@ -128,7 +130,7 @@ class Cut:
         self.marks = [] if code else headings_of(text)
         self.tables = [] if code else tables(text)
         self.rows: list[int] = []
-        """Where rows of tables begin, the first below each head apart: there a table may be cut."""
+        """Begins of table rows, without the first row below each head: the places at which a table may be cut."""
         for table in self.tables:
             at = text.find("\n", table.body, table.end) + 1
             while at:
@@ -136,7 +138,9 @@ class Cut:
                 at = text.find("\n", at, table.end) + 1
         paragraphs = [m.end() for m in _PARAGRAPH.finditer(text)]
         lines = [m.end() for m in _LINE.finditer(text)]
+        # the order in which `_next` looks for a break
         self.levels = [paragraphs, ends(text), lines]
+        # a cut right before a table's first character is outside the table
         self._inside = [(table.start + 1, table.end) for table in self.tables]
         if self.tables:  # within a table sentences and lines end nothing, rows do
             self.levels[1:] = [self._row_ends(level) for level in self.levels[1:]]
@@ -147,7 +151,7 @@ class Cut:
         return sorted({*outside, *self.rows})
 
     def count(self, start: int, end: int) -> int:
-        """Tokens that overlap ``[start, end)``."""
+        """Number of tokens that overlap ``[start, end)``."""
         return max(0, bisect_left(self.starts, end) - bisect_right(self.ends, start))
 
     def trim(self, start: int, end: int) -> tuple[int, int]:
@@ -160,7 +164,7 @@ class Cut:
         return start, end
 
     def ranges(self) -> Iterator[tuple[int, int, tuple[str, ...]]]:
-        """``(start, end, heading path)`` of every chunk."""
+        """Yield ``(start, end, heading path)`` of every chunk."""
         marks = self.marks
         path: list[tuple[int, str]] = []
         seen = 0
@@ -170,24 +174,29 @@ class Cut:
                     _, _, level, title = marks[seen]
                     path = [*(p for p in path if p[0] < level), (level, title)]
                     seen += 1
+                # a chunk that begins with a heading lies beside that heading's siblings; 7 is below the six levels
                 heading_level = marks[seen][2] if seen < len(marks) and marks[seen][0] <= start else 7
                 yield start, end, (*(title for level, title in path if level < heading_level), *self.columns(start))
 
     def columns(self, at: int) -> tuple[str, ...]:
-        """The head of the table in whose rows a place lies; nothing elsewhere."""
+        """The head of the table whose rows contain a place; empty outside of tables."""
         number = bisect_right(self.tables, at, key=lambda table: table.body) - 1
         table = self.tables[number] if number >= 0 else None
         return (table.names,) if table and at < table.end and table.names else ()
 
     def sentences(self) -> list[tuple[int, int]]:
-        """Trimmed ranges of all sentences; one over the limit in pieces."""
+        """Trimmed ranges of all sentences; a sentence over the limit comes in pieces."""
         paragraphs, ends, _ = self.levels
         edges = sorted({0, len(self.text), *(at for at in (*paragraphs, *ends) if not self._parts(at))})
-        trimmed = [self.trim(a, b) for a, b in pairwise(edges)]
-        return [piece for a, b in trimmed if a < b for piece in self.cuts(a, b)]
+        sentences: list[tuple[int, int]] = []
+        for a, b in pairwise(edges):
+            start, end = self.trim(a, b)
+            if start < end:
+                sentences += self.cuts(start, end)
+        return sentences
 
     def packed(self, ranges: Sequence[tuple[int, int]], most: int = 0) -> Iterator[tuple[int, int]]:
-        """Neighbouring ranges joined while they fit, at most `most` of them where that is not 0."""
+        """Join neighbouring ranges while they fit the limit, at most `most` ranges each (0: any number)."""
         joined_count = 0
         start, end = 0, 0
         for a, b in ranges:
@@ -201,9 +210,10 @@ class Cut:
     def _sections(self, marks: Sequence[tuple[int, int, int, str]]) -> list[tuple[int, int]]:
         """Trimmed sections, small ones joined.
 
-        A lone heading goes with what it is the heading of, whatever its size; another small section goes with a
-        following one of the same or a deeper level, or else with the one before, where both fit.
+        A heading without text of its own joins the section below it, whatever the size; another small section joins
+        the next section of the same or a deeper level, or else the previous one, where both fit the limit.
         """
+        # (start of the section, end of its heading, level); level 0: the text before the first heading
         edges = [(0, 0, 0), *(m[:3] for m in marks), (len(self.text), 0, 0)]
         sections: list[tuple[int, int, int, bool]] = []
         for (a, heading, level), (b, _, _) in pairwise(edges):
@@ -218,6 +228,7 @@ class Cut:
                     sections[-1] = (first, end, above, alone and lone)
                     continue
             sections.append((start, end, level, lone))
+        # a second pass backwards: the last small section of a chapter has no next one to join
         joined: list[tuple[int, int, int]] = []
         for start, end, level, _ in sections:
             if joined and self._small(start, end):
@@ -232,8 +243,8 @@ class Cut:
         return self.count(start, end) < self.least
 
     def cuts(self, start: int, end: int) -> Iterator[tuple[int, int]]:
-        """Trimmed pieces of the trimmed range ``[start, end)`` within the limit."""
-        done = start
+        """Cut the trimmed range ``[start, end)`` into trimmed pieces within the limit."""
+        done = start  # end of the text that chunks already cover; with an overlap, `start` lies before it
         while done < end:
             left = self.count(start, end)
             if left <= self.limit:
@@ -247,7 +258,7 @@ class Cut:
             start = self._back(done, start) if self.overlap else done
 
     def _next(self, start: int, end: int, left: int, done: int) -> int:
-        """Where to end the chunk that begins at `start`; beyond `done`, at most `limit` tokens away."""
+        """Find where the chunk from `start` ends: beyond `done`, at most `limit` tokens away."""
         first = bisect_right(self.ends, start)
         furthest = min(end, self.starts[first + self.limit])
         # about equal pieces: the last one is not a remainder
@@ -265,6 +276,7 @@ class Cut:
         row = self.rows[bisect_right(self.rows, furthest) - 1] if self.rows and self.rows[0] <= furthest else 0
         if row > max(start, done) and within(self._inside, furthest):
             return row  # what is left of the limit is less than the next row
+        # no break of any level: at white space in the second half, so that no chunk is a sliver
         floor = max(self.starts[first + self.limit // 2], start, done)
         for at in range(furthest, floor, -1):
             spaced = self.text[at - 1].isspace() or (at < end and self.text[at].isspace())
@@ -273,7 +285,7 @@ class Cut:
         return furthest
 
     def _nearest(self, level: Sequence[int], lowest: int, furthest: int, aim: int) -> int:
-        """The break of a level in ``[lowest, furthest]`` nearest to `aim` that parts no token; 0 for none."""
+        """The break of a level in ``[lowest, furthest]`` nearest to `aim` that splits no token; 0 for none."""
         low, high = bisect_left(level, lowest), bisect_right(level, furthest)
         if low >= high:
             return 0
@@ -284,7 +296,7 @@ class Cut:
         return min(whole, key=lambda at: abs(at - aim)) if whole else 0
 
     def _parts(self, at: int) -> bool:
-        """Would a cut here go through a token (white space around the cut aside)?"""
+        """Would a cut at this place split a token (white space around the cut aside)?"""
         a, b = at, at
         while a > 0 and self.text[a - 1].isspace():
             a -= 1
@@ -294,7 +306,7 @@ class Cut:
         return i < len(self.starts) and self.starts[i] < a and self.ends[i] > b
 
     def _forced(self, at: int, end: int) -> int:
-        """The end of the tokens that overlap the character at `at`: nothing smaller can be cut off."""
+        """The end of the tokens that overlap the character at `at`: no smaller piece can be cut off."""
         i = bisect_right(self.ends, at)
         return min(end, max(self.ends[i], at + 1)) if i < len(self.ends) else end
 
@@ -302,7 +314,7 @@ class Cut:
         """A start up to `overlap` tokens before `done`, at a word."""
         first = bisect_right(self.ends, done)
         at = self.starts[max(0, first - self.overlap)]
-        at = max(at, before + 1)
+        at = max(at, before + 1)  # each chunk begins after the previous one, or the loop would not end
         if self.tables and within(self._inside, at):
             number = bisect_left(self.rows, at)
             return self.rows[number] if number < len(self.rows) and self.rows[number] <= done else done

@@ -22,9 +22,9 @@ class HeadingChunker:
         """Sizes in tokens of the embedder."""
 
         max_tokens: int = Field(default=200, ge=8)
-        """No chunk has more (the embedder's own limit less title and heading path)."""
+        """Limit of a chunk (the embedder's own limit less title and heading path)."""
         overlap: int = Field(default=0, ge=0)
-        """Tokens of the chunk before that are repeated, within a section; at most a third of `max_tokens`."""
+        """Tokens of the previous chunk that are repeated, within a section; at most a third of `max_tokens`."""
         min_tokens: int = Field(default=48, ge=0)
         """Sections smaller than this are joined to the next one where both fit."""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import chain
 from typing import ClassVar
 
 from pydantic import Field
@@ -18,9 +19,9 @@ from twofold.types import Chunk, Document
 class SemanticChunker:
     """Sentences joined until the next ones are about something else.
 
-    Each sentence is embedded with its neighbours; where the cosine from one to the next is among the lowest of the
-    document, a chunk ends (breakpoints by percentile, after Kamradt 2024). Every sentence is embedded, which makes it
-    the slowest chunker by far.
+    Each sentence is embedded with its neighbours; where the cosine between neighbouring sentences is among the lowest
+    of the document, a chunk ends (breakpoints by percentile, after Kamradt 2024). Every sentence is embedded, which
+    makes this chunker the slowest by far.
 
     Args:
         options: See `Options`.
@@ -28,7 +29,7 @@ class SemanticChunker:
         embed: Vectors of texts.
 
     Raises:
-        ConfigError: there is no embedder.
+        ConfigError: no embedder was given.
     """
 
     version: ClassVar[int] = 4
@@ -37,11 +38,11 @@ class SemanticChunker:
         """Sizes in tokens of the embedder."""
 
         max_tokens: int = Field(default=200, ge=8)
-        """No chunk has more."""
+        """Limit of a chunk."""
         breaks: float = Field(default=0.1, ge=0, le=1)
-        """Share of the places between sentences at which the subject is taken to change."""
+        """Share of the gaps between sentences at which the subject is taken to change."""
         around: int = Field(default=1, ge=0)
-        """Sentences on each side that are embedded with one."""
+        """Sentences on each side that are embedded together with a sentence."""
 
     def __init__(self, options: Options, *, offsets: TokenOffsets, embed: Embed | None = None) -> None:
         if embed is None:
@@ -56,7 +57,7 @@ class SemanticChunker:
         cut = Cut(document.text, tokens_of(document.text, self._offsets), options, code=is_code(document))
         sentences = cut.sentences()
         groups = self._groups(document.text, sentences)
-        ranges = (one for group in groups for one in cut.packed(group))
+        ranges = chain.from_iterable(map(cut.packed, groups))
         return [chunk_of(document, a, b, headings=cut.columns(a), ordinal=n) for n, (a, b) in enumerate(ranges)]
 
     def _groups(self, text: str, sentences: list[tuple[int, int]]) -> list[list[tuple[int, int]]]:
@@ -68,7 +69,7 @@ class SemanticChunker:
         windows = [
             text[sentences[max(0, n - around)][0] : sentences[min(last, n + around)][1]] for n in range(len(sentences))
         ]
-        vectors = self._embed(windows)
+        vectors = self._embed(windows)  # (sentences, dimensions), each of length 1: the product is the cosine
         cosines = (vectors[:-1] * vectors[1:]).sum(1)
         ends = sorted(int(n) + 1 for n in cosines.argsort(kind="stable")[:break_count])
         return [sentences[a:b] for a, b in zip([0, *ends], [*ends, len(sentences)], strict=True)]

@@ -1,6 +1,6 @@
-"""Chunkers that do not go by headings alone: token windows, sentences, and children of a section.
+"""Chunkers that do not cut at headings alone: token windows, sentences, and children of a section.
 
-All keep the promise of `cutting`: exact spans within the limit, nothing but white space left out.
+Each keeps the promise of `cutting`: exact spans within the limit, with only white space between chunks.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from twofold.types import Chunk, Document
 
 
 class TokenChunker:
-    """Windows of so many tokens, one after the other, wherever they end: the plainest way, to compare with."""
+    """Windows of a fixed number of tokens, wherever sentences end: the plainest chunker, to compare others with."""
 
     version: ClassVar[int] = 2
 
@@ -31,7 +31,7 @@ class TokenChunker:
         max_tokens: int = Field(default=200, ge=8)
         """Size of a window."""
         overlap: int = Field(default=0, ge=0)
-        """Tokens of the window before that are repeated; at most a third of `max_tokens`."""
+        """Tokens of the previous window that are repeated; at most a third of `max_tokens`."""
 
         @model_validator(mode="after")
         def _fits(self) -> TokenChunker.Options:
@@ -51,7 +51,7 @@ class TokenChunker:
 
 
 class _Windows(Cut):
-    """Cuts after so many tokens."""
+    """Cuts after `limit` tokens."""
 
     def _next(self, start: int, end: int, left: int, done: int) -> int:  # noqa: ARG002
         furthest = min(end, self.starts[bisect_right(self.ends, start) + self.limit])
@@ -67,9 +67,9 @@ class SentenceChunker:
         """Sizes in tokens of the embedder."""
 
         max_tokens: int = Field(default=200, ge=8)
-        """No chunk has more; a longer sentence is cut."""
+        """Limit of a chunk; a longer sentence is cut."""
         sentences: int = Field(default=0, ge=0)
-        """Sentences of a chunk at most; 0: as many as fit."""
+        """Most sentences of a chunk; 0: as many as fit."""
 
     def __init__(self, options: Options, *, offsets: TokenOffsets, embed: Embed | None = None) -> None:  # noqa: ARG002
         self._options = options
@@ -84,10 +84,10 @@ class SentenceChunker:
 
 
 class ParentChunker:
-    """Small chunks to search, each of which knows the larger passage it is part of (reranker ``expand``).
+    """Small chunks to search, each with the span of a larger passage around it (for the reranker ``expand``).
 
-    Parents are cut as `HeadingChunker` does, children within each parent; the parent's span stands in the chunk's
-    metadata as ``parent_span`` (``start-end``, characters of the document).
+    Parents are cut as by `HeadingChunker`, children within each parent. A chunk's metadata field ``parent_span``
+    has the parent's span (``start-end``, characters of the document).
     """
 
     version: ClassVar[int] = 4
@@ -96,9 +96,9 @@ class ParentChunker:
         """Sizes in tokens of the embedder."""
 
         max_tokens: int = Field(default=80, ge=8)
-        """No child has more."""
+        """Limit of a child."""
         parent_tokens: int = Field(default=320, ge=8)
-        """No parent has more."""
+        """Limit of a parent."""
 
         @model_validator(mode="after")
         def _nested(self) -> ParentChunker.Options:
@@ -126,11 +126,12 @@ class ParentChunker:
 
 
 class _Paths:
-    """Headings above a place, outermost first; a heading that begins there is not above it."""
+    """Headings above a place, outermost first; a heading that begins at the place itself does not count."""
 
     def __init__(self, marks: Sequence[tuple[int, int, int, str]]) -> None:
         self._marks = marks
         self._starts = [start for start, *_ in marks]
+        # entry n: the path in force after the first n headings
         self._after: list[tuple[tuple[int, str], ...]] = [()]
         for *_, level, title in marks:
             self._after.append((*(one for one in self._after[-1] if one[0] < level), (level, title)))

@@ -1,7 +1,7 @@
 """The fields of a record as the lines that a person would read: ``product: Lyra desk``. Pure.
 
-They stand in the text of a document, so that every leg finds them and the model sees them. What nobody reads is left
-out where a record has a text of its own: addresses, vectors, names that begin with an underscore.
+Fields stand in the text of a document, so that every search mode finds them and the model sees them. Fields that nobody
+reads (addresses, vectors, names that begin with an underscore) are left out where a record has a text of its own.
 """
 
 from __future__ import annotations
@@ -15,14 +15,15 @@ from twofold.files.reading import spelled
 _VECTOR = 20
 """A list of more numbers is a vector, not something to read."""
 _DEEPEST = 8
+"""Objects within objects that get dotted names; deeper ones are written as JSON."""
 
 
 def lines(fields: Mapping[str, Any], *, all_of_them: bool = False) -> str:
-    """One ``name: value`` a line, empty values left out; objects by dotted names, lists with commas between.
+    """Write a line ``name: value`` for each field that has a value; objects get dotted names, lists commas.
 
     Args:
         fields: Name → value, as JSON or a database has it.
-        all_of_them: Addresses, vectors and hidden names too.
+        all_of_them: Include addresses, vectors and hidden names.
     """
     return "\n".join(f"{name}: {value}" for name, value in _flat("", fields, 0) if all_of_them or _read(name, value))
 
@@ -52,7 +53,7 @@ def value_text(value: Any) -> str:
 
 
 def is_vector(value: Any) -> bool:
-    """Is it a long list of numbers, which nobody reads?"""
+    """Is the value a long list of numbers, which nobody reads?"""
     return isinstance(value, list) and len(value) > _VECTOR and all(isinstance(one, (int, float)) for one in value)
 
 

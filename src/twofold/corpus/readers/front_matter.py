@@ -1,7 +1,7 @@
 """Front matter of Markdown: the lines of YAML (or TOML) at the top, as names and texts.
 
-Read are the forms that people write there: a value on its line, a list, a folded or literal block, a value that goes on
-in the next line. Anything else at the top of a file is text, as the rule that begins it may be one.
+The parser knows the forms that people write there: a value on its line, a list, a folded or literal block, a value that
+goes on in the next line. Anything else at the top of a file is text: a first line of dashes may just be a rule.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ _COMMENT = re.compile(r"[ \t]+#.*")
 _LONGEST = 100_000
 """Characters in which front matter must end."""
 _SETTINGS = frozenset(["true", "false", "null", "~"])
-"""Values that say how a page is made, not what it says."""
+"""Values that tell a program how to make a page, and say nothing to a reader."""
 
 
 def front_matter(text: str) -> tuple[dict[str, str], int]:
@@ -41,12 +41,12 @@ def front_matter(text: str) -> tuple[dict[str, str], int]:
 
 
 def readable(values: Mapping[str, str]) -> str:
-    """The values that a person would read, a line each: they are found and shown, not only filtered by."""
+    """The values that a person would read, a line each, so that a search finds and shows them."""
     return lines({name: _joined(value) for name, value in values.items() if value not in _SETTINGS})
 
 
 def _joined(value: str) -> str:
-    """The members of a list that was written here, with commas between."""
+    """The members of a list that `_list` wrote, with commas between them."""
     if not value.startswith('["'):
         return value
     try:
@@ -71,12 +71,12 @@ def _written(value: Any) -> str:
 
 
 def _list(members: Iterable[str]) -> str:
-    """A list as filters know its members: JSON."""
+    """A list as JSON, the form in which filters know its members."""
     return json.dumps([" ".join(one.split()) for one in members if one.strip()], ensure_ascii=False)
 
 
 def _flow(text: str) -> str:
-    """A value on its line: where it is a list in brackets, that as JSON."""
+    """A value on its line; a list in brackets becomes JSON."""
     if not (text.startswith("[") and text.endswith("]")) or text.startswith("[["):
         return text
     members, quote = [""], ""
@@ -93,7 +93,7 @@ def _flow(text: str) -> str:
 
 
 def _yaml(block: str) -> dict[str, str] | None:
-    """The values; None when a line is none of YAML's, so that the block is text."""
+    """The values of a block; None when a line is not YAML, so that the block is text."""
     fields: dict[str, list[str]] = {}
     listed: set[str] = set()
     name, folded = "", ""
@@ -122,15 +122,15 @@ def _yaml(block: str) -> dict[str, str] | None:
         value = (match.group(2) or "").strip()
         folded = value[:1] if _BLOCK.fullmatch(value) else ""
         fields[name] = [] if folded or not value or value.startswith("#") else [_value(value)]
-    return (
-        {
-            name: _list(parts) if name in listed else _flow(" ".join(" ".join(filter(None, parts)).split()))
-            for name, parts in fields.items()
-            if any(parts)
-        }
-        if fields
-        else None
-    )
+    if not fields:
+        return None
+    values: dict[str, str] = {}
+    for name, parts in fields.items():
+        if name in listed and any(parts):
+            values[name] = _list(parts)
+        elif any(parts):
+            values[name] = _flow(" ".join(" ".join(filter(None, parts)).split()))
+    return values
 
 
 def _value(text: str) -> str:

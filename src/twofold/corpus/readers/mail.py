@@ -7,6 +7,7 @@ import email.policy
 from collections.abc import Iterator
 from email.message import EmailMessage
 from functools import cache
+from itertools import islice
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -20,17 +21,19 @@ from twofold.types import Document
 
 _HEADERS = ("Subject", "From", "Reply-To", "To", "Cc", "Date")
 _DEEPEST = 3
+"""Forwarded messages within forwarded messages that are read."""
 _MOST_PARTS = 1000
+"""Parts of a message; more are taken for an attack."""
 
 
 class MailReader:
     """A message with its attachments as one document, each attachment a place. The title is the subject."""
 
-    version: ClassVar[int] = 5
+    version: ClassVar[int] = 6
     suffixes: ClassVar[tuple[str, ...]] = (".eml", ".mht", ".mhtml")
 
     class Options(protocols.Options):
-        """What the readers of attachments are given."""
+        """Options that are passed on to the readers of attachments."""
 
         passwords: tuple[str, ...] = ()
         """Tried one after another on an encrypted attachment."""
@@ -44,7 +47,7 @@ class MailReader:
         """Yield the one document. Attachments that cannot be read are listed in the metadata field ``unread``.
 
         Raises:
-            DamagedFile: it has no header of a message, or too many parts.
+            DamagedFile: the message has no header, or too many parts.
         """
         name = path.as_posix()
         data = _narrow(data, name)
@@ -68,15 +71,19 @@ class MailReader:
     def _take(
         self, message: EmailMessage, parts: list[tuple[str, str]], unread: list[str], *, place: str, depth: int = 0
     ) -> None:
-        """Append a message's parts, its attachments and what it forwards after it."""
-        if sum(1 for _, _ in zip(range(_MOST_PARTS + 1), message.walk(), strict=False)) > _MOST_PARTS:
+        """Append the parts of a message to `parts`, then its attachments, then the messages that it forwards."""
+        # counted up to the limit only: a hostile message may have parts without end
+        if sum(1 for _ in islice(message.walk(), _MOST_PARTS + 1)) > _MOST_PARTS:
             raise DamagedFile(f"the message has more than {_MOST_PARTS} parts")
         content = parts_of(message)
         lines = (f"{key}: {value}" for key in _HEADERS if (value := header(message, key)))
         parts.append((place or "message", "\n".join(lines) + "\n\n" + "\n\n".join(content.texts)))
         unread += content.unread
         for name, data in content.files:
-            if isinstance(data, bytes):
+            if isinstance(data, bytes) and depth < _DEEPEST and suffix_of(name) == ".eml":
+                message = email.message_from_bytes(data, policy=email.policy.default)
+                self._take(message, parts, unread, place=f"attachment {name}", depth=depth + 1)
+            elif isinstance(data, bytes):
                 self.attach(name, data, parts, unread=unread)
             elif depth < _DEEPEST:
                 self._take(data, parts, unread, place=f"{place or 'message'}, forwarded", depth=depth + 1)
@@ -84,12 +91,13 @@ class MailReader:
                 unread.append(f"what is forwarded more than {_DEEPEST} times")
 
     def attach(self, name: str, data: bytes, parts: list[tuple[str, str]], *, unread: list[str]) -> None:
-        """Append what an attachment says to `parts`, each with its place, and what of it is not read to `unread`."""
+        """Append the text of an attachment to `parts`, each part with its place, and unread parts to `unread`."""
         label = f"attachment {name}"
         before = len(parts) + len(unread)
         try:
             reader = self._reader(name)
             for document in reader.read(Path(name), data):
+                # places of lines are left out: lines of an attachment are no lines of the message
                 places = [place for place in document.places if not place.lines]
                 remarks = [str(document.metadata[key]) for key in ("unread", "plain") if key in document.metadata]
                 remarks += [f"pages {document.metadata['scanned']}"] if "scanned" in document.metadata else []
@@ -117,7 +125,7 @@ class MailReader:
 
 @cache
 def _classes() -> dict[str, Any]:
-    """Ending → reader's class, mail itself apart."""
+    """Ending → class of the reader, without the mail reader: attached messages are taken apart by `_take`."""
     classes: dict[str, Any] = {}
     for name in loading.names("readers"):
         cls = loading.find("readers", name)
@@ -128,7 +136,7 @@ def _classes() -> dict[str, Any]:
 
 
 def _narrow(data: bytes, name: str) -> bytes:
-    """A message saved in UTF-16 or with a byte-order mark, as the ASCII-based bytes that mail is."""
+    """Convert a message saved in UTF-16 or with a byte-order mark to the ASCII-based bytes that mail consists of."""
     if data.startswith((b"\xff\xfe", b"\xfe\xff", b"\xef\xbb\xbf")):
         return decode(data, name=name).encode()
     if b"\0" in data[:2]:

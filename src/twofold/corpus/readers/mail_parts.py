@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import base64
+import email
+import email.policy
 import mimetypes
 import quopri
 import re
@@ -17,19 +19,24 @@ from twofold.files.reading import writes
 
 _WORDS = re.compile(r"\w+")
 _STUB = 30
-"""Words up to which a plain part that its HTML does not repeat is a remark about the mail, not a text of its own."""
+"""Most words of a plain part missing from the HTML part that count as a remark about the mail ("see HTML version")."""
 _SEALED = frozenset(["application/pkcs7-mime", "application/x-pkcs7-mime", "application/pgp-encrypted"])
 _SILENT = frozenset(
     ["application/pgp-signature", "application/pkcs7-signature", "application/x-pkcs7-signature", "text/x-amp-html"]
 )
-"""Parts that no reader of a mail is shown."""
+"""Parts that a mail program does not show."""
 _WIDER = {
     "ascii": "utf-8", "us-ascii": "utf-8", "iso-8859-1": "cp1252", "latin-1": "cp1252", "latin1": "cp1252",
     "iso-8859-9": "cp1254", "iso-8859-11": "cp874", "tis-620": "cp874", "gb2312": "gb18030", "gbk": "gb18030",
     "shift_jis": "cp932", "shift-jis": "cp932", "euc-kr": "cp949", "ks_c_5601-1987": "cp949", "utf8": "utf-8",
+    "sjis": "cp932", "windows-31j": "cp932", "cp936": "gb18030", "windows-936": "gb18030", "unicode-1-1-utf-8": "utf-8",
 }  # fmt: skip
-"""What programs write under these names (WHATWG Encoding)."""
+"""Declared encoding → the larger one that programs use under that name (WHATWG Encoding)."""
 _SINGLE = frozenset(["utf-8", "cp1252", "cp1254", "cp874"])
+"""Encodings in whose place UTF-8 is tried first."""
+_CODE_PAGE = re.compile(r"(?:windows|cp|ibm|dos)[-_ ]?([0-9]{3,4})")
+_WORD = re.compile(r"=\?([^?*\s]{1,40})(?=(?:\*[^?]{0,40})?\?[BbQq]\?)")
+"""The encoding of a header's word (RFC 2047)."""
 _EVENT = {
     "SUMMARY": "Event", "DTSTART": "Start", "DTEND": "End", "DUE": "Due", "DURATION": "Duration", "LOCATION": "Place",
     "RRULE": "Repeats", "ORGANIZER": "Organizer", "ATTENDEE": "Attendee", "STATUS": "Status", "DESCRIPTION": "Text",
@@ -46,18 +53,18 @@ _CARD = {
     "MEMBER": "Member", "X-ABLABEL": "Label", "X-SOCIALPROFILE": "Profile",
 }  # fmt: skip
 _ENCODED = re.compile(r"^begin(?:-base64)? [0-7]{3} ([^\n]{1,200})$", re.MULTILINE)
-"""Where a file begins that is written into the text (POSIX uuencode)."""
+"""The first line of a file that is written into the text (POSIX uuencode)."""
 _NO_LETTER = re.compile(r"[^A-Za-z0-9+/]")
 _FOLD = re.compile(rb"\r?\n[ \t]")
 _LONG_HEADER = 20_000
-"""Characters from which a header is not taken apart: the time for that grows with the square of its length."""
+"""Longest header that is parsed, in characters: the parser of `email` takes quadratic time."""
 _STAMP = re.compile(r"(\d{4})(\d\d)(\d\d)(?:T(\d\d)(\d\d)\d\d(Z?))?")
 _TAG = re.compile(r"<[^<>]{0,200}>")
 _TYPES = re.compile(r"TYPE=\"?([^\";:]{1,80})", re.IGNORECASE)
 _PLACES = frozenset(["work", "home", "cell", "fax", "pager", "main", "other", "postal", "dom", "intl", "parcel", "car"])
-"""Which of several telephones or addresses it is."""
+"""Types that tell several telephones or addresses of a person apart."""
 _ENTRIES = frozenset(["VEVENT", "VTODO", "VJOURNAL", "VFREEBUSY"])
-"""What a calendar holds."""
+"""Entries of a calendar."""
 
 
 @dataclass
@@ -66,7 +73,7 @@ class Parts:
 
     texts: list[str] = field(default_factory=list)
     files: list[tuple[str, bytes | EmailMessage]] = field(default_factory=list)
-    """Attachments by name, and messages forwarded."""
+    """``(name, bytes)`` of attachments, and forwarded messages."""
     unread: list[str] = field(default_factory=list)
 
 
@@ -75,12 +82,12 @@ def _lines_of(block: Message) -> str:
 
 
 def parts_of(message: MIMEPart) -> Parts:
-    """The parts of one message; those of messages inside it are theirs."""
+    """The parts of one message; parts of forwarded messages stay with those messages."""
     kind = message.get_content_type()
     if kind == "message/rfc822":
         inner = message.get_payload()
         if isinstance(inner, list) and inner and isinstance(inner[0], EmailMessage):
-            return Parts(files=[("", inner[0])])
+            return Parts(files=[("", _whole(message, inner[0]))])
         return Parts(unread=["a forwarded message that is damaged"])
     if kind == "message/delivery-status":
         blocks = message.get_payload()
@@ -104,6 +111,14 @@ def parts_of(message: MIMEPart) -> Parts:
     return _leaf(message, kind)
 
 
+def _whole(part: MIMEPart, inner: EmailMessage) -> EmailMessage:
+    """A message inside another, also one that was encoded as a whole, which RFC 2046 forbids and programs do."""
+    if inner.keys() or str(part.get("Content-Transfer-Encoding") or "").strip().lower() != "base64":
+        return inner
+    letters = _NO_LETTER.sub("", str(inner.get_payload()).partition("=")[0])
+    return email.message_from_bytes(base64.b64decode(letters + "=" * (-len(letters) % 4)), policy=email.policy.default)
+
+
 def _leaf(part: MIMEPart, kind: str) -> Parts:
     name = part.get_filename() or ""
     if kind in _SEALED:
@@ -112,6 +127,7 @@ def _leaf(part: MIMEPart, kind: str) -> Parts:
         return Parts()
     payload = part.get_payload(decode=True)
     data = payload if isinstance(payload, bytes) else str(part.get_payload()).encode("utf-8", "replace")
+    # Python returns such a part undecoded: the whole groups of four letters before the break are decoded here
     if any(isinstance(one, InvalidBase64LengthDefect) for one in part.defects):
         whole = _NO_LETTER.sub("", str(part.get_payload()).partition("=")[0])
         return _content_of(
@@ -121,7 +137,7 @@ def _leaf(part: MIMEPart, kind: str) -> Parts:
 
 
 def _content_of(part: MIMEPart, data: bytes, kind: str, name: str, lost: str) -> Parts:
-    """What a part says whose bytes are `data`; `lost`: what of them is not there."""
+    """The content of a part with the bytes `data`; `lost` names the bytes that are missing, if any."""
     unread = [lost] if lost else []
     if kind == "text/calendar" and part.get_content_disposition() != "attachment":
         return Parts(texts=[calendar(decoded(unfolded(data), part.get_content_charset() or ""))], unread=unread)
@@ -140,7 +156,7 @@ def _content_of(part: MIMEPart, data: bytes, kind: str, name: str, lost: str) ->
 
 
 def _best(kinds: list[str], forms: list[Parts]) -> Parts:
-    """Of several forms of one text the plain one, unless another says more; what is attached to any of them stays."""
+    """Choose among several forms of one text: the plain one, unless another says more. All attachments stay."""
     best = Parts()
     for form in forms:
         best.files += form.files
@@ -152,6 +168,7 @@ def _best(kinds: list[str], forms: list[Parts]) -> Parts:
     words, more = _words(plain), _words(rich)
     if not plain.strip() or not rich.strip():
         best.texts = [plain if plain.strip() else rich]
+    # a fifth of the words may differ (links, a footer), but no number: prices of a table are often in the HTML only
     elif len(more - words) <= max(3, 0.2 * len(more)) and not any(map(_numbered, more - words)):
         best.texts = [plain]
     elif len(words - more) > max(_STUB, 0.2 * len(words)):
@@ -173,7 +190,7 @@ def _numbered(word: str) -> bool:
 def _text(part: MIMEPart, data: bytes, kind: str) -> str:
     declared = part.get_content_charset() or ""
     if kind == "text/html":
-        from twofold.corpus.readers.html import markup_of, page_text, parsed
+        from twofold.corpus.readers.html_text import markup_of, page_text, parsed
 
         try:
             text = decoded(data, declared) if declared else markup_of(data, "mail")[0]
@@ -196,11 +213,12 @@ def _flowed(text: str, join: bool) -> str:
 
 
 def decoded(data: bytes, declared: str) -> str:
-    """Bytes in the encoding they are in: the declared one or what programs mean by it, else UTF-8, else windows-1252.
+    """Decode bytes by the declared encoding or what programs mean by it, else as UTF-8, else as windows-1252.
 
-    Bytes that are UTF-8 are read as such where an encoding of single bytes is declared: no text in one looks like it.
+    Where a single-byte encoding is declared, valid UTF-8 is still read as UTF-8: text in a single-byte encoding is
+    practically never valid UTF-8 by chance.
     """
-    name = _WIDER.get(declared.lower(), declared.lower())
+    name = codec(declared)
     named = (name,) if writes(name) else ()
     for encoding in dict.fromkeys((*(("utf-8",) if name in _SINGLE or not name else ()), *named, "utf-8", "cp1252")):
         try:
@@ -210,27 +228,41 @@ def decoded(data: bytes, declared: str) -> str:
     return data.decode("utf-8", "replace")
 
 
+def codec(declared: str) -> str:
+    """What programs mean by the name of an encoding; the name itself where Python knows no other for it."""
+    name = declared.lower().removeprefix("x-")
+    name = re.sub(r"^(iso-8859-[68])-[ei]$", r"\1", name).replace("mac-", "mac_")
+    if name in _WIDER:
+        return _WIDER[name]
+    page = _CODE_PAGE.fullmatch(name)
+    return f"cp{page[1]}" if page else name
+
+
 def header(message: EmailMessage, key: str) -> str:
-    """A header as text; as it stands where it cannot be parsed, bytes in it read as `decoded` does."""
+    """A header as text, undeclared bytes in it decoded by `decoded`; the raw header where it cannot be parsed."""
     raw: list[Any] = [value for found, value in message.raw_items() if found.lower() == key.lower()]
     if raw and any("\ud800" <= letter <= "\udfff" for letter in str(raw[0])):
         data = str(raw[0]).encode("utf-8", "surrogateescape")
         return " ".join(decoded(data, "").split())
     if raw and len(str(raw[0])) > _LONG_HEADER:
         return " ".join(str(raw[0]).split())
+    words = _WORD.findall(str(raw[0])) if raw and "=?" in str(raw[0]) else []
     try:
+        if not all(map(writes, words)):
+            text = _WORD.sub(lambda match: f"=?{codec(match.group(1))}", str(raw[0]))
+            return str(email.policy.default.header_factory(key, text))
         return str(message.get(key) or "")
     except (ValueError, TypeError, IndexError, AttributeError, LookupError, RecursionError):
         return str(raw[0]) if raw else ""
 
 
 def unfolded(data: bytes) -> bytes:
-    """Lines of a calendar or card that were folded, whole again: a fold may part the bytes of one letter."""
+    """Join the folded lines of a calendar or card; on bytes, as a fold may split the bytes of one letter."""
     return _FOLD.sub(b"", data)
 
 
 def calendar(text: str) -> str:
-    """Events and tasks of a calendar (RFC 5545), a property a line; its lines are `unfolded`."""
+    """Events and tasks of a calendar (RFC 5545), a line for each property; `text` is `unfolded`."""
     lines: list[str] = []
     page, described, alarm = "", False, False
     for line in text.splitlines():
@@ -270,12 +302,12 @@ def calendar(text: str) -> str:
 
 
 def _period(period: str, zone: str) -> str:
-    """A time, or one to another."""
+    """A time, or a range of two times."""
     return " to ".join(_moment(stamp, zone) for stamp in period.split("/"))
 
 
 def _moment(stamp: str, zone: str) -> str:
-    """A date or time as people write it; what is none as it is."""
+    """A date or time as people write it; any other text unchanged."""
     match = _STAMP.fullmatch(stamp)
     if match is None:
         return stamp
@@ -285,7 +317,7 @@ def _moment(stamp: str, zone: str) -> str:
 
 
 def card(text: str) -> str:
-    """The cards of an address book (RFC 6350), a property a line; its lines are `unfolded`."""
+    """The cards of an address book (RFC 6350), a line for each property; `text` is `unfolded`."""
     lines: list[str] = []
     called, named = "", False
     for line in (*text.splitlines(), "BEGIN:"):
@@ -305,8 +337,8 @@ def card(text: str) -> str:
             continue
         value = ", ".join(one.strip() for one in value.split(";") if one.strip()) if name in ("ADR", "ORG") else value
         named = named or (name == "FN" and bool(value.strip()))
-        kinds = [one.lower() for found in _TYPES.findall(head) for one in found.split(",")]
-        kinds = [one for one in dict.fromkeys(kinds) if one in _PLACES]
+        types = ",".join(_TYPES.findall(head)).lower().split(",")
+        kinds = [kind for kind in dict.fromkeys(types) if kind in _PLACES]
         if value.strip():
             where = f" ({', '.join(kinds)})" if kinds else ""
             lines.append(f"{_CARD[name]}{where}: {value.strip()}")

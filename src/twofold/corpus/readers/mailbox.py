@@ -17,7 +17,8 @@ from twofold.types import Document
 
 _BEGINS = re.compile(rb"^From [^\r\n]{1,300}\r?$", re.MULTILINE)
 _DATED = re.compile(rb"\b[0-9]{1,2}:[0-9]{2}\b"), re.compile(rb"\b[0-9]{4}\b")
-"""A time and a year: a line of a letter that begins with "From" has seldom both."""
+"""A time and a year: a line of prose that begins with "From" seldom contains both."""
+# mail programs write ">" before a line of text that begins with "From " (the mboxrd format)
 _QUOTED = re.compile(rb"^>(?=>{0,9}From )", re.MULTILINE)
 
 
@@ -37,7 +38,7 @@ class MailboxReader:
         """Yield the messages.
 
         Raises:
-            BadRecord: the first that cannot be read.
+            BadRecord: a message cannot be read; the first such message.
         """
         for _, record in self.places(path, data):
             if isinstance(record, BadRecord):
@@ -51,7 +52,8 @@ class MailboxReader:
             DamagedFile: no message begins as in a mailbox.
         """
         name = path.as_posix()
-        lines = [found for found in _BEGINS.finditer(data) if all(one.search(found[0]) for one in _DATED)]
+        time, year = _DATED
+        lines = [begin for begin in _BEGINS.finditer(data) if time.search(begin[0]) and year.search(begin[0])]
         starts = [found for found in lines if _after_blank(data, found.start())] or lines[:1]
         if not starts:
             raise DamagedFile("the mailbox has no line that begins a message (From …)", file=name)
@@ -62,6 +64,7 @@ class MailboxReader:
             what = "what stands before the first message is not read"
             yield 1, BadRecord(what, file=name, line=1, cure="Remove the part, or save it as a separate message.")
         for number, (start, end) in enumerate(zip(starts, ends, strict=True), 1):
+            # counted from the previous message on: from the top each time would be quadratic
             line += data.count(b"\n", counted, start.start())
             counted = start.start()
             message = _QUOTED.sub(b"", data[start.end() + 1 : end])

@@ -1,6 +1,6 @@
-"""Marks that plain letters lose: raised, lowered and struck-out text, and tables with spans.
+"""Formatting that plain letters lose: raised, lowered and struck-out text, and tables with spans.
 
-All are written so that a search for the plain word still finds it and no number changes its value: 10⁶, H2O, ~~30~~.
+The signs are chosen so that a search still finds the plain word and no number changes its value: 10⁶, H2O, ~~30~~.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from collections.abc import Iterable, Sequence
 from itertools import compress, zip_longest
 
 _RAISED = str.maketrans("0123456789+-−=()n", "⁰¹²³⁴⁵⁶⁷⁸⁹⁺⁻⁻⁼⁽⁾ⁿ")
+# lowered digits stand as private signs until `settled` sees what follows them: H2O stays plain, log₂8 does not
 _HELD_LOW = {ord(letter): 0xE010 + at for at, letter in enumerate("0123456789+-−=()")}
 _SET_LOW = {0xE010 + at: letter for at, letter in enumerate("₀₁₂₃₄₅₆₇₈₉₊₋₋₌₍₎")}
 _SET_PLAIN = {0xE010 + at: letter for at, letter in enumerate("0123456789")}
@@ -19,30 +20,40 @@ _HAS_LOWERED = frozenset("0123456789+-−=()")
 _ORDINAL = frozenset(
     ["st", "nd", "rd", "th", "er", "ère", "re", "e", "ème", "nde", "o", "a", "os", "as", "ª", "º", "tm", "sm"]
 )
+"""Raised endings that are written on the line as well: 1st, 2ème."""
 _WORD = re.compile(r"[^\W\d_]{4,}$")
 _UNITS = frozenset(["inch", "feet", "foot", "yard", "mile", "miles", "metre", "meter", "metres", "meters"])
+"""Words behind which a raised digit is a power, not the mark of a note."""
 _HEADING = re.compile(r"^ {0,3}(?=#{1,6}[ \t]|```|~~~)", re.MULTILINE)
 _TILDES = re.compile("~++")
 STRIKE, STRUCK = "\ue000", "\ue001"
 """Around each struck-out piece until `settled` joins the pieces."""
+_BASE, _READ, _DONE = "\ue004", "\ue005", "\ue006"
+"""Before a word that has a reading above it, before the reading, and behind it."""
+_RUBY = re.compile(f"(?:{_BASE}[^{_BASE}-{_DONE}]*{_READ}[^{_BASE}-{_DONE}]*{_DONE})+")
+_READING = re.compile(f"{_BASE}([^{_BASE}-{_DONE}]*){_READ}([^{_BASE}-{_DONE}]*){_DONE}")
+_RUBY_SIGN = re.compile(f"[{_BASE}-{_DONE}]")
 _PIECE = re.compile(f"{STRIKE}([^{STRIKE}{STRUCK}]*){STRUCK}")
-_STRAY = re.compile(f"[{STRIKE}{STRUCK}]")
-_PRIVATE_SIGN = re.compile(f"[{STRIKE}{STRUCK}\ue010-\ue01f]")
+_STRAY = re.compile(f"[{STRIKE}{STRUCK}{_BASE}-{_DONE}]")
+_PRIVATE_SIGN = re.compile(f"[{STRIKE}{STRUCK}{_BASE}-{_DONE}\ue010-\ue01f]")
 _LONGEST = 400
-"""Characters of a raised or lowered piece; what is longer is text that was set small."""
+"""Longest raised or lowered piece, in characters; a longer piece is text that was merely set small."""
 
 
 def raised(text: str, before: str = "") -> str:
-    """Superscript as text: digits and signs as Unicode has them, an ordinal's ending as it is, else behind ``^``.
+    """Superscript as text: Unicode digits and signs, the ending of an ordinal unchanged, anything else behind ``^``.
 
     Args:
-        text: What stands raised.
-        before: What it follows, directly.
+        text: The raised text.
+        before: The text directly before it.
     """
+    if STRIKE in text:
+        return struck(raised(_STRAY.sub("", text), _STRAY.sub("", before)))
+    before = before.rstrip(STRUCK)
     bare = text.strip()
     if not bare or len(bare) > _LONGEST:
         return text
-    if bare in ("∘", "°", "º") and before[-1:].isdigit():
+    if bare in ("∘", "°", "º") and before[-1:].isdigit():  # a degree sign, typed as a raised ring
         return "°"
     if bare.isdigit() and (word := _WORD.search(before[-24:])) and word.group().lower() not in _UNITS:
         return f" {bare.translate(_RAISED)}"  # a note's mark: the word stays findable
@@ -55,10 +66,13 @@ def raised(text: str, before: str = "") -> str:
 
 
 def lowered(text: str, before: str = "") -> str:
-    """Subscript as text, to be ended by `settled`.
+    """Subscript as text with private signs, which `settled` replaces.
 
-    Digits between a letter and no digit stay as they are (H2O), others are set low as Unicode has them (log₂8).
+    Digits after a letter and not before a digit become plain (H2O), others Unicode's lowered digits (log₂8).
     """
+    if STRIKE in text:
+        return struck(lowered(_STRAY.sub("", text), _STRAY.sub("", before)))
+    before = before.rstrip(STRUCK)
     bare = text.strip()
     if not bare or len(bare) > _LONGEST:
         return text
@@ -68,14 +82,36 @@ def lowered(text: str, before: str = "") -> str:
 
 
 def struck(text: str) -> str:
-    """A struck-out piece, to be joined with its neighbours by `settled`."""
+    """A struck-out piece between private signs; `settled` joins it with its neighbours."""
     return f"{STRIKE}{text}{STRUCK}" if text else ""
 
 
+def read_as(word: str, reading: str) -> str:
+    """A word with its reading above it (ruby), to be joined with its neighbours by `settled`."""
+    inner = [reading for _, reading in _READING.findall(word)]  # of words within it that have their own
+    bare = " ".join(filter(None, (*inner, _RUBY_SIGN.sub("", reading).strip())))
+    return f"{_BASE}{_RUBY_SIGN.sub('', _READING.sub(_word_alone, word))}{_READ}{bare}{_DONE}" if bare else word
+
+
+def _word_alone(match: re.Match[str]) -> str:
+    return match[1]
+
+
+def _spelt(match: re.Match[str]) -> str:
+    """Words with their readings as one word and its reading: 漢 (かん) and 字 (じ) as 漢字 (かんじ)."""
+    pieces = [piece.split(_READ) for piece in match.group()[1:-1].split(_DONE + _BASE)]
+    words, readings = zip(*pieces, strict=True)
+    return f"{''.join(words)} ({''.join(readings)})"
+
+
 def settled(text: str) -> str:
-    """Struck-out pieces joined and marked as in Markdown, ``~~so~~``, blanks outside the marks; lowered digits set."""
+    """Replace all private signs: join struck-out pieces and mark them as ``~~so~~``, and write lowered digits.
+
+    Words with readings above them stay whole, and their readings follow in brackets.
+    """
     if text.isascii() or _PRIVATE_SIGN.search(text) is None:
         return text
+    text = _RUBY.sub(_spelt, text)
     text = _FORMULA.sub(lambda match: match.group().translate(_SET_PLAIN), text).translate(_SET_LOW)
     return _STRAY.sub("", _PIECE.sub(_tilded, text.replace(STRUCK + STRIKE, "")))
 
@@ -90,29 +126,30 @@ def _tilded(match: re.Match[str]) -> str:
 
 
 def literal(text: str) -> str:
-    """Text that is no Markdown, with lines that would be headings or fences there moved in by four blanks."""
+    """Indent lines of plain text that Markdown would take for headings or fences by four blanks."""
     return _HEADING.sub("    ", text) if "#" in text or "```" in text or "~~~" in text else text
 
 
 def fence_of(code: str) -> str:
-    """Tildes to stand around code: more than it has in a row."""
+    """A fence of tildes to put around code: more tildes than the code has in a row."""
     return "~" * max(3, 1 + max(map(len, _TILDES.findall(code)), default=0))
 
 
 def row(cells: Iterable[str]) -> str:
-    """A table's row as a line: cells on one line each, bars between, empty ones at the end left out."""
+    """A row of a table as a line: bars between the cells, empty cells at the end left out."""
     return " | ".join(" ".join(cell.split()) for cell in cells).rstrip(" |").lstrip(" ")
 
 
 class Grid:
-    """A table being filled, row by row; a cell that spans rows stands in each of them, one that spans columns once."""
+    """A table, filled row by row. A cell that spans rows is repeated in each; one that spans columns stands once."""
 
     def __init__(self) -> None:
         self.rows: list[list[str]] = []
+        # column → (rows still to come, text) of cells that reach into the next row
         self._open: dict[int, tuple[int, str]] = {}
 
     def add(self, cells: Sequence[tuple[str, int, int]]) -> None:
-        """The next row: ``(text, columns, rows)`` of each cell that begins in it; 0 rows: to the table's end."""
+        """Add a row: ``(text, columns, rows)`` of each cell that begins in it; 0 rows: to the end of the table."""
         line: list[str] = []
         following: dict[int, tuple[int, str]] = {}
 

@@ -1,4 +1,4 @@
-"""Jupyter notebooks (nbformat 3 and 4): text as Markdown, code between fences, what it printed below it."""
+"""Jupyter notebooks (nbformat 3 and 4): text as Markdown, code between fences, the printed output below it."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from twofold.plugins import protocols
 from twofold.types import Document
 
 _MOST_PRINTED = 4_000
-"""Characters kept of what one cell printed."""
+"""Characters kept of the output of one cell."""
 _FORMS = ("text", "text/plain", "text/markdown", "text/latex", "latex", "application/json")
-"""Of a result, the one of which is shown that comes first; a table as a page has them says more."""
+"""Forms of a result by preference: the first one present is read. Only an HTML table is preferred to all of them."""
 _COLOURS = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")
 
 
@@ -44,10 +44,7 @@ class NotebookReader:
         name = path.as_posix()
         try:
             book = json.loads(decoded(data, name, ""))
-            cells = (
-                book["cells"] if "cells" in book else [one for sheet in book["worksheets"] for one in sheet["cells"]]
-            )
-            parts = [(f"cell {number}", *_cell(cell)) for number, cell in enumerate(cells, 1)]
+            parts = [(f"cell {number}", *_cell(cell)) for number, cell in enumerate(_cells(book), 1)]
         except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
             raise DamagedFile(f"it cannot be read as a notebook: {type(error).__name__}", file=name) from error
         unread: dict[str, int] = {}
@@ -65,8 +62,18 @@ class NotebookReader:
         )
 
 
+def _cells(book: Any) -> list[Any]:
+    """All cells; version 3 of the format has them on worksheets."""
+    if "cells" in book:
+        return list(book["cells"])
+    cells: list[Any] = []
+    for sheet in book["worksheets"]:
+        cells += sheet["cells"]
+    return cells
+
+
 def _cell(cell: Any) -> tuple[str, list[str]]:
-    """A cell's text, and what it shows that is not read."""
+    """The text of a cell, and remarks on parts of it that are not read."""
     if not isinstance(cell, dict):
         return "", ["cell that is none"]
     source = _text(cell["source"] if "source" in cell else cell.get("input"))
@@ -96,7 +103,7 @@ def _cell(cell: Any) -> tuple[str, list[str]]:
 
 
 def _output_text(output: Mapping[str, Any], shown: Mapping[str, Any]) -> str:
-    """One output as text: what was printed, an error, or the form of a result that says most."""
+    """One output as text: printed text, an error, or the most informative form of a result."""
     if output.get("output_type") in ("error", "pyerr"):
         return f"{_text(output.get('ename'))}: {_text(output.get('evalue'))}"
     page = _text(shown.get("text/html") or shown.get("html"))
@@ -105,7 +112,7 @@ def _output_text(output: Mapping[str, Any], shown: Mapping[str, Any]) -> str:
 
 
 def _page(markup: str) -> str:
-    from twofold.corpus.readers.html import page_text, parsed
+    from twofold.corpus.readers.html_text import page_text, parsed
 
     return page_text(parsed(markup, "notebook"))
 

@@ -1,4 +1,4 @@
-"""The attachments of an Outlook message (``.msg``, MS-OXMSG): names and bytes, as its parts hold them."""
+"""The attachments of an Outlook message (``.msg``, MS-OXMSG): their names and bytes."""
 
 from __future__ import annotations
 
@@ -9,14 +9,15 @@ from typing import Any
 from twofold.errors import MissingExtra, install
 
 _LONG_NAME, _NAME = "3707", "3704"
-"""Properties of an attachment: its name, and that of old systems (MS-OXPROPS 2.586, 2.584)."""
+"""Properties of an attachment: its long name, and its short one (8.3) for old systems (MS-OXPROPS 2.586, 2.584)."""
 _DATA = "__substg1.0_37010102"
+"""The part with the bytes of an attachment (MS-OXMSG 2.2.2)."""
 _WIDE, _NARROW = "001F", "001E"
-"""Kinds of texts: UTF-16, and in the code page of the machine that wrote it."""
+"""Kinds of texts: UTF-16, and the code page of the machine that wrote the message."""
 
 
 def attachments(data: bytes) -> Iterator[tuple[str, bytes | None]]:
-    """Name and bytes of each attachment; no bytes of one that is a message or another object itself.
+    """Yield the name and bytes of each attachment; None for an attached message or object.
 
     Raises:
         MissingExtra: the extra ``documents`` is not installed.

@@ -1,6 +1,6 @@
 """PDF: the text of each page as PDFium orders it, pages as places, bookmarks as headings.
 
-A page that is a picture is named as such, or read by character recognition where that is switched on.
+A page that is a picture is reported, or read by character recognition where that is enabled.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from twofold.corpus.plain_text import joined, title_of
 from twofold.corpus.readers.marks import literal
+from twofold.corpus.readers.pdf_order import reading_order
 from twofold.corpus.readers.pdf_pages import crossed, divided, filled, scripts
 from twofold.corpus.readers.right_to_left import formless, righted
 from twofold.errors import DamagedFile, EncryptedFile, MissingExtra, ScannedFile, install
@@ -25,16 +26,17 @@ _WHITE = re.compile(r"\s+")
 _PROGRAM = re.compile(r"^Microsoft (?:Word|PowerPoint|Excel) - ")
 _NO_TITLE = re.compile(r"(?i)^(?:untitled.*|document\d*|slide \d+|.*\.(?:docx?|pptx?|xlsx?|tex|dvi|indd|qxd|pdf|fm))$")
 _LITTLE, _STAMP = 12, 80
-"""Characters up to which a page counts as having no text (a page number), and a page that a picture fills (a stamp)."""
+"""Most characters of a page that counts as empty (a page number), and of one that a picture fills (a stamp)."""
 _DRAWN = 40
-"""Lines and areas from which a page without text may be one whose letters were made drawings."""
+"""Lines and areas from which a page without text may be one whose letters are drawn as shapes."""
 _DPI = 150
+"""Resolution at which a page is rendered for character recognition."""
 
 
 class PdfReader:
-    """A PDF file; the title is the one in its properties, else the file's stem."""
+    """A PDF file; its title is that of its properties, else the file's stem."""
 
-    version: ClassVar[int] = 4
+    version: ClassVar[int] = 5
     suffixes: ClassVar[tuple[str, ...]] = (".pdf",)
 
     class Options(protocols.Options):
@@ -52,8 +54,8 @@ class PdfReader:
         """Yield the one document. Pages that are pictures are listed in the metadata field ``scanned``.
 
         Raises:
-            DamagedFile: this is no PDF that can be opened.
-            EncryptedFile: it needs a password that is not among those given.
+            DamagedFile: the file cannot be opened as a PDF.
+            EncryptedFile: none of the passwords opens the file.
             ScannedFile: no page has text, and pages are pictures.
             MissingExtra: the extra ``documents`` (or ``ocr``) is not installed.
         """
@@ -72,7 +74,9 @@ class PdfReader:
             text = ""
             if page:
                 letters = page.get_textpage()
-                text = scripts(letters, righted(letters, letters.get_text_range()))
+                # raised digits and turned words are found by the place of each character: before the text changes
+                text = righted(letters, letters.get_text_range())
+                text = "\r\n".join(scripts(letters, text, span) for span in reading_order(letters, text))
                 text = formless(crossed(page, letters, text))
                 if _is_picture(page, len(text.strip())):
                     if self.options.ocr:
@@ -128,7 +132,7 @@ class PdfReader:
 
 
 def _page(pdf: PdfDocument, number: int, name: str) -> PdfPage | None:
-    """That page; None when it is damaged and another is not. The first must be readable."""
+    """One page; None where it is damaged and the file has others. The page of a single-page file must be readable."""
     import pypdfium2
 
     try:
@@ -140,7 +144,7 @@ def _page(pdf: PdfDocument, number: int, name: str) -> PdfPage | None:
 
 
 def _is_picture(page: PdfPage, letters: int) -> bool:
-    """Is a page with so many letters one that shows what is no text: a picture, or letters that are drawings?"""
+    """Is a page with this many letters a picture, or a drawing of letters?"""
     from pypdfium2.raw import FPDF_PAGEOBJ_IMAGE, FPDF_PAGEOBJ_PATH
 
     if letters > _STAMP:
@@ -160,7 +164,7 @@ def _is_picture(page: PdfPage, letters: int) -> bool:
 
 
 def _bookmarks(pdf: PdfDocument) -> dict[int, list[tuple[int, str]]]:
-    """Page → ``(level, title)`` of the bookmarks that lead to it; empty when the outline is damaged."""
+    """Page → ``(level, title)`` of the bookmarks that point to it; empty where the outline is damaged."""
     import pypdfium2
 
     bookmarks: dict[int, list[tuple[int, str]]] = {}
@@ -177,7 +181,7 @@ def _bookmarks(pdf: PdfDocument) -> dict[int, list[tuple[int, str]]]:
 
 
 def _headed(text: str, marks: Sequence[tuple[int, str]]) -> str:
-    """Lines that are a bookmark's title, marked as headings as in Markdown."""
+    """Mark lines that equal the title of a bookmark as headings, as in Markdown."""
     # a title leads to one line: taken out below, a repeated line is no second heading
     levels = {_key(title): level for level, title in marks}
     if not levels:

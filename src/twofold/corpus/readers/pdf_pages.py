@@ -1,8 +1,9 @@
-"""Page features that PDFium's text lacks: raised numbers, words divided at a line's end, forms and remarks."""
+"""Features of a page that PDFium's text lacks: raised numbers, hyphenated words, forms and annotations."""
 
 from __future__ import annotations
 
 import ctypes
+import itertools
 import re
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
@@ -14,15 +15,19 @@ if TYPE_CHECKING:
     from pypdfium2 import PdfDocument, PdfPage, PdfTextPage
 
 _DIVIDED = re.compile(r"\ufffe(?:\r?\n)?([^\W\d_]+)")
-"""Found by its first sign, which is rare; what stands before it is looked at then."""
+"""PDFium's sign for a hyphen at the end of a line, and the rest of the word. The pattern begins with the sign, which is
+rare, so the search is fast; `_divided` then looks back for the first part of the word."""
 _BROKEN = re.compile(r"\ufffe(?:(?:\r?\n)(?=\w))?")
+_MOST_CHOICES = 1000
+_PASSWORD = 1 << 13
+"""A field's flag (ISO 32000-2, table 231)."""
 _LONGEST = 80
-"""Letters of the longest word that is divided."""
+"""Most letters before the hyphen; with a longer look back the time would be quadratic in a text without blanks."""
 _NUMBER = re.compile(r"[+−-]?[0-9]+")
 _DIGITS = re.compile(r"(?<=[0-9])-\r?\n(?=[0-9])")
 _ADDRESS = frozenset("/@_=&?%~")
 _DOT = re.compile(r"\w\.")
-"""Before a word: it is part of an address."""
+"""A letter and a dot before a word: the word is part of an address."""
 _WORD = re.compile(r"[^\W\d_]+(?:-[^\W\d_]+)*")
 _FIRST_WORDS = """
     all anti arm audio back best better big bio blue book broad broken brown built by case child city class
@@ -56,27 +61,33 @@ _LAST_WORDS = """
     winning wise word work working worth wound written year
 """
 _LAST = frozenset(_LAST_WORDS.split())
-"""Words that often end one."""
+"""Words that often end such a compound."""
 
 
 def divided(texts: Sequence[str]) -> list[str]:
-    """Words divided at the ends of lines made whole, in all pages of a document.
+    """Join words that are hyphenated at the ends of lines, in all pages of a document.
 
-    A hyphen is the word's own if the document writes the word with it elsewhere and not without, or if its parts are
-    known to make such words ("well-known", "long-term"); between letters otherwise it is the line's and goes.
+    The hyphen stays if the document elsewhere writes the word with it and never without, or if both parts are known to
+    form such words ("well-known", "long-term"). Otherwise a hyphen between letters belongs to the line and goes.
     """
     texts = [_DIGITS.sub("-", text) if "-\r" in text or "-\n" in text else text for text in texts]
     if not any("\ufffe" in text for text in texts):
         return texts
     pieces = [list(_divided(text)) for text in texts]
-    rest = [between.casefold() for page in pieces for between, _, _ in page]
-    written = {word for text in rest for piece in text.split() if "-" in piece for word in _WORD.findall(piece)}
+    rest: list[str] = []
+    written: set[str] = set()
+    for before, _, _ in itertools.chain.from_iterable(pieces):
+        rest.append(before.casefold())
+        for piece in rest[-1].split():
+            if "-" in piece:
+                written.update(_WORD.findall(piece))
     words: set[str] = set()
 
     def known(word: str) -> bool:
-        """Does the document write it? All words are gathered when one is asked for, which few documents come to."""
+        """Does the document contain the word? All words are gathered at the first call, which few documents need."""
         if not words:
-            words.update(one for text in rest for one in _WORD.findall(text))
+            for text in rest:
+                words.update(_WORD.findall(text))
         return word in words
 
     def joined(before: str, left: str, right: str) -> str:
@@ -84,7 +95,8 @@ def divided(texts: Sequence[str]) -> list[str]:
             return f"{left}-{right}"  # e-mail; part of an address or a number
         whole, hyphened = (left + right).casefold(), f"{left}-{right}".casefold()
         if right and (not right[0].islower() or not left[-1].islower()):
-            return f"{left}-{right}"
+            capitals = left.isupper() and right.isupper() and hyphened not in written and known(whole)
+            return left + right if capitals else f"{left}-{right}"
         hyphen_stays = hyphened in written or (left.casefold() in _FIRST and right.casefold() in _LAST)
         return f"{left}-{right}" if hyphen_stays and not known(whole) else left + right
 
@@ -96,7 +108,7 @@ def divided(texts: Sequence[str]) -> list[str]:
 
 
 def _divided(text: str) -> Iterator[tuple[str, str, str]]:
-    """What stands before each divided word, and the word's two parts; at last what is left, without any."""
+    """Yield the text before each hyphenated word and the word's two parts; last the rest of the text, and no parts."""
     done = 0
     for match in _DIVIDED.finditer(text):
         end = start = match.start()
@@ -108,26 +120,29 @@ def _divided(text: str) -> Iterator[tuple[str, str, str]]:
     yield text[done:], "", ""
 
 
-def scripts(page: PdfTextPage, text: str) -> str:
-    """The page's text with raised and lowered digits as such: small ones that stand above or below what they follow."""
+def scripts(page: PdfTextPage, text: str, span: tuple[int, int]) -> str:
+    """Write a range of the text, with small digits above or below the preceding character raised or lowered."""
+    begin, close = span
     from pypdfium2.raw import FS_RECTF, FPDFText_GetFontSize, FPDFText_GetLooseCharBox
 
     if len(text) != page.count_chars():
-        return text  # signs beyond 16 bits: places and letters do not fit
+        return text[begin:close]  # signs beyond 16 bits: places and letters do not fit
     box, raw = FS_RECTF(), page.raw
 
     def at(place: int) -> tuple[float, float, float, float]:
+        """Left, right, bottom and top of a character, in points."""
         FPDFText_GetLooseCharBox(raw, place, box)
         return box.left, box.right, box.bottom, box.top
 
     out: list[str] = []
-    done = 0
-    for start, end in _raised_runs(text, partial(FPDFText_GetFontSize, raw)):
+    done = begin
+    for start, end in _raised_runs(text, begin, close, partial(FPDFText_GetFontSize, raw)):
         base_at = _before(text, start)
         if base_at < done:
             continue
         base, first = at(base_at), at(start)
         height = base[3] - base[2]
+        # shares of the height of the character that the digits follow
         small = first[3] - first[2] <= 0.85 * height
         beside = -0.2 * height < first[0] - base[1] < 0.6 * height
         up = first[2] > base[2] + 0.08 * height and first[2] < base[3]
@@ -141,25 +156,26 @@ def scripts(page: PdfTextPage, text: str) -> str:
         out += [text[done : base_at + 1], (raised if up else lowered)(text[start:last], before)]
         done = last
         after = last
-        while after < len(text) and text[after] in "\r\n":
+        while after < close and text[after] in "\r\n":
             after += 1
-        if last < after < len(text) and abs(at(after)[2] - base[2]) < 0.05 * height:
+        if last < after < close and abs(at(after)[2] - base[2]) < 0.05 * height:
             done = after  # PDFium ends the line at a raised sign; the page goes on beside it
-    return settled("".join(out) + text[done:]) if out else text
+    return settled("".join(out) + text[done:close]) if out else text[begin:close]
 
 
 def _before(text: str, place: int) -> int:
-    """The last character before a place that is no white space; -1 for none."""
+    """The place of the last character before `place` that is no white space; -1 if there is none."""
     place -= 1
     while place >= 0 and text[place].isspace():
         place -= 1
     return place
 
 
-def _raised_runs(text: str, size: Callable[[int], float]) -> Iterator[tuple[int, int]]:
-    """Places from which a number goes on in smaller letters than what it follows, each with the number's end."""
+def _raised_runs(text: str, begin: int, close: int, size: Callable[[int], float]) -> Iterator[tuple[int, int]]:
+    """Yield ``(start, end)`` of digits that are smaller than the character before them or the number's first digits."""
+    # sizes are asked of PDFium, which takes most of the time here: those of the previous number are remembered
     known, height, even = -1, 0.0, False
-    for match in _NUMBER.finditer(text):
+    for match in _NUMBER.finditer(text, begin, close):
         start, end = match.span()
         base = start - 1
         if base >= 0 and text[base].isspace():
@@ -182,7 +198,7 @@ def _raised_runs(text: str, size: Callable[[int], float]) -> Iterator[tuple[int,
 
 
 def filled(pdf: PdfDocument, page: PdfPage, shown: str) -> list[str]:
-    """Fields of a form with their values, and remarks, a line each; struck-out text comes from `crossed`.
+    """The fields of a form with their values, and annotations, a line each; `crossed` handles struck-out text.
 
     Args:
         pdf: The file.
@@ -195,15 +211,27 @@ def filled(pdf: PdfDocument, page: PdfPage, shown: str) -> list[str]:
     form = pdf.formenv
     for annotation in _annotations(page):
         kind = raw.FPDFAnnot_GetSubtype(annotation)
-        if kind == raw.FPDF_ANNOT_WIDGET and form is not None:
-            lines[_field(raw, form, annotation)] = None
+        if kind == raw.FPDF_ANNOT_WIDGET:
+            lines[_field(raw, form, annotation) if form is not None else _string(raw, annotation, b"V")] = None
         elif kind not in (raw.FPDF_ANNOT_LINK, raw.FPDF_ANNOT_POPUP, raw.FPDF_ANNOT_WIDGET):
-            text = _wide(lambda *rest, handle=annotation: raw.FPDFAnnot_GetStringValue(handle, b"Contents", *rest))
+            text = _string(raw, annotation, b"Contents")
             marks = kind in (raw.FPDF_ANNOT_HIGHLIGHT, raw.FPDF_ANNOT_UNDERLINE, raw.FPDF_ANNOT_STRIKEOUT)
             if marks and text in " ".join(shown.split()):
                 continue  # a copy of the words that it marks
             lines[text if kind == raw.FPDF_ANNOT_FREETEXT or not text else f"Note: {text}"] = None
     return [line for line in lines if line]
+
+
+def _string(raw: Any, annotation: Any, key: bytes) -> str:
+    return _wide(lambda *rest: raw.FPDFAnnot_GetStringValue(annotation, key, *rest))
+
+
+def _chosen(raw: Any, form: Any, annotation: Any) -> str:
+    """The choices of a list as it shows them, which may not be what it keeps."""
+    count = min(_MOST_CHOICES, raw.FPDFAnnot_GetOptionCount(form, annotation))
+    places = [at for at in range(count) if raw.FPDFAnnot_IsOptionSelected(form, annotation, at)]
+    labels = (partial(raw.FPDFAnnot_GetOptionLabel, form, annotation, at) for at in places)
+    return ", ".join(filter(None, map(_wide, labels)))
 
 
 def _field(raw: Any, form: Any, annotation: Any) -> str:
@@ -215,19 +243,23 @@ def _field(raw: Any, form: Any, annotation: Any) -> str:
         return f"{name}: {'☒' if raw.FPDFAnnot_IsChecked(form, annotation) else '☐'}" if name else ""
     if kind == raw.FPDF_FORMFIELD_RADIOBUTTON and not raw.FPDFAnnot_IsChecked(form, annotation):
         return ""
+    if kind in (raw.FPDF_FORMFIELD_COMBOBOX, raw.FPDF_FORMFIELD_LISTBOX):
+        value = _chosen(raw, form, annotation) or value
+    if kind == raw.FPDF_FORMFIELD_TEXTFIELD and raw.FPDFAnnot_GetFormFieldFlags(form, annotation) & _PASSWORD:
+        return ""  # no viewer shows it
     if kind in (raw.FPDF_FORMFIELD_PUSHBUTTON, raw.FPDF_FORMFIELD_SIGNATURE) or not value.strip():
         return ""
     return f"{name}: {value}" if name else value
 
 
 def crossed(page: PdfPage, text_page: PdfTextPage, text: str) -> str:
-    """The page's text with what a remark strikes out marked as such."""
+    """Mark text that an annotation strikes out."""
     from pypdfium2 import raw
 
     for annotation in _annotations(page):
         if raw.FPDFAnnot_GetSubtype(annotation) != raw.FPDF_ANNOT_STRIKEOUT:
             continue
-        for number in range(min(100, raw.FPDFAnnot_CountAttachmentPoints(annotation))):
+        for number in range(min(100, raw.FPDFAnnot_CountAttachmentPoints(annotation))):  # a hostile file may have any
             quad = raw.FS_QUADPOINTSF()
             if raw.FPDFAnnot_GetAttachmentPoints(annotation, number, quad):
                 xs, ys = (quad.x1, quad.x2, quad.x3, quad.x4), (quad.y1, quad.y2, quad.y3, quad.y4)
@@ -255,7 +287,7 @@ def _annotations(page: PdfPage) -> Iterator[Any]:
 
 
 def _wide(ask: Callable[..., int]) -> str:
-    """A string that PDFium gives in UTF-16 when it is told how long it may be."""
+    """A string of PDFium, in UTF-16: the first call returns its size in bytes, the second fills a buffer."""
     from pypdfium2.raw import FPDF_WCHAR
 
     size = ask(None, 0)

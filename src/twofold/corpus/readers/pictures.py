@@ -14,10 +14,11 @@ from twofold.plugins import protocols
 from twofold.types import Document
 
 _MOST_PIXELS = 60_000_000
+"""More are refused before they are unpacked: as RGB they would take 180 MB."""
 
 
 class PictureReader:
-    """A picture of text; only where ``[documents].ocr`` is on. The title is the file's stem."""
+    """A picture of text; read only where ``[documents].ocr`` is enabled. The title is the file's stem."""
 
     version: ClassVar[int] = 1
     suffixes: ClassVar[tuple[str, ...]] = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", ".webp")
@@ -34,7 +35,7 @@ class PictureReader:
         """Yield the one document.
 
         Raises:
-            DamagedFile: this is no picture that can be opened, or it has more than 60 million pixels.
+            DamagedFile: the file cannot be opened as a picture, or the picture has more than 60 million pixels.
             MissingExtra: the extra ``ocr`` is not installed.
         """
         import numpy as np

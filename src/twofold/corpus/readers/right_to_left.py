@@ -1,8 +1,8 @@
-"""Words written from right to left, as PDFium gives them and as they are read.
+"""Put words written from right to left into reading order, where PDFium gives them in another.
 
-PDFium turns the signs of a line one by one. Those that one glyph stands for lie in one place and come out backwards;
-and of words whose glyphs a program wrote in the order of reading some come out as they stand on the page, from the
-left: there what stands further right comes later. The places of the signs tell which.
+PDFium reverses the characters of a line one by one. Characters that share one glyph lie in one place and come out
+backwards. Some words whose glyphs a program wrote in reading order come out in the order of the page, from the left.
+The places of the characters tell which is the case.
 """
 
 from __future__ import annotations
@@ -21,12 +21,12 @@ _SIGNS = "\u0590-\u08ff\ufb1d-\ufdff\ufe70-\ufefc"
 _LINE = re.compile(f"[{_SIGNS}](?:[ {_SIGNS}]*[{_SIGNS}])?")
 """Words of Hebrew, Arabic and their like, with blanks between."""
 _LONGEST = 200
-"""Signs of a word beyond which it is none."""
+"""Most characters of a word; a longer run is no word and stays as it is."""
 _FORMS = re.compile("[\ufb50-\ufdff\ufe70-\ufefc]+")
 
 
 class _Sign(NamedTuple):
-    """A sign and where its glyph lies, in points from the page's left."""
+    """A character and the edges of its glyph, in points from the left of the page."""
 
     left: float
     right: float
@@ -38,11 +38,11 @@ def _left_edge(word: Sequence[_Sign]) -> float:
 
 
 def righted(page: PdfTextPage, text: str) -> str:
-    """The page's text with such words in the order of reading; the rest as it is.
+    """Put right-to-left words into reading order; other text stays as it is.
 
     Args:
         page: The page.
-        text: All of its text.
+        text: The whole text of the page.
     """
     if text.isascii() or not _LINE.search(text):
         return text
@@ -51,7 +51,7 @@ def righted(page: PdfTextPage, text: str) -> str:
     box, raw = FS_RECTF(), page.raw
     codes = ((at, FPDFText_GetUnicode(raw, at)) for at in range(page.count_chars()))
     places = [at for at, code in codes if code >= 32 or code in (10, 13)]
-    if len(places) != len(text):
+    if len(places) != len(text):  # characters beyond 16 bits: places and text do not match
         return text
 
     def sign(at: int) -> _Sign:
@@ -69,14 +69,14 @@ def righted(page: PdfTextPage, text: str) -> str:
 
 
 def formless(text: str) -> str:
-    """Arabic letters in the forms of their places in a word as the letters that they are (Unicode, NFKC)."""
+    """Replace the forms of Arabic letters (initial, medial, final) by the letters themselves (Unicode, NFKC)."""
     if text.isascii() or not _FORMS.search(text):
         return text
     return _FORMS.sub(lambda match: unicodedata.normalize("NFKC", match[0]), text)
 
 
 def _word(signs: Sequence[_Sign]) -> str:
-    """A word's signs in the order of reading; a mark above or below follows the letter that it belongs to."""
+    """The characters of a word in reading order; a mark above or below follows its letter."""
     if len(signs) > _LONGEST:
         return "".join(sign.text for sign in signs)
     ordered: list[_Sign] = []
@@ -96,6 +96,6 @@ def _word(signs: Sequence[_Sign]) -> str:
 
 
 def _ascends(places: Sequence[float]) -> bool:
-    """Do more of them lie right of the one before than left of it?"""
+    """Do more places lie to the right of the previous one than to its left?"""
     steps = [b - a for a, b in pairwise(places)]
     return sum(step > 0 for step in steps) > sum(step < 0 for step in steps)

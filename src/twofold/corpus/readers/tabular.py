@@ -1,12 +1,12 @@
-"""Record-wise files: JSON Lines, JSON, CSV, Parquet. One document a record.
+"""Files of records: JSON Lines, JSON, CSV, Parquet. One document a record.
 
-Fields ``id``, ``title``, ``text`` and ``source`` are the document's own, and so is ``readers``: users and groups that
-may read it, as a list or as text with commas between; an empty list means nobody, no such field that it is not known.
-The others become metadata, as strings, and stand below the text, so that they are found and read.
+The fields ``id``, ``title``, ``text`` and ``source`` become those of the document, and so does ``readers``: the users
+and groups that may read it, as a list or as text with commas; an empty list means nobody, a missing field "unknown".
+All other fields become metadata, as strings, and stand below the text, so that a search finds them.
 
-A table (CSV or Parquet without a column ``text``) has no text of its own: its rows are their cells, the id too. An
-``id`` is a key of that table, and another table's 1 is another row: the document's id has the file before it. A row
-without one is called by the place that citations name: ``fees.csv#row2`` is row 2 of ``fees.csv``.
+A table (CSV or Parquet without a column ``text``) has no text of its own: the text of a row is its cells, including the
+id. An ``id`` is a key within its table, and another table may use the same key: the document's id begins with the
+file's name. A row without an id is named by its place in citations: ``fees.csv#row2`` is row 2 of ``fees.csv``.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ _FORM = 'Give each record a "text" (and best an "id" and a "title").'
 
 
 class _RecordReader(ABC):
-    """What all readers of records share."""
+    """The common part of all readers of records."""
 
     version: ClassVar[int] = 5
     suffixes: ClassVar[tuple[str, ...]] = ()
@@ -68,25 +68,25 @@ class _RecordReader(ABC):
 
     @abstractmethod
     def places(self, path: Path, data: bytes) -> Iterator[tuple[int, Document | BadRecord | Problem]]:
-        """Yield ``(line, document or what is wrong)`` for each record, so that one bad record does not hide others."""
+        """Yield ``(line, document or problem)`` for each record, so that one bad record does not hide others."""
 
 
 class _TextReader(_RecordReader):
-    """What the readers of records written as text share."""
+    """The common part of the readers of records written as text."""
 
     trusted: ClassVar[bool] = True
 
     class Options(protocols.Options):
-        """How the bytes are decoded."""
+        """Options for decoding the bytes."""
 
         encoding: str = ""
-        """Of a file that is neither UTF-8 nor has a byte-order mark."""
+        """Encoding of a file that is not UTF-8 and has no byte-order mark."""
 
     def __init__(self, options: _TextReader.Options) -> None:
         self.options = options
 
     def places(self, path: Path, data: bytes) -> Iterator[tuple[int, Document | BadRecord | Problem]]:
-        """Yield ``(line, document or what is wrong)`` for each record, so that one bad record does not hide others."""
+        """Yield ``(line, document or problem)`` for each record, so that one bad record does not hide others."""
         name = path.as_posix()
         yield from self._records(decoded(data, name, self.options.encoding), name)
 
@@ -148,7 +148,7 @@ class CsvReader(_TextReader):
 class ParquetReader(_RecordReader):
     """The rows of a Parquet file, as those of a CSV file; numbers, dates, lists and maps as text. Vectors are left out.
 
-    Read in the process where limits hold: the file is compressed, and no text.
+    The worker process with its limits reads these files: they are compressed and no plain text.
     """
 
     version: ClassVar[int] = 2
@@ -162,11 +162,11 @@ class ParquetReader(_RecordReader):
         self.options = options
 
     def places(self, path: Path, data: bytes) -> Iterator[tuple[int, Document | BadRecord | Problem]]:
-        """Yield ``(row, document or what is wrong)``.
+        """Yield ``(row, document or problem)``.
 
         Raises:
             MissingExtra: pyarrow is not installed.
-            UnreadableFile: it is not Parquet.
+            UnreadableFile: the file is not Parquet.
         """
         name = path.as_posix()
         ids = set[str]()
@@ -205,7 +205,7 @@ def _row(cells: Json, row: TableRow, name: str, *, title: str) -> Document | Bad
 
 
 def _unused(name: str, ids: set[str]) -> str:
-    """The id, or where an earlier row has it, that with a number."""
+    """The id itself, or the id with a number behind it where an earlier row uses it."""
     number, candidate = 1, name
     while candidate in ids:
         number += 1
@@ -251,10 +251,10 @@ def _document(record: Record, name: str, *, label: str, below: Json | None = Non
     """The document of a record.
 
     Args:
-        record: What was read.
+        record: The record.
         name: The file.
-        label: Its place there.
-        below: Fields that stand below its text; by default all that are not its own.
+        label: The record's place in the file.
+        below: Fields to write below the text; by default all but those in `_RECORD_FIELDS`.
     """
     value = record.value
     if isinstance(value, BadRecord):
@@ -303,6 +303,7 @@ def _document(record: Record, name: str, *, label: str, below: Json | None = Non
 
 
 def _readers(value: Any) -> tuple[str, ...] | None:
+    # a cell of a table may hold the list as JSON
     if isinstance(value, str) and value.lstrip().startswith("["):
         try:
             value = json.loads(value)

@@ -15,19 +15,19 @@ from twofold.plugins import protocols
 from twofold.types import Document, Place
 
 _COLOURS = re.compile(r"\x1b\[[0-9;?]{0,40}[A-Za-z]")
-"""What a terminal is told between the words of a log."""
+"""Control sequences of a terminal (colours) in a log."""
 _CODING = re.compile(rb"#[^\n]{0,80}?coding[:=][ \t]*([-\w.]{1,40})")
 
 
 class TextReader:
-    """A text file as it is; the title is the file's stem."""
+    """A text file, unchanged; the title is the file's stem."""
 
     version: ClassVar[int] = 3
     suffixes: ClassVar[tuple[str, ...]] = (*(".txt", ".text", ".rst", ".org", ".log", ".adoc", ".tex", ".srt", ".vtt"),)
     trusted: ClassVar[bool] = True
 
     class Options(protocols.Options):
-        """How the bytes are decoded."""
+        """Options for decoding the bytes."""
 
         encoding: str = ""
         """Of a file that is neither UTF-8 nor has a byte-order mark."""
@@ -61,14 +61,14 @@ def _declared(data: bytes, name: str) -> str:
     """The encoding that a Python or Ruby file declares in its first two lines (PEP 263)."""
     if suffix_of(name) not in (".py", ".pyi", ".rb"):
         return ""
-    declarations = [
-        declaration for line in data[:400].split(b"\n", 2)[:2] if (declaration := _CODING.match(line.lstrip()))
-    ]
-    return declarations[0].group(1).decode("ascii") if declarations else ""
+    for line in data[:400].split(b"\n", 2)[:2]:
+        if declaration := _CODING.match(line.lstrip()):
+            return declaration.group(1).decode("ascii")
+    return ""
 
 
 class CodeReader(TextReader):
-    """A file of source code or configuration as it is; the title is the file's name."""
+    """A file of source code or configuration, unchanged; the title is the file's name."""
 
     version: ClassVar[int] = 2
     suffixes: ClassVar[tuple[str, ...]] = (
@@ -88,15 +88,16 @@ class CodeReader(TextReader):
 
 def is_code(document: Document) -> bool:
     """Did `CodeReader` make this document? Lines that begin with ``#`` are comments in it."""
+    # by title and ending: a document of another source has the ending, too, but a title of its own
     name = (document.source or document.id).rsplit("/", 1)[-1]
     return document.title == name and suffix_of(name) in CodeReader.suffixes
 
 
 class MarkdownReader:
-    """A Markdown file: front matter becomes metadata, its sentences the beginning of the text; the rest is the text.
+    """A Markdown file; its front matter becomes metadata, and the readable part of it also the beginning of the text.
 
-    The title is the front matter's ``title``, else the first heading outside code, else the file's stem. Pictures that
-    are written into the text (base64) are left out and named.
+    The title is the front matter's ``title``, else the first heading outside code, else the file's stem. Pictures
+    inside the text (base64) are left out and reported.
     """
 
     version: ClassVar[int] = 6
@@ -104,7 +105,7 @@ class MarkdownReader:
     trusted: ClassVar[bool] = True
 
     class Options(protocols.Options):
-        """How the bytes are decoded."""
+        """Options for decoding the bytes."""
 
         encoding: str = ""
         """Of a file that is neither UTF-8 nor has a byte-order mark."""
@@ -121,6 +122,7 @@ class MarkdownReader:
         name = path.as_posix()
         text = even_lines(decoded(data, name, self.options.encoding))
         metadata, start = front_matter(text)
+        # citations name lines of the file: those of the front matter count, those written above the text do not
         first = text.count("\n", 0, start) + 1
         text, left = without_pictures(text[start:])
         title = metadata.pop("title", "") or next((one[3] for one in headings_of(text)), "") or title_of(path)

@@ -17,18 +17,18 @@ from twofold.plugins.protocols import Item
 from twofold.types import Loaded
 
 _SETTLED_NS = 100_000_000
-"""A file changed less than this before it is looked at may change again under the same time stamp."""
+"""A file changed less than this before the check may change again under the same time stamp: it is read again."""
 
 
 class FolderSource:
-    """Files below the project or elsewhere on this machine; one item a file, its state its size and times.
+    """Files in the project or elsewhere on this machine; one item a file, whose state is its size and times.
 
-    A path that is missing is an outage, so that a share that is not mounted deletes nothing; a pattern that matches
-    nothing is an empty source.
+    A missing path counts as an outage, so that a share that is not mounted deletes nothing; a pattern without a match
+    is an empty source.
 
     Args:
         options: See `Options`.
-        root: Relative paths start here.
+        root: The folder that relative paths start from.
         scratch: Not used.
         limit: Largest file, in bytes.
     """
@@ -43,7 +43,7 @@ class FolderSource:
         exclude: tuple[str, ...] = ()
         """Patterns of file names to leave out unless they are named; hidden files in folders are left out anyway."""
         ids_from: str = ""
-        """Folder below which a file's path is its id; the project by default. Files elsewhere are not concerned."""
+        """Folder from which a file's path becomes its id; the project by default. Files elsewhere keep their names."""
 
     def __init__(self, options: Options, *, root: Path, scratch: Path, limit: int) -> None:  # noqa: ARG002
         self._options = options
@@ -65,7 +65,8 @@ class FolderSource:
             if first.setdefault(stem, file) is file:
                 yield self._item(file, stem)
             else:
-                name = os.fsencode(file.path).decode("utf-8", "backslashreplace")  # the legible one need not be its own
+                # the bytes of the path, as two names that are no UTF-8 may look alike
+                name = os.fsencode(file.path).decode("utf-8", "backslashreplace")
                 yield Item(id=name, state="", load=partial(_refuse, file.name, stem, first[stem].name))
         missing = [p for p in self._options.paths if not (self._root / fixed_part(p)).exists()]
         if missing:
@@ -76,7 +77,7 @@ class FolderSource:
             )
 
     def watched(self) -> list[Path]:
-        """The folders and files named; of a pattern, the part before its first wildcard."""
+        """The named folders and files; for a pattern, the part before its first wildcard."""
         return [self._root / fixed_part(entry) for entry in self._options.paths]
 
     def _item(self, file: Found, stem: str) -> Item:
@@ -91,6 +92,7 @@ class FolderSource:
 
         def load() -> Loaded:
             check_named(file, self._options.exclude)
+            # checked at reading again: a link may have been put there since the listing
             if not file.named and (swapped := leads_out(file.path, self._options.paths, self._root)):
                 raise swapped
             check_file(file, self._limit)
@@ -106,10 +108,10 @@ def _refuse(name: str, stem: str, first: str) -> Loaded:
 
 
 def check_file(file: Found, limit: int) -> None:
-    """Refuse what is not a plain file of a size that may be read.
+    """Refuse anything but a plain file within the size limit.
 
     Raises:
-        UnreadableFile: it is gone, a socket, pipe or device, or too large.
+        UnreadableFile: the file is missing, a socket, a pipe, a device, or too large.
     """
     try:
         plain, size = file.path.is_file(), file.path.stat().st_size

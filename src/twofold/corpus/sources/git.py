@@ -27,10 +27,10 @@ from twofold.types import Loaded
 
 _REMOTE = re.compile(r"^(https?|ssh|git)://|^[\w.-]+@[\w.-]+:")
 _LONG = ("clone", "fetch")
-"""Commands that wait for a server and write nothing, so that the end of a pipe does not end them with this process."""
+"""Commands that wait for a server and write no output: a broken pipe would not end them when this process ends."""
 _ENTRY = re.compile(rb"^(\d{6}) (?:blob|commit) ([0-9a-f]{40,64}) +(\d+|BAD|-)\t(.*)$", re.DOTALL)
-"""A row of ``git ls-tree -l``: mode, object, size and path. A file whose text the repository has lost has the size BAD,
-another repository has none."""
+"""A row of ``git ls-tree -l``: mode, object, size and path. The size is BAD for a file whose content the repository has
+lost, and ``-`` for a submodule."""
 _NO_FILE = {
     "120000": (
         "the file is a link, and links of a repository are not followed",
@@ -38,10 +38,11 @@ _NO_FILE = {
     ),
     "160000": ("the folder is another repository (a submodule)", "Name that repository as a source of its own."),
 }
-"""Modes of what is no file, why it is not read, and what helps."""
+"""Modes of entries that are no files → why they are not read, and the cure."""
 _OF_THE_CALLER = ("GIT_SSH", "GIT_SSL")
-"""What of git's environment is passed on: how to reach a server. All else (GIT_DIR, as in a hook) could name another
-repository or a program."""
+"""Prefixes of git's variables that are passed on: how to reach a server. Others (GIT_DIR, as in a hook) could name
+another repository or a program."""
+# no settings of the machine or the user, no questions, no fetching of missing objects, no replaced objects, English
 _OURS = {
     "GIT_CONFIG_NOSYSTEM": "1",
     "GIT_CONFIG_GLOBAL": os.devnull,
@@ -52,8 +53,8 @@ _OURS = {
     "LC_ALL": "C",
 }
 _NO_PROTOCOL = "none"
-"""No transport has this name. A repository that lacks an object may name a server to fetch it from, and the program to
-call there; GIT_NO_LAZY_FETCH forbids it from git 2.45 on, the list of protocols before."""
+"""A name that no transport has. A repository that lacks an object may name a server to fetch it from, and the program
+to call there; GIT_NO_LAZY_FETCH forbids this from git 2.45 on, the list of protocols before."""
 _SETTINGS = (
     "core.hooksPath=/dev/null",
     "core.fsmonitor=false",
@@ -61,10 +62,10 @@ _SETTINGS = (
     "core.multiPackIndex=false",
     "safe.directory=*",
 )
-"""An index of several packs names them by path, those of another repository, too. The last: git refuses a repository of
-another user because its settings may name programs; none is run here."""
+"""The multi-pack index is off because it names packs by path, also those of another repository. safe.directory: git
+refuses a repository of another user because its settings may name programs; none is run here."""
 _PARTS = ("HEAD", "config", "objects", "packed-refs", "refs", "reftable")
-"""What of a repository says what it holds. As a link each would say what another one holds."""
+"""Entries of a repository's folder that determine its content. As a link, each would give that of another one."""
 _MOST_ALTERNATES = 1 << 16
 """Bytes of a list of further stores of objects."""
 _MOST_LISTED = 256 << 20
@@ -72,23 +73,23 @@ _MOST_LISTED = 256 << 20
 _PIECE = 1 << 20
 """Bytes read at once."""
 _MOST_SAID = 1 << 16
-"""Bytes of what git says of a failure."""
+"""Bytes of git's error output that are read."""
 _MIRROR = "[core]\n\trepositoryformatversion = 0\n\tbare = true\n"
 
 
 class GitSource:
-    """One item a file, its state the blob's name: a commit costs the reading of what it changed.
+    """One item a file, whose state is the name of the blob: after a commit only changed files are read.
 
-    A local repository is read where it lies; a remote one is kept as a mirror in the project's derived data. Nothing in
-    a repository is executed: hooks and filters are left alone, and no git call reads the settings of the user or the
-    machine, or talks to a server that the repository names. Submodules and symbolic links are named and not followed,
-    and a repository that leads to another one is refused, unless the other knows it as its work tree or submodule. A
-    server is logged in to with an ssh key, with ``~/.netrc`` or with the address's own user and password.
+    A local repository is read in place; of a remote one the project's derived data keep a mirror. Nothing in a
+    repository is executed: hooks and filters do not run, and no git call reads the settings of the user or the machine,
+    or contacts a server that the repository names. Submodules and symbolic links are reported, not followed. A
+    repository that points to another one is refused, unless the other lists it as its work tree or submodule. The login
+    to a server is an ssh key, ``~/.netrc``, or user and password in the address.
 
     Args:
         options: See `Options`.
-        root: A relative `repository` starts here.
-        scratch: Where the mirror goes.
+        root: The folder that a relative `repository` starts from.
+        scratch: The folder for the mirror.
         limit: Largest file, in bytes.
     """
 
@@ -102,7 +103,7 @@ class GitSource:
         ref: str = "HEAD"
         """Branch, tag or commit."""
         paths: tuple[str, ...] = ()
-        """Patterns of the files wanted, from the repository's top (``docs/*``, ``*.md``); none for all."""
+        """Patterns of the files to read, from the repository's top (``docs/*``, ``*.md``); none for all."""
         exclude: tuple[str, ...] = ()
         """Patterns of files to leave out."""
         timeout: float = Field(default=300.0, gt=0)
@@ -120,8 +121,8 @@ class GitSource:
 
         Raises:
             SourceUnreachable: the repository cannot be read or fetched.
-            SourceEndless: the list of its files has no end.
-            SourceError: there is no such ref, or git is not installed.
+            SourceEndless: the list of the files is too long.
+            SourceError: the repository has no such ref, or git is not installed.
         """
         if shutil.which("git") is None:
             raise SourceError("git is not installed", cure="Install git.")
@@ -157,7 +158,7 @@ class GitSource:
             yield Item(id=name, state=states[name], load=loaders[name])
 
     def watched(self) -> list[Path]:
-        """The local repository's branches, none for a remote one."""
+        """The folder of a local repository whose branches change; none for a remote one."""
         if _REMOTE.match(self._options.repository):
             return []
         place = self._local()
@@ -192,10 +193,10 @@ class GitSource:
         )
 
     def _place(self) -> Path:
-        """The local repository, or the mirror brought up to date.
+        """The folder of the local repository, or of the updated mirror.
 
-        The mirror's settings are written anew each time and the address is given with the call, so that a project
-        that came from elsewhere cannot name a program there. It is named after the address: another one starts anew.
+        The settings of the mirror are written anew each time and the address is passed with the call, so that a project
+        from elsewhere cannot name a program there. The mirror is named after the address: a new address starts anew.
         """
         repository = self._options.repository
         if not _REMOTE.match(repository):
@@ -224,13 +225,13 @@ class GitSource:
         return mirror
 
     def _check_own(self, place: Path) -> None:
-        """Refuse a folder whose ``.git`` leads to another repository, as a link in the documents would.
+        """Refuse a folder whose ``.git`` points to another repository, as a link among the documents might.
 
-        A work tree and a submodule lie elsewhere rightly: then the repository names them, too, and only who may write
-        there can have had it do so.
+        The data of a work tree or a submodule rightly lie elsewhere: then the other repository points back to this
+        folder, which only somebody with write access there can have arranged.
 
         Raises:
-            SourceError: it leads out of the folder and of the project.
+            SourceError: the folder points out of itself and out of the project.
         """
         command = ("rev-parse", "--path-format=absolute", "--git-dir", "--git-common-dir")
         lines = (self._git(place, *command) or b"").decode("utf-8", "surrogateescape").splitlines()
@@ -262,19 +263,21 @@ class GitSource:
                 )
 
     def _git(self, place: Path, *words: str, most: int = _MOST_LISTED) -> bytes | None:
-        """What git writes; None when it fails (then `_last_error` tells why).
+        """Run git and return its output; None when it fails (`_last_error` has the reason).
 
         Raises:
-            SourceEndless: it writes more than `most` bytes. An object may unpack to more than it says, and folders may
-                name one another over and over.
+            SourceEndless: git writes more than `most` bytes. An object may unpack to more than it declares, and folders
+                may refer to one another over and over.
         """
         scheme = _REMOTE.match(self._options.repository)
         environment = {name: value for name, value in os.environ.items() if not name.startswith("GIT_")}
         environment |= {name: value for name, value in os.environ.items() if name.startswith(_OF_THE_CALLER)}
         environment |= _OURS | {"GIT_CEILING_DIRECTORIES": str(place.resolve().parent)}
         environment["GIT_ALLOW_PROTOCOL"] = (scheme.group(1) or "ssh") if scheme else _NO_PROTOCOL
-        settings = [part for setting in _SETTINGS for part in ("-c", setting)]
-        command = ["git", *settings, "-C", str(place), *words]
+        command = ["git"]
+        for setting in _SETTINGS:
+            command += ["-c", setting]
+        command += ["-C", str(place), *words]
         try:
             if words[0] in _LONG:
                 done = children.run_program(command, environment=environment, timeout=self._options.timeout)
@@ -292,10 +295,10 @@ class GitSource:
 def _bounded(
     command: list[str], environment: Mapping[str, str], *, timeout: float, most: int
 ) -> subprocess.CompletedProcess[bytes]:
-    """A program that is ended once it has written more than `most` bytes.
+    """Run a program and end it once it has written more than `most` bytes.
 
     Raises:
-        TimeoutExpired: it takes longer than `timeout` seconds.
+        TimeoutExpired: the program takes longer than `timeout` seconds.
     """
     with tempfile.TemporaryFile() as errors:
         program = subprocess.Popen(
@@ -330,7 +333,7 @@ def _bounded(
 
 
 def _said_by(top: Path) -> Iterator[Path]:
-    """What says which commits a repository has: the parts of its folder, and every link among its refs and objects."""
+    """Yield the paths that determine a repository's content: `_PARTS`, and every link among its refs and objects."""
     yield from (top / part for part in _PARTS)
     waiting = [top / part for part in ("refs", "objects", "reftable")]
     while waiting:
@@ -346,9 +349,9 @@ def _said_by(top: Path) -> Iterator[Path]:
 
 
 def _stores_of(objects: Path) -> Iterator[Path]:
-    """Stores that a store of objects names as further ones (``git clone --shared``), and what those name.
+    """Yield a store of objects, the stores that it refers to (``git clone --shared``), and those that they refer to.
 
-    What git reads as a quoted name, and what is no plain small file, is taken for a store elsewhere.
+    A quoted name, and a list that is no small plain file, count as a store elsewhere.
     """
     waiting, seen = [objects.resolve()], set[Path]()
     while waiting:
@@ -371,7 +374,7 @@ def _stores_of(objects: Path) -> Iterator[Path]:
 
 
 def _leads_on(mirror: Path) -> bool:
-    """Has someone made a mirror lead to another repository? One that came with a project is then made anew."""
+    """Does a mirror point to another repository? A mirror that came with a project may; it is then cloned anew."""
     entries = (mirror / "commondir", mirror / "objects" / "info" / "alternates")
     links = any(entry.is_symlink() for entry in (mirror, *_said_by(mirror)))
     return links or any(entry.exists() for entry in entries)

@@ -33,19 +33,19 @@ class HttpSource:
         """Options of the source ``http``."""
 
         url: str
-        """Address that answers with JSON."""
+        """Address that returns JSON."""
         records: str = ""
-        """Dotted path to the list of records in the answer; empty when the answer is the list."""
+        """Dotted path to the list of records in the response; empty when the response is the list."""
         next: str = ""
-        """Dotted path to the address of the next page; the last page has none there."""
+        """Dotted path to the address of the next page; missing on the last page."""
         headers: Mapping[str, str] = Field(default_factory=dict)
-        """Sent with every request to the address's host."""
+        """Headers sent with every request to the host of `url`."""
         token_env: str = ""
         """Environment variable with a token, sent as ``Authorization: Bearer``."""
         timeout: float = Field(default=30.0, gt=0)
-        """Seconds that one page may take as a whole."""
+        """Longest time for a whole page, in seconds."""
         max_pages: int = Field(default=1000, ge=1)
-        """More pages are an outage, and delete nothing."""
+        """More pages count as an outage, which deletes nothing."""
 
     def __init__(self, options: Options, *, root: Path, scratch: Path, limit: int) -> None:  # noqa: ARG002
         self._options = options
@@ -56,8 +56,8 @@ class HttpSource:
         """All records, page by page.
 
         Raises:
-            SourceError: an answer is not the JSON expected, or the server refuses.
-            SourceUnreachable: no answer.
+            SourceError: a response is not the expected JSON, or the server refuses.
+            SourceUnreachable: the server does not respond.
             SourceEndless: too many bytes, seconds or pages.
         """
         options = self._options
@@ -79,6 +79,7 @@ class HttpSource:
             yield from self._records(answer, here)
             onward = at(answer, options.next) if options.next else None
             here = urljoin(here, onward) if isinstance(onward, str) and onward else ""
+            # the headers may hold a token of the first host
             if here and urlsplit(here).netloc != urlsplit(options.url).netloc:
                 raise SourceError(f"{options.url} goes on at another host, {urlsplit(here).netloc}")
 

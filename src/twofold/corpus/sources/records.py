@@ -19,12 +19,12 @@ from twofold.types import Document, Loaded, Place
 
 
 class RecordOptions(protocols.Options):
-    """Which fields of a record are what."""
+    """The roles of a record's fields."""
 
     id: str = "id"
-    """Field with the record's identity; unique."""
+    """Field with the record's unique id."""
     text: str = ""
-    """Field with the text; empty: all fields that are nothing else, one ``name: value`` a line."""
+    """Field with the text; empty: all fields without another role, one ``name: value`` a line."""
     title: str = ""
     """Field with the title."""
     link: str = ""
@@ -32,25 +32,25 @@ class RecordOptions(protocols.Options):
     state: str = ""
     """Field that changes whenever the record does (a time, a revision); empty: the whole record is compared."""
     readers_field: str = ""
-    """Field with the users and groups that may read it: a list, or names separated by commas."""
+    """Field with the users and groups that may read the record: a list, or names separated by commas."""
     fields: Mapping[str, str] = Field(default_factory=dict)
-    """Metadata name → field. Without it all other fields are metadata."""
+    """Metadata name → field; by default all other fields become metadata."""
 
 
 def items_of(
     records: Iterable[Mapping[str, Any]], options: RecordOptions, *, where: str, called: str
 ) -> Iterator[Item]:
-    """Records as items, all of different ids.
+    """Turn records into items with unique ids.
 
-    A join gives the rows of one order the order's id. The first keeps it; each further one gets a digest of its content
-    behind it, so that it is the same item whatever comes before it. One that says the same once more is left out, by
-    name.
+    A join gives all rows of an order the order's id. The first row keeps the id; each further row gets a digest of its
+    content behind the id, so that it stays the same item whatever rows precede it. A row that repeats an earlier one is
+    left out with a remark.
 
     Args:
         records: The records.
-        options: Which of their fields are what.
-        where: Where they are read, for messages and citations.
-        called: What a citation calls one: ``row`` or ``record``.
+        options: The roles of their fields.
+        where: The place of the records, for messages and citations.
+        called: The word for a record in citations: ``row`` or ``record``.
     """
     first: dict[str, str] = {}
     more: set[str] = set()
@@ -70,7 +70,7 @@ def items_of(
 
 
 _SHORT = 12
-"""Hexadecimal digits of a digest that tell rows of one id apart."""
+"""Hexadecimal digits of the digest that distinguishes rows of one id."""
 
 
 def _repeated(number: int, name: str, where: str) -> Loaded:
@@ -80,7 +80,7 @@ def _repeated(number: int, name: str, where: str) -> Loaded:
 def item_of(
     record: Mapping[str, Any], options: RecordOptions, *, number: int, where: str, called: str, name: str = ""
 ) -> Item:
-    """A record as an item of its source; what is wrong with it is raised when it is loaded."""
+    """A record as an item of its source; loading the item raises the problems of the record."""
     name = name or text_of(at(record, options.id))
     state = text_of(at(record, options.state)) if options.state else digest("record", text_values(record))
 
@@ -96,10 +96,10 @@ def item_of(
 
 
 def document_of(record: Mapping[str, Any], options: RecordOptions, *, name: str, where: str, called: str) -> Document:
-    """The document that a record stands for.
+    """The document of a record.
 
     Raises:
-        BadRecord: a field named in the options is missing or not of the right kind.
+        BadRecord: a field named in the options is missing or of the wrong kind.
     """
 
     def field(key: str, what: str) -> Any:
@@ -124,7 +124,7 @@ def document_of(record: Mapping[str, Any], options: RecordOptions, *, name: str,
     metadata = {key: value for key, value in text_values(rest).items() if key not in known}
     if not options.text:  # long values are in the text, and nobody filters by them
         metadata = {key: value for key, value in metadata.items() if len(value) <= VALUE}
-        metadata = metadata if sum(map(len, metadata)) <= ALL else {}
+        metadata = metadata if sum(map(len, metadata)) <= ALL else {}  # `bounded` would refuse the document
     if options.fields:
         metadata = {to: text_of(field(key, "fields")) for to, key in options.fields.items()}
     readers: tuple[str, ...] | None = None
@@ -147,11 +147,11 @@ def document_of(record: Mapping[str, Any], options: RecordOptions, *, name: str,
 
 
 MISSING = object()
-"""Stands for a field that a record does not have."""
+"""The value of a field that a record does not have."""
 
 
 def at(value: Any, path: str) -> Any:
-    """What stands at a dotted path (``data.items``, ``rows.0.name``), or `MISSING`; a key with a dot goes first."""
+    """The value at a dotted path (``data.items``, ``rows.0.name``), or `MISSING`; a key with a dot takes precedence."""
     if isinstance(value, Mapping) and path in value:
         return value[path]
     here = value
@@ -172,5 +172,5 @@ def text_values(record: Mapping[str, Any]) -> dict[str, str]:
 
 
 def text_of(value: Any) -> str:
-    """As `value_text`; a field that is missing is nothing."""
+    """As `value_text`; empty for a missing field."""
     return "" if value is MISSING else value_text(value)

@@ -16,17 +16,18 @@ from twofold.errors import ConfigError, SourceEndless, SourceQuery, SourceUnreac
 from twofold.plugins.protocols import Item
 
 _PIECE = 500
+"""Rows fetched from the database at a time."""
 
 
 class SqlSource:
-    """One item a row; rows are streamed, so that a large table takes no memory.
+    """One item a row; rows are streamed, so that a large table takes little memory.
 
-    The query runs in a read-only transaction that is rolled back, and a statement that is not one SELECT is refused
-    before it runs.
+    The query runs in a read-only transaction that is rolled back; anything but a single SELECT is refused before it
+    runs.
 
     Args:
         options: See `Options`.
-        root: A relative SQLite file starts here.
+        root: The folder that the path of a SQLite file starts from.
         scratch: Not used.
         limit: Not used: a row is held in memory by the driver already.
     """
@@ -41,11 +42,11 @@ class SqlSource:
         url: str = ""
         """SQLAlchemy address without a password, such as ``sqlite:///data/shop.db`` (relative to the project)."""
         url_env: str = ""
-        """Environment variable with the address, for one that has a password."""
+        """Environment variable with the address, for an address with a password."""
         timeout: float = Field(default=600.0, gt=0)
-        """Seconds that the whole query may take."""
+        """Longest time for the whole query, in seconds."""
         max_rows: int = Field(default=1_000_000, ge=1)
-        """More rows are an outage, and delete nothing."""
+        """More rows count as an outage, which deletes nothing."""
 
         @model_validator(mode="after")
         def _one_address(self) -> SqlSource.Options:
@@ -65,9 +66,9 @@ class SqlSource:
         """All rows, in the query's order.
 
         Raises:
-            SourceQuery: the statement fails, or is not one that only reads.
+            SourceQuery: the statement fails, or does not only read.
             SourceUnreachable: no connection.
-            SourceEndless: too many rows, or too slow.
+            SourceEndless: the query returns too many rows, or takes too long.
         """
         reads_only(self._options.query)
         url = self._address()
@@ -130,6 +131,7 @@ class SqlSource:
         if backend == "sqlite":
             connection.exec_driver_sql("PRAGMA query_only = ON")
             raw = connection.connection.dbapi_connection
+            # SQLite has no timeout for statements: the handler runs every 10,000 instructions and ends the query
             raw.set_progress_handler(lambda: int(time.monotonic() > deadline), 10_000)
         elif backend == "postgresql":
             connection.exec_driver_sql("SET TRANSACTION READ ONLY")

@@ -39,25 +39,27 @@ _KINDS = {
     "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet": ".xlsx",
 }
 _WIDER = {"iso-8859-1": "cp1252", "latin-1": "cp1252", "latin1": "cp1252", "us-ascii": "cp1252", "ascii": "cp1252"}
-"""What pages hold that are said to be in these (WHATWG Encoding)."""
+"""Declared encoding → the one that such pages really use (WHATWG Encoding)."""
 _MOST_DELAY = 30.0
+"""Longest wait between requests, in seconds, whatever a robots.txt demands."""
 _DEPTH = 3
+"""Sitemaps within sitemaps that are read."""
 _MOST_MAPS = 1000
-"""Sitemaps of one index that are read: more than a site of any size has."""
+"""Most sitemaps of one index; no real site has more."""
 _REMOVED = (404, 410)
-"""What says that a page is there no more (RFC 9110); every other status says so only of the moment."""
+"""Statuses that mean "this page no longer exists" (RFC 9110); any other failure may be temporary."""
 _PROOF = 2
-"""Pages that a sitemap may drop unasked: beyond, and where it drops half or more of them, the pages are looked at."""
+"""Dropped pages from which a sitemap is distrusted, if they are half of the known pages or more."""
 _LOOKS = 5
-"""How many of them, spread evenly."""
+"""Dropped pages that are then requested, evenly spread."""
 
 
 class WebSource:
-    """One item a page. A page is asked for only if it changed: by its ETag or date, or by the sitemap's ``lastmod``.
+    """One item a page. Only changed pages are fetched, by their ETag or date, or by the sitemap's ``lastmod``.
 
-    A page that is gone (404, 410) or that robots.txt forbids is a failure and leaves the index. Every other failure (a
-    server in trouble, one that wants a login, a redirect that is not followed, an empty page) proves nothing: the page
-    stays. So do all pages where a sitemap suddenly drops half of them and they are still there.
+    A removed page (404, 410) and a page that robots.txt forbids are failures and leave the index. Any other failure (a
+    server in trouble, a login, a redirect that is not followed, an empty page) proves nothing, and the page stays. All
+    pages stay where a sitemap suddenly drops half of them while they still exist.
 
     Args:
         options: See `Options`.
@@ -74,15 +76,15 @@ class WebSource:
         urls: tuple[str, ...] = ()
         """Addresses of pages."""
         sitemap: str = ""
-        """Address of a sitemap, or of a sitemap index; pages of its own host, with ``www.`` or without, are taken."""
+        """Address of a sitemap or sitemap index; only pages of its own host, with or without ``www.``, are read."""
         prefixes: tuple[str, ...] = ()
-        """Only pages of the sitemap whose address begins with one of these."""
+        """Beginnings of addresses; only matching pages of the sitemap are read."""
         max_pages: int = Field(default=5000, ge=1)
-        """A sitemap with more is an outage, and deletes nothing."""
+        """A sitemap with more pages counts as an outage, which deletes nothing."""
         timeout: float = Field(default=30.0, gt=0)
-        """Seconds that one page may take as a whole."""
+        """Longest time for a whole page, in seconds."""
         delay: float = Field(default=0.1, ge=0)
-        """Seconds between two requests to a host; its robots.txt may ask for more (up to 30)."""
+        """Seconds between two requests to a host; a robots.txt may demand more (up to 30)."""
 
         @model_validator(mode="after")
         def _some_page(self) -> WebSource.Options:
@@ -105,13 +107,13 @@ class WebSource:
         """All pages: the list first, then the sitemap's.
 
         Raises:
-            SourceError: the sitemap cannot be had or read, or it drops pages that are there.
+            SourceError: the sitemap cannot be fetched or read, or drops pages that still exist.
         """
         self._fetcher = Fetcher(seconds=self._options.timeout, limit=self._limit)
         self._rules.clear()
         self._maps.clear()
         try:
-            # a page listed by hand is asked for by its validators, also where the sitemap names it
+            # a page of `urls` is checked by its validators, even where the sitemap lists it
             pages = dict.fromkeys(self._options.urls, "")
             if self._options.sitemap:
                 mapped = self._sitemap(self._options.sitemap, _DEPTH)
@@ -153,7 +155,7 @@ class WebSource:
         return Item(id=url, state=before, load=lambda: self._page(url, {})[0])
 
     def _page(self, url: str, headers: Mapping[str, str]) -> tuple[Loaded, str]:
-        """The page and its state; no name when the server says that it did not change."""
+        """Fetch a page; return it and its state. An unchanged page comes back without a name."""
         response = self._get(url, headers)
         if response.status == 304 and headers:
             return Loaded(), ""
@@ -175,16 +177,16 @@ class WebSource:
             return self._fetcher.get(url, headers=headers, allowed=self._allow)
         except (SourceUnreachable, SourceEndless):
             raise
-        except SourceError as error:  # where a page leads to says nothing of it: a login, the gate of a network
+        except SourceError as error:  # a refused redirect (a login, the gate of a network) says nothing about the page
             raise SourceUnreachable(error.message, cure=f"{error.cure} Nothing was deleted.") from error
 
     def _prove(self, lost: Sequence[str], known: int) -> None:
-        """Look at pages that the sitemap names no more, where they are many.
+        """Request some of the pages that the sitemap no longer lists, where it dropped many.
 
         Raises:
-            SourceUnreachable: one is there, or nobody can tell.
+            SourceUnreachable: a page still exists, or its server does not respond.
         """
-        # a few pages less are usual; half of them at once is a broken sitemap
+        # a few pages less are usual; half of them at once point to a broken sitemap
         if len(lost) < _PROOF or 2 * len(lost) < known:
             return
         for url in lost[:: -(-len(lost) // _LOOKS)]:
@@ -192,7 +194,7 @@ class WebSource:
                 self._rules_of(url)
             except SourceUnreachable:
                 raise
-            except SourceError:  # its robots.txt forbids it
+            except SourceError:  # robots.txt forbids the page
                 continue
             if self._get(url, {}).status not in _REMOVED:
                 raise SourceUnreachable(
@@ -201,7 +203,7 @@ class WebSource:
                 )
 
     def _allow(self, url: str) -> None:
-        """Ask the host's robots.txt, and wait as long as it wants.
+        """Check the robots.txt of a host, and wait as long as it demands.
 
         Raises:
             SourceError: see `_rules_of`.
@@ -214,11 +216,11 @@ class WebSource:
         self._last[host] = time.monotonic()
 
     def _rules_of(self, url: str) -> tuple[str, Any]:
-        """The page's host, and its robots.txt, which is asked for once a sync.
+        """The host of a page, and its robots.txt, which is fetched once a sync.
 
         Raises:
-            SourceError: it forbids the page.
-            SourceUnreachable: the host is in trouble: then everything counts as forbidden (RFC 9309, 2.3.1.4).
+            SourceError: robots.txt forbids the page.
+            SourceUnreachable: the host is in trouble: then every page counts as forbidden (RFC 9309, 2.3.1.4).
         """
         parts = urlsplit(url)
         host = f"{parts.scheme}://{parts.netloc}"
@@ -233,7 +235,7 @@ class WebSource:
         return host, rules
 
     def _sitemap(self, url: str, depth: int) -> dict[str, str]:
-        """Address → ``lastmod`` (empty when not given), of a sitemap or of all sitemaps in an index."""
+        """Address → ``lastmod`` (empty where missing) of the pages in a sitemap, or in all sitemaps of an index."""
         self._maps.add(url)
         response = self._get(url, {})
         if response.status != 200:
@@ -282,10 +284,10 @@ class WebSource:
 
 
 def _marked_utf8(response: Response) -> bytes:
-    """The page's bytes; text in the encoding that the server names goes on as UTF-8 with a mark.
+    """The bytes of a page; text in the encoding of the response header is converted to UTF-8 with a byte-order mark.
 
-    The header has precedence over what the page itself declares (HTML Living Standard, 13.2.3.1). Bytes that are not
-    in that encoding are left to the reader.
+    The header has precedence over a declaration in the page itself (HTML Living Standard, 13.2.3.1). Bytes that are
+    not valid in that encoding stay as they are.
     """
     kind = Message()
     kind["content-type"] = response.headers.get("content-type", "")
@@ -302,7 +304,7 @@ def _marked_utf8(response: Response) -> bytes:
 
 
 def _bare(address: str) -> str:
-    """An address's host, ``www.`` and the port of its scheme apart: a site and its www are one."""
+    """The host of an address without ``www.`` and the default port: both names belong to one site."""
     parts = urlsplit(address)
     host = parts.netloc.lower().rpartition("@")[2]
     host = host.removesuffix({"http": ":80", "https": ":443"}.get(parts.scheme, " "))
@@ -310,7 +312,7 @@ def _bare(address: str) -> str:
 
 
 def _name(url: str, response: Response) -> str:
-    """A file name for the reader: the address as a path, with the ending of its media type where it has another."""
+    """A file name for the reader: the address as a path, with the ending that fits its media type."""
     kind = response.headers.get("content-type", "").split(";")[0].strip().lower()
     path = PurePosixPath(urlsplit(response.url).path)
     ending = _KINDS.get(kind, "")

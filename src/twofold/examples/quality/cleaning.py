@@ -81,6 +81,7 @@ def clean(
             remaining[name] = row_of(value, row.file, row.line)
     # Copies are looked for after repairing and masking, which may have made two examples the same.
     examples = [row.outcome for row in remaining.values() if isinstance(row.outcome, Example)]
+    # Findings name the other example by file and line, or by its id where it has no line.
     places = {**{e.id: e.id for e in examples}, **{f"{e.file}:{e.line}": e.id for e in examples if e.line}}
     for problem in copies(examples):
         if problem.action == "merge":

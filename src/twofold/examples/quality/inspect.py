@@ -1,4 +1,4 @@
-"""Everything that is wrong with examples, one by one and among each other, each with its place and an action. Pure.
+"""Faults of examples, one by one and among each other, each with its place and an action. Pure.
 
 `check` (in `checking`) says what would stop or mislead a study; `inspect` reads every example as somebody does who
 will train on it. Both give `Problem` records.
@@ -32,10 +32,13 @@ PARTS: Mapping[Part, str] = {
     "balance": "small and outweighing classes",
     "documents": "questions that stand in the documents word for word",
 }
-"""What can be looked for, and left out."""
+"""Parts of the check, each of which can be left out."""
+# Lower is more sealed: of two copies the lower one stays.
 _SEALED = {"reserve": 0, "test": 1, "dev": 2, "train": 3, None: 4}
 _REPEATS = ("data.repeated-question", "data.contradiction", "data.placeholder")
+"""Findings of `check` that this module makes itself, more exactly."""
 _SHINGLE = 8
+"""Words of a question by which it is looked up in documents."""
 
 
 def inspect(
@@ -76,6 +79,7 @@ def inspect(
         progress("looking", number, len(selected))
         problems += parts[part]()
     progress("looking", len(selected), len(selected))
+    # Files in the order in which they were read; reversed, so that a file's first example decides.
     places = {e.file: number for number, e in reversed(list(enumerate(examples)))}
     return sorted(problems, key=lambda p: (places.get(p.file, -1), p.line, p.code))
 
@@ -106,6 +110,7 @@ def copies(examples: Sequence[Example]) -> list[Problem]:
             problem = _near_to(example, [e for e in others if not _apart(example, e)], closed)
         if problem is not None:
             problems.append(problem)
+        # A copy that is dropped or merged is no original for others.
         if problem is None or problem.action == "look":
             exact[plain[number]].append(number)
             texts.add(number)
@@ -134,7 +139,8 @@ def _against(example: Example, candidates: Sequence[Example], judged: bool) -> P
     mine = _answers(example)
     match = next((e for e in candidates if _answers(e) == mine), None)
     match = match or next((e for e in candidates if _answers(e) & mine), candidates[0])
-    where, agreed = _place(match), bool(_answers(match) & mine) or not mine
+    where = _place(match)
+    agreed = bool(_answers(match) & mine) or not mine
     fields = {"other": where}
     if _crossed(example, match):
         message = f"this {example.split} example stands in {match.split} too, at {where}"

@@ -24,6 +24,7 @@ from twofold.files.reading import excerpt
 from twofold.types import Example, Problem
 
 FOLDS = 5
+"""Of the cross-validation."""
 FEWEST = 5
 """A class with fewer members is not judged, and is reported as small."""
 SURE = 0.5
@@ -51,6 +52,7 @@ def labels(examples: Sequence[Example]) -> list[str]:
 def _closed(values: Sequence[str]) -> bool:
     seen = Counter(value for value in values if value)
     often = sum(n for n in seen.values() if n >= FEWEST)
+    # Nine tenths of the answers occur `FEWEST` times or more, and none is a long text.
     return len(seen) >= 2 and often >= 0.9 * len(values) and all(len(value) <= 80 for value in seen)
 
 
@@ -70,6 +72,7 @@ def spelled_alike(examples: Sequence[Example]) -> list[Problem]:
     if not given_labels:
         return []
     sizes = Counter(label for label in given_labels if label)
+    # Reversed, so that the first example with a label is the one named.
     first = {label: example for example, label in reversed(list(zip(examples, given_labels, strict=True)))}
     problems = []
     for usual, others in _spellings(sizes).items():
@@ -163,7 +166,9 @@ def noise(examples: Sequence[Example]) -> list[Problem]:
         MissingExtra: scikit-learn is not installed.
     """
     given_labels = labels(examples)
-    plain = {other: label for label, others in _spellings(Counter(given_labels)).items() for other in others}
+    plain: dict[str, str] = {}
+    for label, others in _spellings(Counter(given_labels)).items():
+        plain.update(dict.fromkeys(others, label))
     given_labels = [plain.get(label, label) for label in given_labels]
     sizes = Counter(given_labels)
     judged = [i for i, label in enumerate(given_labels) if sizes[label] >= FEWEST and label]
@@ -175,13 +180,15 @@ def noise(examples: Sequence[Example]) -> list[Problem]:
     # (classes,): how sure the model is of a class's own members, on average: the threshold of confident learning.
     usual = np.array([probable[codes == k, k].mean() for k in range(len(names))])
     rows = np.arange(len(judged))
+    # shape (examples, classes): probabilities of classes that are as likely as usual for their own members.
     reached = np.where(probable >= usual, probable, -1.0)
     other = reached.argmax(axis=1)
     doubted = (reached.max(axis=1) >= SURE) & (other != codes) & (probable[rows, codes] < usual[codes])
     doubt = probable.max(axis=1) - probable[rows, codes]
     problems = []
     for row in sorted(np.flatnonzero(doubted), key=lambda r: (-doubt[r], r)):
-        example, label = examples[judged[row]], names[other[row]]
+        example = examples[judged[row]]
+        label = names[other[row]]
         message = (
             f"the label {excerpt(given_labels[judged[row]], 40)!r} is doubtful: a model of the other examples says "
             f"{excerpt(label, 40)!r} ({probable[row, other[row]]:.2f} against {probable[row, codes[row]]:.2f})"

@@ -22,7 +22,7 @@ class PrivatePlace:
     """A stretch of text that should not be there."""
 
     kind: str
-    """What it is, for example ``email``."""
+    """Kind of data, for example ``email``."""
     sort: Sort
     """Personal data, or a secret."""
     start: int
@@ -142,7 +142,8 @@ def private(text: str) -> list[PrivatePlace]:
 
 def masked(text: str) -> str:
     """`text` with what `private` finds replaced by its kind in brackets; masking twice changes nothing more."""
-    out, at = [], 0
+    out = []
+    at = 0
     for place in private(text):
         out += [text[at : place.start], f"[{place.kind.upper()}]"]
         at = place.end

@@ -1,4 +1,4 @@
-"""What is wrong with single texts among others of their kind: damage, cuts, odd lengths, other languages. Pure.
+"""Faults of single texts among others of their kind: damage, cuts, odd lengths, other languages. Pure.
 
 What is odd is judged by the set itself: an answer without a full stop is a cut where nine of ten have one, and nothing
 where none has. Lengths are compared by the modified z-score of Iglewicz & Hoaglin (1993) on their logarithms.
@@ -132,7 +132,7 @@ def damage(examples: Sequence[Example]) -> list[Problem]:
 
 
 def placeholders(examples: Sequence[Example]) -> list[Example]:
-    """Those whose first answer says nothing (``N/A``, ``TODO``), unless it is one of few answers that all share."""
+    """Examples whose first answer says nothing (``N/A``, ``TODO``), unless it is one of few answers that all share."""
     firsts = [e for e in examples if e.references]
     shared = Counter(bare(e.references[0]) for e in firsts)
     rare = 0.01 * len(firsts) + 2
@@ -200,7 +200,8 @@ def _limit(lengths: Sequence[int]) -> int:
     if len(lengths) < 20:
         return 0
     top = max(lengths)
-    at, near = lengths.count(top), sum(top - 5 <= n < top for n in lengths)
+    at = lengths.count(top)
+    near = sum(top - 5 <= n < top for n in lengths)
     return top if at >= max(3, 0.005 * len(lengths)) and at > 2 * near else 0
 
 

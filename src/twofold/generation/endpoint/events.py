@@ -11,12 +11,12 @@ from twofold.types import Json
 
 
 def events(pieces: Iterable[bytes]) -> Iterator[Json]:
-    """The objects of a stream; ``[DONE]`` is ``{"done": True}``, comments and keep-alives are left out.
+    """The objects of a stream; ``[DONE]`` becomes ``{"done": True}``, comments and keep-alives are left out.
 
-    Lines end at line feeds only: other separators of Unicode may stand within an answer.
+    Lines end at line feeds only: an answer may contain other line separators of Unicode.
 
     Raises:
-        GenerationError: the endpoint streamed an error, or something that is no event.
+        GenerationError: the endpoint streamed an error, or data that is no event.
     """
     name = ""
     for line in _lines(pieces):
@@ -47,11 +47,11 @@ def _event(data: str, name: str) -> Json:
 
 
 class Letters:
-    """Text in pieces whose surrogate pairs may be torn: halves are joined, and one that stays alone is U+FFFD."""
+    """Text in pieces whose surrogate pairs may be split: halves are joined, and a lone half becomes U+FFFD."""
 
     def __init__(self) -> None:
         self._decoder = codecs.getincrementaldecoder("utf-16-le")("replace")
 
     def take(self, piece: str, *, last: bool = False) -> str:
-        """What of the text so far can be told; `last`: nothing follows."""
+        """Add a piece and return the text that is complete; `last`: no piece follows."""
         return self._decoder.decode(piece.encode("utf-16-le", "surrogatepass"), last)

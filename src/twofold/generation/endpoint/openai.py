@@ -1,10 +1,10 @@
 """Any OpenAI-compatible endpoint (chat completions): GPT, Claude and Mistral class models, vLLM, llama.cpp, Ollama.
 
-One bad prompt is a `Failure`; what concerns all prompts (a wrong key, model or address) is a `GenerationError`.
-Text is an answer only if it came whole and as content: an empty one, one that a filter or an error ended, a stream that
-breaks off and reasoning fields are none.
+A bad prompt is a `Failure`; a fault that concerns all prompts (a wrong key, model or address) is a `GenerationError`.
+A text counts as an answer only if it arrived completely and as content. Empty texts, texts that a filter or an error
+ended, broken streams and reasoning fields do not count.
 Retries: exponential backoff with full jitter on 408, 409, 429, 5xx, timeouts and broken connections, honouring
-``Retry-After`` (RFC 9110 section 10.2.3); who asks for a wait beyond `endpoints.LONGEST_WAIT` is not asked again.
+``Retry-After`` (RFC 9110, 10.2.3); an endpoint that demands a wait beyond `endpoints.LONGEST_WAIT` is not tried again.
 """
 
 from __future__ import annotations
@@ -40,31 +40,31 @@ class OpenAIOptions(Options):
     """Options of the generator ``openai``."""
 
     model: str
-    """Model name as the endpoint knows it."""
+    """Name of the model at the endpoint."""
     base_url: str = "https://api.openai.com/v1"
     """Address up to, and without, ``/chat/completions``."""
     api_key_env: str = "OPENAI_API_KEY"
-    """Environment variable that holds the key; it may be unset for endpoints that need none."""
+    """Environment variable with the API key; it may be unset for endpoints that need none."""
     timeout: float = Field(default=60.0, gt=0)
-    """Seconds for one request."""
+    """Longest time for one request, in seconds."""
     retries: int = Field(default=4, ge=0)
     """Further attempts after the first."""
     backoff: float = Field(default=0.5, ge=0)
-    """Upper limit of the first wait, seconds; doubled each time."""
+    """Upper limit of the first wait in seconds; doubled for each further attempt."""
     concurrency: int = Field(default=8, ge=1, le=256)
-    """Requests at once."""
+    """Requests at the same time."""
     temperature: float | None = Field(default=0.0, ge=0, le=2)
-    """Not sent when the endpoint refuses the field itself; the answers then have another key."""
+    """Temperature; not sent to an endpoint that refuses the field, and the answers then have another key."""
     seed: int = 0
-    """Of the waits' jitter."""
+    """Seed of the random waits."""
     max_tokens_field: Literal["auto", "max_tokens", "max_completion_tokens"] = "auto"
-    """``auto``: ``max_tokens``, and the other one when the endpoint refuses it."""
+    """Field for the token limit. ``auto``: ``max_tokens``, or the other one if the endpoint refuses that."""
     extra: Json = Field(default_factory=dict)
     """Further fields of the request body, for example ``{"reasoning_effort" = "low"}``."""
     price_per_million_prompt: float = Field(default=0.0, ge=0)
-    """For the bill, in your currency."""
+    """Price of a million prompt tokens in any currency, for the bill."""
     price_per_million_completion: float = Field(default=0.0, ge=0)
-    """For the bill, in your currency."""
+    """Price of a million completion tokens in the same currency."""
 
 
 class OpenAIGenerator:
@@ -72,10 +72,10 @@ class OpenAIGenerator:
 
     Args:
         options: See `OpenAIOptions`.
-        adapter: A model that the trainer ``openai`` made at this endpoint; it answers instead of `options.model`.
+        adapter: A model tuned at this endpoint by the trainer ``openai``; it answers instead of `options.model`.
 
     Raises:
-        GenerationError: the adapter is local weights, or another endpoint's model.
+        GenerationError: the adapter consists of local weights, or belongs to another endpoint.
     """
 
     version: ClassVar[int] = 2
@@ -100,9 +100,9 @@ class OpenAIGenerator:
 
     @property
     def key(self) -> str:
-        """Digest of endpoint, model and sampling as it is sent; the API key is not in it.
+        """Digest of endpoint, model and the sampling fields that are sent, without the API key.
 
-        It changes when the endpoint refuses a field, which the first request tells, or an earlier one (see `remember`).
+        The key changes when the endpoint refuses a field, at the first request or in an earlier process (`remember`).
         """
         o = self.options
         made_of: Json = {"url": o.base_url, "model": o.model, "temperature": o.temperature, "extra": o.extra}
@@ -148,13 +148,13 @@ class OpenAIGenerator:
                     if progress is not None:
                         progress("generate", done, len(prompts))
             except BaseException:
-                # what waits is not sent: with a wrong key or after Ctrl-C it would only cost
+                # waiting requests are not sent: with a wrong key or after Ctrl-C they would only cost
                 pool.shutdown(wait=False, cancel_futures=True)
                 raise
         return completions
 
     def stream(self, prompt: Prompt) -> Iterator[str | Completion]:
-        """Pieces as server-sent events bring them, then the completion.
+        """Yield the pieces of the server-sent events, then the completion.
 
         Raises:
             GenerationError: the endpoint failed before or while answering.
@@ -191,7 +191,7 @@ class OpenAIGenerator:
             raise GenerationError(f"no answer within {self.options.timeout:g} s", cure="Raise timeout.") from error
         except httpx.HTTPError as error:
             raise GenerationError(f"the connection to {self.options.base_url} failed: {error}") from error
-        # a stream that breaks off is no answer, however much of it came
+        # a broken stream is no answer, however much of it arrived
         if not finish:
             raise GenerationError(
                 f"the stream ended after {len(text)} characters without finish_reason or [DONE]: incomplete answer",
@@ -203,7 +203,7 @@ class OpenAIGenerator:
         yield _completion(text, finish, reasoned=reasoned, usage=usage, seconds=time.monotonic() - begun)
 
     def _unstreamed(self, completion: Completion) -> Iterator[str | Completion]:
-        """The pieces of an answer that came whole, though a stream was asked for."""
+        """The pieces of an answer that arrived as a whole although a stream was requested."""
         if completion.failure is not None and completion.failure.code == "generation.malformed":
             raise GenerationError(f"the endpoint does not stream: {completion.failure.message}")
         if completion.text:
@@ -211,18 +211,18 @@ class OpenAIGenerator:
         yield completion
 
     def converse(self, messages: Sequence[Json], tools: Sequence[Json], *, max_tokens: int, seconds: float) -> Turn:
-        """One turn of a conversation with tools (OpenAI's function calling); what fails is in the completion.
+        """One turn of a conversation with tools (OpenAI's function calling); the completion contains any failure.
 
         Args:
-            messages: As the endpoint takes them: ``role``, ``content``, ``tool_calls``, ``tool_call_id``.
-            tools: Functions, as the endpoint takes them.
-            max_tokens: Upper limit of what is written.
-            seconds: No attempt is begun later than this, and none may take longer.
+            messages: Messages in the endpoint's form: ``role``, ``content``, ``tool_calls``, ``tool_call_id``.
+            tools: Functions in the endpoint's form.
+            max_tokens: Most tokens to generate.
+            seconds: No attempt begins later than this, and none may take longer.
 
         Raises:
             GenerationError: the endpoint refuses the key, the model or the address.
         """
-        # `read` runs once an attempt: the calls are those of the last
+        # `read` runs once for each attempt: the calls of the last one count
         calls: list[ToolCall] = []
 
         def body() -> Json:
@@ -243,10 +243,10 @@ class OpenAIGenerator:
         return Turn(completion=completion, calls=() if completion.failure else tuple(calls))
 
     def remember(self, directory: Path) -> None:
-        """Send no field that this endpoint refused before; what is refused from now on is kept, too.
+        """Omit fields that this endpoint refused in earlier processes, and store those that it refuses from now on.
 
         Args:
-            directory: The project's derived data, which holds `refused_fields.FILE`.
+            directory: The project's derived data, with `refused_fields.FILE`.
         """
         o, path = self.options, directory / FILE
         before = known(path, o.base_url, o.model)
@@ -274,7 +274,7 @@ class OpenAIGenerator:
         failure = Failure(code="generation.lost", message="no attempt was made")
         attempt = 0
         while True:
-            # None: backoff; else what the endpoint asks for
+            # None: the backoff; else the wait that the endpoint demands
             wait: float | None = None
             sent = body()
             try:
@@ -298,7 +298,7 @@ class OpenAIGenerator:
                         continue
                     code = f"generation.http-{response.status_code}"
                     failure = Failure(code=code, message=reason(response))
-                    # asked again it would be refused again
+                    # the same request would be refused again
                     if response.status_code not in AGAIN:
                         break
                     wait = retry_after(response)
@@ -314,14 +314,14 @@ class OpenAIGenerator:
         return Completion(text="", seconds=time.monotonic() - begun, failure=failure)
 
     def _post(self, sent: Json, timeout: float) -> httpx.Response:
-        """The response with its whole body; `timeout` is for all of it, however slowly it drips."""
+        """The response with its whole body; `timeout` covers all of it, however slowly the bytes arrive."""
         by, parts = time.monotonic() + timeout, []
         with self._client.stream("POST", "/chat/completions", json=sent, timeout=timeout) as response:
             for part in response.iter_bytes():
                 parts.append(part)
                 if time.monotonic() > by:
                     raise httpx.ReadTimeout("the answer drips", request=response.request)
-        # the body is decoded already: headers about its bytes would have it decoded twice
+        # the body is already decoded: with the headers about its encoding httpx would decode it again
         headers = {name: value for name, value in response.headers.items() if name not in _OF_BODY}
         return httpx.Response(response.status_code, headers=headers, content=b"".join(parts), request=response.request)
 
@@ -349,7 +349,7 @@ class OpenAIGenerator:
         return {key: value for key, value in {**body, **o.extra}.items() if key not in self._dropped}
 
     def _adapts(self, response: httpx.Response, sent: Json) -> bool:
-        """Did the endpoint refuse a field of ours that the request can do without? The next body goes without it."""
+        """Did the endpoint refuse an optional field of the request? The next body then omits the field."""
         if response.status_code not in (400, 422):
             return False
         try:
@@ -358,7 +358,7 @@ class OpenAIGenerator:
             return False
         with self._lock:
             if self._dropped & sent.keys() or (self._other_limit and "max_tokens" in sent):
-                return True  # another request has learned it meanwhile
+                return True  # another thread's request has learned of the refusal meanwhile
             if self.options.max_tokens_field == "auto" and refuses(body, "max_tokens", sent):
                 self._other_limit = True
                 self._keep()
@@ -371,7 +371,7 @@ class OpenAIGenerator:
         return False
 
     def _may_drop(self, field: str) -> bool:
-        """Is it a field of our own? What stands in `extra` was asked for, and without a temperature none is sent."""
+        """Does this class add the field by itself? Fields in `extra` are the user's, and must be sent."""
         o = self.options
         return field not in o.extra and (field != "temperature" or o.temperature is not None)
 
@@ -381,7 +381,7 @@ class OpenAIGenerator:
             keep(self._refusals_path, self.options.base_url, self.options.model, refused=refused)
 
     def _fatal(self, response: httpx.Response) -> None:
-        """Raise for what is wrong with every prompt."""
+        """Raise an error for a fault that concerns every prompt."""
         o, status = self.options, response.status_code
         cures = {
             401: f"Put a valid key into the environment variable {o.api_key_env}.",
@@ -419,13 +419,15 @@ class OpenAIGenerator:
 
 
 _OF_BODY = ("content-encoding", "content-length", "transfer-encoding")
-"""Headers of the body as it was sent."""
+"""Headers about the encoded bytes of the body."""
 _CUT = ("length", "max_tokens", "model_length")
+"""Values of ``finish_reason``, among providers, for an answer at the token limit."""
 _BROKEN = ("error", "abort", "aborted", "cancelled", "network_error", "insufficient_system_resource")
+"""Values of ``finish_reason`` for an answer that the endpoint broke off."""
 
 
 def _completion(text: str, finish: str, *, reasoned: bool, usage: Usage, seconds: float) -> Completion:
-    """What came, if it is an answer: whole or cut, but not empty, filtered or broken off."""
+    """The completion, with the text if it is an answer: whole or cut, but not empty, filtered or broken off."""
     common: dict[str, Any] = {"usage": usage, "seconds": seconds, "finish": "length" if finish in _CUT else "stop"}
     if finish == "content_filter":
         failure = Failure(code="generation.refused", message="the endpoint's content filter ended the answer")
@@ -476,7 +478,7 @@ def _call(number: int, tool_call: Any) -> ToolCall:
 
 
 def _text(content: Any) -> str:
-    """Text of a message: a string, nothing, or a list of parts, of which reasoning is no text."""
+    """The text of a message's content: a string, null, or a list of parts, whose reasoning is left out."""
     if content is None:
         return ""
     if isinstance(content, str):
@@ -488,7 +490,7 @@ def _text(content: Any) -> str:
 
 
 def _usage(body: Json) -> Usage:
-    """Tokens as a response or the last event of a stream counts them; 0 where it does not."""
+    """Token counts of a response, or of the last event of a stream; 0 where they are missing."""
     counts = body.get("usage")
     tokens = {key: value for key, value in counts.items() if isinstance(value, int)} if isinstance(counts, dict) else {}
     return Usage(

@@ -1,6 +1,6 @@
-"""Did an endpoint refuse a field of the request, or is its error about something else? Pure.
+"""Decide whether an endpoint's error refuses a field of the request, or is about something else. Pure.
 
-Evidence is what the error says of itself (`param`, or FastAPI's `loc`), or words that refuse the field by its name.
+The evidence is the error's own fields (`param`, or FastAPI's `loc`), or words that refuse the field by its name.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ _SIZE = re.compile(
 )
 """An error about a value's size does not refuse the field."""
 _GAP = r"[^.;('\"`]{0,40}"
-"""What may stand between a refusal and the field's name: one clause, and no name of another field."""
+"""Text allowed between the words of a refusal and the field's name: one clause, without another field's name."""
 _BEFORE = (
     rf"(?:\b(?:unsupported|unknown|unrecogni[sz]ed|unexpected|unpermitted|extra)\b|(?:\bnot|n['’]t) support){_GAP}"
 )
@@ -28,16 +28,16 @@ _AFTER = (
 _ONE_VALUE = (
     rf"{_GAP}\b(?:only (?:1(?:\.0)? is|the default|be (?:set to )?1\b)|must be (?:set to )?(?:exactly )?1(?:\.0)?\b)"
 )
-"""A field that takes its default only can be left out."""
+"""A field that accepts only its default can be omitted."""
 
 
 def refuses(body: Any, field: str, sent: Json) -> bool:
-    """Does an error's body say that a field, which was sent, is not taken?
+    """Does an error's body say that the endpoint refuses a field of the request?
 
-    Words are no evidence where the field's name stands in the messages that were sent: the endpoint may quote them.
+    Words are no evidence where the messages of the request contain the field's name: the endpoint may quote them.
 
     Args:
-        body: Of the response, as JSON.
+        body: Body of the response, as JSON.
         field: ``temperature``, ``max_tokens`` or ``stop``.
         sent: The request's body.
     """
@@ -66,7 +66,7 @@ def refuses(body: Any, field: str, sent: Json) -> bool:
 
 
 def _details(error: Json) -> list[Json]:
-    """FastAPI's list of faults, which some endpoints put into `message`."""
+    """FastAPI's list of faults, which some endpoints put inside `message`."""
     inside = error.get("message")
     details = error.get("detail") or (inside.get("detail") if isinstance(inside, dict) else None)
     return [one for one in details if isinstance(one, dict)] if isinstance(details, list) else []

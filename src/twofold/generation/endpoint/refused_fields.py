@@ -1,7 +1,7 @@
-"""Request fields that an endpoint refused, kept in a small file of the project: the next process does not send them.
+"""Request fields that an endpoint refused, stored in a small file of the project so that the next process omits them.
 
-Without it every command would be refused once more before its first answer, and would only then know the key of its
-answers. The file is advisory: one that is missing, damaged or cannot be written costs a refused request, nothing else.
+Without the file every command would be refused once more before its first answer, and would know the key of its answers
+only then. The file is advisory: a missing, damaged or unwritable file costs a refused request, nothing else.
 """
 
 from __future__ import annotations
@@ -16,11 +16,12 @@ from twofold.files.locking import locked
 from twofold.types import Json
 
 FILE = "refused_fields.json"
-"""Its name, in the project's derived data."""
+"""Name of the file in the project's derived data."""
 CAN_DO_WITHOUT = ("temperature", "stop")
-"""Fields that a request can be sent without."""
+"""Fields that a request may omit."""
 OTHER_LIMIT = "max_completion_tokens"
 _FORMAT = 1
+"""Raised when the file changes its form: a file of another form is not read."""
 _log = logging.getLogger(__name__)
 
 
@@ -29,18 +30,18 @@ class Refused:
     """The request fields that an endpoint's model refuses."""
 
     fields: frozenset[str] = frozenset()
-    """Fields left out, of `CAN_DO_WITHOUT`."""
+    """Refused fields among `CAN_DO_WITHOUT`."""
     limit: str = ""
     """`OTHER_LIMIT`, where ``max_tokens`` was refused."""
 
 
 def known(path: Path, url: str, model: str) -> Refused:
-    """What earlier processes were refused by this model at this address.
+    """The fields that this model at this address refused in earlier processes.
 
     Args:
         path: The file.
         url: The endpoint's address.
-        model: As the endpoint calls it.
+        model: Name of the model at the endpoint.
     """
     entry = next((one for one in _read(path) if _of(one, url, model)), None)
     if entry is None:
@@ -50,13 +51,13 @@ def known(path: Path, url: str, model: str) -> Refused:
 
 
 def keep(path: Path, url: str, model: str, *, refused: Refused) -> None:
-    """Add what was refused now; safe while other processes do the same.
+    """Add newly refused fields; safe while other processes do the same.
 
     Args:
-        path: The file, made if missing.
+        path: The file; created if missing.
         url: The endpoint's address.
-        model: As the endpoint calls it.
-        refused: Joined to what is known of this model.
+        model: Name of the model at the endpoint.
+        refused: Fields to add to those stored for this model.
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)

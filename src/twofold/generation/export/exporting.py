@@ -1,10 +1,9 @@
 """A tuned model for other programs: PEFT directory, merged safetensors, GGUF merged or as adapter, each checked.
 
-The check runs in a child process (``python -m twofold.generation.export.exporting JOB.json``), so
-that torch stays out of the parent.
-The reference is the base with the unmerged adapter in f32: it continues every prompt greedily. The exported files are
-loaded back by their own reader, read prompt and continuation in one pass, and agree on a prompt when the most likely
-token is the reference's at every place, which is the same as continuing it alike.
+The check runs in a child process (``python -m twofold.generation.export.exporting JOB.json``), so that torch stays out
+of the parent. The reference is the base with the unmerged adapter in f32, which continues every prompt greedily. The
+exported files are loaded back by their own reader, and read prompt and continuation in one pass. They agree on a prompt
+when their most likely token equals the reference's at every place, that is, when they would continue it equally.
 """
 
 from __future__ import annotations
@@ -33,8 +32,9 @@ NEW = 12
 _MOVED = 8
 """Prompts on which the adapter's own effect is measured."""
 _TOLERANCE = 0.1
-"""Largest logit difference of an export relative to how far the adapter moves the logits."""
+"""Largest logit difference of an export, relative to the adapter's own effect on the logits."""
 _SMALL = 0.05
+"""Logit difference that is accepted in any case: f16 rounding, where an adapter has hardly any effect."""
 _GGUF = "model-f16.gguf"
 _GGUF_ADAPTER = "adapter-f16.gguf"
 
@@ -50,7 +50,7 @@ class Tuned:
     adapter: Adapter
     """The adapter on them."""
     chat_template: str = ""
-    """What its prompts are rendered with; forms that are whole models carry it."""
+    """The template of its prompts; forms that are whole models contain it."""
 
     @property
     def whole(self) -> Path | None:
@@ -60,7 +60,7 @@ class Tuned:
 
 
 def why_not(tuned: Tuned, form: str) -> str:
-    """Why this model cannot be exported in that form; empty when it can."""
+    """The reason why this model cannot be exported in a form; empty when it can."""
     if form not in FORMS:
         return f"there is no such format; known: {', '.join(FORMS)}"
     if tuned.whole is not None:
@@ -85,14 +85,14 @@ def export(
     prompts: Sequence[Sequence[int]],
     progress: Callable[[str, int, int], None],
 ) -> list[Json]:
-    """Write each form to ``target/FORM`` and check it; a directory that is there is replaced when the new one is whole.
+    """Write each form to ``target/FORM`` and check it; an existing directory is replaced once the new one is complete.
 
     Args:
-        tuned: What is exported.
+        tuned: The model to export.
         target: Directory to write to.
         forms: Some of `FORMS`.
         prompts: Token ids of the prompts for the check.
-        progress: Told what is done.
+        progress: Called with stage, done and total.
 
     Returns:
         For each form ``{"format", "path", "parity"}``; parity is ``{"prompts", "greedy", "logits", "moved",
@@ -100,7 +100,7 @@ def export(
         places of the continuations, and the largest change of a logit by the adapter.
 
     Raises:
-        ModelError: a form cannot hold this model, or what was written does not behave like it.
+        ModelError: a form cannot represent this model, or the written files do not behave like it.
     """
     for form in forms:
         reason = why_not(tuned, form)
@@ -115,7 +115,7 @@ def export(
     try:
         for form in dict.fromkeys(forms):
             works[form] = Path(tempfile.mkdtemp(prefix=f".{form}-", dir=target))
-            works[form].chmod(0o755)
+            works[form].chmod(0o755)  # `mkdtemp` makes a directory for its owner only
             _write(tuned, form, works[form])
             progress(f"write {form}", 1, 1)
         checked = _check(tuned, works, prompts, progress)
@@ -259,7 +259,7 @@ def _child(job: Json) -> Json:
 
 
 def _loaded(form: str, work: Path, base: Path, load: Callable[..., Any]) -> tuple[Any, str]:
-    """The exported files as their reader sees them, and the reader's name."""
+    """The exported files loaded by their reader, and the reader's name."""
     import peft
     import torch
 

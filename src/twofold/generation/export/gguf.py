@@ -43,7 +43,7 @@ _CURE = 'Set [generation.generator.options].runtime = "transformers".'
 
 
 def why_not(model: Path) -> str:
-    """Why this model cannot be written as GGUF for OpenVINO; empty when it can."""
+    """The reason why this model cannot be written as GGUF for OpenVINO; empty when it can."""
     config = _json(model / "config.json")
     architecture = (config.get("architectures") or ["?"])[0]
     if architecture not in ARCHITECTURES:
@@ -58,7 +58,7 @@ def why_not(model: Path) -> str:
 
 
 def why_not_elsewhere(model: Path) -> str:
-    """Why programs such as llama.cpp could not read a GGUF file of this model rightly; empty when they can."""
+    """The reason why programs such as llama.cpp would misread a GGUF file of this model; empty when they would not."""
     reason = why_not(model)
     if not reason and not pre_tokenizer(_json(model / "tokenizer.json")):
         return "its pre-tokenizer is none that llama.cpp knows: other programs would split text otherwise"
@@ -70,9 +70,8 @@ def write_gguf(model: Path, target: Path, *, chat_template: str | None = None) -
 
     Args:
         model: Directory with ``config.json``, ``tokenizer.json`` and safetensors.
-        target: File to make.
-        chat_template: Put into the file for other programs; None for the model's own. OpenVINO gets token ids and needs
-            none.
+        target: The file to write.
+        chat_template: Template for other programs; None for the model's own. OpenVINO gets token ids and needs none.
 
     Raises:
         ModelError: the architecture or tokenizer cannot be written, or a weight is beyond f16.
@@ -97,7 +96,7 @@ def write_gguf(model: Path, target: Path, *, chat_template: str | None = None) -
     key_heads: int = config.get("num_key_value_heads") or heads
     for name in weights:
         place = renamed(name)
-        # tied: a reader takes the embedding where there is no output layer
+        # tied: readers use the embedding where the file has no output layer
         if place == "output.weight" and config.get("tie_word_embeddings"):
             continue
         values = weights[name]
@@ -113,7 +112,7 @@ def write_gguf(model: Path, target: Path, *, chat_template: str | None = None) -
 
 
 def write_tokenizer(model: Path, target: Path) -> None:
-    """Write a GGUF file that holds the tokenizer only: OpenVINO needs its vocabulary for JSON schemas and stop strings.
+    """Write a GGUF file with the tokenizer only: OpenVINO needs its vocabulary for JSON schemas and stop strings.
 
     Raises:
         ModelError: ``config.json`` or ``tokenizer.json`` cannot be read.
@@ -134,7 +133,7 @@ def renamed(name: str) -> str:
     """The GGUF name of a tensor.
 
     Raises:
-        ModelError: it has none.
+        ModelError: GGUF has no name for the tensor.
     """
     stem, _, suffix = name.rpartition(".")
     match = _LAYER.fullmatch(stem)
@@ -146,7 +145,7 @@ def renamed(name: str) -> str:
 
 def interleaved(values: NDArray[np.float32], heads: int) -> NDArray[np.float32]:
     """Rows of every head from two halves to pairs, as llama.cpp's ``permute`` does."""
-    shape = values.shape
+    shape = values.shape  # (heads · head width, inputs), or (heads · head width,) for a bias
     halves = values.reshape(heads, 2, shape[0] // heads // 2, *shape[1:])
     return np.ascontiguousarray(halves.swapaxes(1, 2).reshape(shape))
 
@@ -179,7 +178,7 @@ def _add_tokenizer(writer: Any, gguf: Any, model: Path, config: Json) -> None:
     kinds = gguf.TokenType
     tokens, types = [], []
     for number in range(config["vocab_size"]):
-        # ids without a token (a vocabulary rounded up) still need a row of their own
+        # ids without a token (of a vocabulary rounded up) still need a row each
         tokens.append(by_id.get(number, f"[PAD{number}]"))
         if number in added:
             types.append(kinds.CONTROL if added[number]["special"] else kinds.USER_DEFINED)
@@ -206,11 +205,11 @@ _SPLITS = {
     _WORDS.replace("NUMBERS", r"\p{N}{1,3}"): "llama-bpe",
     _WORDS.replace("NUMBERS", r"\p{N}"): "qwen2",
 }
-"""llama.cpp's names of the patterns by which a tokenizer splits text before it merges bytes."""
+"""Pattern by which a tokenizer splits text before it merges bytes → llama.cpp's name."""
 
 
 def pre_tokenizer(tokenizer: Json) -> str:
-    """llama.cpp's name of how a ``tokenizer.json`` splits text; empty for a way that it has no name for."""
+    """llama.cpp's name for the way in which a ``tokenizer.json`` splits text; empty where it has no name."""
     declared = tokenizer.get("pre_tokenizer") or {}
     steps = declared.get("pretokenizers", [declared])
     patterns = [(step.get("pattern") or {}).get("Regex", "") for step in steps if step.get("type") == "Split"]

@@ -1,7 +1,7 @@
-"""A LoRA adapter as one GGUF file, for llama.cpp (``--lora``) and what is built on it; and such a file read back.
+"""Write a LoRA adapter as one GGUF file, for llama.cpp (``--lora``) and programs built on it, and read it back.
 
-A and B of every layer lie under the GGUF name of the layer's weight with ``.lora_a`` and ``.lora_b``; the runtime adds
-``alpha / rank · B · A``. Where a model's query and key rows are put into llama.cpp's order, so are the rows of B.
+A and B of every layer have the GGUF name of the layer's weight with ``.lora_a`` and ``.lora_b``; the runtime adds
+``alpha / rank · B · A``. Where a model's query and key rows are reordered for llama.cpp, so are the rows of B.
 Layout: https://github.com/ggml-org/llama.cpp/blob/master/convert_lora_to_gguf.py
 """
 
@@ -29,10 +29,10 @@ def write_adapter(model: Path, adapter: Path, target: Path) -> None:
     Args:
         model: Directory of the base model (its ``config.json``).
         adapter: Directory with ``adapter_config.json`` and ``adapter_model.safetensors``.
-        target: File to make.
+        target: The file to write.
 
     Raises:
-        ModelError: its layers have different scales, which the format cannot say.
+        ModelError: the layers have different scales, which the format cannot express.
     """
     import gguf
 
@@ -47,6 +47,7 @@ def write_adapter(model: Path, adapter: Path, target: Path) -> None:
     writer = gguf.GGUFWriter(str(target), architecture)
     writer.add_type("adapter")
     writer.add_string("adapter.type", "lora")
+    # rsLoRA scales by alpha / √r: with alpha · √r the runtime's alpha / r is the same
     writer.add_float32("adapter.lora.alpha", alpha * math.sqrt(rank) if recipe.get("use_rslora") else alpha)
     writer.add_file_type(1)
     tuned = Weights(adapter / "adapter_model.safetensors")
@@ -63,7 +64,7 @@ def write_adapter(model: Path, adapter: Path, target: Path) -> None:
 
 
 def read_adapter(model: Path, file: Path) -> tuple[dict[str, NDArray[np.float32]], float]:
-    """The tensors of such a file under PEFT's names, f32, and its alpha.
+    """The tensors of a GGUF adapter under PEFT's names, f32, and its alpha.
 
     Raises:
         ModelError: a tensor belongs to no layer of the model.

@@ -27,13 +27,14 @@ from twofold.models.tensors import Weights, as_f16, write_safetensors
 from twofold.types import Adapter, Json
 
 _VERSION = 2
+"""Raised when the same adapter would give other merged weights; part of their key."""
 _PREFIX = "base_model.model."
 _MARKS = (".lora_A.", ".lora_B.", ".lora_magnitude_vector", ".ia3_l")
 _CURE = 'Set [generation.generator.options].runtime = "transformers": it applies the adapter unmerged.'
 
 
 def why_not(adapter: Adapter) -> str:
-    """Why this adapter cannot be merged exactly; empty when it can."""
+    """The reason why this adapter cannot be merged exactly; empty when it can."""
     recipe = recipe_of(Path(adapter.path))
     if recipe.get("peft_type") not in ("LORA", "IA3"):
         return f"it is {recipe.get('peft_type')}, which acts beside the weights"
@@ -42,21 +43,23 @@ def why_not(adapter: Adapter) -> str:
             return f"it has {field} = {recipe[field]}"
     if recipe.get("modules_to_save"):
         return f"it saves whole modules: {', '.join(recipe['modules_to_save'])}"
-    odd = [name for name in Weights(_file(adapter)) if not any(mark in name for mark in _MARKS)]
-    return f"it holds {odd[0]!r}" if odd else ""
+    for name in Weights(_file(adapter)):
+        if not any(mark in name for mark in _MARKS):
+            return f"it holds {name!r}"
+    return ""
 
 
 def merged_key(weights: str, adapter: Adapter) -> str:
-    """Name of the merged copy."""
+    """Key of the merged copy."""
     return digest("merged", {"weights": weights, "adapter": adapter.weights, "version": _VERSION})
 
 
 def merged(model: Path, weights: str, adapter: Adapter) -> Path:
-    """Directory of the merged copy in the cache, made now if it is missing.
+    """Directory of the merged copy in the cache; created now if it is missing.
 
     Args:
         model: Directory of the base weights.
-        weights: Their digest.
+        weights: Digest of the base weights.
         adapter: LoRA adapter as PEFT saves it.
 
     Raises:
@@ -75,7 +78,7 @@ def merge(model: Path, adapter: Adapter, target: Path) -> int:
     if reason:
         raise ModelError(f"the adapter {adapter.key} cannot be merged: {reason}", cure=_CURE)
     base, recipe, tuned = Weights(model), recipe_of(Path(adapter.path)), Weights(_file(adapter))
-    changes = {name.split(mark)[0] for name in tuned for mark in (".lora_A.", ".ia3_l") if mark in name}
+    changes = {re.split(r"\.lora_A\.|\.ia3_l", name)[0] for name in tuned if ".lora_A." in name or ".ia3_l" in name}
     changed_names = {f"{change.removeprefix(_PREFIX)}.weight": change for change in changes}
     strange = sorted(set(changed_names) - set(base))
     if strange or not changed_names:
@@ -83,7 +86,7 @@ def merge(model: Path, adapter: Adapter, target: Path) -> int:
         raise ModelError(
             f"the adapter {adapter.key} {what}", cure="Use the base model that the adapter was trained on."
         )
-    # it may be the output layer's weight as well: merged, the change would reach both
+    # a tied embedding is the output layer's weight as well: a merged change would reach both
     if "model.embed_tokens.weight" in changed_names:
         raise ModelError(f"the adapter {adapter.key} changes the embedding, which may be tied", cure=_CURE)
     largest = 0.0
@@ -119,14 +122,14 @@ def merge(model: Path, adapter: Adapter, target: Path) -> int:
     for path in model.iterdir():
         if path.is_file() and path.suffix in (".json", ".jinja") and "safetensors" not in path.name:
             shutil.copyfile(path, target / path.name)
-    # it describes the base weights, not these
+    # this file describes the base weights, not the merged ones
     (target / "twofold-model.json").unlink(missing_ok=True)
     write_safetensors(target / "model.safetensors", tensors)
     return len(changed_names)
 
 
 def changed(weight: NDArray[np.float32], tuned: Weights, module: str, *, recipe: Json) -> NDArray[np.float32]:
-    """A layer's weight, shape (out, in), or its bias, shape (out,), with the adapter in it, f32."""
+    """A layer's weight, shape (out, in), or its bias, shape (out,), with the adapter merged in, f32."""
     rows, columns = tuned_scale(tuned, module, rows=True), tuned_scale(tuned, module, rows=False)
     if rows is not None:
         return weight * (rows[:, None] if weight.ndim == 2 else rows)
@@ -141,19 +144,19 @@ def changed(weight: NDArray[np.float32], tuned: Weights, module: str, *, recipe:
 
 
 def tuned_scale(tuned: Weights, module: str, *, rows: bool) -> NDArray[np.float32] | None:
-    """IA³'s scales of a layer's outputs (`rows`) or inputs; None where it has none of that kind."""
-    name = f"{module}.ia3_l"
+    """IA³'s scales of a layer's outputs (`rows`) or inputs; None where the layer has no such scales."""
+    name = f"{module}.ia3_l"  # (outputs, 1) or (1, inputs)
     if name not in tuned or (tuned[name].shape[0] == 1) == rows:
         return None
     return tuned[name].reshape(-1)
 
 
 def nf4(values: NDArray[np.float32], *, bf16: bool) -> NDArray[np.float32]:
-    """The weights as 4-bit NormalFloat holds them, in blocks of 64 with a scale each.
+    """Round weights to 4-bit NormalFloat, in blocks of 64 with a scale each.
 
     Args:
         values: Shape (out, in), with a whole number of blocks.
-        bf16: They are read and given in that type.
+        bf16: Round values and result to bf16.
     """
     flat = (_bf16(values) if bf16 else values).reshape(-1, BLOCK)
     scale = np.abs(flat).max(axis=1, keepdims=True)
@@ -182,7 +185,7 @@ def delta(tuned: Weights, module: str, recipe: Json) -> NDArray[np.float32]:
 
 
 def _of(patterns: dict[str, float] | None, name: str, otherwise: float) -> float:
-    """A layer's own rank or alpha where a pattern names it, as PEFT matches them."""
+    """The rank or alpha of a layer: that of the first pattern which matches as in PEFT, else `otherwise`."""
     for pattern, value in (patterns or {}).items():
         if re.match(rf"(.*\.)?({pattern})$", name):
             return value

@@ -1,10 +1,9 @@
-"""Does a merged adapter still answer like the unmerged one? Checked once per merged copy.
+"""Check once per merged copy that a merged adapter still answers like the unmerged one.
 
 The reference is transformers with the PEFT adapter unmerged, in f32, in a child process
-(``python -m twofold.generation.export.parity JOB.json``): torch stays out of the parent. It gives the largest
-difference of
-the next-token logits between merged and unmerged weights, how far the adapter moves them at all, and the greedy
-continuations that the runtime's own are compared with.
+(``python -m twofold.generation.export.parity JOB.json``), so that torch stays out of the parent. The child reports the
+largest difference of the next-token logits between merged and unmerged weights, the adapter's own effect on them, and
+greedy continuations to compare with those of the runtime.
 """
 
 from __future__ import annotations
@@ -26,7 +25,9 @@ from twofold.host.cache import cache_root
 from twofold.types import Adapter, Json, Message
 
 _VERSION = 1
+"""Raised when the check changes, so that stored results are not used."""
 _NEW = 12
+"""Tokens of each continuation."""
 _QUESTIONS = (
     "What is the capital of France?",
     "How should I store potatoes over the winter?",
@@ -34,19 +35,19 @@ _QUESTIONS = (
     "List three reasons to rotate crops.",
 )
 _TOLERANCE = 0.5
-"""Largest difference of merged and unmerged logits relative to how far the adapter moves them."""
+"""Largest difference of merged and unmerged logits, relative to the adapter's own effect on them."""
 
 Generate = Callable[[Sequence[Request]], list[Result]]
 
 
 def check(paths: tuple[Path, Path], adapter: Adapter, tokens: Tokens, *, key: str, generate: Generate) -> Json:
-    """Compare, or read the result of an earlier comparison.
+    """Compare merged and unmerged weights, or return the result of an earlier comparison.
 
     Args:
         paths: Directories of base and merged weights.
-        adapter: The adapter that was merged.
+        adapter: The merged adapter.
         tokens: Tokenizer of the model.
-        key: Key of the generator (runtime, dtype and merged weights are in it).
+        key: Key of the generator, which depends on runtime, dtype and merged weights.
         generate: The runtime under test.
 
     Returns:

@@ -1,10 +1,11 @@
-"""The protocol of a local generator's runtime: token ids in, text out. Prompt text and tokens are made above it."""
+"""The protocol of a local generator's runtime: token ids in, token ids out; and the model's tokenizer."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import Literal, Protocol
 
@@ -12,7 +13,7 @@ from twofold import prompts
 from twofold.errors import ModelError
 from twofold.models.adapter_layers import chat_template_of
 from twofold.plugins.protocols import Progress
-from twofold.text import sanitize
+from twofold.text import sanitise
 from twofold.types import Failure, Json, Message
 
 
@@ -37,9 +38,9 @@ class Result:
     ids: tuple[int, ...] = ()
     """New token ids, with the end token if it was reached."""
     finish: Literal["stop", "length"] = "stop"
-    """Why it ended."""
+    """Reason for its end."""
     failure: Failure | None = None
-    """Set when there is none."""
+    """The failure, where there is no completion."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,22 +50,22 @@ class Sampling:
     temperature: float = 0.0
     """0: the most likely token, always."""
     seed: int = 0
-    """Of sampling, where the temperature is above 0."""
+    """Seed of sampling, where the temperature is above 0."""
 
 
 class Runtime(Protocol):
-    """Something that runs the weights."""
+    """A library that runs the weights."""
 
     def generate(self, requests: Sequence[Request], progress: Progress | None) -> list[Result]:
         """One result per request, in order."""
         ...
 
     def stream(self, request: Request) -> Iterator[Sequence[int]]:
-        """New token ids as they come, each once."""
+        """Yield new token ids as they are generated, each once."""
         ...
 
     def close(self) -> None:
-        """Give memory back."""
+        """Free the memory."""
         ...
 
 
@@ -73,7 +74,7 @@ class Tokens:
 
     Args:
         directory: Model directory.
-        chat_template: Instead of the model's own.
+        chat_template: A template to use instead of the model's own.
 
     Raises:
         ModelError: the directory has no tokenizer or no chat template.
@@ -97,19 +98,18 @@ class Tokens:
         self.tokenizer.no_truncation()
         self.tokenizer.no_padding()
         added = self.tokenizer.get_added_tokens_decoder().values()
-        self.controls = sanitize.control_tokens((one.content, one.special) for one in added)
+        self.controls = sanitise.control_tokens((one.content, one.special) for one in added)
         self.context = int(config.get("max_position_embeddings") or 2048)
-        # models name their end tokens in three places, and not the same ones
+        # models name end tokens in three places, and different ones in each
         ends = [config.get("eos_token_id"), self.tokenizer.token_to_id(self.specials["eos_token"])]
         generation = directory / "generation_config.json"
         if generation.is_file():
             ends.append(_json(generation).get("eos_token_id"))
-        self.ends: frozenset[int] = frozenset(
-            end for entry in ends for end in (entry if isinstance(entry, list) else [entry]) if end is not None
-        )
+        listed = chain.from_iterable(entry if isinstance(entry, list) else [entry] for entry in ends)
+        self.ends: frozenset[int] = frozenset(end for end in listed if end is not None)
 
     def text(self, messages: Sequence[Message]) -> str:
-        """The prompt as text, ready for the completion.
+        """The prompt as text, up to the beginning of the completion.
 
         Raises:
             ConfigError: the template refuses these messages.
@@ -117,7 +117,7 @@ class Tokens:
         return prompts.chat_text(self.template, messages, self.specials, controls=self.controls)
 
     def encode(self, text: str) -> tuple[int, ...]:
-        """Token ids of a prompt text; nothing is added."""
+        """Token ids of a prompt text, without added special tokens."""
         return tuple(self.tokenizer.encode(text, add_special_tokens=False).ids)
 
     def decode(self, ids: Sequence[int]) -> str:
@@ -126,17 +126,17 @@ class Tokens:
 
 
 def cut(text: str, stop: Sequence[str]) -> tuple[str, bool]:
-    """The text before the stop string that was whole first, as it is generated, and whether one was there."""
-    # by its end: of two that overlap the one completed first stops the model
+    """The text before the stop string that was complete first during generation, and whether there is one."""
+    # by the end: of two that overlap, the one that is complete first stops the model
     places = [(place + len(mark), place) for mark in stop if mark and (place := text.find(mark)) >= 0]
     return (text[: min(places)[1]], True) if places else (text, False)
 
 
 def pieces(tokens: Tokens, stop: Sequence[str], new: Iterator[Sequence[int]]) -> Iterator[str]:
-    """Text pieces from token ids: whole characters only, nothing of a stop string, joined equal to the whole text."""
+    """Text pieces from token ids: whole characters only, no part of a stop string; joined, they are the whole text."""
     ids: list[int] = []
     sent = 0
-    # so many letters may still be the beginning of a stop string
+    # the last letters may be the beginning of a stop string
     tail = max((len(mark) for mark in stop), default=1) - 1
     for more in new:
         ids += more

@@ -1,8 +1,8 @@
 """OpenVINO GenAI: continuous batching, prefix cache and JSON schemas on CPUs.
 
-The weights are written once as GGUF, which OpenVINO turns into its own graph; the graph is cached, so that starting
-takes a second. Prompts go in as token ids: the pipeline's own chat template is never used. The prefix cache leaks
-across adapters, so every adapter has merged weights, and a pipeline, of its own.
+The weights are written once as GGUF, which OpenVINO converts to its own graph; the graph is cached, so that starting
+takes a second. Prompts are passed as token ids, and the pipeline's chat template is never used. The prefix cache leaks
+across adapters (decision 2), so every adapter has a separate merged copy of the weights, and a separate pipeline.
 """
 
 from __future__ import annotations
@@ -29,7 +29,9 @@ from twofold.types import Failure, Json
 _CONVERTER = 1
 """Raised when the same weights would become another graph."""
 _POLL = 4
+"""Steps between two looks at the clock for a report of progress."""
 _SECONDS = 0.25
+"""Least time between two reports of progress."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,11 +58,11 @@ def package_version() -> str:
 
 
 def graph(model: Path, weights: str) -> Path:
-    """Directory of the OpenVINO graph of a model, converted now if it is not in the cache.
+    """Directory of the OpenVINO graph of a model; converted now if it is not in the cache.
 
     Args:
         model: Directory with safetensors.
-        weights: Digest that names its weights.
+        weights: Digest of the weights.
 
     Raises:
         ModelError: the architecture cannot be converted.
@@ -72,7 +74,7 @@ def graph(model: Path, weights: str) -> Path:
         file = work / "model.gguf"
         write_gguf(model, file, chat_template="")
         scheduler = openvino_genai.SchedulerConfig()
-        # opened only to write the graph: the smallest cache will do
+        # the pipeline is opened only to write the graph: the smallest cache will do
         scheduler.cache_size = 1
         properties = {"enable_save_ov_model": True, "INFERENCE_PRECISION_HINT": "f32"}
         try:
@@ -83,7 +85,7 @@ def graph(model: Path, weights: str) -> Path:
                 f"OpenVINO cannot load {model.name}: {_short(error)}",
                 cure='Set [generation.generator.options].runtime = "transformers".',
             ) from error
-        # the graph has the weights: kept, the GGUF would take the room twice
+        # the graph contains the weights: the GGUF would only take the same space again
         file.unlink()
         write_tokenizer(model, work / "tokenizer.gguf")
         return {"weights": weights, "package": package_version()}
@@ -92,10 +94,10 @@ def graph(model: Path, weights: str) -> Path:
 
 
 class OpenVinoRuntime:
-    """Runs a graph; see `runtime.Runtime`.
+    """Runs a graph; see `contract.Runtime`.
 
     Raises:
-        GenerationError: the pipeline cannot start (most likely for memory).
+        GenerationError: the pipeline cannot start (most likely for lack of memory).
     """
 
     def __init__(self, directory: Path, settings: Settings, *, ends: frozenset[int], sampling: Sampling) -> None:
@@ -114,7 +116,7 @@ class OpenVinoRuntime:
         scheduler.enable_prefix_caching = settings.prefix_cache
         scheduler.dynamic_split_fuse = True
         properties: Json = {"INFERENCE_PRECISION_HINT": settings.dtype}
-        # "exact" means the cache as well, which is compressed by default
+        # f32 must be exact throughout: the cache would be compressed by default
         if settings.dtype == "f32":
             properties["KV_CACHE_PRECISION"] = "f32"
         if settings.threads:
@@ -132,7 +134,7 @@ class OpenVinoRuntime:
             ) from error
 
     def generate(self, requests: Sequence[Request], progress: Progress | None) -> list[Result]:
-        """All requests at once: the scheduler batches them token by token.
+        """Run all requests at once; the scheduler batches them token by token.
 
         Raises:
             GenerationError: the engine failed.
@@ -164,7 +166,7 @@ class OpenVinoRuntime:
         return [result or Result(failure=Failure(code="generation.lost", message="no result")) for result in results]
 
     def stream(self, request: Request) -> Iterator[Sequence[int]]:
-        """Token ids as they come.
+        """Yield token ids as they are generated.
 
         Raises:
             GenerationError: the engine refused or failed.
@@ -182,7 +184,7 @@ class OpenVinoRuntime:
             self._cancel([handle])
 
     def _cancel(self, handles: Iterable[Any]) -> None:
-        """Give up what is still at work, so that the pipeline holds nothing of it."""
+        """Cancel running requests and step until the pipeline has dropped them."""
         running = [h for h in handles if h.get_status() == self._genai.GenerationStatus.RUNNING]
         for handle in running:
             handle.cancel()
@@ -195,7 +197,7 @@ class OpenVinoRuntime:
         self._pipeline = None
 
     def _fault_of(self, schema: str) -> str:
-        """What is wrong with a schema, or nothing; tried once, alone: a bad one would take its whole batch down."""
+        """The problem with a schema, or empty. A schema is tried once, alone: a bad one would end its whole batch."""
         if schema not in self._schemas:
             self._schemas[schema] = self._try(schema)
         return self._schemas[schema]
@@ -214,7 +216,7 @@ class OpenVinoRuntime:
         config = self._genai.GenerationConfig()
         config.max_new_tokens = 1
         config.structured_output_config = self._genai.StructuredOutputConfig(json_schema=schema)
-        # any token: only whether the schema compiles is asked
+        # any token will do: the question is only whether the schema compiles
         first = np.array([[min(self._ends, default=0)]], dtype=np.int64)
         pipeline = self._open()
         try:
@@ -231,13 +233,13 @@ class OpenVinoRuntime:
         openvino = telemetry.imported("openvino")
         config = self._genai.GenerationConfig()
         config.max_new_tokens = request.max_tokens
-        # the ids are rendered and tokenised here, as in training
+        # `contract.Tokens` has rendered and tokenised the prompt, as in training
         config.apply_chat_template = False
         config.stop_token_ids = set(self._ends)
         config.set_eos_token_id(min(self._ends, default=0))
         if request.stop:
             config.stop_strings = set(request.stop)
-            # `contract.cut` cuts it off, the same for every runtime
+            # `contract.cut` removes the string, the same way for every runtime
             config.include_stop_str_in_output = True
         if self._sampling.temperature > 0:
             config.do_sample = True
@@ -258,7 +260,7 @@ class OpenVinoRuntime:
         try:
             self._pipeline.step()
         except RuntimeError as error:
-            self._pipeline = self._open()
+            self._pipeline = self._open()  # the failed pipeline would refuse all further requests
             raise GenerationError(f"OpenVINO failed while generating: {_short(error)}") from error
 
     def _read(self, handle: Any) -> Result:

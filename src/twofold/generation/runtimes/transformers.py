@@ -20,14 +20,15 @@ from twofold.plugins.protocols import Progress
 from twofold.types import Failure
 
 _BATCH = 64
+"""Most prompts in a batch, however short."""
 
 
 class TransformersRuntime:
-    """Runs a model directory, with an adapter unmerged; see `runtime.Runtime`.
+    """Runs a model directory, with an adapter unmerged; see `contract.Runtime`.
 
     Args:
         directory: Model directory.
-        tokens: Its tokenizer.
+        tokens: The model's tokenizer.
         sampling: How tokens are chosen.
         dtype: Arithmetic.
         batch_tokens: Prompt and new tokens in one batch, padding included.
@@ -66,7 +67,7 @@ class TransformersRuntime:
         """Length-sorted batches.
 
         Raises:
-            GenerationError: a schema was asked for, or the device ran out of memory.
+            GenerationError: a request has a schema, or the device ran out of memory.
         """
         _refuse_schemas(requests)
         results: list[Result] = [Result(failure=Failure(code="generation.lost", message="no result"))] * len(requests)
@@ -88,7 +89,7 @@ class TransformersRuntime:
         return results
 
     def stream(self, request: Request) -> Iterator[Sequence[int]]:
-        """Token ids as they come, from a thread that stops when the reader does."""
+        """Yield token ids as they are generated, by a thread that stops when the reader does."""
         _refuse_schemas([request])
         coming: queue.Queue[Any] = queue.Queue()
         stopped = threading.Event()
@@ -98,7 +99,7 @@ class TransformersRuntime:
                 self.prompt = True
 
             def put(self, value: Any) -> None:
-                if self.prompt:
+                if self.prompt:  # the first call brings the prompt
                     self.prompt = False
                 else:
                     coming.put(tuple(value.reshape(-1).tolist()))
@@ -132,7 +133,7 @@ class TransformersRuntime:
             self._torch.cuda.empty_cache()
 
     def _batches(self, requests: Sequence[Request]) -> Iterator[list[int]]:
-        """Places of requests, similar lengths together, within the token budget; one stop setting per batch."""
+        """Yield the numbers of requests, similar lengths together, within the token budget; equal stop strings."""
         # stop strings first: a batch has one stopping rule; then by length, for little padding
         order = sorted(range(len(requests)), key=lambda i: (requests[i].stop, len(requests[i].ids)))
         batch: list[int] = []
@@ -163,16 +164,16 @@ class TransformersRuntime:
         rule = _stopping(self._tokens, stop, wide, stopped)
         arguments: dict[str, Any] = {"do_sample": False}
         if self._sampling.temperature > 0:
-            # before each batch: a batch alone gives the same answers
+            # before each batch, so that its answers do not depend on earlier batches
             torch.manual_seed(self._sampling.seed)
-            # top_k and top_p are set, for a model may bring others in its generation_config
+            # top_k and top_p are set, since a model's generation_config may contain others
             arguments = {"do_sample": True, "temperature": self._sampling.temperature, "top_k": 0, "top_p": 1.0}
         with torch.inference_mode(), _quiet(self._transformers):
             generated = self._model.generate(
                 input_ids=ids.to(self._device),
                 attention_mask=mask.to(self._device),
                 max_new_tokens=limit,
-                # likewise: none, whatever the model brings
+                # likewise: none, whatever generation_config contains
                 repetition_penalty=1.0,
                 eos_token_id=sorted(self._tokens.ends) or None,
                 pad_token_id=pad,
@@ -184,7 +185,7 @@ class TransformersRuntime:
         return [self._result(request, row) for request, row in zip(batch, rows, strict=True)]
 
     def _result(self, request: Request, row: list[int]) -> Result:
-        """Cut a row at its end token, its stop string or its own limit: the batch may have gone on for others."""
+        """Cut a row at its end token, stop string or limit: the batch may have continued for other rows."""
         row = row[: request.max_tokens]
         for place, token in enumerate(row):
             if token in self._tokens.ends:
@@ -218,7 +219,7 @@ def _stopping(tokens: Tokens, stop: Sequence[str], wide: int, stopped: threading
 
 @contextlib.contextmanager
 def _quiet(transformers: Any) -> Iterator[None]:
-    """No progress bars and warnings while we work; the caller's settings are put back."""
+    """Silence progress bars and warnings in the block, and restore the caller's settings afterwards."""
     logging = transformers.utils.logging
     before, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
     logging.set_verbosity_error()

@@ -22,7 +22,7 @@ _ACTIVATIONS = {"gelu": "erf", "gelu_new": "tanh", "gelu_pytorch_tanh": "tanh"}
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EncoderShape:
-    """What a sentence encoder's configuration files say."""
+    """The settings in a sentence encoder's configuration files."""
 
     layers: int
     """Transformer layers."""
@@ -37,14 +37,14 @@ class EncoderShape:
     gelu: Literal["erf", "tanh"]
     """Form of the activation."""
     pooling: Pooling
-    """How token states become one vector."""
+    """The way that token states become one vector."""
 
 
 def read_shape(directory: Path) -> EncoderShape:
     """Read ``config.json`` and ``1_Pooling/config.json`` of a sentence encoder.
 
     Raises:
-        ModelError: it is not a BERT encoder, or see `read_pooling`.
+        ModelError: the model is not a BERT encoder, or see `read_pooling`.
     """
     config = read_config(directory / "config.json")
     if config.get("model_type") != "bert" or config.get("hidden_act") not in _ACTIVATIONS:

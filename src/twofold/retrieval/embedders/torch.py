@@ -1,4 +1,4 @@
-"""Sentence vectors by torch and transformers: the reference, and the way for encoders that are not BERT."""
+"""Sentence vectors by torch and transformers: the reference, and the embedder for encoders other than BERT."""
 
 from __future__ import annotations
 

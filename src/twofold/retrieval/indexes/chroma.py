@@ -37,8 +37,13 @@ from twofold.retrieval.indexes.database_rows import (
 from twofold.types import Filter, Json
 
 _PUT, _PAGE = 500, 2000
+"""Records of a request that writes, and of one that reads."""
+_NAMED = 200
+"""Documents named in one condition."""
 _EF = 200
+"""Candidates of a graph search, as in the other indexes."""
 _FLAG = {"facets": "f", "readers": "r"}
+"""Prefixes of the metadata keys that stand for the members of lists, which Chroma lacks."""
 
 
 class ChromaIndex(DatabaseIndex):
@@ -50,7 +55,7 @@ class ChromaIndex(DatabaseIndex):
         """Options of the index ``chroma``."""
 
         url: str = "http://localhost:8000"
-        """Of the server or of Chroma Cloud."""
+        """Address of the server or of Chroma Cloud."""
         tenant: str = "default_tenant"
         """Chroma's tenant."""
         database: str = "default_database"
@@ -78,7 +83,7 @@ class _ChromaRows(VersionedRows):
         self._notes = self._collection(f"{self._name}_notes", None)
 
     def calling(self) -> AbstractContextManager[None]:
-        """Nothing: `_request` turns the client's errors into ours."""
+        """A context that does nothing: `_request` converts the errors of httpx."""
         return nullcontext()
 
     def _collection(self, name: str, configuration: Json | None) -> str:
@@ -138,7 +143,7 @@ class _ChromaRows(VersionedRows):
             self._post(f"/{self._chunks}/update", {"ids": keys, "metadatas": [{"died": version}] * len(keys)})
 
     def revive(self, after: int) -> None:
-        """Rows that died after `after` live again."""
+        """Let rows live again that died after `after`."""
         self.end(self._got(_all([_limit("died", "$gt", after), _limit("died", "$lt", NEVER)])), NEVER)
         self._words.forget()
 
@@ -154,8 +159,11 @@ class _ChromaRows(VersionedRows):
         """The rows seen at `version`: all, or those of these documents."""
         if documents is None:
             return self._got(_all(_seen(version)))
-        pieces = [list(documents[start : start + 200]) for start in range(0, len(documents), 200)]
-        return [row for piece in pieces for row in self._got(_all([*_seen(version), {"document": {"$in": piece}}]))]
+        rows: list[Row] = []
+        for start in range(0, len(documents), _NAMED):
+            some = list(documents[start : start + _NAMED])
+            rows += self._got(_all([*_seen(version), {"document": {"$in": some}}]))
+        return rows
 
     def changed(self, after: int) -> list[Row]:
         """The rows that were born or died after that version."""

@@ -1,14 +1,15 @@
-"""BM25 held by the client, for databases that have no word search of their own.
+"""BM25 in the client's memory, for databases without a word search of their own.
 
-Every process reads the passages once and then only what has changed, through the versions of `database`; the
-scores are the embedded index's. After a change the words of the changed passages are counted, and of small pieces near
-them (see `pieces`). Costs memory: the passages and their words.
+Every process reads the passages once and then only the changed ones, through the versions of `database`; the scores
+equal those of the embedded index. A change costs counting the words of the changed passages, and of small pieces near
+them (see `pieces`). The price is memory: the passages and their words.
 """
 
 from __future__ import annotations
 
 from collections.abc import Container, Sequence
 from dataclasses import dataclass, replace
+from itertools import chain, compress
 from threading import RLock
 from typing import Any, Protocol
 
@@ -22,11 +23,11 @@ from twofold.retrieval.indexes.pieces import LEAST, best, settled
 from twofold.types import Filter
 
 _VIEWS = 3
-"""Versions held at a time: their pieces are mostly the same objects."""
+"""Versions kept in memory: their pieces are mostly the same objects."""
 
 
 class Changes(Protocol):
-    """Where rows are read from."""
+    """The database from which rows are read."""
 
     def live(self, version: int, documents: Sequence[str] | None = None) -> list[Row]:
         """The rows seen at `version`."""
@@ -55,8 +56,8 @@ class ClientWords:
     """See the module. May be used from several threads.
 
     Args:
-        rows: Where to read from.
-        language: Of the analysis.
+        rows: The database to read from.
+        language: Language of the analysis.
     """
 
     def __init__(self, rows: Changes, language: Language) -> None:
@@ -68,10 +69,10 @@ class ClientWords:
     def matching(
         self, queries: Sequence[Sequence[str]], k: int, version: int, *, which: Filter | None
     ) -> list[list[Scored]]:
-        """Best allowed rows of that version by BM25; a row that shares no word is none."""
+        """Best allowed rows of a version by BM25; a row without a common word is no match."""
         with self._lock:
-            view = self._view(version)  # never changed, so that scoring needs no lock
-        rows = [row for piece in view.pieces for row in piece.rows]
+            view = self._view(version)  # immutable, so that scoring needs no lock
+        rows = list(chain.from_iterable(piece.rows for piece in view.pieces))
         allowed = (
             None if which is None or which.empty else np.array([which.allows(row.chunk) for row in rows], dtype=bool)
         )
@@ -125,6 +126,6 @@ def _without(piece: _Piece, changed: Container[str]) -> _Piece:
 
 
 def _joined(pieces: Sequence[_Piece]) -> _Piece:
-    rows = [row for piece in pieces for row, keep in zip(piece.rows, piece.living.tolist(), strict=True) if keep]
+    rows = list(chain.from_iterable(compress(piece.rows, piece.living.tolist()) for piece in pieces))
     words = Words.joined([(piece.words, piece.living) for piece in pieces])
     return _Piece(rows, words, np.ones(len(rows), dtype=np.bool_))

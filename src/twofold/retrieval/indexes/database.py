@@ -1,9 +1,9 @@
 """An index in somebody's database: versions, atomic changes and checks, the same for every database.
 
-A row is never changed in place. It is *born* at one version and *dies* at a later one; the note ``head`` names the
-version that readers see, and writing that note is the one moment at which a change happens. So a killed writer leaves
-the old version, a reader never sees half a change, and older versions stay searchable until `prune`. Where a database
-has transactions, a change is one transaction; elsewhere the next writer takes an unfinished change back.
+A row is never changed in place. A row is *born* at one version and *dies* at a later one; the note ``head`` names the
+version that readers see, and a change happens at the moment when that note is written. So a killed writer leaves the
+old version, a reader never sees half a change, and older versions stay searchable until `prune`. Where a database has
+transactions, a change is a single transaction; elsewhere the next writer reverts an unfinished change.
 """
 
 from __future__ import annotations
@@ -30,6 +30,7 @@ from twofold.retrieval.indexes.database_rows import NEVER, Row, Rows, ranked
 from twofold.types import Chunk, Filter, Hit, IndexState, IndexVersion, Json, sealed
 
 _FORMAT = 2
+"""Raised when the stored rows change: an index of another format is refused as a mismatch."""
 _HEAD, _LOG, _TAGS, _START = "head", "log", "tags", "start"
 _LISTED = 250
 """Versions that stay readable without a tag, at most."""
@@ -37,16 +38,16 @@ _LOGIN = re.compile(r"://[^/@]*:[^/@]*@|password\s*=", re.IGNORECASE)
 
 
 class DatabaseOptions(protocols.Options):
-    """What every database needs to be reached."""
+    """The options that all databases share."""
 
     name: str = Field(pattern=r"^[a-z][a-z0-9_]{0,39}$")
-    """Of this index within the database: projects that share a database use different names."""
+    """Name of this index within the database; projects that share a database need different names."""
     url: str
-    """Where the database listens."""
+    """Address of the database."""
     api_key_env: str = ""
     """Environment variable that holds the password or API key; empty for none."""
     timeout: float = Field(default=30.0, gt=0)
-    """Seconds that one request may take."""
+    """Longest time for one request, in seconds."""
     language: Language = "english"
     """``english``: stop words dropped and words stemmed; ``none``: words as they stand."""
     keep_days: float = Field(default=7.0, ge=0)
@@ -60,7 +61,7 @@ class DatabaseOptions(protocols.Options):
         return url
 
     def secret(self) -> SecretStr | None:
-        """The password or key.
+        """The password or API key.
 
         Raises:
             ConfigError: the environment variable is not set.
@@ -80,14 +81,14 @@ class DatabaseIndex(ABC):
     """See the module; a plugin for one database adds `Options` and `connect`.
 
     Args:
-        options: Its `DatabaseOptions`.
+        options: The plugin's `DatabaseOptions`.
         directory: Not used: everything is in the database.
-        fingerprint: Of the embedder whose vectors it holds.
+        fingerprint: Fingerprint of the embedder that makes the vectors.
         dimension: Length of a vector.
 
     Raises:
-        IndexMismatch: the database holds vectors of another embedder, dimension or analysis under this name.
-        DatabaseUnreachable: nothing answers at the url.
+        IndexMismatch: the index of this name has another embedder, dimension or analysis.
+        DatabaseUnreachable: the database does not respond at the url.
         DatabaseRefused: the password or key is wrong.
     """
 
@@ -121,13 +122,13 @@ class DatabaseIndex(ABC):
     @classmethod
     @abstractmethod
     def connect(cls, options: Any, dimension: int) -> Rows:
-        """The database's rows under the options' name; made when missing."""
+        """Open the rows of the index named in the options; create them when missing."""
 
     @classmethod
     def discard(cls, options: Any, *, dimension: int) -> None:
-        """Remove the index of that name from the database, whoever made it: what a rebuild starts with.
+        """Remove the index of this name from the database, whichever embedder made it: a rebuild starts with this.
 
-        Versions go on counting, so that a process which reads meanwhile takes no old version for a new one.
+        The numbers of versions go on, so that a process which reads meanwhile takes no old version for a new one.
         """
         rows = cls.connect(options, dimension)
         head = rows.note(_HEAD)
@@ -144,7 +145,7 @@ class DatabaseIndex(ABC):
     # ------------------------------------------------------------ reading
 
     def state(self) -> IndexState:
-        """What it holds now."""
+        """The current version, its counts and its digest."""
         with self._rows.reading() as rows:
             version = self._at(rows, None)
             seal_counts = self._seal_counts(rows, version)
@@ -166,10 +167,10 @@ class DatabaseIndex(ABC):
         return chunk_counts
 
     def contents(self, version: int | None = None) -> dict[str, str]:
-        """Document id → digest of its chunks, at that version; None for the newest.
+        """Document id → digest of its chunks, at a version; None for the newest.
 
         Raises:
-            IndexMismatch: the version is gone.
+            IndexMismatch: the version no longer exists.
         """
         with self._rows.reading() as rows:
             seal_counts = self._seal_counts(rows, self._at(rows, version))
@@ -179,7 +180,7 @@ class DatabaseIndex(ABC):
         return {document: sealed(chunk_seals) for document, chunk_seals in sorted(seals.items())}
 
     def _seal_counts(self, rows: Rows, version: int) -> Counter[tuple[str, str]]:
-        """Document and seal of every chunk; kept for the version read last."""
+        """Document and seal of every chunk; cached for the version that was read last."""
         known, seal_counts = self._last
         if known != version:
             seal_counts = Counter(rows.seals(version))
@@ -187,7 +188,7 @@ class DatabaseIndex(ABC):
         return seal_counts
 
     def chunks_of(self, documents: Sequence[str]) -> list[Chunk]:
-        """All chunks of these documents, in the order given and then by place."""
+        """All chunks of these documents, in the order of `documents` and then by place."""
         order = {name: place for place, name in enumerate(dict.fromkeys(documents))}
         with self._rows.reading() as rows:
             chunks = [row.chunk for row in rows.live(self._at(rows, None), list(order))]
@@ -218,13 +219,13 @@ class DatabaseIndex(ABC):
             k: Hits per query.
             leg: ``dense``, ``lexical``, or ``hybrid`` (both, their scores blended).
             version: An older version to read; None for the newest.
-            filter: Which chunks may be found.
+            filter: Filter on the chunks that may be found.
 
         Raises:
-            IndexMismatch: `version` is gone.
+            IndexMismatch: `version` no longer exists.
         """
         if leg not in ("dense", "lexical", "hybrid"):
-            raise ValueError(f"no leg {leg!r}: dense, lexical or hybrid")
+            raise ValueError(f"unknown search mode {leg!r}; expected dense, lexical or hybrid")
         if not len(texts) or k < 1:
             return [[] for _ in texts]
         places = None if leg == "lexical" else self._checked(vectors, len(texts))
@@ -249,8 +250,10 @@ class DatabaseIndex(ABC):
 
     def _checked(self, vectors: Any, count: int) -> NDArray[np.float32]:
         places = np.ascontiguousarray(vectors, dtype=np.float32)
-        if places.shape != (count, self._dimension) or not np.isfinite(places).all():
-            raise ValueError(f"vectors: {count} × {self._dimension} finite numbers wanted, {places.shape} given")
+        if places.shape != (count, self._dimension):
+            raise ValueError(f"the vectors have the shape {places.shape}; expected ({count}, {self._dimension})")
+        if not np.isfinite(places).all():
+            raise ValueError("the vectors contain infinity or NaN")
         return places
 
     def _head(self, rows: Rows) -> Json:
@@ -296,7 +299,7 @@ class DatabaseIndex(ABC):
         return self._change(list(documents), [], np.zeros((0, self._dimension), dtype=np.float32))
 
     def _change(self, documents: Sequence[str], chunks: Sequence[Chunk], vectors: NDArray[np.float32]) -> int:
-        """One version: all rows of `documents` die, `chunks` are born. Returns how many died."""
+        """Make one version: all rows of `documents` die, `chunks` are born. Return the number of rows that died."""
         with self._rows.writing() as rows:
             head = self._cleared(rows)
             version = head["version"] + 1
@@ -322,7 +325,7 @@ class DatabaseIndex(ABC):
         self, rows: Rows, head: Json, old: Sequence[Row], new: Sequence[Row], vectors: NDArray[np.float32]
     ) -> None:
         version = head["version"] + 1
-        if not rows.transactional:  # a writer killed from here on leaves the mark, and `_cleared` takes its rows back
+        if not rows.transactional:  # a writer killed from here on leaves the mark, and `_cleared` reverts its rows
             rows.put_note(_HEAD, {**head, "unfinished": True})
         old = [replace(row, terms=self._terms(row.chunk)) for row in old]
         tokens = head["tokens"] + sum(len(row.terms) for row in new) - sum(len(row.terms) for row in old)
@@ -340,7 +343,7 @@ class DatabaseIndex(ABC):
         rows.put_note(_HEAD, {**head, **after})
 
     def _cleared(self, rows: Rows) -> Json:
-        """The head, after taking back what a killed writer left."""
+        """The head, after reverting the unfinished change of a killed writer."""
         head = self._head(rows)
         if head["unfinished"]:
             version = int(head["version"])
@@ -353,7 +356,7 @@ class DatabaseIndex(ABC):
     # ------------------------------------------------------------ versions
 
     def tag(self, name: str, version: int | None = None) -> None:
-        """Name a version (the newest when None) so that `prune` keeps it; a name in use moves."""
+        """Name a version (the newest when None) so that `prune` keeps it; an existing tag moves."""
         with self._rows.writing() as rows:
             self._cleared(rows)
             rows.put_note(_TAGS, {**(rows.note(_TAGS) or {}), name: self._at(rows, version)})
@@ -382,10 +385,10 @@ class DatabaseIndex(ABC):
         ]
 
     def restore(self, version: int) -> None:
-        """Make what that version held the newest version.
+        """Make the content of a version the newest version.
 
         Raises:
-            IndexMismatch: the version is gone.
+            IndexMismatch: the version no longer exists.
         """
         with self._rows.writing() as rows:
             head = self._cleared(rows)
@@ -398,10 +401,10 @@ class DatabaseIndex(ABC):
             self._commit(rows, head, ended, [self._row(row.chunk, head["version"] + 1) for row in back], vectors)
 
     def prune(self, *, keep_days: float | None = None) -> int:
-        """Drop versions older than `keep_days` that have no tag, and the rows that no version left sees.
+        """Drop versions older than `keep_days` without a tag, and the rows that no remaining version contains.
 
         Returns:
-            How many versions went.
+            The number of dropped versions.
         """
         days = self._options.keep_days if keep_days is None else keep_days
         since = (datetime.now(UTC) - timedelta(days=days)).isoformat()
@@ -421,7 +424,7 @@ class DatabaseIndex(ABC):
         return len(entries) - len(listed)
 
     def erase(self, documents: Iterable[str]) -> Json:
-        """Remove documents from every version: all older versions go, tags too."""
+        """Remove documents from every version: all older versions and all tags go."""
         chunks = self.delete(documents)
         with self._rows.writing() as rows:
             head = self._cleared(rows)

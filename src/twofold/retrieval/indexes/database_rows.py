@@ -1,4 +1,4 @@
-"""What a database must do for `DatabaseIndex`, and the filterable form of a chunk."""
+"""The operations that `DatabaseIndex` needs from a database, and the filterable form of a chunk."""
 
 from __future__ import annotations
 
@@ -17,38 +17,38 @@ from twofold.metadata import facets as compared
 from twofold.types import Chunk, Filter, Hit, Json, Span
 
 NEVER = 2_000_000_000
-"""`died` of a row that lives."""
+"""Value of `died` for a row that lives."""
 _DIGITS = 6
-"""Of a score: what differs less is rounding, and goes by chunk id."""
+"""Decimals of a score that count: smaller differences are rounding, and the chunk id decides."""
 
 Scored = tuple[Chunk, float]
-"""A chunk found, and its score."""
+"""A matching chunk, and its score."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Row:
-    """A chunk as stored. It is seen at the versions ``born <= version < died``."""
+    """A stored chunk. It belongs to the versions ``born <= version < died``."""
 
     key: str
-    """Unique in the database, also against earlier rows of the same chunk."""
+    """Unique in the database, also among earlier rows of the same chunk."""
     chunk: Chunk
-    """What is stored."""
+    """The stored chunk."""
     born: int
-    """First version that has it."""
+    """First version that contains the row."""
     died: int = NEVER
-    """First version that no longer has it."""
+    """First version that no longer contains the row."""
     terms: tuple[str, ...] = ()
-    """Analysed words, repeats kept; given when a row is put or ended, empty in one read back."""
+    """Analysed words with repeats; set when a row is written or ended, empty when it was read back."""
 
 
 class Rows(Protocol):
     """Rows and notes of one index in one database. Raises only errors of `twofold.errors`."""
 
     transactional: ClassVar[bool]
-    """`writing` is all or nothing. Otherwise an unfinished change is taken back by the next writer."""
+    """`writing` is all or nothing. Otherwise the next writer reverts an unfinished change."""
 
     def reading(self) -> AbstractContextManager[Rows]:
-        """Rows that see one state of the database, as far as it can promise that; usable from several threads."""
+        """Rows of one state of the database, as far as it can promise that; usable from several threads."""
         ...
 
     def writing(self) -> AbstractContextManager[Rows]:
@@ -72,7 +72,7 @@ class Rows(Protocol):
         ...
 
     def revive(self, after: int) -> None:
-        """Rows that died after `after` live again."""
+        """Let rows live again that died after `after`."""
         ...
 
     def drop(self, *, after: int, until: int) -> None:
@@ -102,7 +102,7 @@ class Rows(Protocol):
         ...
 
     def settle(self, chunks: int) -> None:
-        """After a change: build what searches faster. `chunks` live now."""
+        """After a change: build structures for faster search. `chunks` is the number of living chunks."""
         ...
 
     def scrub(self) -> None:
@@ -115,7 +115,7 @@ class Rows(Protocol):
 
 
 class VersionedRows(ABC):
-    """Reading and writing where the database has no transactions: what is seen goes by the version."""
+    """Reading and writing where the database has no transactions: the version decides which rows are seen."""
 
     transactional: ClassVar[bool] = False
 
@@ -136,7 +136,7 @@ class VersionedRows(ABC):
 
     @abstractmethod
     def calling(self) -> AbstractContextManager[None]:
-        """Turns the client's errors into ours."""
+        """A context that converts the errors of the client library into those of `twofold.errors`."""
 
 
 def pack(chunk: Chunk) -> str:
@@ -169,14 +169,15 @@ def unpack(text: str) -> Chunk:
 
 
 def facets(chunk: Chunk) -> list[str]:
-    """The metadata as filters compare it."""
+    """The metadata in the form in which filters compare them."""
     return compared.facets(chunk.metadata)
 
 
 def required(which: Filter | None) -> list[tuple[str, list[str]]]:
-    """The filter as conditions that must all hold: a field (``collection``, ``facets``, ``readers``) has one of these.
+    """The filter as conditions that must all hold: a field has one of the listed values.
 
-    A condition without values holds for nothing. What must not be found is `unwanted` and `barred`.
+    Fields are ``collection``, ``facets`` and ``readers``; an empty list matches nothing. `unwanted` and `barred` are
+    the conditions that must not hold.
     """
     if which is None or which.empty:
         return []
@@ -186,16 +187,19 @@ def required(which: Filter | None) -> list[tuple[str, list[str]]]:
 
 
 def unwanted(which: Filter | None) -> list[str]:
-    """Ids of the documents of which nothing may be found."""
+    """Ids of the documents that must not be found."""
     return [] if which is None else sorted(which.without)
 
 
 def barred(which: Filter | None) -> list[str]:
-    """Facets of which a row that may be found has none."""
+    """Facets that no allowed row has."""
     if which is None:
         return []
-    negated = [values for has, values in compared.clauses(which.conditions) if not has]
-    return list(dict.fromkeys(value for values in negated for value in values))
+    negated: dict[str, None] = {}
+    for has, values in compared.clauses(which.conditions):
+        if not has:
+            negated.update(dict.fromkeys(values))
+    return list(negated)
 
 
 def ranked(scored: Sequence[Scored], k: int, leg: str) -> list[Hit]:

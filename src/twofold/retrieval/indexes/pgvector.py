@@ -38,9 +38,11 @@ from twofold.retrieval.indexes.database_rows import (
 from twofold.types import Filter, Json
 
 _EF = 200
+"""Candidates of a graph search."""
 _OLDEST = (0, 8)
+"""The first version of pgvector that scans a graph iteratively, so that filters lose no hits."""
 _PLAIN = 1500
-"""Up to this dimension a vector is kept within its row: comparing all of them then reads one table only."""
+"""Up to this dimension a vector is stored inside its row: comparing all vectors then reads a single table."""
 
 _TABLES = """
 CREATE TABLE IF NOT EXISTS {p}_notes (name text PRIMARY KEY, body text NOT NULL);
@@ -275,7 +277,9 @@ class _PostgresRows:
     def end(self, rows: Sequence[Row], version: int) -> None:
         """Give these rows and their postings ``died = version``."""
         numbers = [int(row.key) for row in rows]
-        pairs = [(term, int(row.key)) for row in rows for term in sorted(set(row.terms))]
+        pairs: list[tuple[str, int]] = []
+        for row in rows:
+            pairs += [(term, int(row.key)) for term in sorted(set(row.terms))]
         self._do("UPDATE {p}_chunks SET died = %s WHERE number = ANY(%s)", [version, numbers])
         self._do(
             "UPDATE {p}_words w SET died = %s FROM unnest(%s::text[], %s::bigint[]) AS gone(term, row) "

@@ -1,4 +1,4 @@
-"""Rows held in memory as a few pieces, each never changed: a change of the rows touches the smallest. Pure."""
+"""Rows in memory as a few immutable pieces: a change of the rows touches only the smallest pieces. Pure."""
 
 from __future__ import annotations
 
@@ -9,20 +9,20 @@ import numpy as np
 from numpy.typing import NDArray
 
 _FACTOR = 8
-"""Each piece has at least so many times the rows of the one after it."""
+"""Each piece has at least so many times the rows of the next one."""
 _DIGITS = 6
-"""Of a score: what differs less is rounding, and goes by chunk id."""
+"""Decimals of a score that count: smaller differences are rounding, and the chunk id decides."""
 LEAST = 0.5 * 10**-_DIGITS
-"""A word score below this is none."""
+"""Smallest word score that is a match; smaller ones round to 0."""
 
 
 def settled(pieces: Sequence[NDArray[np.bool_]]) -> int:
-    """How many of the first pieces can stay as they are; the others are to be joined into one.
+    """The number of first pieces that can stay as they are; the caller joins the others into one.
 
     A row is copied about `_FACTOR` times for each `_FACTOR`-fold growth, and there are few pieces to search.
 
     Args:
-        pieces: Which rows of each piece still live, the newest piece last.
+        pieces: Mask of the rows that still live, for each piece, the newest piece last.
     """
     living = [int(mask.sum()) for mask in pieces]
     # a piece with more dead rows than living ones is written anew, and with it all after it
@@ -39,16 +39,16 @@ def settled(pieces: Sequence[NDArray[np.bool_]]) -> int:
 def best(
     rows: NDArray[Any], scores: NDArray[np.float32], k: int, *, names: Callable[[NDArray[Any]], Sequence[str]]
 ) -> list[tuple[int, float]]:
-    """The `k` best of these rows with their scores, equal ones by name.
+    """The `k` best of these rows with their scores; rows with equal scores by name.
 
     Args:
         rows: Row numbers.
-        scores: Score of each.
-        k: How many.
-        names: Names of rows; asked for those that may be among the best only.
+        scores: The rows' scores.
+        k: Number of rows to return.
+        names: Returns the names of rows; called only for rows that may be among the best.
     """
     scores = np.round(scores, _DIGITS)
-    # with all that tie with the k-th: which of them count, their names decide
+    # with all rows that tie with the k-th: their names decide which of them count
     if len(rows) > k:
         near = scores >= np.partition(scores, len(scores) - k)[len(scores) - k]
         rows, scores = rows[near], scores[near]

@@ -1,9 +1,9 @@
 """The index in Pinecone, through its official client.
 
-Two namespaces of one Pinecone index, which somebody has made with the embedder's dimension and metric ``cosine``:
-``twofold_NAME`` and, for the notes, ``twofold_NAME_notes``. Pinecone has no transactions and shows a write some time
-later: every write is read back before it counts, and a change becomes visible by the one note written last (see
-`database`). Its word search needs an index of its own, so the words are held by the client (see `client_bm25`).
+The index uses two namespaces of a Pinecone index, which the user has created with the embedder's dimension and metric
+``cosine``: ``twofold_NAME`` and, for the notes, ``twofold_NAME_notes``. Pinecone has no transactions and shows a write
+some time later: every write is read back before it counts, and a change becomes visible with the last note (see
+`database`). Pinecone's word search needs a separate index, so the client keeps the words (see `client_bm25`).
 """
 
 from __future__ import annotations
@@ -37,9 +37,11 @@ from twofold.retrieval.indexes.database_rows import (
 from twofold.types import Filter, Json
 
 _PUT, _PAGE = 100, 100
+"""Records of a request that writes, and of one that reads."""
 _PAUSE = 0.05
+"""Seconds between two looks for a write that is not visible yet."""
 _MARK = "="
-"""Before every value that filters compare with, and alone once, so that no value and no list of them is empty."""
+"""Prefix of every value that filters compare with, and a value itself, so that no value and no list is empty."""
 
 
 class PineconeIndex(DatabaseIndex):
@@ -88,7 +90,7 @@ class _PineconeRows(VersionedRows):
 
     @contextmanager
     def calling(self) -> Iterator[None]:
-        """The client's errors as ours."""
+        """A context that converts the errors of Pinecone's client."""
         from pinecone import errors as known
 
         place = self._options.url
@@ -151,7 +153,7 @@ class _PineconeRows(VersionedRows):
             self._until(lambda keys=keys: all(one.metadata["died"] == version for one in self._fetched(keys).values()))
 
     def revive(self, after: int) -> None:
-        """Rows that died after `after` live again."""
+        """Let rows live again that died after `after`."""
         self.end(self._got([_limit("died", "$gt", after), _limit("died", "$lt", NEVER)]), NEVER)
         self._words.forget()
 

@@ -1,9 +1,9 @@
 """The index in Qdrant: dense vectors and BM25 as sparse vectors, made on the client with the embedded index's analysis.
 
 Two collections per index: ``twofold_NAME`` and, for the notes, ``twofold_NAME_notes``. Qdrant has no transactions; a
-change becomes visible by the one note written last (see `database`). Term weights carry the mean passage length
-of the moment they are written, the only place where BM25 differs from the embedded index; inverse document frequency
-is worked out by Qdrant over the rows of the version searched.
+change becomes visible with the last note (see `database`). Term weights contain the mean passage length at the time of
+writing, the only difference of its BM25 from the embedded index; Qdrant computes the inverse document frequency over
+the rows of the searched version.
 """
 
 from __future__ import annotations
@@ -42,9 +42,13 @@ from twofold.types import Filter, Json
 
 _LOCAL = "local:"
 _SPACE = uuid.UUID("6f1f9f5e-4f0c-4f53-9d1b-7e1c0a2b9d3e")
+"""Namespace of the points' ids, which are digests of the rows' keys: Qdrant takes only UUIDs and numbers."""
 _EF = 200
+"""Candidates of a graph search."""
 _PUT, _PAGE = 200, 2000
+"""Points of a request that writes, and of one that reads."""
 _FOLDERS: dict[str, Any] = {}
+"""Folder → client of the stand-in, which locks its folder: one client for the whole process."""
 _OPENING = RLock()
 
 
@@ -57,7 +61,7 @@ class QdrantIndex(DatabaseIndex):
         """Options of the index ``qdrant``."""
 
         url: str = "http://localhost:6333"
-        """Of the server or cluster; ``local:FOLDER`` is the client's own slow stand-in, for trials."""
+        """Address of the server or cluster; ``local:FOLDER`` is the client library's slow stand-in, for trials."""
 
     @classmethod
     def connect(cls, options: Any, dimension: int) -> Rows:
@@ -83,7 +87,7 @@ class _QdrantRows(VersionedRows):
         if self._local:
             folder = url.removeprefix(_LOCAL)
             with _OPENING:
-                if folder not in _FOLDERS:  # the client's stand-in locks its folder: one for the process
+                if folder not in _FOLDERS:
                     _FOLDERS[folder] = QdrantClient(path=folder, force_disable_check_same_thread=True)
                     atexit.register(_FOLDERS[folder].close)
                 return _FOLDERS[folder]
@@ -113,7 +117,7 @@ class _QdrantRows(VersionedRows):
 
     @contextmanager
     def calling(self) -> Iterator[None]:
-        """The client's errors as ours."""
+        """A context that converts the errors of Qdrant's client."""
         from qdrant_client.http.exceptions import ResponseHandlingException, UnexpectedResponse
 
         place = self._options.url
@@ -177,7 +181,7 @@ class _QdrantRows(VersionedRows):
             self._client.set_payload(self._name, {"died": version}, points=keys, wait=True)
 
     def revive(self, after: int) -> None:
-        """Rows that died after `after` live again."""
+        """Let rows live again that died after `after`."""
         from qdrant_client import models as m
 
         which = m.Filter(must=[m.FieldCondition(key="died", range=m.Range(gt=after, lt=NEVER))])
@@ -193,7 +197,9 @@ class _QdrantRows(VersionedRows):
     def live(self, version: int, documents: Sequence[str] | None = None) -> list[Row]:
         """The rows seen at `version`: all, or those of these documents."""
         pieces = [None] if documents is None else [documents[i : i + 500] for i in range(0, len(documents), 500)]
-        points = [p for piece in pieces for p in self._scrolled(version, ["chunk", "born", "died"], piece)]
+        points: list[Any] = []
+        for piece in pieces:
+            points += self._scrolled(version, ["chunk", "born", "died"], piece)
         return [
             Row(key=str(p.id), born=p.payload["born"], died=p.payload["died"], chunk=unpack(p.payload["chunk"]))
             for p in points
@@ -288,7 +294,7 @@ def _scored(points: Sequence[Any]) -> list[Scored]:
 
 
 def _matching(scored: Sequence[Scored]) -> list[Scored]:
-    """Those with a score: a row of 0 shares no term with the query."""
+    """The rows with a positive score: a row with 0 has no term in common with the query."""
     return [(chunk, score) for chunk, score in scored if score > 0]
 
 

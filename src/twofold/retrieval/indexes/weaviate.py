@@ -1,8 +1,8 @@
 """The index in Weaviate, through its official client (HTTP for the schema, gRPC for data).
 
 Two collections per index: ``Twofold_NAME`` and, for the notes, ``Twofold_NAME_notes``. Weaviate has no transactions; a
-change becomes visible by the one note written last (see `database`). Its own BM25 searches the words analysed
-here, as they stand (``whitespace``, no stop words); its totals count rows of older versions until `prune`.
+change becomes visible with the last note (see `database`). Weaviate's BM25 searches the analysed words unchanged
+(``whitespace``, no stop words); its totals include rows of older versions until `prune`.
 """
 
 from __future__ import annotations
@@ -37,9 +37,10 @@ from twofold.types import Filter, Json
 
 _SPACE = uuid.UUID("0c6ff9a6-3b5c-4b6e-8c86-5c9b5e6d9b11")
 _PUT, _PAGE, _DOCUMENTS = 200, 1000, 20
+"""Objects of a request that writes, of one that reads, and documents named in one condition."""
 _ROW_FIELDS = ["born", "died", "chunk"]
 _MARK = "="
-"""Before every value that filters compare with: Weaviate cannot find an empty text."""
+"""Prefix of every value that filters compare with: Weaviate cannot find an empty text."""
 
 
 class WeaviateIndex(DatabaseIndex):
@@ -51,7 +52,7 @@ class WeaviateIndex(DatabaseIndex):
         """Options of the index ``weaviate``."""
 
         url: str = "http://localhost:8080"
-        """Of the server's HTTP port."""
+        """Address of the server's HTTP port."""
         grpc: str = "localhost:50051"
         """Host and port for gRPC; it is encrypted when `url` is https."""
 
@@ -133,7 +134,7 @@ class _WeaviateRows(VersionedRows):
 
     @contextmanager
     def calling(self) -> Iterator[None]:
-        """The client's errors as ours."""
+        """A context that converts the errors of Weaviate's client."""
         import httpx
         from weaviate.exceptions import WeaviateBaseError
 
@@ -180,7 +181,7 @@ class _WeaviateRows(VersionedRows):
             self._chunks.data.update(uuid=row.key, properties={"died": version})
 
     def revive(self, after: int) -> None:
-        """Rows that died after `after` live again."""
+        """Let rows live again that died after `after`."""
         from weaviate.classes.query import Filter as Where
 
         died = Where.by_property("died")

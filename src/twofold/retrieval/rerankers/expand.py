@@ -1,10 +1,11 @@
-"""Small to search, large to read: a hit is shown with what stands around it in its document."""
+"""Small passages to search, large ones to read: show a hit with the surrounding text of its document."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from itertools import chain
 from typing import ClassVar, Literal
 
 from pydantic import Field
@@ -12,17 +13,17 @@ from pydantic import Field
 from twofold.hashing import digest
 from twofold.plugins import protocols
 from twofold.plugins.protocols import Parts
-from twofold.retrieval.rerankers.plain import reordered
+from twofold.retrieval.rerankers.ranking import reordered
 from twofold.types import Chunk, Document, Hit, Query, Retrieval, Span
 
 _BREAK = re.compile(r"\n\s*\n|[.!?…][\"')\]”’»]*\s+|[。！？]+")
 
 
 class Expand:
-    """Shows the parent, the surroundings or all of the document of each hit, with the exact span of what is shown.
+    """Replaces each hit by its parent, its surroundings or its whole document, with the exact span.
 
-    A hit whose text lies within a better hit's is left out. Where the document is not at hand, or is no longer what
-    was indexed, the hit stays as it is and the trace counts it (``unchanged``).
+    A hit whose text lies within that of a better hit is left out. Where the document is missing, or has changed since
+    it was indexed, the hit stays as it is and the trace counts it (``unchanged``).
 
     Args:
         options: See `Options`.
@@ -39,7 +40,7 @@ class Expand:
         """``parent``: the section the chunk was cut from (chunker ``parents``); ``around``: the sentences on both
         sides; ``document``: all of it, where it is small enough."""
         max_tokens: int = Field(default=400, ge=8)
-        """Most tokens shown for a hit; of a larger parent or document only what is around the hit."""
+        """Most tokens shown for a hit; of a larger parent or document only the text around the hit."""
 
     def __init__(self, options: Options, *, parts: Parts) -> None:
         self._options = options
@@ -47,7 +48,7 @@ class Expand:
 
     def rerank(self, queries: Sequence[Query], retrievals: Sequence[Retrieval], k: int) -> list[Retrieval]:  # noqa: ARG002
         """At most `k` hits, in their order, each with its surroundings, none within another."""
-        hits = [hit for retrieval in retrievals for hit in retrieval.hits]
+        hits = chain.from_iterable(retrieval.hits for retrieval in retrievals)
         document_ids = list(dict.fromkeys(hit.chunk.span.document for hit in hits))
         texts = self._parts.texts(document_ids) if self._parts.texts and document_ids else []
         documents = {document.id: document for document in texts}
@@ -94,7 +95,7 @@ class Expand:
         """The span with whole sentences on both sides in turn, while they fit."""
         limit = self._options.max_tokens
         start, end = span.start, span.end
-        window = 12 * limit  # characters
+        window = 12 * limit  # characters on each side: more than so many tokens can have
         first = max(0, start - window)
         before = [at for m in _BREAK.finditer(text, first, start) if (at := m.end()) < start]
         before = before if first else [0, *before]
@@ -117,7 +118,7 @@ class Expand:
 
 
 def _at(hit: Hit, document: Document, start: int, end: int) -> Hit:
-    """The hit with its document's text at ``[start, end)``; everything else, its readers too, is the chunk's own."""
+    """The hit with its document's text at ``[start, end)``; everything else, also the readers, stays the chunk's."""
     text = document.text[start:end]
     name = digest("chunk", {"document": document.id, "start": start, "end": end, "text": digest("text", text)})
     span = Span(document=document.id, start=start, end=end)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import cached_property
+from itertools import chain
 from typing import Any, ClassVar
 
 import numpy as np
@@ -14,12 +15,12 @@ from twofold.errors import ConfigError, MissingExtra, ModelError, install
 from twofold.models import hub
 from twofold.plugins import protocols
 from twofold.plugins.protocols import Parts, TokenEmbedder
-from twofold.retrieval.rerankers.plain import reordered
+from twofold.retrieval.rerankers.ranking import reordered
 from twofold.types import Hit, Query, Retrieval
 
 
 class LateInteraction:
-    """MaxSim over token vectors (Khattab & Zaharia, SIGIR 2020, ColBERT), with the embedder that is there already.
+    """MaxSim over token vectors (Khattab & Zaharia, SIGIR 2020, ColBERT), with the configured embedder.
 
     Each token of the question counts with its most similar token of the passage; the mean is mixed with the search's
     own score. The first `pool` hits are scored anew, the others stay behind them.
@@ -41,7 +42,7 @@ class LateInteraction:
         pool: int = Field(default=20, ge=2)
         """Hits scored anew."""
         weight: float = Field(default=0.5, ge=0, le=1)
-        """Of MaxSim; the rest is the weight of the search's score. Both are scaled to [0, 1] within the pool."""
+        """Weight of MaxSim; the search's score has the rest. Both are scaled to [0, 1] within the pool."""
 
     def __init__(self, options: Options, *, parts: Parts) -> None:
         self._options = options
@@ -55,7 +56,7 @@ class LateInteraction:
     def rerank(self, queries: Sequence[Query], retrievals: Sequence[Retrieval], k: int) -> list[Retrieval]:
         """At most `k` hits, those of the pool by their new scores."""
         pools = [retrieval.hits[: self._options.pool] for retrieval in retrievals]
-        texts = list(dict.fromkeys(hit.chunk.text for pool in pools for hit in pool))
+        texts = list(dict.fromkeys(hit.chunk.text for hit in chain.from_iterable(pools)))
         questions = self._embedder.tokens([query.text for query in queries])
         passages = dict(zip(texts, self._embedder.tokens(texts), strict=True))
         reranked = []
@@ -79,7 +80,7 @@ class CrossEncoder:
 
     Raises:
         ConfigError: no model is named.
-        ModelError: it is not a sequence classifier with one output.
+        ModelError: the model is not a sequence classifier with one output.
         MissingExtra: torch or transformers is not installed.
     """
 
@@ -94,7 +95,7 @@ class CrossEncoder:
         pool: int = Field(default=20, ge=2)
         """Hits scored anew."""
         weight: float = Field(default=1.0, ge=0, le=1)
-        """Of the model's score; the rest is the weight of the search's score. Both scaled to [0, 1] within the pool."""
+        """Weight of the model's score; the search's score has the rest. Both are scaled to [0, 1] within the pool."""
         max_tokens: int = Field(default=256, ge=16)
         """Question and passage together; a longer passage is cut."""
         batch: int = Field(default=16, ge=1)
@@ -114,7 +115,10 @@ class CrossEncoder:
     def rerank(self, queries: Sequence[Query], retrievals: Sequence[Retrieval], k: int) -> list[Retrieval]:
         """At most `k` hits, those of the pool by the model's scores."""
         pools = [retrieval.hits[: self._options.pool] for retrieval in retrievals]
-        pairs = [(query.text, hit.chunk.text) for query, pool in zip(queries, pools, strict=True) for hit in pool]
+        # all queries in one list: batches are sorted by length across queries
+        pairs: list[tuple[str, str]] = []
+        for query, pool in zip(queries, pools, strict=True):
+            pairs += [(query.text, hit.chunk.text) for hit in pool]
         scores, tokens = self._scores(pairs)
         reranked = []
         at = 0
@@ -182,10 +186,10 @@ def _rescored(retrieval: Retrieval, pool: Sequence[Hit], scores: np.ndarray, wei
     """The pool by mixed scores, the other hits behind it."""
     before = np.array([hit.score for hit in pool])
     mixed = weight * _scaled(scores) + (1 - weight) * _scaled(before)
-    # rounded: what differs less is rounding, and stays in the search's order
+    # rounded: smaller differences are rounding, and such hits stay in the search's order
     order = sorted(range(len(pool)), key=lambda n: (-round(float(mixed[n]), 9), n))
     hits = [replace(pool[n], score=float(mixed[n])) for n in order]
-    # mixed scores are in [0, 1]: what stays behind must not have a higher one
+    # mixed scores are in [0, 1]: hits outside the pool must not have a higher one
     rest = [replace(hit, score=min(0.0, hit.score)) for hit in retrieval.hits[len(pool) :]]
     moved = sum(n != place for place, n in enumerate(order))
     return reordered(retrieval, [*hits, *rest][:k], {"scored": len(pool), "moved": moved})

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from itertools import chain
 from typing import Any, ClassVar
 
 import numpy as np
@@ -13,25 +14,20 @@ from pydantic import Field
 
 from twofold.plugins import protocols
 from twofold.plugins.protocols import Parts
-from twofold.types import Hit, Json, Query, Retrieval
+from twofold.retrieval.rerankers.ranking import reordered
+from twofold.types import Hit, Query, Retrieval
 
 _WORD = re.compile(r"\w+")
 _NUMBER = re.compile(r"\d+(?:[.,:/-]\d+)*")
 
 
-def reordered(retrieval: Retrieval, hits: Sequence[Hit], *notes: Json) -> Retrieval:
-    """`found` with these hits, ranked from 1 in their order, and what the stage has to tell."""
-    ranked = tuple(replace(hit, rank=rank) for rank, hit in enumerate(hits, 1))
-    return replace(retrieval, hits=ranked, trace=(*retrieval.trace, *notes))
-
-
 class NearDuplicates:
-    """Leaves out a passage that says almost the same as a better one.
+    """Leaves out a passage that says almost the same as a better passage.
 
     Passages are alike when the shingles of their letters have at least `share` in common (Broder 1997, resemblance:
-    Jaccard's coefficient), or one stands within the other. The sets are compared exactly: a pool is small, and no
-    sketch is needed. A passage with a number that the better one lacks is never left out: tables and forecasts differ
-    in little else.
+    Jaccard's coefficient), or when one passage contains the other. The sets are compared exactly: a pool is small, and
+    no sketch is needed. A passage with a number that the better passage lacks always stays: tables and forecasts
+    differ in little else.
 
     Args:
         options: See `Options`.
@@ -83,22 +79,22 @@ class NearDuplicates:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Text:
-    """A passage as it is compared."""
+    """A passage in the form in which passages are compared."""
 
     plain: str
-    """Its words in small letters, a blank between them."""
+    """The passage's words in small letters, blanks between them."""
     shingles: frozenset[str]
-    """All runs of so many characters."""
+    """All runs of `letters` characters of `plain`."""
     numbers: frozenset[str]
-    """Its numbers, as they are written."""
+    """The passage's numbers, as written."""
 
     def repeats(self, other: _Text, share: float) -> bool:
-        """Does it say nothing that `other` does not?"""
+        """Does this passage say nothing that `other` does not say?"""
         if not self.numbers <= other.numbers:
             return False
         if f" {self.plain} " in f" {other.plain} ":
             return True
-        # their intersection cannot be larger than the smaller set: most pairs are told apart by size
+        # their intersection cannot be larger than the smaller set: sizes alone decide most pairs
         sizes = sorted((len(self.shingles), len(other.shingles)))
         if sizes[0] < share * sizes[1]:
             return False
@@ -107,10 +103,9 @@ class _Text:
 
 
 class MarginalRelevance:
-    """Maximal marginal relevance (Carbonell & Goldstein, SIGIR 1998): relevant, and unlike what is shown already.
+    """Maximal marginal relevance (Carbonell & Goldstein, SIGIR 1998): relevant, and unlike the hits chosen before.
 
-    Relevance is the search's score, scaled to [0, 1] within the pool; likeness is the cosine of the vectors that the
-    index holds.
+    Relevance is the search's score, scaled to [0, 1] within the pool; likeness is the cosine of the index's vectors.
 
     Args:
         options: See `Options`.
@@ -132,7 +127,8 @@ class MarginalRelevance:
 
     def rerank(self, queries: Sequence[Query], retrievals: Sequence[Retrieval], k: int) -> list[Retrieval]:  # noqa: ARG002
         """At most `k` hits, chosen one after the other."""
-        vectors = vectors_of([hit for retrieval in retrievals for hit in retrieval.hits], self._parts)
+        hits = list(chain.from_iterable(retrieval.hits for retrieval in retrievals))
+        vectors = vectors_of(hits, self._parts)
         return [self._chosen(retrieval, k, vectors) for retrieval in retrievals]
 
     def _chosen(self, retrieval: Retrieval, k: int, vectors: dict[str, NDArray[np.float32]]) -> Retrieval:
@@ -153,7 +149,7 @@ class MarginalRelevance:
 
 
 def vectors_of(hits: Sequence[Hit], parts: Parts) -> dict[str, NDArray[np.float32]]:
-    """Chunk id → vector: the index's own, or made now for a chunk that it holds no more."""
+    """Chunk id → vector: from the index, or computed for a chunk that the index no longer contains."""
     documents = list(dict.fromkeys(hit.chunk.span.document for hit in hits))
     stored: Any = parts.index.vectors_of(documents) if documents else ([], [])
     vectors = {chunk.id: vector for chunk, vector in zip(*stored, strict=True)}

@@ -15,11 +15,11 @@ from twofold.retrieval.fusion import LEXICAL_WEIGHT, RRF_K, blend, covered, dist
 from twofold.types import Filter, Hit, Query, Retrieval
 
 _THREADS = 8
-"""Word searches of one retriever that run at the same time; threads start when they are needed."""
+"""Word searches of a retriever that run at the same time; threads start on demand."""
 
 
 def by_filter(queries: Sequence[Query]) -> list[tuple[Filter, list[int]]]:
-    """Numbers of the queries that share a filter: an index searches each such batch at once."""
+    """Group the numbers of queries by filter: an index searches each group at once."""
     batches: list[tuple[Filter, list[int]]] = []
     for number, query in enumerate(queries):
         for which, members in batches:
@@ -71,7 +71,7 @@ class DenseRetriever:
 
 
 class LexicalRetriever(DenseRetriever):
-    """Best BM25 matches; takes an embedder and does not use it."""
+    """Best BM25 matches; the embedder is not used."""
 
     leg: ClassVar[str] = "lexical"
 
@@ -139,10 +139,10 @@ class HybridRetriever:
 
     @property
     def _weight(self) -> float:
-        """Of the word leg, now: a choice for the project counts from the next question on."""
+        """The weight of the word leg, read anew: a choice for the project counts from the next question on."""
         if self._options.lexical != "auto":
             return self._options.lexical
-        # a choice is of a weight in cosine, which ranks know nothing of
+        # the chosen weight is in cosine, which has no meaning for ranks
         chosen = self._parts.words() if self._parts.words and self._options.fusion == "scores" else None
         return LEXICAL_WEIGHT if chosen is None else chosen
 
@@ -158,7 +158,7 @@ class HybridRetriever:
     def _fused(self, text: str, dense: list[Hit], lexical: list[Hit], count: int, weight: float) -> list[Hit]:
         options = self._options
         if options.fusion == "scores":
-            # of the best passage by words alone: the others are scaled by it
+            # by the best passage of the word leg only: all others are scaled by its score
             share = covered(text, lexical[0].chunk) if lexical else 0.0
             worth = word_weight(weight, covered=share, unknown=self._unknown(text))
             return blend(dense, lexical, count, lexical_weight=worth)

@@ -1,9 +1,9 @@
 """The pipeline: rewriters → search → fusion → rerankers → budget, every stage a plugin by name.
 
-    rewriter.rewrite → retriever.retrieve (every query) → fuse → reranker.rerank → what fits
+    rewriter.rewrite → retriever.retrieve (every query) → fuse → reranker.rerank → hits within the budget
 
-Each query keeps its filter from end to end, and each stage leaves a step in the trace: its name, seconds, how many
-hits it left, and what it has to tell itself. With no stage configured it is the search, untouched.
+Each query keeps its filter from end to end, and each stage adds a step to the trace: its name, seconds, the number of
+hits that it left, and its own notes. Without configured stages the pipeline is the search alone.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from itertools import chain
 from typing import Any, ClassVar, TypeVar
 
 from pydantic import Field
@@ -44,9 +45,9 @@ class Pipeline:
         rerankers: tuple[Part, ...] = ()
         """Stages on its hits."""
         depth: int = Field(default=40, ge=1)
-        """Hits handed to the rerankers, never fewer than asked for."""
+        """Hits handed to the rerankers, never fewer than requested."""
         budget: int = Field(default=0, ge=0)
-        """Tokens that all hits may have together, the first apart; 0: no limit."""
+        """Most tokens of all hits together (the first always stays); 0: no limit."""
 
     def __init__(self, options: Options, *, parts: Parts) -> None:
         self._options = options
@@ -66,7 +67,7 @@ class Pipeline:
         self._search.pin(version)
 
     def retrieve(self, queries: Sequence[Query], k: int) -> list[Retrieval]:
-        """Top `k` hits per query, best first, ranks from 1, and what was done to find them."""
+        """Top `k` hits per query, best first, ranks from 1; the trace has the steps that found them."""
         if not queries:
             return []
         rewritten = [Rewritten(queries=(query,)) for query in queries]
@@ -74,24 +75,23 @@ class Pipeline:
             rewritten = _rewrite(name, rewriter, rewritten)
         retrievals = self._searched(rewritten, max(k, self._options.depth) if self._rerankers else k)
         for name, reranker in self._rerankers:
-            # only a final stage cuts: the stages after it choose among all that is left
+            # only a final stage cuts to k: later stages choose among all remaining hits
             keep = k if reranker.final else max((len(retrieval.hits) for retrieval in retrievals), default=0)
             retrievals = _rerank(name, reranker, queries, retrievals=retrievals, k=max(1, keep))
         retrievals = [replace(retrieval, hits=retrieval.hits[:k]) for retrieval in retrievals]
         return [self._fitted(retrieval) for retrieval in retrievals] if self._options.budget else retrievals
 
     def _searched(self, rewritten: Sequence[Rewritten], depth: int) -> list[Retrieval]:
-        """The hits of every query's queries, fused by reciprocal rank where there are several."""
+        """The hits of each question's queries, fused by reciprocal rank where there are several."""
         began = time.perf_counter()
-        # one search of all: the embedder and the index take batches
-        flat = iter(self._search.retrieve([query for one in rewritten for query in one.queries], depth))
-        parts = _dealt(flat, rewritten)
+        # one search for all queries: the embedder and the index work in batches
+        parts = _dealt(iter(self._search.retrieve(_queries(rewritten), depth)), rewritten)
         seconds = (time.perf_counter() - began) / len(rewritten)
-        # a search without stages leaves the trace as it always was
+        # without stages no step is added: the trace is that of the search alone
         staged = bool(self._rewriters or self._rerankers or self._options.budget)
         retrievals = []
         for query, searched in zip(rewritten, parts, strict=True):
-            inner = tuple(step for each in searched for step in each.trace)
+            inner = tuple(chain.from_iterable(each.trace for each in searched))
             hits = searched[0].hits if len(searched) == 1 else tuple(_fused([each.hits for each in searched], depth))
             step = {
                 "step": f"search {self._options.retriever.name}",
@@ -99,7 +99,7 @@ class Pipeline:
                 "hits": len(hits),
                 "seconds": seconds,
             }
-            if collections := {name for variant in query.queries for name in variant.filter.collections}:
+            if collections := set(chain.from_iterable(variant.filter.collections for variant in query.queries)):
                 step["collections"] = sorted(collections)
             retrievals.append(
                 Retrieval(
@@ -112,7 +112,7 @@ class Pipeline:
         return retrievals
 
     def _fitted(self, retrieval: Retrieval) -> Retrieval:
-        """The first hits whose tokens fit into the budget; the first always stays."""
+        """Keep the first hits whose tokens fit into the budget, and the first hit in any case."""
         left = self._options.budget
         spent = 0
         fitting: list[Hit] = []
@@ -127,15 +127,16 @@ class Pipeline:
 
 
 def _rewrite(name: str, rewriter: Rewriter, before: Sequence[Rewritten]) -> list[Rewritten]:
-    """One stage over all queries that the stages before it made; equal queries are searched once."""
+    """Run one stage on all queries of the stages before it; equal queries are searched once."""
     began = time.perf_counter()
-    flat = iter(rewriter.rewrite([query for one in before for query in one.queries]))
-    after = _dealt(flat, before)
+    after = _dealt(iter(rewriter.rewrite(_queries(before))), before)
     seconds = (time.perf_counter() - began) / len(before)
     rewritten = []
     for old, variants in zip(before, after, strict=True):
-        queries = list({(q.text, q.filter.collections): q for new in variants for q in new.queries}.values())
-        notes = [dict(note) for new in variants for note in new.trace]
+        queries = list({(query.text, query.filter.collections): query for query in _queries(variants)}.values())
+        notes: list[Json] = []
+        for variant in variants:
+            notes += map(dict, variant.trace)
         step = _step(f"rewrite {name}", notes, queries=[query.text for query in queries], seconds=seconds)
         rewritten.append(
             Rewritten(
@@ -147,8 +148,13 @@ def _rewrite(name: str, rewriter: Rewriter, before: Sequence[Rewritten]) -> list
     return rewritten
 
 
+def _queries(rewritten: Sequence[Rewritten]) -> list[Query]:
+    """The queries of all questions in a row."""
+    return list(chain.from_iterable(each.queries for each in rewritten))
+
+
 def _dealt(flat: Iterator[T], rewritten: Sequence[Rewritten]) -> list[list[T]]:
-    """What was made of all queries in a row, by the query that they came from."""
+    """Split results for `_queries` by the question that each query came from."""
     parts = []
     for query in rewritten:
         parts.append([next(flat) for _ in query.queries])
@@ -170,7 +176,7 @@ def _rerank(
 
 
 def _step(name: str, notes: Sequence[Json], **known: Any) -> Json:
-    """A step of the trace: what a stage tells is part of it; several notes (several queries) stand in a list."""
+    """A step of the trace with the notes of its stage; several notes (of several queries) stand in a list."""
     if len(notes) == 1:
         return {"step": name, **notes[0], **known}
     return {"step": name, **({"notes": list(notes)} if notes else {}), **known}

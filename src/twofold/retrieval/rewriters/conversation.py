@@ -1,4 +1,4 @@
-"""A follow-up as a query that stands alone: without a model by the words of earlier turns, or written by the model."""
+"""Turn a follow-up question into a query that stands alone: by words of earlier turns, or by the model."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from twofold.types import Query, Rewritten
 
 _POINTING = frozenset(terms("its them those these there one ones same also else about tell more please thanks"))
 _NAME = 2.0
-"""A word with a capital letter within a sentence counts so much more: what is spoken of is mostly named."""
+"""Weight of a capitalised word within a sentence, likely a name; other words have 1."""
 _TASK = (
     "Rewrite the last question so that it can be understood without the conversation. Put the names that it refers to "
     "into it. Write the question only."
@@ -24,7 +24,7 @@ _TASK = (
 
 
 class ConversationRewriter:
-    """Adds what earlier turns were about to a query within a conversation; others pass untouched.
+    """Adds the subject of earlier turns to a query within a conversation; a query without a history stays as it is.
 
     Args:
         options: See `Options`.
@@ -60,7 +60,7 @@ class ConversationRewriter:
             if answer.lines:
                 query = replace(queries[number], text=answer.lines[0])
                 by_words[number] = Rewritten(queries=(query,), trace=({"by": "model"},), usage=answer.usage)
-            else:  # the words are what is left when the model says nothing usable
+            else:  # the model wrote nothing usable: fall back to the words
                 note = {**by_words[number].trace[0], "by": "words", "useless": answer.why}
                 by_words[number] = replace(by_words[number], trace=(note,), usage=answer.usage)
         return by_words

@@ -1,4 +1,4 @@
-"""Queries written by the configured model: asked in one batch, read line by line, checked for use."""
+"""Queries written by the configured model: requested in one batch, read line by line, checked for relevance."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ _BULLET = re.compile(
     r"^\s*(?:[-*•]|\(?\d{1,2}[.):]|(?:question|query|answer|rewritten question)\s*:)\s*", re.IGNORECASE
 )
 _LONGEST = 400
+"""Characters of a line that are used."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -22,9 +23,9 @@ class Written:
     """The model's output for one query."""
 
     lines: tuple[str, ...]
-    """Usable lines, each different; none when there was nothing to use."""
+    """Usable lines, without repeats; empty when no line is usable."""
     why: str
-    """Why there is none; empty otherwise."""
+    """The reason where no line is usable; empty otherwise."""
     usage: Usage
     """Tokens spent."""
 
@@ -32,17 +33,17 @@ class Written:
 def written(
     tasks: Sequence[str], parts: Parts, *, most: int, whole: bool = False, max_tokens: int = 96
 ) -> list[Written]:
-    """Put each task to the configured generator, without an adapter.
+    """Send each task to the configured generator, without an adapter.
 
     Args:
-        tasks: What to write, the question inside.
-        parts: Has the generator.
-        most: Lines used of each.
-        whole: The whole text is one line.
+        tasks: Instructions, each with its question in the last line.
+        parts: The parts with the generator.
+        most: Most lines used of each completion.
+        whole: Use the whole text as one line.
         max_tokens: Limit of each completion.
 
     Raises:
-        ConfigError: there is no generator.
+        ConfigError: no generator is configured.
         GenerationError: the engine as a whole cannot work.
     """
     if not tasks:
@@ -60,7 +61,7 @@ def written(
             continue
         raw_lines = [" ".join(completion.text.split())] if whole else completion.text.splitlines()
         lines = dict.fromkeys(_BULLET.sub("", line).strip(" \"'`*") for line in raw_lines)
-        question_terms = set(terms(task.rsplit("\n", 1)[-1]))  # the task ends with the question, on a line of its own
+        question_terms = set(terms(task.rsplit("\n", 1)[-1]))  # the task's last line is the question
         usable = [line[:_LONGEST] for line in lines if _usable(line, question_terms, free=whole)][:most]
         why = "" if usable else "the model wrote nothing that is about the question"
         answers.append(Written(lines=tuple(usable), why=why, usage=completion.usage))
@@ -68,6 +69,6 @@ def written(
 
 
 def _usable(line: str, question_terms: set[str], *, free: bool) -> bool:
-    """Is it about the question? A line must share a word with it, and say something; `free` text need only be text."""
+    """Is a line about the question? It must share a term with it and have another; `free` text needs three terms."""
     line_terms = set(terms(line))
     return len(line_terms) > 2 if free else len(line_terms) > 1 and bool(line_terms & question_terms)

@@ -1,7 +1,8 @@
-"""Rewriters that ask the configured model: several wordings, a supposed answer, a wider question, parts of it.
+"""Rewriters that use the configured model: several wordings, a supposed answer, a wider question, its parts.
 
-The question itself is always searched too, so that a weak model can add noise but take nothing away; what the model
-wrote is fused by rank. When it wrote nothing usable, the question stands alone and the trace says why.
+The question itself is searched as well (option `keep`), so that a weak model can add noise but take nothing away; the
+model's queries are fused by rank. Where the model wrote nothing usable, the question is searched alone and the trace
+says why.
 """
 
 from __future__ import annotations
@@ -22,11 +23,11 @@ class ModelOptions(protocols.Options):
     """Options of the rewriters that ask the model."""
 
     most: int = Field(default=3, ge=1, le=10)
-    """Queries added at most."""
+    """Most queries added."""
     max_tokens: int = Field(default=96, ge=8)
-    """Limit of what the model writes for a query."""
+    """Most tokens that the model writes for a query."""
     keep: bool = True
-    """Search with the question itself too; without it only when the model wrote nothing usable."""
+    """Search with the question itself, too. If false, only when the model wrote nothing usable."""
 
 
 class MultiQuery:
@@ -51,7 +52,7 @@ class MultiQuery:
         self._parts = parts
 
     def rewrite(self, queries: Sequence[Query]) -> list[Rewritten]:
-        """The query and what the model made of it."""
+        """The query, and the queries that the model wrote for it."""
         options = self._options
         tasks = [
             self.task.replace("{most}", str(options.most)).replace("{question}", " ".join(query.text.split()))

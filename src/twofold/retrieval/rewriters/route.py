@@ -17,7 +17,7 @@ from twofold.types import Query, Rewritten
 
 
 class Route:
-    """Narrows a query to some of the collections it may see; it never widens a filter.
+    """Narrows a query to some of the collections that it may see; a filter is never widened.
 
     A request that names collections is left alone. Otherwise the first rule whose pattern occurs in the question
     decides; otherwise, with `most`, the collections whose descriptions (``[sources.NAME] description``) are nearest
@@ -29,7 +29,7 @@ class Route:
         parts: Embedder and collections.
 
     Raises:
-        ConfigError: a rule names a collection that there is not.
+        ConfigError: a rule names an unknown collection.
     """
 
     version: ClassVar[int] = 1
@@ -42,7 +42,7 @@ class Route:
         most: int = Field(default=0, ge=0)
         """Collections chosen by their descriptions where no rule fits; 0: search all."""
         margin: float = Field(default=0.05, ge=0)
-        """By so much cosine the chosen descriptions must be nearer than the best one left out."""
+        """Least difference in cosine between the chosen descriptions and the best one left out."""
 
         @field_validator("rules")
         @classmethod
@@ -68,12 +68,12 @@ class Route:
         self._rules = [(re.compile(pattern, re.IGNORECASE), names) for pattern, names in options.rules.items()]
 
     def rewrite(self, queries: Sequence[Query]) -> list[Rewritten]:
-        """The query itself, its collections narrowed where one of the ways says so."""
+        """Each query, its collections narrowed where a rule or the descriptions decide."""
         near = self._nearest(queries)
         return [self._routed(query, near.get(number)) for number, query in enumerate(queries)]
 
     def _routed(self, query: Query, near: tuple[str, ...] | None) -> Rewritten:
-        # what the request names is never widened
+        # the collections of the request stay as they are
         if query.filter.collections:
             return Rewritten(queries=(query,), trace=({"by": "request", "collections": [*query.filter.collections]},))
         for pattern, names in self._rules:
@@ -92,13 +92,13 @@ class Route:
         numbers = [number for number, query in enumerate(queries) if not query.filter.collections]
         if not numbers:
             return {}
-        # what has no description cannot be told from the others: it is always searched
+        # collections without a description cannot be compared: they are always searched
         rest = tuple(name for name in ("", *self._parts.collections) if name not in names)
         cosines = self._parts.embedder.embed([queries[number].text for number in numbers]) @ vectors.T
         nearest = {}
         for number, row in zip(numbers, cosines, strict=True):
             order = sorted(range(len(names)), key=lambda n: -float(row[n]))
-            # not clearly nearer than the best one left out: everything is searched
+            # without a clear lead over the best one left out, everything is searched
             if row[order[most - 1]] - row[order[most]] >= self._options.margin:
                 nearest[number] = (*(names[n] for n in order[:most]), *rest)
         return nearest

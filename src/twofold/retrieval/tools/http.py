@@ -1,8 +1,8 @@
-"""A live tool that asks a JSON endpoint, such as a weather service.
+"""A live tool that queries a JSON endpoint, such as a weather service.
 
-Arguments are percent-encoded into the address's path and query, never into its host. Redirects go only to allowed
-hosts, and private, loopback and link-local addresses are refused unless `private` is set: the address that a
-connection has is looked at, too, so that a hostile name server of an allowed host is kept out.
+Arguments are percent-encoded into the path and query of the address, never into its host. Redirects go only to allowed
+hosts. Private, loopback and link-local addresses are refused unless `private` is set; the address of the open
+connection is checked, too, so that a hostile name server of an allowed host is kept out.
 """
 
 from __future__ import annotations
@@ -32,15 +32,15 @@ class HttpTool(LiveTool):
         url: str
         """Address with parameters such as ``{city}`` in its path or query."""
         records: str = ""
-        """Dotted path to the record, or the list of records, in the answer; empty for the whole answer."""
+        """Dotted path to the record, or the list of records, in the response; empty for the whole response."""
         fields: Mapping[str, str] = Field(default_factory=dict)
-        """Field shown → dotted path in the record; empty: the record's own plain fields."""
+        """Name shown → dotted path in the record; empty: all plain fields of the record."""
         hosts: tuple[str, ...] = ()
-        """Further hosts to which it may redirect."""
+        """Further hosts to which the endpoint may redirect."""
         private: bool = False
-        """Addresses in private networks and on this machine are allowed."""
+        """Allow addresses in private networks and on this machine."""
         headers: Mapping[str, str] = Field(default_factory=dict)
-        """Sent to the address's own host."""
+        """Headers sent to the host of `url`."""
         token_env: str = ""
         """Environment variable with a token, sent as ``Authorization: Bearer``."""
 
@@ -59,16 +59,16 @@ class HttpTool(LiveTool):
             return self
 
     def fetch(self, arguments: Mapping[str, Any], seconds: float) -> list[Mapping[str, Any]]:
-        """The answer's records.
+        """Fetch the records for these arguments.
 
         Raises:
             SourceUnreachable: no connection, or the server is in trouble.
             SourceEndless: too many bytes or seconds.
-            SourceError: a refusal, a forbidden redirect or address, or not the JSON expected.
+            SourceError: a refusal, a forbidden redirect or address, or unexpected JSON.
         """
         options = self.options
         url = re.sub(r"{(\w+)}", lambda match: _encoded(arguments[match.group(1)]), options.url)
-        # the token is read at each call: it stands in no file
+        # the token is read from the environment at each call, and stored nowhere
         headers = {"accept": "application/json", **options.headers}
         if options.token_env:
             headers["authorization"] = f"Bearer {environment(options.token_env)}"
@@ -79,7 +79,7 @@ class HttpTool(LiveTool):
             reply = fetcher.get(url, allowed=self._check)
         finally:
             fetcher.close()
-        # no such thing: an answer without records, and no fault of the endpoint
+        # not found: an answer without records, no fault of the endpoint
         if reply.status == 404:
             return []
         if reply.status != 200:

@@ -1,7 +1,7 @@
 """Code shared by live tools: arguments from a question, a cache with a limit of age, and records as a passage.
 
-A tool's passage is a document of its own, ``tool:NAME:ARGUMENTS``, whose whole text is shown: citations stand on it.
-When the source is down, an older answer that was kept is served with a note of its age as part of the text.
+A tool's passage is a document, ``tool:NAME:ARGUMENTS``, whose whole text is shown, so that it can be cited. When the
+source is down, a cached answer is served with a note of its age as part of the text.
 """
 
 from __future__ import annotations
@@ -37,25 +37,25 @@ _PATTERNS = {
     "date": r"\b\d{4}-\d{2}-\d{2}\b",
 }
 _CACHED = 1000
-"""Answers of a tool kept on disk, the newest."""
+"""Answers of a tool that are cached on disk, the newest."""
 
 
 class Parameter(protocols.Options):
     """A named argument of a tool."""
 
     type: Literal["text", "integer", "number", "date"] = "text"
-    """What it must be; without a `pattern` the first text of that form in the question, for ``text`` a name that does
-    not begin the question."""
+    """Type of the argument. Without a `pattern` the value is the first text of that form in the question; for ``text``,
+    a name that does not begin the question."""
     pattern: str = ""
-    """Regular expression that finds it in the question; its first group where it has one."""
+    """Regular expression that finds the value in the question; its first group is the value, where it has groups."""
     values: tuple[str, ...] = ()
-    """The only values allowed; the first that stands in the question is taken, whatever its case."""
+    """The only allowed values; the first one in the question is used, whatever its case."""
     default: str | None = None
-    """Where the question has none."""
+    """Value for a question without one."""
     asker: bool = False
-    """It is the name of who asks, taken from the request's principal; neither question nor model can set it."""
+    """The value is the name of the user, from the request's principal; neither question nor model can set it."""
     description: str = ""
-    """For a model."""
+    """Description for a model."""
 
     @field_validator("pattern")
     @classmethod
@@ -67,12 +67,12 @@ class Parameter(protocols.Options):
         return value
 
     def value_in(self, question: str) -> str | None:
-        """Its value in the question; the default, or None, where there is none."""
+        """The argument's value in the question; the default, or None, where the question has none."""
         for value in self.values:
             if re.search(rf"(?<!\w){re.escape(value)}(?!\w)", question, re.IGNORECASE):
                 return value
         if not self.values:
-            # a name is told by its capital, which the question's first word has anyway
+            # a name is recognised by its capital, which the question's first word has anyway
             text = question if self.pattern or self.type != "text" else re.sub(r"^\W*\w+", "", question, count=1)
             match = re.search(self.pattern or _PATTERNS[self.type], text)
             if match:
@@ -83,7 +83,7 @@ class Parameter(protocols.Options):
         """The value in its type.
 
         Raises:
-            BadRecord: it is not of that type, or not allowed.
+            BadRecord: the value is not of the type, or not allowed.
         """
         text = str(value).strip()
         try:
@@ -111,26 +111,26 @@ class LiveOptions(protocols.Options):
     """Options that all live tools have."""
 
     when: str = ""
-    """Regular expression: questions in which it is found are for this tool, when the arguments are found too. Empty:
-    only a model calls it."""
+    """Regular expression: the tool is called for questions that match, if they contain the arguments. Empty: only a
+    model calls the tool."""
     parameters: Mapping[str, Parameter] = Field(default_factory=dict)
     """Named arguments."""
     sentence: str = ""
-    """How a record is told, for example ``In {city} it is {temperature} °C.``; empty: ``field: value`` pairs."""
+    """Sentence for a record, for example ``In {city} it is {temperature} °C.``; empty: ``field: value`` pairs."""
     timeout: float = Field(default=5.0, gt=0)
     """Seconds for one call, retries included."""
     retries: int = Field(default=1, ge=0)
     """Further attempts when the source is down."""
     fresh: float = Field(default=300.0, ge=0)
-    """Seconds for which an answer is served again without asking."""
+    """Seconds for which a cached answer is served without a new call."""
     stale: float = Field(default=86_400.0, ge=0)
-    """Seconds for which an answer is served, marked, while the source is down."""
+    """Seconds for which a cached answer is served, marked as old, while the source is down."""
     max_rows: int = Field(default=20, ge=1)
-    """Records shown; what is left out is said."""
+    """Most records shown; the passage says how many were left out."""
     max_bytes: int = Field(default=1_000_000, ge=100)
-    """More bytes than this from the source are refused."""
+    """Most bytes from the source; more are refused."""
     max_chars: int = Field(default=2000, ge=100)
-    """Longest passage; whole records only, what is left out is said."""
+    """Longest passage, of whole records; the passage says how many were left out."""
 
     @field_validator("when")
     @classmethod
@@ -139,15 +139,15 @@ class LiveOptions(protocols.Options):
 
 
 class LiveTool(ABC):
-    """A live source under limits, with a cache; `fetch` is what its kinds differ in.
+    """A live source under limits, with a cache; subclasses implement `fetch`.
 
     Args:
         options: See `LiveOptions`.
-        name: Its name.
-        description: What it tells.
-        readers: Who may see it; None: unknown.
+        name: The tool's name.
+        description: The information that the tool returns.
+        readers: Users and groups that may see it; None: unknown.
         root: The project.
-        scratch: Where answers are kept.
+        scratch: The directory of the cache.
     """
 
     version: ClassVar[int] = 1
@@ -175,7 +175,7 @@ class LiveTool(ABC):
         """The source's records for these arguments, within `seconds`.
 
         Raises:
-            SourceError: what was wrong.
+            SourceError: the source cannot be reached, refuses, or returns something unexpected.
         """
 
     @property
@@ -198,21 +198,21 @@ class LiveTool(ABC):
         }
 
     def allows(self, filter: Filter) -> bool:
-        """Whether the filter allows this tool's passages, and names who asks where the tool needs it."""
+        """Does the filter allow this tool's passages, and name the user where an argument needs the name?"""
         needs = any(one.asker for one in self.options.parameters.values())
         return filter.allows(chunk_of(self._document("-", "-"), 0, 1)) and not (needs and _asker(filter) is None)
 
     def arguments(self, question: str) -> Json | None:
-        """The arguments as the question has them; None when it is not for this tool."""
+        """The arguments in the question; None when the question is not for this tool."""
         if not self.options.when or not re.search(self.options.when, question, re.IGNORECASE):
             return None
-        # the asker's name is never taken from the question: who asks says the request
+        # the user's name comes from the request, never from the question
         parameters = {name: parameter for name, parameter in self.options.parameters.items() if not parameter.asker}
         arguments = {name: parameter.value_in(question) for name, parameter in parameters.items()}
         return None if any(value is None for value in arguments.values()) else arguments
 
     def call(self, arguments: Mapping[str, Any], *, filter: Filter, seconds: float) -> ToolAnswer:
-        """Ask the source, or take what is kept; see `protocols.Tool`."""
+        """Query the source, or take a cached answer; see `protocols.Tool`."""
         if not self.allows(filter):
             raise AccessDenied(f"the tool {self.name!r} is not for who asks")
         checked = self._read(arguments, filter)
@@ -254,7 +254,7 @@ class LiveTool(ABC):
         while True:
             left = deadline - time.monotonic()
             try:
-                # the source has the limit, and is left behind where it does not keep it
+                # the source gets the limit, and its thread is abandoned where it does not keep it
                 limit = max(left, 0.001)
                 records: list[Mapping[str, Any]] = within(limit, partial(self.fetch, arguments, limit))
                 return records
@@ -269,7 +269,7 @@ class LiveTool(ABC):
         lines: list[str] = []
         for record in records[: self.options.max_rows]:
             line = record_text(record, self.options.sentence)
-            # whole records only, but for the first: something is always shown
+            # whole records only, except the first: something is always shown
             if lines and sum(map(len, lines)) + len(lines) + len(line) > self.options.max_chars:
                 break
             lines.append(line[: self.options.max_chars])
@@ -305,7 +305,7 @@ class LiveTool(ABC):
             return None
 
     def _store(self, arguments: Json, entry: Json) -> None:
-        """Write it whole or not at all; the oldest go. A disk that is full costs the cache only."""
+        """Cache an answer, atomically, and drop the oldest answers. A full disk costs the cache only."""
         file = self._file(arguments)
         with suppress(OSError):
             file.parent.mkdir(parents=True, exist_ok=True)
@@ -316,10 +316,10 @@ class LiveTool(ABC):
 
 
 def within(seconds: float, work: Callable[[], Any]) -> Any:
-    """What `work` gives, however it hangs: after `seconds` it is left behind in its thread.
+    """Run `work` in a thread and return its result; after `seconds` the thread is abandoned.
 
     Raises:
-        SourceEndless: it took longer.
+        SourceEndless: `work` took longer.
     """
     outcome: list[Any] = []
     failed: list[BaseException] = []
@@ -330,7 +330,7 @@ def within(seconds: float, work: Callable[[], Any]) -> Any:
         except BaseException as error:
             failed.append(error)
 
-    # a daemon: what hangs must not keep the process from ending
+    # a daemon: a hanging thread must not keep the process from ending
     thread = threading.Thread(target=run, daemon=True, name="twofold-tool")
     thread.start()
     thread.join(seconds)
@@ -362,7 +362,7 @@ def declared(names: Sequence[str], parameters: Mapping[str, Parameter]) -> None:
     """Check that exactly the named parameters are declared.
 
     Raises:
-        ValueError: naming those that are not, or that nothing uses.
+        ValueError: a name is not declared, or a declared parameter is not used.
     """
     unknown, unused = sorted(set(names) - set(parameters)), sorted(set(parameters) - set(names))
     if unknown:
@@ -372,10 +372,10 @@ def declared(names: Sequence[str], parameters: Mapping[str, Parameter]) -> None:
 
 
 def environment(name: str) -> str:
-    """The variable's value.
+    """The value of an environment variable.
 
     Raises:
-        ConfigError: it is not set.
+        ConfigError: the variable is not set.
     """
     value = os.environ.get(name, "").strip()
     if not value:
@@ -385,7 +385,7 @@ def environment(name: str) -> str:
 
 def _asker(filter: Filter) -> str | None:
     named = [one.partition(":")[2] for one in filter.principal or () if one.startswith("user:")]
-    return named[0] if len(named) == 1 else None  # of several users nobody can say which one asks
+    return named[0] if len(named) == 1 else None  # of several users none is known to be the one who asks
 
 
 def _moment(at: float) -> str:

@@ -1,7 +1,7 @@
-"""A live tool that asks a database one statement of yours, through SQLAlchemy.
+"""A live tool that runs a configured SQL statement, through SQLAlchemy.
 
-The statement stands in `twofold.toml`; question and model fill its named parameters, never its text. A statement that
-is not one SELECT is refused when the configuration is read, and the connection refuses to write once more.
+The statement stands in `twofold.toml`; question and model fill its named parameters, never its text. Anything but a
+single SELECT is refused when the configuration is read, and the connection refuses to write as well.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ class SqlTool(LiveTool):
         url: str = ""
         """SQLAlchemy address without a password, such as ``sqlite:///data/shop.db`` (relative to the project)."""
         url_env: str = ""
-        """Environment variable with the address, for one that has a password."""
+        """Environment variable with the address, for an address with a password."""
 
         @model_validator(mode="after")
         def _reads(self) -> SqlTool.Options:
@@ -49,18 +49,18 @@ class SqlTool(LiveTool):
             return self
 
     def fetch(self, arguments: Mapping[str, Any], seconds: float) -> list[Mapping[str, Any]]:
-        """The statement's rows, one more than may be shown.
+        """Run the statement; return its rows, at most one more than may be shown.
 
         Raises:
             SourceUnreachable: no connection.
             SourceQuery: the database refuses the statement.
-            SourceEndless: too slow, or too many bytes.
+            SourceEndless: the statement takes too long, or returns too many bytes.
         """
         import sqlalchemy
 
         # read-only three times: the statement was checked, the address is opened so, the connection refuses to write
         url, settings = self._address(sqlalchemy, seconds)
-        # what errors tell has no password
+        # error messages must not contain the password
         shown = url.render_as_string(hide_password=True)
         deadline = time.monotonic() + seconds
         try:
@@ -81,7 +81,7 @@ class SqlTool(LiveTool):
                     size += sum(len(str(value)) for value in row.values())
                     if size > self.options.max_bytes:
                         raise SourceEndless(f"the rows have more than {self.options.max_bytes} bytes")
-                    # one more than may be shown: so it is known that there are more
+                    # one more than may be shown, so that the passage can say that there are more
                     if len(rows) > self.options.max_rows:
                         break
                 return rows  # type: ignore[return-value]

@@ -1,4 +1,4 @@
-"""Which stages of the retrieval pipeline earn their place: each one switched off, and what that changes.
+"""Stages of the retrieval pipeline that earn their place: each is switched off, and the change is measured.
 
 A stage stays off unless it is shown to help: the lower end of its difference, in an interval that holds for all stages
 together, must lie above the margin. Advanced stages often lose when they are measured.
@@ -84,6 +84,7 @@ def ablate(
                 "metrics": {metric: value for metric, value in lost.items() if metric != decides},
                 "ms": whole["ms"]["p50"] - other["ms"]["p50"] if whole["ms"] and other["ms"] else None,
                 "tokens": whole["tokens"] - other["tokens"],
+                # Shown to help, not merely not shown to hurt.
                 "advice": "on" if lost[decides]["low"] > margin else "off",
                 "worse": lost[decides]["high"] < -margin,
             }

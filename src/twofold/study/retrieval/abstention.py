@@ -36,7 +36,8 @@ def abstention(search: Search, systems: Systems, splits: Splits, *, test: Sequen
     calibration, off = systems.calibration(splits)
     if calibration is None:
         return {"off": off}
-    section, groups = search.config.study, Questions.of(test).groups
+    section = search.config.study
+    groups = Questions.of(test).groups
     queries = [query(example, search.filter) for example in test]
     retrievals = search.retriever.retrieve(queries, search.config.retrieval.k)
     probabilities = np.array([calibration.probability(q, f) for q, f in zip(queries, retrievals, strict=True)])

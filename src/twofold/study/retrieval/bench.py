@@ -45,7 +45,7 @@ class BenchRecord(Comparison, _Judged):
 
 
 class SyncedBenchRecord(BenchRecord):
-    """What `Project.bench` returns."""
+    """The result of `Project.bench`."""
 
     words: Json | None
     """The weight of the word leg in force (`blend.settle`)."""
@@ -87,6 +87,7 @@ class Bench:
             progress: Shows retrieving.
         """
         rules = rules_of(workspace.config, self.unit)
+        # A tuned embedder knows the train questions: dev alone can tell how it does on others.
         side = "dev" if learned_train(self.configs.values()) and self.split == "open" else self.split
         drawn, source, warnings = questions(workspace.search, examples, splits, split=side, synthetic=self.synthetic)
         if learned_train(self.configs.values()) and source in ("dev", "train"):
@@ -97,10 +98,12 @@ class Bench:
             *paid(workspace.search, records, self.configs.values(), examples=drawn, split=source),
         ]
         ablation = ablate(workspace.search, drawn, rules, progress=progress) if self.ablation else None
+        # A weight chosen on test questions would be measured on them afterwards.
         fair = self.split in ("open", "train", "dev")
         blended = blend(workspace.search, drawn, rules, progress=progress) if self.weigh and fair else None
         judged: _Judged = {}
         if source != "synthetic" and workspace.config.retrieval.risk:
+            # Abstention is calibrated on dev: there it would be judged by the questions that it was fitted to.
             fresh = splits().test if self.split == "test" else splits().train
             judged["abstention"] = abstention(workspace.search, workspace.systems, splits(), test=fresh)
         return {**compared, "ablation": ablation, "blend": blended, **judged, "split": source, "warnings": warnings}

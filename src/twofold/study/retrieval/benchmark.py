@@ -11,6 +11,7 @@ import shutil
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import chain
 from pathlib import Path
 from typing import Any, Literal, TypedDict
 
@@ -40,11 +41,13 @@ from twofold.types import Answer, Chunk, Example, Hit, Json, Query
 
 Unit = Literal["document", "passage"]
 METRICS = ("ndcg", "recall", "mrr")
+"""The first decides."""
 RANKS = 10
 """Ranks that count."""
 _SYNTHETIC = 200
 """Questions made from the documents where none is labelled."""
 _BATCH = 64
+"""Questions searched together."""
 _PER_DOCUMENT = 3
 """Hits fetched per rank when several may come from one document."""
 
@@ -54,7 +57,7 @@ class Rules:
     """The rules of a retrieval measurement."""
 
     unit: Unit = "document"
-    """What is ranked (see `metrics.ranking`)."""
+    """Unit that is ranked (see `metrics.ranking`)."""
     latency: int = 40
     """Questions asked one at a time for milliseconds; 0 to skip."""
     level: float = 0.95
@@ -183,7 +186,7 @@ def paid(
     examples: Sequence[Example],
     split: str,
 ) -> list[str]:
-    """What measuring these pipelines costs the next study, in words; they are noted in the ledger of looks.
+    """Note these pipelines in the ledger of looks; returns, in words, the price that the next study pays.
 
     Nothing but questions of the test split costs anything.
     """
@@ -211,7 +214,7 @@ def chosen(splits: Splits, split: str) -> list[Example]:
             cure="Omit --split, or name test, which counts as a look at the test questions.",
         )
     pool = {"open": (*splits.train, *splits.dev)}.get(split) or getattr(splits, split)
-    sourced = labelled(pool)
+    sourced = labelled(splits.judged(pool))
     if not sourced:
         raise TooFewExamples(
             f"no question of the split {split!r} names the documents that contain its answer",
@@ -282,6 +285,7 @@ def measure(
         clock = timing.Clock[tuple[int, Query]](
             lambda pair: bool(retriever.retrieve([pair[1]], k)), name=lambda pair: str(pair[0])
         )
+        # A question that is not timed: the first one pays for what is loaded.
         clock.open(next((pair for pair in enumerate(queries) if pair not in sample), sample[0]))
         timing.in_turns([clock], sample, chance=chance)
         timed = clock.summary()
@@ -310,6 +314,7 @@ def pipeline_key(search: Search, examples: Sequence[Example], rules: Rules) -> s
         {
             "pipeline": search.spec(),
             "examples": list(Questions.of(examples).digests),
+            # Level and resamples decide the intervals, not the ranking: both are left out of the key.
             "rules": replace(rules, level=0.95, resamples=0),
             "metrics": metrics,
             "ranks": RANKS,
@@ -354,7 +359,9 @@ def compare(
         "level": rules.level,
         "self_test": tests,
         "pipelines": rows,
-        "differences": [row for m in METRICS for row in differences(measured, examples, rules, metric=m)],
+        "differences": list(
+            chain.from_iterable(differences(measured, examples, rules, metric=metric) for metric in METRICS)
+        ),
     }
 
 
@@ -374,6 +381,7 @@ def differences(
     weights: dict[str, Any] = {}
     for place, name in enumerate(names[1:], 1):
         weight = np.zeros(len(names))
+        # shape (pipelines,): this pipeline minus the first.
         weight[place], weight[0] = 1.0, -1.0
         weights[name] = weight
     effects = intervals.contrasts(

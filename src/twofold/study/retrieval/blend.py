@@ -96,7 +96,8 @@ def settle(
         the documents, ``asked`` (digest of the questions), ``why`` no weight was chosen, or empty; and ``new``, whether
         it was chosen now. None where the settings leave nothing to choose, or nobody to choose as.
     """
-    part, config = weighing.searching(search.config), search.config
+    part = weighing.searching(search.config)
+    config = search.config
     if part is None or (config.access.enabled and search.filter.principal is None):
         return None
     recipe = weighing.recipe(config, chunks=search.chunk_recipe, embedder=search.embedder.fingerprint)
@@ -110,7 +111,9 @@ def settle(
         return {**last, "new": False}
     divided = splits()
     known = divided.dev if learned_train([config]) else (*divided.train, *divided.dev)
-    examples = [example for example in labelled(search.readable(known)) if example.origin != "synthetic"]
+    examples = [
+        example for example in labelled(divided.judged(search.readable(known))) if example.origin != "synthetic"
+    ]
     # By digest, so that which questions are asked does not follow the order of files.
     named = sorted(zip(Questions(examples).digests, examples, strict=True), key=itemgetter(0))[:LIMIT]
     examples = [example for _, example in named]
@@ -282,7 +285,7 @@ def compared(
 
 
 def shrunk(weights: Sequence[float], gains: NDArray[np.float64], errors: NDArray[np.float64]) -> NDArray[np.float64]:
-    """What to believe of gains: their mean given what is measured here and what was seen elsewhere (`ELSEWHERE`).
+    """Shrink measured gains: their mean given those measured here and those seen on other sets (`ELSEWHERE`).
 
     Normal means with known errors (Efron & Morris 1975): each gain is weighed by the inverse of its squared error, the
     expectation by the inverse of its variance between collections. An error of infinity leaves the expectation.

@@ -1,1 +1,1 @@
-"""Everything that runs in the training child process."""
+"""The training child process: loop, steps, checkpoints, evaluations."""

@@ -57,7 +57,7 @@ def newest(directory: Path) -> tuple[Any, list[str]]:
 
 
 def read(path: Path) -> Any:
-    """What `write` saved; None where it is missing or damaged."""
+    """Read a checkpoint that `write` saved; None where it is missing or damaged."""
     import torch
 
     try:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Sequence
 from html import escape
+from itertools import chain
 from pathlib import Path
 
 from twofold.files import writing
@@ -19,7 +21,8 @@ class Log:
     """Appends to the log of a run; lines after `step`, which a killed run left, are taken out first."""
 
     def __init__(self, directory: Path, *, step: int, on: bool = True) -> None:
-        self._on, self._path = on, directory / LOG
+        self._on = on
+        self._path = directory / LOG
         if on:
             earlier = [line for line in lines_of(directory) if line.get("step", 0) <= step]
             self._path.write_text("".join(json.dumps(line) + "\n" for line in earlier), encoding="utf-8")
@@ -41,6 +44,16 @@ def lines_of(directory: Path) -> list[Json]:
         except ValueError:
             continue
     return entries
+
+
+def averaged(losses: Sequence[float], points: int) -> list[tuple[int, float]]:
+    """The losses of all steps as at most so many points: (last step of a stretch, mean loss of the stretch)."""
+    width = max(1, math.ceil(len(losses) / points))
+    curve = []
+    for start in range(0, len(losses), width):
+        stretch = losses[start : start + width]
+        curve.append((start + len(stretch), sum(stretch) / len(stretch)))
+    return curve
 
 
 def draw(directory: Path, *, metric: str) -> None:
@@ -65,11 +78,12 @@ def draw(directory: Path, *, metric: str) -> None:
 
 
 def _panel(series: dict[str, list[tuple[int, float]]], *, top: int) -> str:
-    points = [point for curve in series.values() for point in curve]
+    points = list(chain.from_iterable(series.values()))
     if not points:
         return ""
     right = max(1, *(step for step, _ in points))
-    low, high = min(value for _, value in points), max(value for _, value in points)
+    low = min(value for _, value in points)
+    high = max(value for _, value in points)
     span = (high - low) or 1.0
 
     def place(step: float, value: float) -> tuple[float, float]:

@@ -27,11 +27,15 @@ from twofold.plugins import loading
 from twofold.plugins.jobs import EmbedderJob, SearchPair
 from twofold.plugins.protocols import Progress
 from twofold.training.embedder import MODEL, EmbedderOptions
+from twofold.training.worker import curves
 from twofold.types import Answer, Chunk, Hit, Json, Span
 
 _BATCH = 32
 """Texts embedded at a time when the dev split is scored."""
 _CHECKPOINT_SECONDS = 60.0
+"""Between checkpoints: a killed run loses no more."""
+_POINTS = 60
+"""Points of the loss curve."""
 
 
 @dataclass
@@ -142,7 +146,9 @@ def fit(job: EmbedderJob, options: EmbedderOptions, directory: Path, *, progress
     each = math.ceil(len(job.pairs) / options.batch)
     total = max(1, round(each * options.epochs))
     marks = {round(total * (i + 1) / options.evaluations) for i in range(options.evaluations)} | {total}
-    earlier, began, saved = state.seconds, time.perf_counter(), time.perf_counter()
+    earlier = state.seconds
+    began = time.perf_counter()
+    saved = time.perf_counter()
     if not state.dev:
         state.dev.append((0, _dev_score(encoder, job, progress)))
         state.best = state.dev[0][1]
@@ -189,7 +195,9 @@ def _evaluate(encoder: _Encoder, job: EmbedderJob, directory: Path, *, state: _S
     reached = _dev_score(encoder, job, progress)
     state.dev.append((state.step, reached))
     if reached > state.best:
-        state.best, state.best_step, state.since_best = reached, state.step, 0
+        state.best = reached
+        state.best_step = state.step
+        state.since_best = 0
         _save(directory / "best.pt", _weights(encoder.network))
     else:
         state.since_best += 1
@@ -223,7 +231,7 @@ def _take_step(
     passages = [encoder.ids(text, options.max_tokens) for _, text in texts]
 
     def unusable(number: int, pair: SearchPair) -> list[bool]:
-        """Which passages cannot be a negative of the pair: of its sources, or the same text at another place."""
+        """Mark passages that cannot be a negative of the pair: of its sources, or the same text at another place."""
         return [
             place != number and (document in pair.sources or text == pair.passage)
             for place, (document, text) in enumerate(texts)
@@ -340,11 +348,6 @@ def _finish(
             (target / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(path, target / name)
     encoder.network.save_pretrained(target)
-    width = max(1, math.ceil(len(state.losses) / 60))
-    curve = [
-        (min(i + width, len(state.losses)), sum(state.losses[i : i + width]) / len(state.losses[i : i + width]))
-        for i in range(0, len(state.losses), width)
-    ]
     report = {
         "pairs": len(job.pairs),
         "dev_questions": len(job.dev),
@@ -356,7 +359,7 @@ def _finish(
         "stock": state.dev[0][1],
         "tuned": tuned,
         "dev": state.dev,
-        "loss": curve,
+        "loss": curves.averaged(state.losses, _POINTS),
         "seconds": state.seconds,
         "peak_mib": peak_mib(),
         "stopped": stopped,
@@ -379,7 +382,8 @@ def _save(path: Path, value: Any) -> None:
 def _restored(directory: Path, network: Any, optimiser: Any) -> _State:
     import torch
 
-    path, state = directory / "checkpoint.pt", _State()
+    path = directory / "checkpoint.pt"
+    state = _State()
     if not path.is_file():
         return state
     try:

@@ -85,13 +85,15 @@ def limits(run: TrainingRun) -> tuple[bool, int]:
 
 def needed(run: TrainingRun) -> float | None:
     """Seconds that the whole plan takes at the pace seen; None where there was none."""
-    state, whole = run.state, run.planned_tokens()
+    state = run.state
+    whole = run.planned_tokens()
     pace_seen = state.training_seconds / state.tokens if state.tokens else TRAINED * run.forward
     if not pace_seen:
         return None
     most_items = min(len(run.dev), run.options.dev_items)
     count, items = free_evaluations(whole, each=run.item_tokens(), most=run.options.evaluations, items=most_items)
-    count, following = len(marks(len(run.plan), count)), run.followed_tokens()
+    count = len(marks(len(run.plan), count))
+    following = run.followed_tokens()
     scored = len(state.dev) * state.items * run.item_tokens() + len(state.general_loss) * following
     read = state.evaluation_seconds / scored if scored else run.forward
     again = count * items * run.item_tokens() + (count + 1) * following

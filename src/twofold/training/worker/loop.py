@@ -15,6 +15,7 @@ import random
 import time
 from collections.abc import Sequence
 from dataclasses import replace
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -72,7 +73,8 @@ def fit(job: TrainerJob, options: FitOptions, directory: Path, *, progress: Prog
     run.masters.publish()
     limits.settle_evaluations(run)
     log = curves.Log(directory, step=run.state.step, on=crew.first)
-    tick, run.setup_cpu = time.perf_counter(), time.process_time()
+    tick = time.perf_counter()
+    run.setup_cpu = time.process_time()
     stopped = _loop(run, log)
     run.state.seconds = run.spent()
     used = time.process_time() - run.setup_cpu
@@ -94,7 +96,8 @@ def _prepared(
     crew: Crew,
     progress: Progress,
 ) -> TrainingRun:
-    plain, virtual = plain_of(network), adapter_layers.virtual(plain_of(network))
+    plain = plain_of(network)
+    virtual = adapter_layers.virtual(plain_of(network))
     pairs = [_with_replay(rows, job, options, variant=n) for n, rows in enumerate(job.rows)]
     if not pairs or not pairs[0]:
         raise NothingToLearn("there are no training rows")
@@ -103,7 +106,7 @@ def _prepared(
         return tuple(objectives.rows_of(pair, encoder, options, virtual=virtual))
 
     encoded = [list(map(encode, rows)) for rows in pairs]
-    longest = max(len(row.ids) for rows in encoded for group in rows for row in group)
+    longest = max(len(row.ids) for row in chain.from_iterable(chain.from_iterable(encoded)))
     why = why_apart(network, longest) if options.share_prefixes else "configured"
     notes = [f"shared passages are read once per row: {why}"] if why not in ("", "configured") else []
     variants = encoded
@@ -188,7 +191,8 @@ def _economies(plain: Any, options: FitOptions, *, learned: int, longest: int) -
 def _loop(run: TrainingRun, log: curves.Log) -> str:
     """Steps until the end of the plan, of patience or of the limit; returns which."""
     state, options, plan, crew = run.state, run.options, run.plan, run.crew
-    saved, limited = time.perf_counter(), False
+    saved = time.perf_counter()
+    limited = False
     state.planned = state.planned or len(plan)
     # A tenth of the limit at most is forgotten by a kill, so that a rerun keeps to it.
     every = min(options.checkpoint_seconds, 6 * options.limit) if options.limit else options.checkpoint_seconds
@@ -203,7 +207,8 @@ def _loop(run: TrainingRun, log: curves.Log) -> str:
     while state.step < state.planned and not limited:
         epoch, members = plan[state.step]
         bundles = bundles_of(run, epoch % len(run.variants), members)
-        rows = [row for m in members for row in run.variants[epoch % len(run.variants)][m]]
+        variant = run.variants[epoch % len(run.variants)]
+        rows = list(chain.from_iterable(variant[member] for member in members))
         tick = time.perf_counter()
         factor = pace(state.step, state.planned, options.warmup)
         try:
@@ -216,7 +221,7 @@ def _loop(run: TrainingRun, log: curves.Log) -> str:
             return _broken(run, rows)
         state.step += 1
         state.losses.append(loss)
-        read, seconds = sum(len(one.ids) for packs in bundles for one in packs), time.perf_counter() - tick
+        read, seconds = sum(len(one.ids) for one in chain.from_iterable(bundles)), time.perf_counter() - tick
         state.tokens += read
         state.row_tokens += sum(len(row.ids) - 1 for row in rows)
         state.training_seconds += seconds
@@ -259,7 +264,8 @@ def take_step(run: TrainingRun, bundles: Sequence[Sequence[Pack]], *, factor: fl
         # With several processes the others wait within the step that failed here: it cannot be taken again.
         if run.state.halved or run.crew.size > 1:
             raise TrainingError(f"out of memory with micro-batches of {first} tokens", cure=MEMORY) from error
-    run.state.budget, run.state.halved = max(1, first // 2), True
+    run.state.budget = max(1, first // 2)
+    run.state.halved = True
     run.state.notes.append(
         f"memory ran out at step {run.state.step + 1}: micro-batches were halved from {first} tokens"
     )
@@ -273,7 +279,7 @@ def _out_of_memory(error: BaseException) -> bool:
 
 def _step(run: TrainingRun, bundles: Sequence[Sequence[Pack]], *, factor: float) -> float:
     options, masters = run.options, run.masters
-    packs = [one for bundle in bundles for one in bundle]
+    packs = list(chain.from_iterable(bundles))
     # Rows that are compared with each other must be in one micro-batch.
     whole = options.objective == "supervised" or run.shared
     parts = micro_batches(packs, run.state.budget) if whole else [list(bundle) for bundle in bundles]
@@ -344,7 +350,8 @@ def _probe(run: TrainingRun) -> Json:
     path = run.directory / "probe.json"
     if not path.is_file():
         begin = {name: p.detach().clone() for name, p in run.masters.full.items()}
-        chance, tried = torch.get_rng_state(), []
+        chance = torch.get_rng_state()
+        tried = []
         steps = run.plan[:_PROBE_STEPS]
         run.network.train()
         for number, times in enumerate(_PROBED):
@@ -386,7 +393,9 @@ def _evaluate(run: TrainingRun, log: curves.Log) -> None:
     The later checkpoint is the better one unless an earlier one is ahead by more than a standard error of the paired
     difference: with a dozen items the earlier would else often win by chance.
     """
-    state, budget, tick = run.state, run.state.budget, time.perf_counter()
+    state = run.state
+    budget = run.state.budget
+    tick = time.perf_counter()
     dev = run.dev[: state.items]
     loss = scoring.mean_loss(run.network, [row for _, row in dev], budget=budget)
     scores = scoring.task_scores(
@@ -411,7 +420,8 @@ def _evaluate(run: TrainingRun, log: curves.Log) -> None:
     state.since_best = 0 if reached > tuple(state.highest) else state.since_best + 1
     state.highest = max(reached, (state.highest[0], state.highest[1]))
     if dev and scoring.keeps_up(scores, state.best_scores):
-        state.best_scores, state.best_step = scores, state.step
+        state.best_scores = scores
+        state.best_step = state.step
         live = run.masters.whole(run.masters.live)
         if run.crew.first:
             checkpoints.write(run.directory / "best.pt", live)
@@ -419,7 +429,7 @@ def _evaluate(run: TrainingRun, log: curves.Log) -> None:
 
 
 def _other_things(run: TrainingRun) -> Json:
-    """What is followed besides the task: the loss on a general set, and which facts are still known."""
+    """Measure abilities beside the task: the loss on a general set, and which facts are still known."""
     state = run.state
     followed_values = {
         "general_loss": scoring.mean_loss(run.network, run.general, budget=state.budget),
@@ -460,7 +470,9 @@ def _finish(run: TrainingRun, source: Path, last: dict[str, Any] | None, *, stop
     best = checkpoints.read(directory / "best.pt") if state.best_step else None
     if best is None and state.best_step:
         state.notes.append("the best checkpoint is damaged: the last weights were kept")
-    network, masters, chosen = run.network, run.masters, best or last
+    network = run.network
+    masters = run.masters
+    chosen = best or last
     # Weights that are spread cannot be saved as PEFT's files: a plain network takes the whole ones.
     if last is not None:
         network = methods.adapted(source, run.options, run.encoder, seed=run.job.seed)
@@ -468,12 +480,7 @@ def _finish(run: TrainingRun, source: Path, last: dict[str, Any] | None, *, stop
     if chosen is not None:
         masters.publish(chosen)
     methods.save(network, directory, source=source, options=run.options)
-    width = max(1, math.ceil(len(state.losses) / _POINTS))
-    curve = [
-        (min(i + width, len(state.losses)), sum(state.losses[i : i + width]) / len(state.losses[i : i + width]))
-        for i in range(0, len(state.losses), width)
-    ]
-    rows = [row for group in run.variants[0] for row in group]
+    rows = list(chain.from_iterable(run.variants[0]))
     epochs = state.step / max(1, sum(1 for epoch, _ in run.plan if epoch == 0))
     report = {
         "method": run.options.method,
@@ -516,7 +523,7 @@ def _finish(run: TrainingRun, source: Path, last: dict[str, Any] | None, *, stop
         "budget": state.budget,
         "processes": run.crew.size,
         "stopped": stopped,
-        "loss": curve,
+        "loss": curves.averaged(state.losses, _POINTS),
         "dev": state.dev,
         "dev_loss": state.dev_loss,
         "general_loss": state.general_loss,

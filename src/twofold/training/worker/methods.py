@@ -25,7 +25,7 @@ _LAST = ("down_proj", "fc2", "dense_4h_to_h", "fc_out", "mlp.c_proj", "w2", "ff_
 
 
 def device() -> str:
-    """What trains."""
+    """The device that trains."""
     return "cuda" if torch.cuda.is_available() else "cpu"
 
 
@@ -210,7 +210,9 @@ class _LowRank(torch.autograd.Function):  # type: ignore[misc]
         out = flat @ base.weight.t()  # (tokens, out)
         out.addmm_(low, b.t(), alpha=scale)  # in place: no second (tokens, out) is made
         ctx.save_for_backward(flat, a, b, low)
-        ctx.base, ctx.scale, ctx.shape = base, scale, x.shape
+        ctx.base = base
+        ctx.scale = scale
+        ctx.shape = x.shape
         return out.view(*x.shape[:-1], -1)
 
     @staticmethod
@@ -224,8 +226,10 @@ class _LowRank(torch.autograd.Function):  # type: ignore[misc]
 
 def _fuse(layer: Any) -> None:
     # Weights are asked of their layers each time: what is spread over processes changes hands.
-    down, up = layer.lora_A["default"], layer.lora_B["default"]
-    base, scale = layer.base_layer, layer.scaling["default"]
+    down = layer.lora_A["default"]
+    up = layer.lora_B["default"]
+    base = layer.base_layer
+    scale = layer.scaling["default"]
     plain = layer.forward
 
     def forward(x: Tensor, *args: Any, **kwargs: Any) -> Tensor:

@@ -53,7 +53,8 @@ class Masters:
         for name, live in self.live.items():
             if live.grad is None:
                 continue
-            full, grad = self.full[name], _local_part(live.grad)
+            full = self.full[name]
+            grad = _local_part(live.grad)
             if name in self.spread:
                 # FSDP gives the mean over processes; the loss is divided by the whole step's count, so the sum is due.
                 grad *= torch.distributed.get_world_size()
@@ -189,8 +190,10 @@ def _logits(plain: Any, picked: Tensor, out: Any) -> Iterator[tuple[int, Tensor]
     forward = body.__dict__.get("forward")
     some = torch.zeros(1, 1, dtype=torch.long, device=picked.device)
     # The body's hooks have run with the real input: they must not run again on a stand-in.
-    hooks, body._forward_hooks = body._forward_hooks, type(body._forward_hooks)()
-    before, body._forward_pre_hooks = body._forward_pre_hooks, type(body._forward_pre_hooks)()
+    hooks = body._forward_hooks
+    body._forward_hooks = type(body._forward_hooks)()
+    before = body._forward_pre_hooks
+    body._forward_pre_hooks = type(body._forward_pre_hooks)()
     try:
         for begin in range(0, len(picked), _CHUNK):
             part = type(out)(last_hidden_state=picked[None, begin : begin + _CHUNK])
@@ -247,7 +250,8 @@ class _MatmulAttention(TorchFunctionMode):  # type: ignore[misc]
     def __init__(self, mask: Tensor, *, off: bool) -> None:
         super().__init__()
         fits = mask.dtype == torch.bfloat16 and mask.device.type == "cpu" and mask.shape[-1] <= _KEPT_SCORES
-        self._mask, self._off = mask, off or not fits
+        self._mask = mask
+        self._off = off or not fits
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         options = kwargs or {}

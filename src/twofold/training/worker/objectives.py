@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from itertools import chain
 from typing import Any
 
 from twofold.errors import NothingToLearn
@@ -75,7 +76,7 @@ def loss_of_packs(losses: Any, packs: Sequence[Pack], options: FitOptions) -> An
 
 def row_sums(losses: Any, packs: Sequence[Pack]) -> list[Any]:
     """Summed loss of each row."""
-    lengths = [length for one in packs for length in one.lengths]
+    lengths = list(chain.from_iterable(one.lengths for one in packs))
     return [part.sum() for part in losses.split(lengths)]
 
 
@@ -84,7 +85,8 @@ def units(sums: Sequence[Any], packs: Sequence[Pack]) -> list[tuple[Any, float]]
     import torch
 
     if all(len(packed.lengths) > 1 for packed in packs):
-        pairs, at = [], 0
+        pairs = []
+        at = 0
         for packed in packs:
             pairs.append((torch.stack(list(sums[at : at + len(packed.lengths)])), packed.reference))
             at += len(packed.lengths)
@@ -93,5 +95,5 @@ def units(sums: Sequence[Any], packs: Sequence[Pack]) -> list[tuple[Any, float]]
 
 
 def count_of(packs: Sequence[Pack], options: FitOptions, *, pairs: int) -> int:
-    """What a step's loss is divided by: completion tokens, or pairs."""
+    """The divisor of a step's loss: completion tokens, or pairs."""
     return sum(len(one.targets) for one in packs) if options.objective == "supervised" else pairs

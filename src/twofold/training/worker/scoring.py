@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import chain
 from typing import Any
 
 import torch
@@ -54,7 +55,7 @@ def mean_loss(network: Any, rows: Sequence[TrainingRow], *, budget: int) -> floa
     parts = micro_batches([pack([row]) for row in rows], budget)
     total = sum(float(loss_of(network, part)) for part in parts)
     network.train()
-    return total / sum(len(one.targets) for part in parts for one in part)
+    return total / sum(len(one.targets) for one in chain.from_iterable(parts))
 
 
 @torch.no_grad()  # type: ignore[untyped-decorator]
@@ -64,7 +65,7 @@ def known(network: Any, facts: Sequence[tuple[TrainingRow, TrainingRow]], *, bud
         return None
     network.eval()
     # By identity: micro-batches are sorted by length, and a right answer must not meet another question's wrong one.
-    packs = [pack([row]) for pair in facts for row in pair]
+    packs = [pack([row]) for row in chain.from_iterable(facts)]
     losses: dict[int, float] = {}
     for part in micro_batches(packs, budget):
         sums = row_sums(token_losses(network, part), part)
@@ -130,7 +131,8 @@ def read_once(network: Any, part: Sequence[Pack]) -> None:
 def generate(network: Any, encoder: Encoder, items: Sequence[DevItem], *, options: FitOptions) -> list[str]:
     """Greedy completions of a batch of prompts, left-padded, with the unmerged adapter."""
     prompt_ids = [encoder.shortened(item.prompt.messages, options.max_length) for item in items]
-    front, longest = adapter_layers.virtual(plain_of(network)), max(len(ids) for ids in prompt_ids)
+    front = adapter_layers.virtual(plain_of(network))
+    longest = max(len(ids) for ids in prompt_ids)
     batch = torch.full((len(items), front + longest), encoder.end, dtype=torch.long)  # (items, placeholders + prompt)
     mask = torch.zeros_like(batch)
     # Placeholders stand at the very front, before the padding: a prompt's vectors take their places by number.

@@ -1,4 +1,4 @@
-"""What a training run is, and how far it is (heavy leaf): what the loop, its limits and its evaluations share."""
+"""A training run and its progress (heavy leaf): the state that the loop, its limits and its evaluations share."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import math
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +26,7 @@ Group = tuple[TrainingRow, ...]
 
 @dataclass
 class State:
-    """Everything a resumed run needs beside weights and optimiser."""
+    """The progress that a resumed run needs beside weights and optimiser."""
 
     step: int = 0
     planned: int = 0
@@ -56,7 +57,7 @@ class State:
     general_loss: list[tuple[int, float]] = field(default_factory=list)
     known_facts: list[tuple[int, float]] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
-    """What did not go as planned, for people."""
+    """Departures from the plan, for people."""
     best_step: int = 0
     best_scores: list[float] = field(default_factory=list)
     """The best evaluation's score of each dev item."""
@@ -119,11 +120,12 @@ class TrainingRun:
 
     def planned_tokens(self) -> int:
         """Tokens that all steps of the plan read."""
-        return sum(len(one.ids) for epoch, members in self.plan for one in packs_of(self, epoch, members))
+        packs = chain.from_iterable(packs_of(self, epoch, members) for epoch, members in self.plan)
+        return sum(len(pack.ids) for pack in packs)
 
     def followed_tokens(self) -> int:
         """Tokens of what is followed besides the dev split."""
-        facts = (row for pair in self.facts for row in pair)
+        facts = chain.from_iterable(self.facts)
         return sum(len(row.ids) for row in (*self.general, *facts))
 
     def item_tokens(self) -> float:
@@ -145,4 +147,4 @@ def bundles_of(run: TrainingRun, variant: int, members: Sequence[int]) -> list[l
 
 def packs_of(run: TrainingRun, epoch: int, members: Sequence[int]) -> list[Pack]:
     """The packs of a step, of all its groups."""
-    return [one for bundle in bundles_of(run, epoch % len(run.variants), members) for one in bundle]
+    return list(chain.from_iterable(bundles_of(run, epoch % len(run.variants), members)))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+import time
 from typing import Any, ClassVar
 
 import pytest
@@ -160,6 +161,23 @@ def test_seconds_and_tokens_are_looked_at_before_a_step() -> None:
     assert ledger.closed("model", completion=9) == "cost"
     now[0] = 5.0
     assert ledger.closed("search") == "seconds"
+
+
+class SlowShop(Shop):
+    """Takes a while for every price."""
+
+    def call(self, arguments: Any, *, filter: Filter, seconds: float) -> ToolAnswer:
+        time.sleep(0.05)
+        return super().call(arguments, filter=filter, seconds=seconds)
+
+
+def test_no_question_pays_for_the_time_of_the_others_of_its_batch(make_parts: Any) -> None:
+    parts = make_parts(tools={"shop": SlowShop()})
+    retriever = loading.make("retrievers", "agentic", {"max_seconds": 0.4}, parts=parts)
+    batch = retriever.retrieve([Query(text=f"What is the price of barley {n}?") for n in range(12)], 3)
+    ends = [one.trace[-1] for one in batch]
+    assert {end["why"] for end in ends} == {"a live tool answered"}
+    assert max(end["seconds"] for end in ends) < 0.4 < sum(end["seconds"] for end in ends)
 
 
 def said(*calls: tuple[str, Any], text: str = "") -> tuple[int, dict[str, str], Any]:

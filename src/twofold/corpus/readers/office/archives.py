@@ -1,7 +1,7 @@
-"""Office files before a library sees them: decrypted, measured, and free of what has no place in them.
+"""Checks of office files before a library sees them: decryption, size, and parts that the format does not allow.
 
 Office Open XML, OpenDocument and EPUB are zip archives of XML. Declared sizes are added up before anything is
-unpacked; a part that declares a document type (the door of entity expansion) is refused where the format knows none:
+unpacked. A part that declares a document type (the door of entity expansion) is refused where the format forbids it:
 here for parsers that read a file whole (`no_entities`), part by part in `packages.Package`.
 """
 
@@ -16,25 +16,30 @@ from twofold.errors import DamagedFile, EncryptedFile, FileTooLarge, MissingExtr
 from twofold.files.reading import MIB
 
 MOST_UNPACKED = 512 * MIB
+"""Bytes that all parts of a file together may unpack to, by the sizes that the archive declares."""
 MOST_PARTS = 50_000
 _OLE = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"
+"""First bytes of a compound file: the old binary formats, and encrypted files of the new ones."""
 BROKEN = (zipfile.BadZipFile, zlib.error, OSError, ValueError, NotImplementedError, RuntimeError, EOFError)
-"""What zipfile and zlib raise on a damaged archive; NotImplementedError for a way of packing that they do not know."""
+"""Errors that zipfile and zlib raise on a damaged archive; NotImplementedError: an unknown way of packing."""
 NO_DOCTYPE = (".docx", ".docm", ".dotx", ".pptx", ".pptm", ".ppsx", ".xlsx", ".xlsm")
 """Formats none of whose parts may declare a document type."""
 
 
 def prepared(data: bytes, *, name: str, passwords: Sequence[str] = ()) -> bytes:
-    """The bytes to parse: decrypted if they were encrypted.
+    """Decrypt a file where it is encrypted, and check the declared sizes of its parts.
 
     Args:
         data: The file.
-        name: How it is called in errors.
+        name: The file's name in errors.
         passwords: Tried one after another.
 
+    Returns:
+        The bytes to parse.
+
     Raises:
-        EncryptedFile: it needs a password that is not among those given.
-        FileTooLarge: its parts unpack to more than 512 MiB, or are more than 50,000.
+        EncryptedFile: none of the passwords opens the file.
+        FileTooLarge: the file has more than 50,000 parts, or they unpack to more than 512 MiB.
         DamagedFile: the archive is broken.
     """
     if data.startswith(_OLE):
@@ -45,10 +50,10 @@ def prepared(data: bytes, *, name: str, passwords: Sequence[str] = ()) -> bytes:
 
 
 def no_entities(data: bytes, *, name: str, suffix: str) -> None:
-    """Refuse a file one of whose parts declares XML entities, where its format knows none.
+    """Refuse a file with a part that declares XML entities, where the format forbids them.
 
     Raises:
-        DamagedFile: one does, or the archive is broken.
+        DamagedFile: a part declares entities, or the archive is broken.
     """
     if suffix not in NO_DOCTYPE or not data.startswith(b"PK"):
         return
@@ -57,6 +62,7 @@ def no_entities(data: bytes, *, name: str, suffix: str) -> None:
             for part in archive.infolist():
                 if part.filename.lower().endswith((".xml", ".rels")):
                     with archive.open(part) as stream:
+                        # a declaration stands before the first element
                         refuse_entities(stream.read(2048), part.filename, name=name)
     except BROKEN as error:
         raise DamagedFile(f"the archive in it is broken: {error}", file=name) from error
@@ -66,15 +72,16 @@ def refuse_entities(data: bytes, part: str, *, name: str) -> None:
     """Refuse a part that declares a document type.
 
     Raises:
-        DamagedFile: it does.
+        DamagedFile: the part declares one.
     """
+    # in UTF-16 every other byte of these letters is 0
     wide = data.startswith((b"\xff\xfe", b"\xfe\xff", b"<\0", b"\0<"))
     if b"<!DOCTYPE" in (data.replace(b"\0", b"") if wide else data):
         raise DamagedFile(f"its part {part!r} declares XML entities", file=name)
 
 
 def repacked(data: bytes, *, name: str) -> tuple[bytes, list[str]]:
-    """The same archive written anew, for parsers stricter than `zipfile`, and the parts that had to be left out.
+    """Write an archive anew, for parsers stricter than `zipfile`; return it, and the names of unreadable parts.
 
     Raises:
         DamagedFile: no part can be read.
@@ -122,7 +129,7 @@ def _examine(data: bytes, name: str) -> None:
 
 
 def _decrypted(data: bytes, name: str, passwords: Sequence[str]) -> bytes:
-    """An OLE file as it is, or decrypted if it is encrypted."""
+    """Decrypt an OLE file if it is encrypted; return any other file unchanged."""
     try:
         import msoffcrypto
         from msoffcrypto.exceptions import DecryptionError, FileFormatError, InvalidKeyError, ParseError
@@ -136,7 +143,7 @@ def _decrypted(data: bytes, name: str, passwords: Sequence[str]) -> bytes:
         if not office.is_encrypted():
             return data
     except (FileFormatError, ParseError, OSError, ValueError, AttributeError, IndexError, TypeError, KeyError):
-        return data
+        return data  # msoffcrypto cannot tell: the reader of the format names the fault
     for password in passwords:
         out = io.BytesIO()
         try:

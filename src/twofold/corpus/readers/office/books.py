@@ -5,7 +5,7 @@ from __future__ import annotations
 import posixpath
 from urllib.parse import unquote
 
-from twofold.corpus.readers.html import markup_of, page_text, parsed
+from twofold.corpus.readers.html_text import markup_of, page_text, parsed
 from twofold.corpus.readers.office.packages import Node, Package, attribute, inside
 
 
@@ -16,10 +16,10 @@ class Book:
         package: The file.
 
     Attributes:
-        unread: What is not read, in words.
+        unread: Remarks on parts that are not read.
 
     Raises:
-        KeyError: it does not say which pages it has.
+        KeyError: the book does not list its pages.
     """
 
     def __init__(self, package: Package) -> None:
@@ -27,16 +27,15 @@ class Book:
         self.unread: dict[str, None] = {}
         container = package.root("META-INF/container.xml")
         named = [attribute(one, "full-path") for one in inside(container, "rootfile")] if container is not None else []
-        self.part = next(iter(named), "") or next(
-            (name for name in package.names() if name.lower().endswith(".opf")), ""
-        )
+        books = (name for name in package.names() if name.lower().endswith(".opf"))
+        self.part = next(iter(named), "") or next(books, "")
         root = package.root(self.part)
         if root is None:
             raise KeyError(self.part)
         self._root = root
 
     def title(self) -> str:
-        """The title among its properties."""
+        """The title in the book's properties."""
         titles = (" ".join((one.text or "").split()) for one in inside(self._root, "title"))
         return next(filter(None, titles), "")
 
@@ -47,6 +46,7 @@ class Book:
         pages: list[str] = []
         missing = pictures = foreign = 0
         webs = {key for key, item in items.items() if _is_page(item, "html")}
+        # the table of contents repeats headings: it may stand outside the reading order without a remark
         aside = {key for key in webs if "nav" not in attribute(items[key], "properties")}
         for element in inside(self._root, "itemref"):
             item = items.get(attribute(element, "idref"))
@@ -55,6 +55,7 @@ class Book:
                 foreign += item is not None
                 continue
             target = attribute(item, "href").partition("#")[0]
+            # addresses are quoted by the standard, and by some programs not
             names = (posixpath.normpath(posixpath.join(folder, name)) for name in (unquote(target), target))
             data = next((data for name in names if (data := self.package.data(name)) is not None), None)
             if data is None:

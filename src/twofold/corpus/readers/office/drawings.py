@@ -24,7 +24,7 @@ _FORMS = {
 
 
 def drawn(package: Package, node: Node, part: str) -> Iterator[str]:
-    """What the drawing `node` of a part says beside its text: charts and diagrams, in order."""
+    """Charts and diagrams inside the drawing `node` of a part as text, in order."""
     relations = package.relations(part)
     for element in inside(node, "chart", "relIds"):
         name = bare(element.tag)
@@ -35,7 +35,7 @@ def drawn(package: Package, node: Node, part: str) -> Iterator[str]:
 
 
 def description(node: Node | None) -> str:
-    """What the author wrote for those who cannot see a picture; nothing where a program put the file's name there."""
+    """The alternative text of a picture; empty where a program put the file's name there."""
     texts = (attribute(node, name).split() for name in ("descr", "alt", "title")) if node is not None else ()
     text = " ".join(next((words for words in texts if words), ()))
     return "" if _FILE.fullmatch(text) else literal(text)
@@ -62,15 +62,17 @@ def chart(root: Node) -> str:
     if not columns:  # the newer kinds (chartex): strings and numbers by dimension
         texts = [" ".join((one.text or "").split()) for one in inside(root, "pt") if (one.text or "").strip()]
         return "\n".join(line for line in (head, " | ".join(texts[:_MOST_POINTS])) if line)
-    order = sorted({at for column in (labels, *columns) for at in column}, key=lambda at: (len(at), at))
+    # shorter numbers first: "9" before "10"
+    order = sorted(set(labels).union(*columns), key=lambda at: (len(at), at))
     lines = [row(["category", *names])]
     for at in order[:_MOST_POINTS]:
         lines.append(row([labels.get(at, ""), *(column.get(at, "") for column in columns)]))
-    return "\n".join(line for line in (head, *lines) if line)
+    remarks = (" ".join(paragraphs(label).split()) for label in inside(plot, "dLbl"))
+    return "\n".join(line for line in (head, *lines, *remarks) if line)
 
 
 def _points(node: Node | None) -> dict[str, str]:
-    """Number → text of the points that a chart keeps of a range; levels of categories joined."""
+    """Number → text of the points that a chart stores of a range; levels of categories are joined."""
     points: dict[str, str] = {}
     if node is None:
         return points
@@ -123,7 +125,7 @@ def paragraphs(node: Node) -> str:
 
 
 def _label(format_: Node | None, counts: dict[int, int]) -> str:
-    """The number of a paragraph in a numbered list; `counts` has how far each level is."""
+    """The number of a paragraph in a numbered list; `counts` has the last number of each level."""
     level = int(attribute(format_, "lvl", "0") or 0) if format_ is not None else 0
     for deeper in [one for one in counts if one > level]:
         del counts[deeper]
@@ -134,7 +136,7 @@ def _label(format_: Node | None, counts: dict[int, int]) -> str:
     start = attribute(number, "startAt", "1")
     counts[level] = counts.get(level, (int(start) if start.isdigit() else 1) - 1) + 1
     kind = attribute(number, "type", "arabicPeriod")
-    form = next((made for name, made in _FORMS.items() if kind.startswith(name)), "decimal")
+    form = next((form for name, form in _FORMS.items() if kind.startswith(name)), "decimal")
     text = written(counts[level], form)
     return f"({text})" if kind.endswith("ParenBoth") else f"{text})" if kind.endswith("ParenR") else f"{text}."
 

@@ -9,21 +9,31 @@ from twofold.corpus.readers.marks import lowered, raised, settled
 
 _SPACED = frozenset("=+−-<>≤≥≠≈≡±×·→←⇒⇔∈∪∩∼")
 _UNSEEN = dict.fromkeys(range(0x2061, 0x2065))
-"""Signs for "applied to", "times" and "and" that nobody sees."""
+"""Invisible signs: function application, invisible times, separator and plus."""
 _DEEPEST = 100
+"""Elements within elements of a formula that are read; deeper ones are left out, as the walk is recursive."""
+_BEFORE = "\ue003"
+"""Behind what follows a letter, in front of what stands before it, in a formula's element of many scripts."""
+_UNSHOWN = frozenset(["del", "moveFrom"])
+"""What a tracked change takes out."""
 
 
 def mathml(tag: str, parts: Sequence[str], text: str) -> str:
     """One MathML element as text.
 
     Args:
-        tag: Its name.
-        parts: Its elements inside, as text.
-        text: Its own text where it has no elements.
+        tag: The element's name.
+        parts: The texts of its child elements.
+        text: Its own text where it has no children.
     """
     words = " ".join(text.translate(_UNSEEN).split())
-    if tag in ("annotation", "annotation-xml", "mphantom", "none", "mprescripts"):
+    if tag in ("annotation", "annotation-xml", "mphantom", "none"):
         return ""
+    if tag == "mprescripts":
+        return _BEFORE
+    if tag == "mmultiscripts" and parts:
+        behind, ahead = _parted(parts[1:])
+        return _scripts(ahead) + parts[0].strip() + _scripts(behind)
     if tag == "mo":
         return f" {words} " if words in _SPACED and words else ", " if words == "," else words
     if tag == "mspace":
@@ -46,7 +56,18 @@ def mathml(tag: str, parts: Sequence[str], text: str) -> str:
         return f"[{''.join(parts).strip('; ')}]"
     if tag == "mfenced":
         return f"({', '.join(part.strip() for part in parts)})"
-    return "".join(parts) if parts else words
+    return "".join(parts).replace(_BEFORE, "") if parts else words
+
+
+def _parted(scripts: Sequence[str]) -> tuple[Sequence[str], Sequence[str]]:
+    """Scripts behind a letter, and those before it."""
+    at = scripts.index(_BEFORE) if _BEFORE in scripts else len(scripts)
+    return scripts[:at], scripts[at + 1 :]
+
+
+def _scripts(pairs: Sequence[str]) -> str:
+    """Low and high scripts in turn as text, the high one of each pair first."""
+    return "".join(power(high) + index(low) for low, high in zip(pairs[::2], pairs[1::2], strict=False))
 
 
 def power(text: str, before: str = "x") -> str:
@@ -73,8 +94,10 @@ def office(node: Any, depth: int = 0) -> str:
     name = node.tag.rsplit("}", 1)[-1]
     if name == "t":
         return (node.text or "").translate(_UNSEEN)
-    if depth > _DEEPEST or name.endswith("Pr"):
+    if depth > _DEEPEST or name.endswith("Pr") or name in _UNSHOWN:
         return ""
+    if name in _LISTS:
+        return _LISTS[name].join(filter(None, (office(child, depth + 1).strip() for child in node))).replace("&", "")
     writer = _SHAPES.get(name)
     if writer is None:
         return "".join(office(child, depth + 1) for child in node)
@@ -97,11 +120,14 @@ def _chars(node: Any, name: str, default: str) -> str:
     return default
 
 
+_LISTS = {"m": "; ", "mr": ", ", "eqArr": "; ", "oMathPara": "; "}
+"""What stands between the rows and cells of a matrix, the lines of a system, and formulas one below the other."""
 _SHAPES: dict[str, Callable[[dict[str, str]], str]] = {
     "f": lambda p: f"{_bracketed(p.get('num', ''))}/{_bracketed(p.get('den', ''))}",
     "sSup": lambda p: p.get("e", "") + power(p.get("sup", ""), p.get("e", "")),
     "sSub": lambda p: p.get("e", "") + index(p.get("sub", "")),
     "sSubSup": lambda p: p.get("e", "") + index(p.get("sub", "")) + power(p.get("sup", ""), p.get("e", "")),
+    "sPre": lambda p: power(p.get("sup", "")) + index(p.get("sub", "")) + p.get("e", ""),
     "rad": lambda p: f"{raised(p.get('deg', '').strip())}√({p.get('e', '')})",
     "nary": lambda p: f"{p['chr']}{index(p.get('sub', ''))}{power(p.get('sup', ''))} {p.get('e', '')}",
     "d": lambda _: "",

@@ -1,6 +1,7 @@
 """Numbers as a sheet shows them: 0.25 as 25 %, 47911 as a date, 1234.5 as 1,234.50 EUR (ECMA-376 part 1, 18.8.31).
 
-Signs of thousands and decimals are those of the format's own language, English; months and days are written in it too.
+Signs of thousands and decimals are those of the format's own language, English; months and days are written in it
+too, where the format names no other.
 """
 
 from __future__ import annotations
@@ -17,9 +18,10 @@ BUILT_IN = {
     40: "#,##0.00;(#,##0.00)", 45: "mm:ss", 46: "[h]:mm:ss", 47: "mm:ss.0", 48: "##0.0E+0", 49: "@",
     **dict.fromkeys((*range(27, 32), 36, *range(50, 59)), "yyyy-mm-dd"), 32: "h:mm", 33: "h:mm:ss",
 }  # fmt: skip
-"""Formats that a file names by number only. Dates in the order of the reader's language are written year first."""
+"""Formats that a file names by number only. Dates whose order depends on the language are written year first."""
 _TOKEN = re.compile(
-    r'"([^"]*)"|\\(.)|_.|\*.|\[\$([^\]-]*)[^\]]*\]|\[(h+|m+|s+)\]|\[[^\]]*\]|(AM/PM|A/P)|(General)|(E[+-])'
+    r'"([^"]*)"|\\(.)|_.|\*.|\[\$([^\]-]*)(?:-([^\]]*))?\]|\[(h+|m+|s+)\]|\[([<>=]{1,2}-?[0-9.]{1,20})\]|\[[^\]]*\]'
+    r"|(AM/PM|A/P)|(General)|(E[+-])"
     r"|(y+|m+|d+|h+|s+\.0+|s+|e+|b+|g+)|([#0?,./%@])|(.)",
     re.IGNORECASE | re.DOTALL,
 )
@@ -38,7 +40,48 @@ _MONTHS = [
     "December",
 ]
 _DAYS = ["Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday"]
+_NAMES = {
+    "da": "januar februar marts april maj juni juli august september oktober november december",
+    "de": "Januar Februar März April Mai Juni Juli August September Oktober November Dezember",
+    "es": "enero febrero marzo abril mayo junio julio agosto septiembre octubre noviembre diciembre",
+    "fr": "janvier février mars avril mai juin juillet août septembre octobre novembre décembre",
+    "it": "gennaio febbraio marzo aprile maggio giugno luglio agosto settembre ottobre novembre dicembre",
+    "nb": "januar februar mars april mai juni juli august september oktober november desember",
+    "nl": "januari februari maart april mei juni juli augustus september oktober november december",
+    "pl": "stycznia lutego marca kwietnia maja czerwca lipca sierpnia września października listopada grudnia",
+    "pt": "janeiro fevereiro março abril maio junho julho agosto setembro outubro novembro dezembro",
+    "ru": "января февраля марта апреля мая июня июля августа сентября октября ноября декабря",
+    "sv": "januari februari mars april maj juni juli augusti september oktober november december",
+}
+_SHORT = {
+    "de": "Jan Feb Mrz Apr Mai Jun Jul Aug Sep Okt Nov Dez",
+    "fr": "janv. févr. mars avr. mai juin juil. août sept. oct. nov. déc.",
+    "nl": "jan feb mrt apr mei jun jul aug sep okt nov dec",
+    "ru": "янв фев мар апр май июн июл авг сен окт ноя дек",
+}
+"""Where they are not the first three letters."""
+_WEEK = {
+    "da": "mandag tirsdag onsdag torsdag fredag lørdag søndag",
+    "de": "Montag Dienstag Mittwoch Donnerstag Freitag Samstag Sonntag",
+    "es": "lunes martes miércoles jueves viernes sábado domingo",
+    "fr": "lundi mardi mercredi jeudi vendredi samedi dimanche",
+    "it": "lunedì martedì mercoledì giovedì venerdì sabato domenica",
+    "nb": "mandag tirsdag onsdag torsdag fredag lørdag søndag",
+    "nl": "maandag dinsdag woensdag donderdag vrijdag zaterdag zondag",
+    "pl": "poniedziałek wtorek środa czwartek piątek sobota niedziela",
+    "pt": "segunda-feira terça-feira quarta-feira quinta-feira sexta-feira sábado domingo",
+    "ru": "понедельник вторник среда четверг пятница суббота воскресенье",
+    "sv": "måndag tisdag onsdag torsdag fredag lördag söndag",
+}
+_DAY_LETTERS = {"de": 2, "nl": 2, "ru": 2}
+"""Letters of a day's short name, where they are not three."""
+_LANGUAGES = {
+    0x06: "da", 0x07: "de", 0x0A: "es", 0x0C: "fr", 0x10: "it", 0x13: "nl", 0x14: "nb", 0x15: "pl", 0x16: "pt",
+    0x19: "ru", 0x1D: "sv",
+}  # fmt: skip
+"""By the lowest byte of a locale's number (MS-LCID)."""
 _LONGEST = 255
+"""Characters of a format that are read; the standard allows no more."""
 _LAST_DAY = 2_958_466
 """The day after 9999-12-31."""
 
@@ -47,13 +90,15 @@ def shown(value: float, code: str, *, from_1904: bool = False) -> str:
     """A number as a format shows it.
 
     Args:
-        value: What is stored; days since the end of 1899 for a date.
+        value: The stored number; days since the end of 1899 for a date.
         code: The format.
         from_1904: Days are counted from 1904.
     """
     sections = _sections(code[:_LONGEST])
     section = sections[0]
-    if len(sections) > 1 and value < 0:
+    if any(kind == "if" for one in sections for kind, _ in one):
+        section = next((one for one in sections if _holds(value, one)), sections[-1])
+    elif len(sections) > 1 and value < 0:
         section, value = sections[1], -value
     elif len(sections) > 2 and value == 0:
         section = sections[2]
@@ -75,12 +120,19 @@ def general(value: float) -> str:
 
 @lru_cache(maxsize=512)
 def _sections(code: str) -> list[list[tuple[str, str]]]:
-    """The format's sections, each as ``(kind, text)``: text, digit, date, elapsed, half, exponent, general, @."""
+    """The format's sections, each as ``(kind, text)``.
+
+    Kinds are text, digit, date, elapsed, half, exponent, general, @, if (a condition) and language.
+    """
     sections: list[list[tuple[str, str]]] = [[]]
     for match in _TOKEN.finditer(code):
-        quoted, escaped, money, elapsed, half, plain, exponent, part, digit, other = match.groups()
+        quoted, escaped, money, locale, elapsed, condition, half, plain, exponent, part, digit, other = match.groups()
         now = sections[-1]
-        if other == ";":
+        if locale and (language := _language(locale)):
+            now.append(("language", language))
+        if condition:
+            now.append(("if", condition))
+        elif other == ";":
             sections.append([])
         elif quoted is not None or escaped is not None or money is not None or other is not None:
             now.append(("text", quoted or escaped or money or other or ""))
@@ -99,6 +151,30 @@ def _sections(code: str) -> list[list[tuple[str, str]]]:
         elif digit:
             now.append(("@", "") if digit == "@" else ("digit", digit))
     return sections
+
+
+def _holds(value: float, section: list[tuple[str, str]]) -> bool:
+    """Does a value meet the section's condition? One without any takes what is left."""
+    condition = next((text for kind, text in section if kind == "if"), "")
+    if not condition:
+        return True
+    sign = condition.rstrip("-0123456789.")
+    try:
+        bound = float(condition[len(sign) :])
+    except ValueError:
+        return False
+    meets = {"<": value < bound, ">": value > bound, "<=": value <= bound, ">=": value >= bound, "=": value == bound}
+    return meets.get(sign, value != bound)
+
+
+def _language(locale: str) -> str:
+    """The language of a locale, named (``de-DE``) or by its number (``407``); nothing for another."""
+    if locale[:2].lower() in _NAMES and locale[2:3] in ("", "-", "_"):
+        return locale[:2].lower()
+    try:
+        return _LANGUAGES.get(int(locale, 16) & 0xFF, "")
+    except ValueError:
+        return ""
 
 
 def _number(value: float, section: list[tuple[str, str]]) -> str:
@@ -207,11 +283,13 @@ def _date(value: float, section: list[tuple[str, str]], from_1904: bool) -> str:
     seconds = any(kind == "date" and text.startswith("s") for kind, text in section)
     fine = any(kind == "date" and "." in text for kind, text in section)
     days = value + 1462 if from_1904 else value
+    # Excel counts a 29 February 1900, which never was: days before it are one off
     moment = datetime(1899, 12, 30 if days >= 60 else 31) + timedelta(days=days)
-    if not fine:
+    if not fine:  # rounded to seconds where they are shown, cut to minutes where not
         moment += timedelta(seconds=0.5 if seconds else 0.0)
     out: list[str] = []
     half = any(kind == "half" for kind, _ in section)
+    language = next((text for kind, text in section if kind == "language"), "")
     units = [(at, text) for at, (kind, text) in enumerate(section) if kind in ("date", "elapsed")]
     for at, (kind, text) in enumerate(section):
         if kind == "elapsed":
@@ -224,10 +302,24 @@ def _date(value: float, section: list[tuple[str, str]], from_1904: bool) -> str:
             before = units[place - 1][1] if place else ""
             after = units[place + 1][1] if place + 1 < len(units) else ""
             minutes = text[0] == "m" and len(text) < 3 and (before.startswith("h") or after.startswith("s"))
-            out.append(_part(text, moment, minutes=minutes, half=half))
+            named = _named(text, moment, language) if language and not minutes else ""
+            out.append(named or _part(text, moment, minutes=minutes, half=half))
         elif kind in ("text", "digit"):
             out.append(text)
     return " ".join("".join(out).split())
+
+
+def _named(text: str, moment: datetime, language: str) -> str:
+    """A month or day by its name in a language; nothing where the format writes its number."""
+    size = len(text)
+    if text[0] == "m" and size > 2:
+        name = _NAMES[language].split()[moment.month - 1]
+        short = _SHORT[language].split()[moment.month - 1] if language in _SHORT else name[:3]
+        return short if size == 3 else name[0] if size == 5 else name
+    if text[0] == "d" and size > 2:
+        name = _WEEK[language].split()[moment.weekday()]
+        return name[: _DAY_LETTERS.get(language, 3)] if size == 3 else name
+    return ""
 
 
 def _part(text: str, moment: datetime, *, minutes: bool, half: bool) -> str:

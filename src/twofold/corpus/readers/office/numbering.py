@@ -9,6 +9,41 @@ from twofold.corpus.readers.office.packages import Node, attribute, bare, child,
 
 _PLACE = re.compile(r"%([1-9])")
 _LEVELS = 9
+_BY_LETTER = {
+    "aiueo": "アイウエオカキクケコサシスセソタチツテトナニヌネノハヒフヘホマミムメモヤユヨラリルレロワヲン",
+    "arabicAbjad": "أبجدهوزحطيكلمنسعفصقرشتثخذضظغ",
+    "arabicAlpha": "أبتثجحخدذرزسشصضطظعغفقكلمنهوي",
+    "chosung": "ㄱㄴㄷㄹㅁㅂㅅㅇㅈㅊㅋㅌㅍㅎ",
+    "decimalEnclosedCircle": "①②③④⑤⑥⑦⑧⑨⑩⑪⑫⑬⑭⑮⑯⑰⑱⑲⑳",
+    "ganada": "가나다라마바사아자차카타파하",
+    "hebrew2": "אבגדהוזחטיכלמנסעפצקרשת",
+    "ideographTraditional": "甲乙丙丁戊己庚辛壬癸",
+    "ideographZodiac": "子丑寅卯辰巳午未申酉戌亥",
+    "iroha": "イロハニホヘトチリヌルヲワカヨタレソツネナラムウヰノオクヤマケフコエテアサキユメミシヱヒモセス",
+    "russianLower": "абвгдежзиклмнопрстуфхцчшщыэюя",
+    "russianUpper": "АБВГДЕЖЗИКЛМНОПРСТУФХЦЧШЩЫЭЮЯ",
+    "thaiLetters": "กขคงจฉชซฌญฎฏฐฑฒณดตถทธนบปผฝพฟภมยรลวศษสหฬอฮ",
+}
+"""Forms with a letter for each number; past the last they count in digits."""
+_COUNTING = frozenset(
+    ["chineseCounting", "chineseCountingThousand", "japaneseCounting", "taiwaneseCounting", "taiwaneseCountingThousand"]
+)
+_HAN, _HANGUL = "〇一二三四五六七八九", "영일이삼사오육칠팔구"
+_IN_DIGITS = {
+    "ideographDigital": _HAN,
+    "japaneseDigitalTenThousand": _HAN,
+    "koreanDigital": _HANGUL,
+    "taiwaneseDigital": _HAN,
+}
+_CARDINAL_WORDS = """
+    Zero One Two Three Four Five Six Seven Eight Nine Ten Eleven Twelve Thirteen Fourteen Fifteen Sixteen Seventeen
+    Eighteen Nineteen Twenty
+"""
+_ORDINAL_WORDS = """
+    Zeroth First Second Third Fourth Fifth Sixth Seventh Eighth Ninth Tenth Eleventh Twelfth Thirteenth Fourteenth
+    Fifteenth Sixteenth Seventeenth Eighteenth Nineteenth Twentieth
+"""
+_IN_WORDS = {"cardinalText": _CARDINAL_WORDS.split(), "ordinalText": _ORDINAL_WORDS.split()}
 _ROMAN = tuple(
     zip(
         (1000, 900, 500, 400, 100, 90, 50, 40, 10, 9, 5, 4, 1),
@@ -20,13 +55,15 @@ _ROMAN = tuple(
 
 @dataclass(frozen=True, slots=True)
 class _Level:
-    """How one level of a list counts."""
+    """How one level of a list counts; `restart` 0: never anew, `plain`: higher levels are shown in decimals."""
 
     start: int = 1
     form: str = "decimal"
     text: str = ""
     plain: bool = False
     restart: int = -1
+    style: str = ""
+    """The paragraphs' style that stands on this level."""
 
 
 class Numbering:
@@ -39,6 +76,7 @@ class Numbering:
     def __init__(self, root: Node | None) -> None:
         self._lists: dict[str, tuple[str, dict[int, _Level]] | None] = {}
         self._counts: dict[str, list[int | None]] = {}
+        # (list, level) whose own first number has been used: it applies once
         self._begun: set[tuple[str, int]] = set()
         self._starts: dict[tuple[str, int], int] = {}
         self._kinds: dict[str, Node] = {}
@@ -59,7 +97,7 @@ class Numbering:
                     self._linked[name] = attribute(style, "val")
 
     def _list(self, name: str) -> tuple[str, dict[int, _Level]] | None:
-        """What a list counts with and its levels, made when it is first asked for; None where there is no such list."""
+        """The counter and the levels of a list, read at its first use; None where there is no such list."""
         if name not in self._lists:
             node = self._named.get(name)
             self._lists[name] = self._definition(name, node) if node is not None else None
@@ -81,6 +119,12 @@ class Numbering:
             if start is not None:
                 self._starts[name, at] = _int(attribute(start, "val"), 1)
         return key, levels
+
+    def level_of(self, name: str, style: str) -> int:
+        """The level of a list on which a style's paragraphs stand; the first where it names none."""
+        definition = self._list(name)
+        levels = definition[1] if definition is not None else {}
+        return next((at for at, level in levels.items() if style and level.style == style), 0)
 
     def label(self, numbers: tuple[str, int] | None) -> str:
         """The label of the next paragraph of a list at a level: ``3.``, ``1.2``, ``b)``, ``-``; empty for none."""
@@ -128,6 +172,7 @@ def _level(node: Node) -> tuple[int, _Level]:
         text=of("lvlText", ""),
         plain=plain is not None and attribute(plain, "val", "1") not in ("0", "false"),
         restart=_int(of("lvlRestart", "-1"), -1),
+        style=of("pStyle", ""),
     )
     return _int(attribute(node, "ilvl"), 0), level
 
@@ -141,15 +186,39 @@ def _int(text: str, default: int) -> int:
 
 def written(number: int, form: str) -> str:
     """A number in one of Word's ways of writing: ``decimal``, ``lowerLetter``, ``upperRoman`` and so on."""
+    # after z come aa, bb, cc, as Word has it
     if form in ("lowerLetter", "upperLetter") and number > 0:
         text = chr(97 + (number - 1) % 26) * ((number - 1) // 26 % 20 + 1)
     elif form in ("lowerRoman", "upperRoman"):
         text = roman(number)
     elif form == "decimalZero":
         text = f"{number:02}"
+    elif form in _BY_LETTER and 0 < number <= len(_BY_LETTER[form]):
+        text = _BY_LETTER[form][number - 1]
+    elif form in _COUNTING and 0 < number < 1000:
+        text = _counted(number)
+    elif form in _IN_DIGITS:
+        text = "".join(_IN_DIGITS[form][int(digit)] for digit in str(max(0, number)))
+    elif form in _IN_WORDS and 0 <= number <= 20:
+        text = _IN_WORDS[form][number]
+    elif form == "ordinal":
+        ending = {1: "st", 2: "nd", 3: "rd"}.get(number % 10, "th")
+        text = f"{number}{'th' if number % 100 in (11, 12, 13) else ending}"
     else:
         return "" if form == "none" else str(number)
     return text.upper() if form.startswith("upper") else text
+
+
+def _counted(number: int) -> str:
+    """A number below 1,000 as Chinese and Japanese count: 十五, 二十, 一百〇五."""
+    hundreds, rest = divmod(number, 100)
+    tens, ones = divmod(rest, 10)
+    text = f"{_HAN[hundreds]}百" if hundreds else ""
+    if tens:
+        text += f"{_HAN[tens] if tens > 1 or hundreds else ''}十"
+    elif hundreds and ones:
+        text += "〇"
+    return text + (_HAN[ones] if ones else "")
 
 
 def roman(number: int) -> str:

@@ -1,8 +1,8 @@
-"""OpenDocument (ODT and ODS, OASIS 1.3) as text: what stands on the pages, in the order in which it is read.
+"""OpenDocument (ODT and ODS, OASIS 1.3) as text: the content of the pages, in reading order.
 
-Kept are numbers of lists and headings, notes, comments, text boxes, headers, and pictures' descriptions; tracked
-changes are read as accepted; formulas and the values of charts are read from the objects that hold them. What is
-hidden or is another file put in is named.
+The text includes numbers of lists and headings, notes, comments, text boxes, headers and alternative texts; tracked
+changes are read as accepted; formulas and the values of charts are read from their own objects. Hidden text and
+embedded files are named in the metadata.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 from twofold.corpus.plain_text import clean
-from twofold.corpus.readers.marks import Grid, literal, lowered, raised, settled, struck
+from twofold.corpus.readers.marks import Grid, literal, lowered, raised, read_as, settled, struck
 from twofold.corpus.readers.office.formulas import mathml
 from twofold.corpus.readers.office.numbering import roman, written
 from twofold.corpus.readers.office.packages import Node, Package, attribute, bare, child, inside
@@ -21,6 +21,7 @@ from twofold.corpus.readers.office.sheets import Cells, Sheet, lines_of, not_see
 _BLANKS = re.compile(r"[ \t\r\n]+")
 _CHOICE = re.compile(r'"([^"]{1,400})"')
 _LONG = 20_000
+"""Characters of a validation's condition that are searched for choices."""
 _MOST = 1000
 """Repeated columns or rows of a table, and blanks, that are written out."""
 _FORMS = {"1": "decimal", "a": "lowerLetter", "A": "upperLetter", "i": "lowerRoman", "I": "upperRoman"}
@@ -57,10 +58,10 @@ class OpenText:
         package: The file.
 
     Attributes:
-        unread: What is not read, in words.
+        unread: Remarks on parts that are not read.
 
     Raises:
-        KeyError: it has no main part.
+        KeyError: the file has no main part.
     """
 
     def __init__(self, package: Package) -> None:
@@ -84,13 +85,13 @@ class OpenText:
         self._inside = 0
 
     def title(self) -> str:
-        """The title among its properties."""
+        """The title in the document's properties."""
         root = self.package.root("meta.xml") if "meta.xml" in self.package.names() else None
         titles = (" ".join((one.text or "").split()) for one in inside(root, "title")) if root is not None else ()
         return next(filter(None, titles), "")
 
     def text(self) -> str:
-        """All of it; blank lines between blocks, none between items of a list."""
+        """The whole text; blank lines between blocks, none between items of a list."""
         blocks = list(self._blocks(self._body))
         seen: dict[str, None] = {}
         for element in inside(self._pages, "header", "footer") if self._pages is not None else ():
@@ -105,18 +106,19 @@ class OpenText:
         return "".join(out)
 
     def sheets(self) -> Iterator[Sheet]:
-        """Of a spreadsheet those with text, cells as they are shown."""
+        """The sheets of a spreadsheet that have text; cells as they are shown."""
         self._inside += 1
-        prompts = [remark for one in inside(self._body, "content-validation") for remark in self._prompts(one)]
+        prompts: list[str] = []
+        for validation in inside(self._body, "content-validation"):
+            prompts += self._prompts(validation)
         for table in self._body:
             if bare(table.tag) != "table":
                 continue
             hidden: list[int] = []
             cells = self._cells(table, hidden)
             text, rows = lines_of(cells)
-            beside = [remark for one in table if bare(one.tag) == "shapes" for _, remark in self._blocks(one)]
-            beside += [remark for one in table if bare(one.tag) == "forms" for remark in _fields(one)]
-            beside, prompts = beside + prompts, []
+            beside = self._beside(table) + prompts
+            prompts = []  # they belong to the file: shown once, with the first sheet
             name = attribute(table, "name")
             unseen = child(self._own_styles.get(attribute(table, "style-name")), "table-properties")
             closed = unseen is not None and attribute(unseen, "display") == "false"
@@ -131,8 +133,19 @@ class OpenText:
                     tuple((start + at, number) for at, number in rows),
                 )
 
+    def _beside(self, table: Node) -> list[str]:
+        """The texts of a sheet's shapes, then of its form controls."""
+        shapes: list[str] = []
+        controls: list[str] = []
+        for element in table:
+            if bare(element.tag) == "shapes":
+                shapes += [text for _, text in self._blocks(element)]
+            elif bare(element.tag) == "forms":
+                controls += _fields(element)
+        return shapes + controls
+
     def _prompts(self, node: Node) -> Iterator[str]:
-        """What cells that are to be filled in ask for, and the choices that they give."""
+        """The questions that cells to be filled in ask, and their choices."""
         prompt = child(node, "help-message")
         if prompt is not None and (text_of_prompt := " ".join(text for _, text in self._blocks(prompt))):
             yield f"Asked: {text_of_prompt}"
@@ -142,6 +155,7 @@ class OpenText:
     def _cells(self, table: Node, hidden: list[int]) -> Cells:
         """The cells of a sheet; the numbers of hidden rows with text go to `hidden`."""
         cells: Cells = {}
+        # (column, rows below, text) of cells that span rows: written at the end, where those rows exist
         over: list[tuple[int, range, str]] = []
         number = 0
         for line in _rows(table):
@@ -281,14 +295,16 @@ class OpenText:
                 comment = " ".join(text for _, text in self._blocks(element))
                 head = f"Comment ({author.text})" if author is not None and author.text else "Comment"
                 after += [f"{head}: {comment}"] if comment else []
+            elif name == "frame" and (line := self._formula(element)):
+                out.append(line)
             elif name in _DRAWINGS:
                 self._drawing(element, after)
             elif name == "ruby":
                 base, read = child(element, "ruby-base"), child(element, "ruby-text")
+                word: list[str] = []
                 if base is not None:
-                    self._runs(base, out, after, look)
-                if read is not None:
-                    out.append(f"({''.join(read.itertext())})")
+                    self._runs(base, word, after, look)
+                out.append(read_as("".join(word), "".join(read.itertext()) if read is not None else ""))
             elif name and name not in _SKIPPED:
                 self._runs(element, out, after, look)
             self._say(element.tail, out, look)
@@ -303,7 +319,7 @@ class OpenText:
             return
         if look.level and text.strip():
             text = (raised if look.level == "super" else lowered)(text, "".join(out[-3:]))
-        out.append(struck(text) if look.struck and text.strip() else text)
+        out.append(struck(text) if look.struck else text)
 
     def _note(self, node: Node, out: list[str], after: list[str]) -> None:
         kind = "endnote" if attribute(node, "note-class") == "endnote" else "footnote"
@@ -332,11 +348,21 @@ class OpenText:
             elif name:
                 self._drawing(element, after)
 
-    def _object(self, node: Node) -> str:
-        """A formula, or a chart's titles and values; nothing of another object."""
+    def _content(self, node: Node) -> Node | None:
+        """The content of an embedded object."""
         place = attribute(node, "href").removeprefix("./").rstrip("/")
         known = f"{place}/content.xml" in self.package.names()
-        root = self.package.root(f"{place}/content.xml") if known else child(node, "math")
+        return self.package.root(f"{place}/content.xml") if known else child(node, "math")
+
+    def _formula(self, frame: Node) -> str:
+        """The formula that a frame within a line shows; nothing of another frame."""
+        node = child(frame, "object")
+        root = self._content(node) if node is not None else None
+        return formula(root) if root is not None and bare(root.tag) == "math" else ""
+
+    def _object(self, node: Node) -> str:
+        """The text of an object: a formula, or titles and values of a chart; empty for any other object."""
+        root = self._content(node)
         if root is None:
             return ""
         if bare(root.tag) == "math":
@@ -350,7 +376,7 @@ class OpenText:
         return "\n".join(filter(None, texts))
 
     def _table(self, node: Node) -> Iterator[tuple[str, str]]:
-        """A row a line; a table of one cell as its paragraphs."""
+        """A table, one line a row; a table of a single cell as its paragraphs."""
         rows = list(_rows(node))
         cells = [_table_cells(line) for line in rows]
         if sum(map(len, cells)) < 2 and not self._inside:
@@ -374,7 +400,7 @@ class OpenText:
 
 
 def _fields(forms: Node) -> Iterator[str]:
-    """The controls of a document's forms, each with its label and what is filled in or chosen."""
+    """The controls of a document's forms, each with its label and its value or choice."""
     for control in inside(forms, *_CONTROLS, "listbox"):
         label, name = attribute(control, "label"), bare(control.tag)
         value = attribute(control, "current-value") or attribute(control, "value")
@@ -413,7 +439,7 @@ def _closed(table: Node) -> list[tuple[int, int]]:
 
 
 def _value(cell: Node) -> str:
-    """What a cell holds that no paragraph shows, as programs write it that make sheets."""
+    """The stored value of a cell without paragraphs; programs that generate sheets write only this."""
     kind = attribute(cell, "value-type")
     named = {"date": "date-value", "time": "time-value", "boolean": "boolean-value", "string": "string-value"}
     return attribute(cell, named.get(kind, "value")).strip() if kind else ""
@@ -422,10 +448,9 @@ def _value(cell: Node) -> str:
 def formula(math: Node) -> str:
     """MathML as a line."""
     done: dict[Node, str] = {}
-    for element in reversed(list(math.iter())):
-        done[element] = mathml(
-            bare(element.tag), [done[part] for part in element], "" if len(element) else element.text or ""
-        )
+    for element in reversed(list(math.iter())):  # children before their parents, without recursion
+        parts = [done[part] for part in element]
+        done[element] = mathml(bare(element.tag), parts, "" if parts else element.text or "")
     return " ".join(done[math].split())
 
 

@@ -1,4 +1,4 @@
-"""Office Open XML packages: parts and their relations."""
+"""Office Open XML packages: parts and the relations between them."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def bare(tag: str) -> str:
 
 
 def attribute(node: Node, name: str, default: str = "") -> str:
-    """An attribute by its name, whatever its namespace."""
+    """The value of an attribute, found by its name without regard to namespaces."""
     for key, value in node.attrib.items():
         if bare(key) == name:
             return value
@@ -51,23 +51,24 @@ def inside(node: Node, *names: str) -> Iterator[Node]:
 
 
 class Package:
-    """The parts of a file, read when they are asked for.
+    """The parts of a file, each read on demand.
 
     Args:
         data: A zip archive.
-        name: How a file is called in errors whose format knows no XML entities: a part that declares some is refused
-            when it is asked for. Empty: the format knows them.
+        name: The file's name in errors, for a format that forbids XML entities: reading a part that declares some
+            raises. Empty: the format allows them.
 
     Attributes:
-        lost: Parts that are named and missing or damaged.
+        lost: Parts that other parts refer to and that are missing or damaged.
 
     Raises:
-        OSError: it is no archive (and the rest of `archives.BROKEN`).
+        OSError: `data` is no archive (and the other errors of `archives.BROKEN`).
     """
 
     def __init__(self, data: bytes, *, name: str = "") -> None:
         self._name = name
         self._archive = zipfile.ZipFile(io.BytesIO(data))
+        # names of parts are compared without case (ECMA-376 part 2)
         self._names = {name.lower(): name for name in self._archive.namelist()}
         self._relations: dict[str, dict[str, tuple[str, str]]] = {}
         self.lost: list[str] = []
@@ -77,10 +78,10 @@ class Package:
         return list(self._names.values())
 
     def data(self, name: str) -> bytes | None:
-        """A part's bytes; None where it is missing or damaged, which is noted in `lost`.
+        """The bytes of a part; None where it is missing or damaged, and then `lost` lists it.
 
         Raises:
-            DamagedFile: it declares XML entities, and the format knows none.
+            DamagedFile: the part declares XML entities, and the format forbids them.
         """
         known = self._names.get(name.lower().lstrip("/"))
         if known is None:
@@ -95,7 +96,7 @@ class Package:
         return data
 
     def root(self, name: str) -> Node | None:
-        """A part as XML; None where it is missing or damaged, which is noted in `lost`."""
+        """A part as XML; None where it is missing or damaged, and then `lost` lists it."""
         data = self.data(name)
         if data is None:
             return None
@@ -110,7 +111,7 @@ class Package:
             self.lost.append(name)
 
     def relations(self, part: str) -> dict[str, tuple[str, str]]:
-        """Id → ``(last word of the type, target part)`` of what a part refers to inside the package."""
+        """Id → ``(last word of the type, target part)`` of the references of a part inside the package."""
         if part not in self._relations:
             folder, name = posixpath.split(part)
             root = self.root(f"{folder}/_rels/{name}.rels" if folder else f"_rels/{name}.rels")
@@ -129,7 +130,7 @@ class Package:
         return [target for found, target in self.relations(part).values() if found == kind]
 
     def title(self) -> str:
-        """The title in the file's properties, else its subject; empty when there is none."""
+        """The title in the file's properties, else the subject; empty when there is neither."""
         root = self.root("docProps/core.xml")
         properties = {bare(one.tag): " ".join((one.text or "").split()) for one in root} if root is not None else {}
         return properties.get("title") or properties.get("subject") or ""

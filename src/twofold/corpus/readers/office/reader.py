@@ -40,7 +40,7 @@ _PLAIN = {
     ".xls": f"{_LETTERS}, formats of numbers",
     ".xlsb": f"{_LETTERS}, formats of numbers",
 }
-"""Formats that are read as plain words, and what is lost so."""
+"""Formats that are read as plain words → the features that are lost."""
 _OPEN = "application/vnd.openxmlformats-officedocument."
 _MIME = {
     ".doc": "application/msword",
@@ -63,9 +63,9 @@ _MIME = {
 
 
 class OfficeReader:
-    """A file of an office program or an e-book; the title is the one in its properties, else its first heading."""
+    """A file of an office program or an e-book; its title is that of its properties, else its first heading."""
 
-    version: ClassVar[int] = 5
+    version: ClassVar[int] = 6
     suffixes: ClassVar[tuple[str, ...]] = tuple(_MIME)
 
     class Options(protocols.Options):
@@ -81,9 +81,9 @@ class OfficeReader:
         """Yield the one document.
 
         Raises:
-            DamagedFile: it is broken, or not of the kind that its ending says.
-            EncryptedFile: it needs a password that is not among those given.
-            FileTooLarge: it is an archive that unpacks to too much.
+            DamagedFile: the file is broken, or not of the kind that its ending says.
+            EncryptedFile: none of the passwords opens the file.
+            FileTooLarge: the file is an archive that unpacks to too much.
             MissingExtra: the extra ``documents`` is not installed.
         """
         name = path.as_posix()
@@ -103,13 +103,13 @@ class OfficeReader:
             text=text,
             title=title or next(headings, "")[:200] or title_of(path),
             source=name,
-            metadata={key: "; ".join(told) for key, told in (("unread", unread), ("plain", plain)) if told},
+            metadata={key: "; ".join(texts) for key, texts in (("unread", unread), ("plain", plain)) if texts},
             places=places,
         )
 
 
 def _common_format(data: bytes, suffix: str, name: str, unread: list[str]) -> tuple[str, tuple[Place, ...], str] | None:
-    """Text, places and title of a format that is read here; None for another, or where its main part is damaged."""
+    """Text, places and title of a format that this package reads; None for others and for a damaged main part."""
     if suffix == ".xml":
         try:
             text, places = joined([("", xml_text(data))])
@@ -136,7 +136,7 @@ def _common_format(data: bytes, suffix: str, name: str, unread: list[str]) -> tu
 
 
 def _opened(data: bytes, suffix: str, unread: list[str]) -> tuple[str, tuple[Place, ...], str] | None:
-    """As `_common_format`, of the formats whose parts are named by the format itself."""
+    """As `_common_format`, for the formats whose main part has a fixed name."""
     try:
         package = Package(data)
         reader = _OPENED[suffix](package)
@@ -150,7 +150,7 @@ def _opened(data: bytes, suffix: str, unread: list[str]) -> tuple[str, tuple[Pla
 
 
 def _with_rows(places: tuple[Place, ...], sheets: list[Sheet]) -> tuple[Place, ...]:
-    """The places of sheets, and within each those where its rows are counted from."""
+    """The places of sheets, and within each sheet a place wherever rows are counted anew."""
     rows: list[Place] = []
     for place, sheet in zip(places, sheets, strict=True):
         rows.append(place)
@@ -163,7 +163,7 @@ def _with_rows(places: tuple[Place, ...], sheets: list[Sheet]) -> tuple[Place, .
 def _foreign(
     data: bytes, suffix: str, name: str, unread: list[str], plain: list[str]
 ) -> tuple[str, tuple[Place, ...], str]:
-    """Text, places and title as kreuzberg finds them; what of the look of its kind is not read goes to `plain`."""
+    """Text, places and title as kreuzberg finds them; `plain` gets a remark on formatting that is not read."""
     if suffix == ".rtf":
         data, remarks = settled_rtf(data)
         unread += remarks
@@ -185,7 +185,7 @@ def _foreign(
 def _with_attachments(
     text: str, data: bytes, passwords: tuple[str, ...], unread: list[str]
 ) -> tuple[str, tuple[Place, ...]]:
-    """A message of Outlook with what is attached to it, each file through its own reader as in any mail."""
+    """A message of Outlook with its attachments, each read by its own reader as in any mail."""
     from twofold.corpus.readers.mail import MailReader
 
     mail = MailReader(MailReader.Options(passwords=passwords))
@@ -199,7 +199,7 @@ def _with_attachments(
 
 
 def _real_suffix(data: bytes, suffix: str) -> str:
-    """What a file is whose ending says something else: Word has always opened both."""
+    """The ending that fits the content of a file: Word opens RTF and DOCX under each other's endings, so they occur."""
     if suffix == ".doc" and data.startswith(b"PK"):
         return ".docx"
     if suffix == ".xls" and data.startswith(b"PK"):
@@ -208,13 +208,14 @@ def _real_suffix(data: bytes, suffix: str) -> str:
 
 
 def _extracted(data: bytes, suffix: str, name: str) -> tuple[Any, list[str]]:
-    """What kreuzberg makes of it, and the damaged parts that had to be left out for that."""
+    """The result of kreuzberg, and the damaged parts that had to be left out first."""
     try:
         import kreuzberg
     except ModuleNotFoundError as error:
         raise MissingExtra(
             "office files need the package kreuzberg, which is not installed", cure=install("documents")
         ) from error
+    # one thread, no cache, no pictures: the limits of memory and time are set for this process alone
     config = kreuzberg.ExtractionConfig(
         use_cache=False,
         include_document_structure=True,
@@ -241,7 +242,7 @@ def _extracted(data: bytes, suffix: str, name: str) -> tuple[Any, list[str]]:
 
 
 def _parts(tree: Json, *, sheets: bool) -> Iterator[tuple[str, str]]:
-    """The tree's text as ``(place, text)``: one part a sheet, else one part in all."""
+    """The text of the tree as ``(place, text)``: a part for each sheet, else a single part."""
     label, out = "", [""]
     before = ""
     for node in tree.get("nodes", ()):

@@ -1,8 +1,8 @@
-"""Rich Text Format before it is read: what its reader would weld or lose is written so that it stays.
+"""Rewrite Rich Text Format before kreuzberg reads it, so that formatting survives as text.
 
 Raised digits become Unicode's (10⁶), struck-out text stands between ``~~``, deleted text goes, labels of lists and
-hyphens that do not break become text. What stays unread (hidden text, text boxes, comments) is named. The control
-words are those of the RTF Specification 1.9.1.
+non-breaking hyphens become text. Parts that stay unread (hidden text, text boxes, comments) are named. Control words:
+RTF Specification 1.9.1.
 """
 
 from __future__ import annotations
@@ -16,8 +16,10 @@ _TOKEN = re.compile(r"\\([a-z]{1,32})(-?[0-9]{1,10})? ?|\\'[0-9a-fA-F]{2}|\\[^a-
 _ASIDE = frozenset(
     ["fonttbl", "colortbl", "stylesheet", "info", "pict", "object", "listtable", "listoverridetable", "themedata"]
 )
-"""Groups that hold no text of the document."""
+"""Groups without text of the document."""
 _ENDS = frozenset(["par", "cell", "row", "nestcell", "nestrow", "sect", "page"])
+_LABELS = ("listtext", "pntext")
+_PARTINGS = frozenset(["page", "column", "sect"])
 _UNREAD = {"shptxt": "a text box", "annotation": "a comment", "objdata": "another file put in"}
 
 
@@ -36,8 +38,8 @@ class _Look:
 
 
 def settled_rtf(data: bytes) -> tuple[bytes, list[str]]:
-    """The file with such text made plain, and what of it is not read; the file as it is where it holds raw bytes."""
-    text = data.decode("latin-1")
+    """Return the rewritten file, and remarks on unread parts; a file with raw bytes stays unchanged."""
+    text = data.decode("latin-1")  # each byte a character, so that encoding gives the same bytes back
     if "\\bin" in text or not text.startswith("{\\rtf"):
         return data, []
     out: list[str] = []
@@ -61,7 +63,9 @@ def settled_rtf(data: bytes) -> tuple[bytes, list[str]]:
             if word in _UNREAD:
                 unread[_UNREAD[word]] = None
             stack[-1] = _after(look, word, number != "0")
-            if word in ("listtext", "super", "sub", "nosupersub"):
+            if word in _PARTINGS and not look.aside:
+                token = "\\par "  # its reader welds what stands on two pages
+            if word in (*_LABELS, "super", "sub", "nosupersub"):
                 continue  # a label is text, and a piece that is set otherwise no word of its own
             if open_ and word in _ENDS:
                 out.append("~~")
@@ -89,7 +93,7 @@ def settled_rtf(data: bytes) -> tuple[bytes, list[str]]:
 
 
 def joined_again(text: str) -> str:
-    """What was read of such a file, without the blanks that its reader put into words."""
+    """Remove the blanks that kreuzberg put into words, from the text that it read of a rewritten file."""
     return text.replace(f" {JOINT}", "").replace(JOINT, "")
 
 
@@ -104,6 +108,6 @@ def _after(look: _Look, word: str, on: bool) -> _Look:
         return replace(look, deleted=on)
     if word == "v":
         return replace(look, hidden=on)
-    if word == "listtext":
+    if word in _LABELS:
         return replace(look, label=True)
     return replace(look, aside=True) if word in _ASIDE else look

@@ -1,7 +1,7 @@
-"""Excel workbooks (Office Open XML) as text: what each sheet shows, a line a row.
+"""Excel workbooks (Office Open XML) as text: the displayed content of each sheet, one line a row.
 
-Numbers, dates and money are written as their formats show them; a merged cell stands in each of its rows. Hidden sheets
-are read and marked; comments, text boxes and charts follow the cells.
+Numbers, dates and money are written as their formats show them; a merged cell is repeated in each of its rows. Hidden
+sheets are read and marked; comments, text boxes and charts follow the cells.
 """
 
 from __future__ import annotations
@@ -21,10 +21,13 @@ from twofold.corpus.readers.office.packages import Node, Package, attribute, bar
 _CELL = re.compile(r"([A-Z]{1,3})(\d{1,7})")
 _GENERAL = ("General", "@", "")
 _PRINTED = re.compile(r'&(?:"[^"]*"|K[0-9A-F]{6}|[0-9]{1,3}|[A-Za-z])')
-"""Codes of places, fonts and fields in what is printed above and below a sheet."""
-_PRINT = ("oddHeader", "oddFooter", "firstHeader", "firstFooter")
+"""Codes of places, fonts and fields in the headers and footers of a sheet."""
+_PRINT = tuple(f"{pages}{place}" for place in ("Header", "Footer") for pages in ("odd", "even", "first"))
+_ESCAPED = re.compile("_x([0-9A-Fa-f]{4})_")
+"""A sign that the format writes by its number (ECMA-376 part 1, 22.9.2.19)."""
 _TRUE = ("1", "true")
 _MOST_RANGES = 8
+"""Ranges of hidden rows and columns that a remark lists."""
 _FEW = 3
 """Rows of a group below which the empty lines between groups are spacing, not ends of tables."""
 
@@ -39,7 +42,7 @@ class Sheet:
     label: str
     text: str
     rows: tuple[tuple[int, int], ...]
-    """``(character, row)`` of lines from which on each line is a row, the next of the one before."""
+    """``(character, row)`` of each line that does not continue the row numbers of the line before it."""
 
 
 class Workbook:
@@ -49,10 +52,10 @@ class Workbook:
         package: The file.
 
     Attributes:
-        unread: What is not read, in words.
+        unread: Remarks on parts that are not read.
 
     Raises:
-        KeyError: it has no main part.
+        KeyError: the file has no main part.
     """
 
     def __init__(self, package: Package) -> None:
@@ -71,7 +74,7 @@ class Workbook:
         self._hidden: tuple[list[int], list[tuple[int, int]]] = ([], [])
 
     def sheets(self) -> Iterator[Sheet]:
-        """Those with text, in the workbook's order."""
+        """The sheets that have text, in the workbook's order."""
         relations = self.package.relations(self.part)
         for sheet in inside(self._root, "sheet"):
             name = attribute(sheet, "name")
@@ -98,7 +101,7 @@ class Workbook:
         return [_string(one) for one in root if bare(one.tag) == "si"] if root is not None else []
 
     def _styles(self) -> tuple[list[str], list[bool]]:
-        """Of each style of cells: its format, and whether it is struck out."""
+        """Two lists by number of cell style: the number format, and whether the style is struck out."""
         targets = self.package.targets(self.part, "styles")
         root = self.package.root(targets[0]) if targets else None
         if root is None:
@@ -114,7 +117,7 @@ class Workbook:
         return formats, crossed
 
     def _cells(self, part: str) -> tuple[Cells, list[str]]:
-        """The cells of a sheet, and what is printed or asked beside them; hidden rows and columns are noted."""
+        """The cells of a sheet, and its headers, footers and prompts; hidden rows and columns go to `_hidden`."""
         cells: Cells = {}
         merged: list[str] = []
         printed: dict[str, None] = {}
@@ -134,12 +137,12 @@ class Workbook:
                     at = int(number) if number.isdigit() else max(cells, default=0) + 1
                     if row := self._row(node):
                         cells[at] = row
-                        if attribute(node, "hidden") in _TRUE:
+                        if attribute(node, "hidden") in _TRUE or attribute(node, "ht") == "0":
                             rows.append(at)
                     node.clear()
                 elif name == "mergeCell":
                     merged.append(attribute(node, "ref"))
-                elif name == "col" and attribute(node, "hidden") in _TRUE:
+                elif name == "col" and (attribute(node, "hidden") in _TRUE or attribute(node, "width") == "0"):
                     first, last = attribute(node, "min"), attribute(node, "max")
                     columns += [(int(first), int(last))] if first.isdigit() and last.isdigit() else []
                 elif name == "dataValidation":
@@ -228,7 +231,7 @@ class Workbook:
 
 
 def _string(node: Node) -> str:
-    """A string item: its own text, or its runs as they look; how to read it aloud (Japanese) is left out."""
+    """A string item: its own text, or its runs with their formatting; phonetic hints (Japanese) are left out."""
     out: list[str] = []
     for element in node:
         name = bare(element.tag)
@@ -242,11 +245,15 @@ def _string(node: Node) -> str:
                 change = {"superscript": raised, "subscript": lowered}.get(attribute(level, "val"))
                 text = change(text, "".join(out[-1:])) if change else text
             out.append(struck(text) if _on(child(look, "strike")) else text)
-    return settled("".join(out))
+    return settled(_unescaped("".join(out)))
+
+
+def _unescaped(text: str) -> str:
+    return _ESCAPED.sub(lambda match: chr(int(match.group(1), 16)), text) if "_x" in text else text
 
 
 def _prompts(node: Node) -> Iterator[str]:
-    """What a cell that is to be filled in asks for, and the choices that it gives."""
+    """The question that a cell to be filled in asks, and its choices."""
     place = attribute(node, "sqref")
     prompt = " ".join(f"{attribute(node, 'promptTitle')} {attribute(node, 'prompt')}".split())
     first = child(node, "formula1")
@@ -270,7 +277,7 @@ def _column(letters: str) -> int:
 
 
 def _spread(cells: Cells, merged: list[str]) -> None:
-    """A cell merged over several rows stands in each that has cells of its own."""
+    """Repeat a cell merged over several rows in each of those rows that has cells of its own."""
     for name in merged:
         corners = [_CELL.fullmatch(corner) for corner in name.split(":")]
         if len(corners) != 2 or not corners[0] or not corners[1]:
@@ -287,10 +294,10 @@ def _spread(cells: Cells, merged: list[str]) -> None:
 
 
 def lines_of(cells: Cells) -> tuple[str, list[tuple[int, int]]]:
-    """One line a row, columns aligned from the first that is used; an empty row ends a table.
+    """Write one line a row, columns aligned from the first used one; an empty row ends a table.
 
     Returns:
-        The text; and ``(character, row)`` of each line that is not the row after that of the line before.
+        The text; and ``(character, row)`` of each line whose row does not follow that of the line before.
     """
     groups: list[list[int]] = []
     for number in sorted(cells):
@@ -298,6 +305,7 @@ def lines_of(cells: Cells) -> tuple[str, list[tuple[int, int]]]:
             groups[-1].append(number)
         else:
             groups.append([number])
+    # by the median group: sheets with an empty line after every row or two are one table
     spaced = bool(groups) and sorted(map(len, groups))[len(groups) // 2] < _FEW
     gap = 1 if spaced and len(groups) > 2 else 2
     columns = _used(cells, list(cells)) if spaced else []  # groups of one table
@@ -323,12 +331,12 @@ def lines_of(cells: Cells) -> tuple[str, list[tuple[int, int]]]:
 
 
 def _used(cells: Cells, numbers: Sequence[int]) -> list[int]:
-    return sorted({at for number in numbers for at in cells[number]})
+    return sorted(set().union(*(cells[number] for number in numbers)))
 
 
 def not_seen(cells: Cells, rows: Sequence[int], columns: Sequence[tuple[int, int]]) -> str:
-    """Which rows and columns a person does not see at first; columns as first and last of each range."""
-    last = max((max(found) for found in cells.values()), default=0)
+    """A remark on hidden rows and columns; `columns` are the first and last of each range."""
+    last = max(map(max, cells.values()), default=0)
     ranges: list[list[int]] = []
     for number in sorted(rows):
         if ranges and ranges[-1][1] == number - 1:

@@ -17,14 +17,15 @@ from twofold.plugins import protocols
 from twofold.types import Document
 
 _DEEPEST = 20
+"""Groups within groups of shapes that are read."""
 _FILMS = ("videoFile", "audioFile", "wavAudioFile", "quickTimeFile", "audioCd")
 _TITLES = ("title", "ctrTitle")
 
 
 class SlideReader:
-    """A presentation; each slide is a place, a hidden one marked.
+    """A presentation; each slide is a place, hidden slides are marked.
 
-    The title is the one in its properties, else the first slide's.
+    The title is that of the file's properties, else that of the first slide.
     """
 
     version: ClassVar[int] = 4
@@ -40,12 +41,12 @@ class SlideReader:
         self.options = options
 
     def read(self, path: Path, data: bytes) -> Iterator[Document]:
-        """Yield the one document. What cannot be read is listed in the metadata field ``unread``.
+        """Yield the one document. Unread parts are listed in the metadata field ``unread``.
 
         Raises:
-            DamagedFile: it is broken, or not of the kind that its ending says.
-            EncryptedFile: it needs a password that is not among those given.
-            FileTooLarge: it is an archive that unpacks to too much.
+            DamagedFile: the file is broken, or not of the kind that its ending says.
+            EncryptedFile: none of the passwords opens the file.
+            FileTooLarge: the file is an archive that unpacks to too much.
         """
         name = path.as_posix()
         data = prepared(data, name=name, passwords=self.options.passwords)
@@ -63,6 +64,7 @@ class SlideReader:
         parts: list[tuple[str, str]] = []
         broken: list[str] = []
         unread: dict[str, None] = {}
+        # texts of masters and layouts, each once: a slogan on a hundred slides would drown the rest
         behind: dict[str, None] = {}
         layouts: dict[str, list[str]] = {}
         for number, slide in enumerate(inside(show, "sldId"), 1):
@@ -120,13 +122,13 @@ def _slide(package: Package, root: Node, part: str, unread: dict[str, None]) -> 
 
 
 def _behind(package: Package, slide: Node, part: str, known: dict[str, list[str]]) -> Iterator[str]:
-    """What a slide's layout and master show on it: words of their own shapes, not of places for those of slides.
+    """Texts of the shapes on a slide's layout and master, without their placeholders.
 
     Args:
         package: The file.
         slide: The slide.
-        part: Its part.
-        known: The words of each layout and master met so far.
+        part: The slide's part.
+        known: The texts of each layout and master, filled as they are met.
     """
     above: Node | None = slide
     for kind in ("slideLayout", "slideMaster"):
@@ -150,10 +152,8 @@ def _shapes(tree: Node, depth: int) -> Iterator[Node]:
             yield element
         elif name == "AlternateContent":
             ways = [way for way in element if bare(way.tag) in ("Choice", "Fallback")]
-            readable = next(
-                (way for way in ways if next(inside(way, "t", "chart", "relIds", "descr"), None) is not None), None
-            )
-            chosen = readable if readable is not None else ways[0] if ways else None
+            readable = [way for way in ways if next(inside(way, "t", "chart", "relIds", "descr"), None) is not None]
+            chosen = next(iter(readable or ways), None)
             if chosen is not None:
                 yield from _shapes(chosen, depth)
         elif name == "nvGrpSpPr":
@@ -163,13 +163,13 @@ def _shapes(tree: Node, depth: int) -> Iterator[Node]:
 
 
 def _placeholder(shape: Node) -> str:
-    """What the shape holds the place of: ``title``, ``body``...; empty for a shape of its own."""
+    """The kind of placeholder that a shape is: ``title``, ``body`` and so on; empty for any other shape."""
     placeholder = next(inside(shape, "ph"), None)
     return attribute(placeholder, "type", "obj") if placeholder is not None else ""
 
 
 def _is_number(shape: Node) -> bool:
-    """Is it the slide's number, or the day on which it is shown?"""
+    """Is the shape the slide's number, or the current date?"""
     kind = _placeholder(shape)
     return kind == "sldNum" or (kind == "dt" and next(inside(shape, "fld"), None) is not None)
 

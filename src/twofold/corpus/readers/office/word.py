@@ -1,18 +1,19 @@
-"""Word files (Office Open XML) as text: what stands on the pages, in the order in which it is read.
+"""Word files (Office Open XML) as text: the content of the pages, in reading order.
 
-Kept are numbers of lists and headings, tabs and breaks, text boxes, notes, comments, headers, formulas, charts,
-diagrams and pictures' descriptions; tracked changes are read as accepted. What is hidden or is another file put in is
-named.
+The text includes numbers of lists and headings, tabs and breaks, text boxes, notes, comments, headers, formulas,
+charts, diagrams and alternative texts; tracked changes are read as accepted. Hidden text and embedded files are named
+in the metadata.
 """
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 
-from twofold.corpus.readers.marks import Grid, literal, lowered, raised, settled, struck
+from twofold.corpus.readers.marks import Grid, literal, lowered, raised, read_as, settled, struck
 from twofold.corpus.readers.office.drawings import description, drawn
 from twofold.corpus.readers.office.formulas import office
 from twofold.corpus.readers.office.numbering import Numbering, roman
@@ -21,18 +22,24 @@ from twofold.corpus.readers.office.word_styles import StyleNodes
 
 _HEADING = re.compile(r"heading (\d)", re.IGNORECASE)
 _HEADING_ID = re.compile(r"heading ?([1-9])$", re.IGNORECASE)
-"""Of a style that the file does not describe."""
+"""Ids of heading styles, for a file that does not describe its styles."""
 _PAGE = re.compile(r"(?:[\d\s/|.–-]|\b(?:page|of|seite|von|sur|de|p)\b)*", re.IGNORECASE)
+"""A header or footer with nothing but a page number."""
 _OFF = ("0", "false", "none", "off")
 _UNSHOWN = frozenset(
     ["del", "moveFrom", "instrText", "delText", "delInstrText", "pPr", "rPr", "sdtPr", "tblPr", "trPr"]
 )
 _LOOKS = frozenset(["strike", "dstrike", "vanish", "vertAlign", "position"])
+_AROUND = frozenset(["sdt", "sdtContent", "customXml", "smartTag", "ins", "moveTo"])
+"""What rows and cells of a table may stand in."""
 _CLOSED = frozenset(["body", "tc", "txbxContent", "hdr", "ftr", "footnote", "endnote", "comment"])
-"""What no paragraph goes on beyond."""
+"""Elements at whose end a paragraph ends in any case."""
+_BY_STYLE = -1
+"""The level of a list that a style names without a level: the list says which it is."""
 _LONG_CELL = 2_000
+"""Characters from which a cell shows that the table lays out pages: its cells are read as paragraphs."""
 _SHIFT = 4
-"""Half points from which letters that are moved up or down are an exponent or an index."""
+"""Shift, in half points, from which letters moved up or down are an exponent or an index."""
 _SYMBOLS = dict(zip(range(0x61, 0x7B), "αβχδεφγηιϕκλμνοπθρστυϖωξψζ", strict=True)) | dict(
     zip(
         (0x44, 0x46, 0x47, 0x4C, 0x50, 0x51, 0x53, 0x57, 0x58, 0x59, 0xA3, 0xA5, 0xAE, 0xB0, 0xB1, 0xB3, 0xB4, 0xB9),
@@ -40,12 +47,13 @@ _SYMBOLS = dict(zip(range(0x61, 0x7B), "αβχδεφγηιϕκλμνοπθρστ
         strict=True,
     )
 )
+# letters of the fonts Symbol (above) and Wingdings (below), which Word stores as 0xF000 and their code in the font
 _DINGBATS = {0xFC: "✓", 0xFB: "✗", 0xA8: "☐", 0x6F: "☐", 0xFE: "☑", 0xFD: "☒", 0xE0: "→", 0xB7: "•", 0xA7: "▪"}
 
 
 @dataclass(frozen=True, slots=True)
 class _Look:
-    """How a run looks."""
+    """The formatting of a run that changes its text."""
 
     struck: bool = False
     hidden: bool = False
@@ -54,7 +62,7 @@ class _Look:
 
 @dataclass(slots=True)
 class _Style:
-    """A style of paragraphs or letters, with what it takes from others."""
+    """A style of paragraphs or letters, with everything it inherits."""
 
     heading: int = 0
     numbers: tuple[str, int] | None = None
@@ -63,7 +71,7 @@ class _Style:
 
 @dataclass(slots=True)
 class _Line:
-    """A paragraph being read: its text, and what follows it."""
+    """A paragraph being read: its text, the blocks that follow it, and its open fields (is the result reached?)."""
 
     out: list[str] = field(default_factory=list)
     after: list[str] = field(default_factory=list)
@@ -77,10 +85,10 @@ class Word:
         package: The file.
 
     Attributes:
-        unread: What is not read, in words.
+        unread: Remarks on parts that are not read.
 
     Raises:
-        KeyError: it has no main part.
+        KeyError: the file has no main part.
     """
 
     def __init__(self, package: Package) -> None:
@@ -96,13 +104,13 @@ class Word:
         styles = next(iter(package.targets(self.part, "styles")), "")
         self._described = StyleNodes(package.data(styles) if styles else None, lambda: package.root(styles))
         self._notes: dict[str, dict[str, tuple[Node, str]]] = {}
-        """Of each kind, once one is referred to: most files have these parts and use none."""
+        """Kind → id → note, read when the first note of the kind is referred to: most files refer to none."""
         self._numbers: dict[tuple[str, str], str] = {}
         self._inside = 0
         self._unended: _Line | None = None
 
     def text(self) -> str:
-        """All of it; blank lines between blocks, none between items of a list."""
+        """The whole text; blank lines between blocks, none between items of a list."""
         blocks = list(self._blocks(self.body, self.part)) if self.body is not None else []
         for kind in ("header", "footer"):
             seen: dict[str, None] = {}
@@ -133,19 +141,19 @@ class Word:
         return {attribute(one, "id"): (one, part) for one in root} if root is not None else {}
 
     def _styled(self, name: str) -> _Style | None:
-        """The style of that id, with all that it takes from those it is based on; None where the file has none."""
+        """The style with an id, with everything it inherits; None where the file has no such style."""
         raw, styles = self._described, self._styles
         if not name:
             return None
         if name not in styles:
-            chain: list[str] = []
+            chain: list[str] = []  # from the style up to the first known one: a loop, as styles may refer in a circle
             at = name
             while at in raw and at not in chain and at not in styles:
                 chain.append(at)
                 based = child(raw[at], "basedOn")
                 at = attribute(based, "val") if based is not None else ""
             style = styles.get(at, _Style())
-            styles.update(dict.fromkeys(chain, style))  # what asks for itself while it is read gets this
+            styles.update(dict.fromkeys(chain, style))  # for a style that refers to itself
             for key in reversed(chain):
                 style = self._style(raw[key], style)
                 styles[key] = style
@@ -163,7 +171,7 @@ class Word:
         level = child(format_, "outlineLvl")
         if level is not None and attribute(level, "val").isdigit():
             heading = int(attribute(level, "val")) + 1 if int(attribute(level, "val")) < 9 else 0
-        numbers = _number_of(child(format_, "numPr")) or base.numbers
+        numbers = _number_of(child(format_, "numPr"), unnamed=_BY_STYLE) or base.numbers
         return _Style(heading, numbers, self._look(child(node, "rPr"), base.look))
 
     def _look(self, node: Node | None, base: _Look) -> _Look:
@@ -206,7 +214,7 @@ class Word:
             yield from self._ended()
 
     def _ended(self) -> Iterator[tuple[str, str]]:
-        """What a paragraph holds that should go on in the next one, where there is none."""
+        """The text of a paragraph that was to go on in the next one, where no next one came."""
         line, self._unended = self._unended, None
         if line is not None:
             text = settled("".join(line.out)).strip()
@@ -226,11 +234,13 @@ class Word:
         frame = format_.get("framePr")
         initial = frame is not None and attribute(frame, "dropCap", "none") != "none"
         if initial or ((mark := format_.get("rPr")) is not None and _deleted_mark(mark)):
-            self._unended = line  # a large first letter, or its end is deleted: it goes on in the next one
+            self._unended = line  # a large initial, or a deleted end of the paragraph: the next paragraph goes on
             return
         text = settled("".join(line.out)).strip()
         marked = bool(text) or bool(line.after)
         numbers = (_number_of(format_.get("numPr")) or known.numbers) if marked else None
+        if numbers is not None and numbers[1] == _BY_STYLE:
+            numbers = (numbers[0], self._numbering.level_of(numbers[0], named))
         label = self._numbering.label(numbers) if numbers is not None else ""
         kind = "item" if label else "p"
         if text and heading and not self._inside:
@@ -252,10 +262,12 @@ class Word:
                 self._runs(_chosen(element), part, line, look)
             elif name == "ruby":
                 base, read = (child(element, key) for key in ("rubyBase", "rt"))
+                word = _Line()
                 if base is not None:
-                    self._runs(base, part, line, look)
-                if read is not None:
-                    line.out.append(f"({''.join(t.text or '' for t in inside(read, 't'))})")
+                    self._runs(base, part, word, look)
+                reading = "".join(t.text or "" for t in inside(read, "t")) if read is not None else ""
+                line.out.append(read_as("".join(word.out), reading))
+                line.after += word.after
             elif name and name not in _UNSHOWN:
                 self._runs(element, part, line, look)
 
@@ -296,10 +308,10 @@ class Word:
             text = raised(text, before)
         elif look.level == "subscript" or (look.level == "lower" and beside):
             text = lowered(text, before)
-        line.out.append(struck(text) if look.struck and text.strip() else text)
+        line.out.append(struck(text) if look.struck else text)
 
     def _field(self, node: Node, line: _Line) -> None:
-        """Of a field its result is read, not its instruction; of a form's field what is chosen."""
+        """Track fields: their results are read, their instructions not; a form's field gives its choice."""
         kind = attribute(node, "fldCharType")
         if kind == "begin":
             line.fields.append(False)
@@ -310,6 +322,7 @@ class Word:
             elif choice is not None:
                 entries = [attribute(one, "val") for one in inside(choice, "listEntry")]
                 result = child(choice, "result")
+                result = result if result is not None else child(choice, "default")
                 at = attribute(result, "val", "0") if result is not None else "0"
                 line.out += entries[int(at) : int(at) + 1] if at.isdigit() else []
         elif kind == "separate" and line.fields:
@@ -337,6 +350,7 @@ class Word:
 
     def _drawing(self, node: Node, part: str, line: _Line) -> None:
         described = dict.fromkeys(map(description, inside(node, "docPr", "cNvPr", "shape", "imagedata")))
+        # text boxes within notes within text boxes: 8 levels, for the walk is recursive
         boxes = [] if self._inside > 8 else list(_outermost(node, "txbxContent"))
         for box in boxes:
             line.after += [text for _, text in self._blocks(box, part)]
@@ -350,9 +364,11 @@ class Word:
         if bare(node.tag) == "object":
             for element in inside(node, "OLEObject"):
                 self.unread[f"an object put in ({attribute(element, 'ProgID') or 'unknown'})"] = None
+            if next(inside(node, "control"), None) is not None:
+                self.unread["what a control of a form (ActiveX) shows"] = None
 
     def _table(self, node: Node, part: str) -> Iterator[tuple[str, str]]:
-        """A row a line; a table of one cell, or that lays out pages, as its paragraphs."""
+        """A table, one line a row; a table of one cell, or one that lays out pages, as its paragraphs."""
         settings = child(node, "tblPr")
         for name in ("tblCaption", "tblDescription"):
             if (element := child(settings, name)) is not None and attribute(element, "val").strip():
@@ -360,13 +376,13 @@ class Word:
         lines = [one for one in _rows(node) if not _deleted(one)]
         cells = [_shown_cells(line) for line in lines]
         count = sum(map(len, cells))
-        if not self._inside and (count < 2 or any(_long(cell) for row in cells for cell in row)):
+        if not self._inside and (count < 2 or any(map(_long, itertools.chain.from_iterable(cells)))):
             for row in cells:
                 for cell in row:
                     yield from self._blocks(cell, part)
             return
         grid = Grid()
-        above: dict[int, str] = {}
+        above: dict[int, str] = {}  # column → text of a cell that goes on below
         for line, row_cells in zip(lines, cells, strict=True):
             settings = child(line, "trPr")
             gap = next(inside(settings, "gridBefore"), None) if settings is not None else None
@@ -416,7 +432,7 @@ def _readable(node: Node) -> bool:
 
 
 def _chosen(node: Node) -> Node:
-    """Of two ways to say the same thing the newer, unless only the older has text or drawings."""
+    """Choose among two versions of the same content the newer, unless only the older has text or drawings."""
     choices = [one for one in node if bare(one.tag) == "Choice"]
     fallback = child(node, "Fallback")
     readable = next((one for one in choices if _readable(one)), None)
@@ -425,7 +441,7 @@ def _chosen(node: Node) -> Node:
 
 
 def _outermost(node: Node, name: str) -> Iterator[Node]:
-    """Elements of that name that stand in no other of it, one of the two ways of each."""
+    """Elements with a name that lie in no other such element; of alternative versions only the chosen one."""
     for element in node:
         if bare(element.tag) == name:
             yield element
@@ -435,20 +451,22 @@ def _outermost(node: Node, name: str) -> Iterator[Node]:
             yield from _outermost(element, name)
 
 
-def _number_of(numbers: Node | None) -> tuple[str, int] | None:
-    """``(id of the list, level)`` as a paragraph's or style's properties name them."""
+def _number_of(numbers: Node | None, *, unnamed: int = 0) -> tuple[str, int] | None:
+    """``(id of the list, level)`` in the properties of a paragraph or style; `unnamed` is the level where none is."""
     if numbers is None:
         return None
     name, level = child(numbers, "numId"), child(numbers, "ilvl")
-    at = attribute(level, "val", "0") if level is not None else "0"
-    return (attribute(name, "val") if name is not None else "", int(at) if at.isdigit() else 0)
+    at = attribute(level, "val", "0") if level is not None else str(unnamed)
+    return (attribute(name, "val") if name is not None else "", unnamed if not at.isdigit() else int(at))
 
 
 def _rows(table: Node) -> Iterator[Node]:
     for element in table:
         if bare(element.tag) == "tr":
             yield element
-        elif bare(element.tag) in ("sdt", "sdtContent", "customXml", "ins", "moveTo"):
+        elif bare(element.tag) == "AlternateContent":
+            yield from _rows(_chosen(element))
+        elif bare(element.tag) in _AROUND:
             yield from _rows(element)
 
 
@@ -460,7 +478,9 @@ def _cells(line: Node) -> Iterator[Node]:
     for element in line:
         if bare(element.tag) == "tc":
             yield element
-        elif bare(element.tag) in ("sdt", "sdtContent", "customXml"):
+        elif bare(element.tag) == "AlternateContent":
+            yield from _cells(_chosen(element))
+        elif bare(element.tag) in _AROUND:
             yield from _cells(element)
 
 

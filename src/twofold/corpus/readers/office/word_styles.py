@@ -1,6 +1,6 @@
-"""The styles of a Word file by their ids, each parsed when a paragraph asks for it.
+"""The styles of a Word file by their ids, each parsed when a paragraph first uses it.
 
-A file describes hundreds of styles and uses a handful; making a tree of all took most of the time of reading one.
+A file describes hundreds of styles and uses a handful; parsing all of them took most of the reading time.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ class StyleNodes(Mapping[str, Node]):
 
     Args:
         data: The part ``styles``; None where there is none.
-        whole: Its tree, asked for where the part is written in a way that cannot be cut; None where it is damaged.
+        whole: Returns the tree of the part, None where it is damaged; called where the part cannot be cut by text.
     """
 
     def __init__(self, data: bytes | None, whole: Callable[[], Node | None]) -> None:
@@ -40,7 +40,7 @@ class StyleNodes(Mapping[str, Node]):
             try:
                 self._nodes[name] = ElementTree.fromstring(self._first + self._data[begin:end] + self._last)[0]
             except ElementTree.ParseError:
-                self._whole()  # which notes that the part is damaged
+                self._whole()  # parses the whole part and so records the damage
                 self._nodes[name] = ElementTree.Element("style")
         return self._nodes[name]
 
@@ -55,12 +55,13 @@ class StyleNodes(Mapping[str, Node]):
 
 
 def _cut(data: bytes) -> tuple[bytes, bytes, dict[str, tuple[int, int]]] | None:
-    """The tags around all styles, and where each of these stands; None where the part is not plain enough to be cut."""
+    """The tags around all styles, and the place of each style; None where the part is not plain enough to be cut."""
     root = _ROOT.search(data)
     if root is None or b"<!" in data or data[:2] in (b"\xff\xfe", b"\xfe\xff") or not _utf8(data[: root.start()]):
         return None
     name = root[1] + b"style"
     start, end, last = re.compile(b"<" + name + _ID), b"</" + name + b">", b"</" + name + b"s>"
+    # as many opening as closing tags, else "</style>" stands in a comment or text and the cut would be wrong
     begun = sum(data.count(b"<" + name + sign) for sign in (b" ", b">"))
     if not data.rstrip().endswith(last) or begun != data.count(end):
         return None

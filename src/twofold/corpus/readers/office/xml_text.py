@@ -1,8 +1,9 @@
-"""XML of any kind as text: what has parts is a heading, what has text is a line, attributes stand behind the name."""
+"""XML of any kind as text: an element with children is a heading, one with text a line; attributes follow the name."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import chain
 from xml.etree import ElementTree
 
 from twofold.corpus.readers.marks import literal
@@ -10,7 +11,7 @@ from twofold.corpus.readers.office.packages import Node, bare, child
 
 _TITLES = ("title", "name", "head", "label", "caption")
 _UNSAID = frozenset(["p", "para", "li", "td", "th", "entry", "text", "span", "s", "line", "v", "value"])
-"""Names that say no more than that there is text."""
+"""Names of elements that say nothing about their text; they are not written."""
 _HIDDEN = ("schemaLocation", "noNamespaceSchemaLocation", "space")
 
 
@@ -18,7 +19,7 @@ def xml_text(data: bytes) -> str:
     """The text of an XML file.
 
     Raises:
-        ParseError: it is no XML, or in an encoding that is not known.
+        ParseError: `data` is no XML, or in an unknown encoding.
     """
     out: list[str] = []
     for kind, text in _blocks(ElementTree.fromstring(data)):
@@ -38,9 +39,7 @@ def _blocks(root: Node) -> Iterator[tuple[int, str]]:
         mixed = bool(text_before) or any((element.tail or "").strip() for element in node)
         name, attributes = bare(node.tag), _attributes(node)
         if parts and not mixed:
-            title = next(
-                (element for key in _TITLES if (element := child(node, key)) is not None and not len(element)), None
-            )
+            title = _title(node)
             named = " ".join((title.text or "").split()) if title is not None else ""
             head = f"{name}{f' ({attributes})' if attributes else ''}{f': {named}' if named else ''}"
             yield min(level, 6), f"{'#' * min(level, 6)} {head}"
@@ -48,11 +47,20 @@ def _blocks(root: Node) -> Iterator[tuple[int, str]]:
             stack += [(element, level + 1) for element in reversed(rest)]
             continue
         text = " ".join("".join(node.itertext()).split()) if parts else text_before
-        inner = "; ".join(filter(None, (_attributes(element) for part in parts for element in part.iter())))
+        inner = "; ".join(filter(None, map(_attributes, chain.from_iterable(part.iter() for part in parts))))
         label = "" if name in _UNSAID and not attributes else f"{name}{f' ({attributes})' if attributes else ''}"
         line = ": ".join(filter(None, (label if text or attributes else "", text)))
         if line:
             yield 0, literal(f"{line} ({inner})" if inner else line)
+
+
+def _title(node: Node) -> Node | None:
+    """The first child that is named like a title and has no children itself."""
+    for name in _TITLES:
+        element = child(node, name)
+        if element is not None and not len(element):
+            return element
+    return None
 
 
 def _attributes(node: Node) -> str:

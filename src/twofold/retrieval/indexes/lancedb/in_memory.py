@@ -1,4 +1,4 @@
-"""All rows of one version of a Lance table, held in memory: searched exactly, and made from the version before."""
+"""All rows of one version of a Lance table in memory: exact search, and updates from the previous version."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property
-from itertools import compress
+from itertools import chain, compress
 from typing import Any
 
 import numpy as np
@@ -25,24 +25,24 @@ from twofold.types import Chunk, Filter, Hit
 PASSAGE = [*CHUNK_COLUMNS, "seal"]
 ALL = [*PASSAGE, "terms", "vector"]
 _SHARED = ("document", "title", "headings", "place", "collection", "metadata")
-"""Columns in which many rows have the same value: it is kept once."""
+"""Columns in which many rows have the same value, which is stored once."""
 _NO_ROW = np.uint64(2**64 - 1)
-"""Number of a row that is not there any more."""
+"""Number of a row that no longer exists."""
 _FILTERS = 64
-"""Filters whose rows are kept in memory."""
+"""Filters whose rows are cached."""
 _FIELDS = 32
-"""Fields of the metadata whose values are kept beside the rows, of each piece."""
+"""Fields of the metadata whose values are cached, for each piece."""
 _CHUNKS = 10_000
-"""Chunks kept ready, of each piece."""
+"""Chunks that are cached, for each piece."""
 _FEW = 2000
-"""So many new rows are read outright; more are first compared with those that went, for compacting moves rows."""
+"""Up to so many new rows are simply read; more are first compared with vanished rows, as compacting only moves rows."""
 
 Read = Callable[[Sequence[str], NDArray[np.uint64] | None], Any]
 """``read(columns, numbers)``: Arrow table of these columns and of `NUMBER`, of the rows of these numbers or of all."""
 
 
 class Piece:
-    """Some rows. Never changed.
+    """Some of the rows. Immutable.
 
     Args:
         columns: Name of each of `PASSAGE` → its values.
@@ -81,7 +81,7 @@ class Piece:
 
     @classmethod
     def joined(cls, parts: Sequence[tuple[Piece, NDArray[np.bool_]]]) -> Piece:
-        """The rows kept of each part, one part after the other."""
+        """Join parts, each with a mask of the rows to keep, one part after the other."""
         columns: dict[str, list[Any]] = {name: [] for name in PASSAGE}
         for piece, mask in parts:
             living = mask.tolist()
@@ -104,10 +104,10 @@ class Piece:
         return chunk([values[row] for values in self._values])
 
     def allowed(self, which: Filter) -> NDArray[np.bool_]:
-        """The rows that a filter allows.
+        """The rows that a filter allows, by `types.Filter.allows`.
 
-        What `types.Filter.allows` says, asked once for each collection with its readers and once for each value of a
-        field: of rows that all differ only the fields of the conditions are looked at.
+        The filter is evaluated once for each collection with its readers, and once for each value of a field, not once
+        for each row.
         """
         labels, of_row = self._labels
         plain = replace(which, without=frozenset(), where=())
@@ -121,7 +121,7 @@ class Piece:
 
     @cached_property
     def _labels(self) -> tuple[list[Chunk], NDArray[np.int32]]:
-        """One chunk of each collection with the same readers, and which of them is each row's."""
+        """A chunk for each combination of collection and readers, and the number of each row's combination."""
         kinds: dict[Any, int] = {}
         of_row = np.zeros(len(self.words.lengths), dtype=np.int32)
         first: list[int] = []
@@ -135,7 +135,7 @@ class Piece:
         return [self._chunk(row) for row in first], of_row
 
     def _values_of(self, name: str) -> tuple[list[str], NDArray[np.int32]]:
-        """The different values of a field of the metadata, the empty one for none, and which is each row's."""
+        """The different values of a metadata field ("" for none), and the number of each row's value."""
         if name not in self._fields:
             numbers: dict[str, int] = {}
             read: dict[str, int] = {}
@@ -151,10 +151,10 @@ class Piece:
 
 
 class RowsInMemory:
-    """The rows of a version: pieces, and what each row is numbered in the table. May be used from several threads.
+    """The rows of a version: pieces, and the number of each row in the table. May be used from several threads.
 
     Args:
-        pieces: Each with the numbers of its rows, `_NO_ROW` for those that this version does not have.
+        pieces: Pieces with the numbers of their rows, `_NO_ROW` for rows that this version does not contain.
     """
 
     def __init__(self, pieces: Sequence[tuple[Piece, NDArray[np.uint64]]]) -> None:
@@ -172,12 +172,12 @@ class RowsInMemory:
         return cls([(Piece.of(table), table[NUMBER].to_numpy())])
 
     def after(self, read: Read) -> RowsInMemory:
-        """The rows of another version of the same table: what both have is taken from here."""
+        """The rows of another version of the same table; common rows are taken from this one."""
         now = np.sort(read([], None)[NUMBER].to_numpy())
         had = np.concatenate([numbers for _, numbers in self._pieces])
         stays = _among(had, now)
         new = now[~_among(now, np.sort(had))]
-        # nothing in common, and much larger: nothing here would spare reading
+        # nothing in common, and much larger: these rows would save no reading
         if len(new) > _FEW and not stays.any() and len(had) * 8 < len(new):
             return RowsInMemory.whole(read)
         numbers = np.where(stays, had, _NO_ROW)
@@ -193,8 +193,8 @@ class RowsInMemory:
     def _moved(
         self, read: Read, new: NDArray[np.uint64], numbers: NDArray[np.uint64], *, departed: NDArray[Any]
     ) -> NDArray[np.uint64]:
-        """Give rows that only moved within the table their new number; returns the numbers that are really new."""
-        seals = [seal for piece, _ in self._pieces for seal in piece.columns["seal"]]
+        """Give rows that only moved within the table their new numbers; return the numbers of really new rows."""
+        seals = list(chain.from_iterable(piece.columns["seal"] for piece, _ in self._pieces))
         place = {seals[row]: row for row in departed.tolist()}
         table = read(["seal", "vector"], new)
         at = np.array([place.get(seal, -1) for seal in table["seal"].to_pylist()])
@@ -251,7 +251,7 @@ class RowsInMemory:
         ]
 
     def _split(self, rows: NDArray[Any]) -> list[tuple[Piece, NDArray[Any], NDArray[Any]]]:
-        """Of each piece the places in `rows` that are its own, and the rows within it."""
+        """Split rows by piece: each piece, the places of its rows in `rows`, and their numbers within the piece."""
         owner = np.searchsorted(self._starts, rows, side="right") - 1
         return [
             (piece, here, rows[here] - self._starts[number])

@@ -1,8 +1,8 @@
 """The living index on LanceDB: one directory, versioned, read by many processes while one writes.
 
-A change is one commit of the table: a reader sees all of it or none, and a killed writer leaves the version before.
-Up to `flat_limit` chunks are held in memory by each process that searches, so that the same content gives the same hits
-whatever its history, and a change costs the reading of what changed (`in_memory`); above, an HNSW graph with scalar
+A change is one commit of the table: a reader sees all of it or none, and a killed writer leaves the previous version.
+Up to `flat_limit` chunks, each process that searches has them in memory, so that the same content gives the same hits
+whatever its history, and a change costs reading the changed rows (`in_memory`). Above, an HNSW graph with scalar
 quantisation and an inverted index take over, built on upsert.
 """
 
@@ -37,12 +37,13 @@ _LOG = logging.getLogger(__name__)
 _TABLE = "chunks"
 _META = "index.json"
 _FORMAT = 4
+"""Raised when the table's columns change: an index of another format is refused as a mismatch."""
 _VIEWS = 3
-"""Versions open at a time; what they have in common is in memory once."""
+"""Versions open at a time; their common rows are in memory once."""
 _NEVER = timedelta(days=365_000)
-"""Older than any version: compacting drops none, `prune` alone does."""
+"""An age that no version reaches: compacting drops no version, only `prune` does."""
 _PLACE = re.compile(r",? ?(?<![^\s,])[^\s,]{1,200}\.rs:\d+(?::\d+)?")
-"""A place in the library's sources, as its build knew it."""
+"""A path in the library's Rust sources, which error messages quote."""
 
 
 class LanceIndex:
@@ -50,12 +51,12 @@ class LanceIndex:
 
     Args:
         options: See `Options`.
-        directory: Where it lives; made when missing.
-        fingerprint: Of the embedder whose vectors it holds.
+        directory: The directory of the index; created when missing.
+        fingerprint: Fingerprint of the embedder that makes the vectors.
         dimension: Length of a vector.
 
     Raises:
-        IndexMismatch: the directory holds vectors of another embedder, dimension or analysis.
+        IndexMismatch: the index in the directory has another embedder, dimension or analysis.
     """
 
     version: ClassVar[int] = 4
@@ -121,7 +122,7 @@ class LanceIndex:
     # ------------------------------------------------------------ reading
 
     def state(self) -> IndexState:
-        """What it holds now."""
+        """The current version, its counts and its digest."""
         with self._reading():
             return self._view(None).state(self._fingerprint)
 
@@ -131,7 +132,7 @@ class LanceIndex:
             return self._view(None).documents()
 
     def chunks_of(self, documents: Sequence[str]) -> list[Chunk]:
-        """All chunks of these documents, in the order given and then by place."""
+        """All chunks of these documents, in the order of `documents` and then by place."""
         with self._reading():
             return self._view(None).chunks_of(documents)
 
@@ -141,10 +142,10 @@ class LanceIndex:
             return self._view(None).vectors_of(documents)
 
     def contents(self, version: int | None = None) -> dict[str, str]:
-        """Document id → digest of its chunks, at that version.
+        """Document id → digest of its chunks, at a version; None for the newest.
 
         Raises:
-            IndexMismatch: the version is gone.
+            IndexMismatch: the version no longer exists.
         """
         with self._reading():
             return self._view(version).contents()
@@ -167,13 +168,13 @@ class LanceIndex:
             k: Hits per query.
             leg: ``dense``, ``lexical``, or ``hybrid`` (both, their scores blended).
             version: An older version to read; None for the newest.
-            filter: Which chunks may be found.
+            filter: Filter on the chunks that may be found.
 
         Raises:
-            IndexMismatch: `version` is gone.
+            IndexMismatch: `version` no longer exists.
         """
         if leg not in ("dense", "lexical", "hybrid"):
-            raise ValueError(f"no leg {leg!r}: dense, lexical or hybrid")
+            raise ValueError(f"unknown search mode {leg!r}; expected dense, lexical or hybrid")
         if not len(texts) or k < 1:
             return [[] for _ in texts]
         with self._reading():
@@ -194,15 +195,17 @@ class LanceIndex:
 
     def _checked(self, vectors: Any, count: int) -> Any:
         places = np.ascontiguousarray(vectors, dtype=np.float32)
-        if places.shape != (count, self._dimension) or not np.isfinite(places).all():
-            raise ValueError(f"vectors: {count} × {self._dimension} finite numbers wanted, {places.shape} given")
+        if places.shape != (count, self._dimension):
+            raise ValueError(f"the vectors have the shape {places.shape}; expected ({count}, {self._dimension})")
+        if not np.isfinite(places).all():
+            raise ValueError("the vectors contain infinity or NaN")
         return places
 
     def _view(self, version: int | None) -> LanceView:
         with self._lock:
             number = int(self._table.version) if version is None else version
             if number not in self._views:
-                # a handle of its own: `checkout` changes the one it is called on
+                # a separate handle: `checkout` changes the handle that it is called on
                 handle = self._database.open_table(_TABLE)
                 try:
                     handle.checkout(number)
@@ -226,7 +229,7 @@ class LanceIndex:
             return self._views[number]
 
     def _last_rows(self) -> RowsInMemory | None:
-        """The rows in memory, of the version read last."""
+        """The rows in memory of the version that was read last; None if there are none."""
         loaded = [view.rows_in_memory for view in self._views.values() if view.rows_in_memory is not None]
         return loaded[-1] if loaded else None
 
@@ -236,7 +239,7 @@ class LanceIndex:
         """Replace all chunks of every document named in `chunks` by these, in one index version.
 
         Raises:
-            StoreError: the disk refuses; the version before stays.
+            StoreError: the disk refuses; the previous version stays.
         """
         places = self._checked(vectors, len(chunks)) if len(chunks) else None
         if places is None:
@@ -296,7 +299,7 @@ class LanceIndex:
     # ------------------------------------------------------------ versions
 
     def tag(self, name: str, version: int | None = None) -> None:
-        """Name a version (the newest when None) so that `prune` keeps it; a name in use moves."""
+        """Name a version (the newest when None) so that `prune` keeps it; an existing tag moves."""
         with self._lock, self._writing():
             number = int(self._table.version) if version is None else version
             self._view(number)
@@ -326,10 +329,10 @@ class LanceIndex:
         ]
 
     def restore(self, version: int) -> None:
-        """Make what that version held the newest version.
+        """Make the content of a version the newest version.
 
         Raises:
-            IndexMismatch: the version is gone.
+            IndexMismatch: the version no longer exists.
             StoreError: the disk refuses.
         """
         with self._lock, self._writing():
@@ -377,7 +380,7 @@ class LanceIndex:
             self._table = self._database.create_table(_TABLE, data=remaining, schema=remaining.schema, mode="overwrite")
             self._tidy()
             with warnings.catch_warnings():
-                warnings.simplefilter("ignore", UserWarning)  # that every older version goes is what is asked for
+                warnings.simplefilter("ignore", UserWarning)  # it warns that older versions go, as they should
                 self._table.optimize(cleanup_older_than=timedelta(0), delete_unverified=True)
             for path in (self._directory / f"{_TABLE}.lance" / "_transactions").glob("*.txn"):
                 path.unlink(missing_ok=True)  # conditions of old deletions name documents
@@ -399,5 +402,5 @@ class LanceIndex:
 
 
 def _reason(error: Exception) -> str:
-    """What the library says, without the places in its own sources."""
+    """The library's message, without paths in its own sources."""
     return _PLACE.sub("", str(error).splitlines()[0] if str(error) else type(error).__name__)[:300]

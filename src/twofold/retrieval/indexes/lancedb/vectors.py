@@ -11,14 +11,14 @@ from numpy.typing import NDArray
 _PLAIN = 8192
 """Up to so many rows every one is compared in full."""
 _FIRST, _SECOND = 80, 112
-"""Principal axes looked at first, of all rows, and after that, of those still possible. With 48 first axes the search
-fell back to comparing everything (docs/notebook.md)."""
+"""Principal axes of the first bound, for all rows, and of the second, for rows still possible. With 48 first axes the
+search fell back to comparing everything (docs/notebook.md)."""
 _SAMPLE = 4096
-"""Rows that the axes are worked out from."""
+"""Rows from which the axes are computed."""
 _REST = 0.5
-"""Assumed of two vectors: what some leading axes leave of them has a cosine of at most this."""
+"""Assumption: the rests of two vectors, without their leading axes, have at most this cosine."""
 _SHARE = 8
-"""Where more than one row in so many has to be compared, all are: reading in order is so much faster."""
+"""From one row in so many that must be compared, all rows are: reading memory in order is that much faster."""
 
 
 class Vectors:

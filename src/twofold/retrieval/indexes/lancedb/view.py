@@ -19,8 +19,11 @@ from twofold.types import Chunk, Filter, Hit, IndexState, sealed
 FTS_INDEX = "terms_idx"
 VECTOR_INDEX = "vector_idx"
 _DIGITS = 6
+"""Decimals of a score that count: smaller differences are rounding, and the chunk id decides."""
 _WORKERS = 4
+"""Queries searched on disk at the same time."""
 _EF = 200
+"""Candidates of a graph search."""
 _REFINE = 2
 """Candidates re-scored by their full vectors, per hit: distances are exact, recall of the top 50 rises to .99."""
 
@@ -29,10 +32,10 @@ class LanceView:
     """A table at one version. Nothing in it changes; all methods may be called from several threads.
 
     Args:
-        table: A handle of its own, checked out at the version.
-        version: That version.
-        limit: Up to so many chunks are held in memory.
-        before: Gives the rows of another version, if any are in memory: what both have is not read again.
+        table: A separate handle of the table, checked out at the version.
+        version: The version's number.
+        limit: Most chunks that are searched in memory.
+        before: Returns the rows of another version in memory, if any: common rows are not read again.
     """
 
     def __init__(self, table: Any, version: int, *, limit: int, before: Callable[[], RowsInMemory | None]) -> None:
@@ -61,7 +64,7 @@ class LanceView:
         return (query.where(where) if where else query).to_arrow()
 
     def state(self, fingerprint: str) -> IndexState:
-        """What this version holds."""
+        """Counts and digest of this version."""
         documents, content = self._content
         return IndexState(
             version=self.version, chunks=self.count, documents=documents, content=content, fingerprint=fingerprint
@@ -79,17 +82,15 @@ class LanceView:
         seals: dict[str, list[str]] = {}
         for document, seal in zip(table["document"].to_pylist(), table["seal"].to_pylist(), strict=True):
             seals.setdefault(document, []).append(seal)
-        return {document: sealed(own) for document, own in sorted(seals.items())}
+        return {document: sealed(chunk_seals) for document, chunk_seals in sorted(seals.items())}
 
     def chunks_of(self, documents: Sequence[str]) -> list[Chunk]:
-        """All chunks of these documents, in the order given and then by place."""
+        """All chunks of these documents, in the order of `documents` and then by place."""
         order = {name: place for place, name in enumerate(dict.fromkeys(documents))}
-        found_chunks = [
-            chunk
-            for piece in in_pieces(list(order))
-            for chunk in chunks(self.read(CHUNK_COLUMNS, any_of("document", piece)))
-        ]
-        return sorted(found_chunks, key=lambda c: (order[c.span.document], c.ordinal, c.span.start, c.id))
+        matching: list[Chunk] = []
+        for piece in in_pieces(list(order)):
+            matching += chunks(self.read(CHUNK_COLUMNS, any_of("document", piece)))
+        return sorted(matching, key=lambda c: (order[c.span.document], c.ordinal, c.span.start, c.id))
 
     def vectors_of(self, documents: Sequence[str]) -> tuple[list[Chunk], NDArray[np.float32]]:
         """All chunks of these documents, and their vectors."""

@@ -1,4 +1,4 @@
-"""What one question may cost, and what it has cost: nothing is begun that could go over a cap."""
+"""Limits on the cost of one question, and its cost so far: no step begins that could exceed a cap."""
 
 from __future__ import annotations
 
@@ -25,30 +25,34 @@ class Caps:
 
 @dataclass(slots=True, kw_only=True)
 class Ledger:
-    """What is spent of `caps`."""
+    """The spending under `caps`."""
 
     caps: Caps
     """The limits."""
     price_per_call: Mapping[str, float]
     """Tool, collection, ``search`` or ``model`` → price of a call."""
     price_prompt: float = 0.0
-    """Of a token read."""
+    """Price of a token that the model reads."""
     price_completion: float = 0.0
-    """Of a token written."""
+    """Price of a token that the model writes."""
     clock: Callable[[], float] = time.monotonic
-    """Seconds."""
+    """Returns seconds."""
     calls: int = 0
-    """Made."""
+    """Calls made."""
     usage: Usage = field(default_factory=Usage)
     """Tokens of models."""
     cost: float = 0.0
     """Money."""
     earlier: float = 0.0
-    """Seconds spent before this ledger began: a share of a batch."""
+    """Seconds spent before the clock was last started: the question's share of what was done for a whole batch."""
     begun: float = 0.0
-    """When."""
+    """Time of `clock` at which it was last started."""
 
     def __post_init__(self) -> None:
+        self.begun = self.clock()
+
+    def restart(self) -> None:
+        """Start the clock: the time since it was started before went to other questions of the batch."""
         self.begun = self.clock()
 
     @property
@@ -67,18 +71,18 @@ class Ledger:
         return self.usage.prompt_tokens + self.usage.completion_tokens
 
     def closed(self, name: str, *, prompt: int = 0, completion: int = 0) -> str:
-        """Which cap a further call could go over; empty when it may be made.
+        """The cap that a further call could exceed; empty when the call may be made.
 
         Args:
             name: Tool, collection, ``search`` or ``model``.
-            prompt: Most tokens that it reads.
-            completion: Most tokens that it writes.
+            prompt: Most tokens that the call reads.
+            completion: Most tokens that the call writes.
         """
         if self.calls >= self.caps.calls:
             return "calls"
         if self.left <= 0:
             return "seconds"
-        # the most that the call could take: a cap is never passed and then told
+        # by the most that the call could take: a cap is never exceeded and then reported
         if prompt + completion and self.tokens + prompt + completion > self.caps.tokens:
             return "tokens"
         price = self._price(name, prompt, completion)

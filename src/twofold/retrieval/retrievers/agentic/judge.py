@@ -1,9 +1,9 @@
-"""Does what was found tell what was asked, and what else to ask? Without a model, by the words. Pure.
+"""Judge by words, without a model, whether passages answer a question, and what to search for next. Pure.
 
-A question's salient terms are its words without stop words and words of asking; names and numbers weigh double. One
-passage that holds most of the weight answers a simple question. For a question over several documents the passages
-must form a chain: each next one names something that the one before brought up, and holds a term still open (the
-iterative retrieval of IRCoT, Trivedi et al. 2023, with terms instead of a model's thoughts).
+A question's salient terms are its words without stop words and words of asking; names and numbers weigh double. A
+single passage with most of the weight answers a simple question. For a question over several documents the passages
+must form a chain: each passage contains a name that the previous one introduced, and a term still open (the iterative
+retrieval of IRCoT, Trivedi et al. 2023, with terms instead of a model's thoughts).
 """
 
 from __future__ import annotations
@@ -31,7 +31,9 @@ _NAMED = 2.0
 
 def salient(question: str) -> dict[str, float]:
     """Term → weight, in the question's order."""
-    named = {term for name in names(question, inner=True) for term in terms(name)}
+    named: set[str] = set()
+    for name in names(question, inner=True):
+        named.update(terms(name))
     weights = {}
     for term in terms(question):
         if term not in _ASKING:
@@ -40,11 +42,11 @@ def salient(question: str) -> dict[str, float]:
 
 
 def names(text: str, *, inner: bool = False) -> list[str]:
-    """Capitalised names in order, each once; a single word that begins a sentence is none.
+    """Capitalised names in order, each once; a single word that begins a sentence is no name.
 
     Args:
-        text: Where to look.
-        inner: Leave out the first word, which is a capital in any sentence.
+        text: The text to search.
+        inner: Leave out the first word, which is capitalised in any sentence.
     """
     first = re.match(r"\W*\w+", text)
     begin = first.end() if inner and first else 0
@@ -58,7 +60,7 @@ def names(text: str, *, inner: bool = False) -> list[str]:
 
 
 def _begins(text: str, at: int) -> bool:
-    """Does a sentence begin here? Looks back to the word before, no further."""
+    """Does a sentence begin at this place? The function looks back to the previous word only."""
     for character in reversed(text[max(0, at - 200) : at]):
         if character in ".!?:\n":
             return True
@@ -68,7 +70,7 @@ def _begins(text: str, at: int) -> bool:
 
 
 def words_of(chunk: Chunk) -> set[str]:
-    """Terms of a passage as it is shown: title, headings, text."""
+    """Terms of a passage with its title and headings."""
     return set(terms(" ".join((chunk.title, *chunk.headings, chunk.text))))
 
 
@@ -79,7 +81,7 @@ def covered(weights: dict[str, float], present: set[str]) -> float:
 
 
 def parts(question: str) -> list[str]:
-    """The questions in a compound question, each with the first one's name where it has none of its own; else none."""
+    """The parts of a compound question; a part without a name gets that of the first. Empty for a simple question."""
     pieces = [piece.strip(" ?.,") for piece in _COMPOUND.split(question) if len(terms(piece)) > 0]
     if len(pieces) < 2:
         return []
@@ -91,10 +93,10 @@ def parts(question: str) -> list[str]:
 
 
 class Evidence:
-    """What was found for a question: a chain of passages, and how much of the question it holds.
+    """The evidence for a question: a chain of passages, and the share of the question that it covers.
 
     Args:
-        question: What was asked.
+        question: The question.
     """
 
     def __init__(self, question: str) -> None:
@@ -105,12 +107,12 @@ class Evidence:
 
     @property
     def coverage(self) -> float:
-        """Share of the question that the chain holds."""
+        """Share of the question that the chain covers."""
         return covered(self.weights, self._present) if self.chain else 0.0
 
     @property
     def open(self) -> list[str]:
-        """Terms that it does not hold."""
+        """Terms of the question that the chain does not contain."""
         return [term for term in self.weights if term not in self._present]
 
     def begin(self, chunks: Sequence[Chunk], *, least: float = 0.0) -> bool:
@@ -118,10 +120,10 @@ class Evidence:
 
         Args:
             chunks: Passages, best first.
-            least: Share of the question that it must hold.
+            least: Share of the question that the passage must cover.
 
         Returns:
-            True when it holds more than the chain did.
+            True when the passage covers more than the chain did.
         """
         scored = [(covered(self.weights, words_of(chunk)), -rank, chunk) for rank, chunk in enumerate(chunks)]
         best = max(scored, key=lambda scores: scores[:2], default=None)
@@ -133,7 +135,7 @@ class Evidence:
         return True
 
     def extend(self, chunks: Sequence[Chunk], link: str = "") -> bool:
-        """Add the passage that holds most of what is open, and all of `link`; False when there is none."""
+        """Add the passage with most of the open terms and all of `link`; return False when there is none."""
         linked = set(terms(link))
         known = {chunk.id for chunk in self.chain}
         best, gain = None, 0.0
@@ -149,11 +151,11 @@ class Evidence:
         return True
 
     def leads(self) -> list[str]:
-        """Names that the chain's last passage brings up and the question does not have, in order."""
+        """Names that the chain's last passage introduces and the question lacks, in order."""
         if not self.chain:
             return []
         last = self.chain[-1]
-        known = set(self.weights) | {term for chunk in self.chain[:-1] for term in words_of(chunk)}
+        known = set(self.weights).union(*map(words_of, self.chain[:-1]))
         leads = []
         for name in names(f"{last.title}\n{last.text}"):
             name_terms = set(terms(name))

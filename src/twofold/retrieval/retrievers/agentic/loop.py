@@ -2,10 +2,10 @@
 
     plan → search or call a tool → judge → refine or stop → passages, or "insufficient"
 
-The first step by rules is the plain search for what was asked, so a simple question is answered as without the loop;
-passages of later steps take the last places. Calls, tokens, seconds and money have caps that no planner can pass:
-a step that could go over one is not begun. What a single search takes is known only after it: the cap on seconds is
-kept by the tools and the endpoint, and looked at before each search. Every step is in the trace.
+The first step of the rules is the plain search for the question, so a simple question is answered as without the loop;
+passages of later steps take the last places. Calls, tokens, seconds and money have caps that no planner can exceed: a
+step that could exceed a cap is not begun. The time of a single search is known only afterwards: tools and endpoint
+enforce the cap on seconds, and the loop checks it before each search. Every step is in the trace.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from itertools import chain
 from typing import Any, ClassVar, Literal
 
 from pydantic import Field
@@ -33,7 +34,7 @@ class AgenticRetriever:
 
     Args:
         options: See `Options`.
-        parts: What the search needs; tools, collections and generator for the loop.
+        parts: The search's parts; tools, collections and generator for the loop.
     """
 
     version: ClassVar[int] = 2
@@ -46,9 +47,9 @@ class AgenticRetriever:
         planner: Literal["rules", "model"] = "rules"
         """``model``: the configured generator calls tools; where it cannot, or makes no sense, the rules go on."""
         sufficient: float = Field(default=0.7, ge=0, le=1)
-        """Share of the question's words, names double, that the passages must hold."""
+        """Share of the question's words, names double, that the passages must contain."""
         abstain: float = Field(default=0.15, ge=0, le=1)
-        """Less than this at the end: the passages do not hold the answer."""
+        """A final share below this counts as "the passages do not contain the answer"."""
         max_calls: int = Field(default=6, ge=1, le=100)
         """Searches, tool calls and model calls for one question."""
         max_tokens: int = Field(default=20_000, ge=0)
@@ -60,9 +61,9 @@ class AgenticRetriever:
         price_per_call: Mapping[str, float] = Field(default_factory=dict)
         """Tool, collection, ``search`` or ``model`` → price of one call."""
         price_per_million_prompt: float = Field(default=0.0, ge=0)
-        """Of tokens that the planning model reads."""
+        """Price of a million tokens that the planning model reads."""
         price_per_million_completion: float = Field(default=0.0, ge=0)
-        """Of tokens that it writes."""
+        """Price of a million tokens that the planning model writes."""
 
     def __init__(self, options: Options, *, parts: Parts) -> None:
         self._options = options
@@ -74,7 +75,7 @@ class AgenticRetriever:
         self._search.pin(version)
 
     def retrieve(self, queries: Sequence[Query], k: int) -> list[Retrieval]:
-        """Top `k` hits per query, tool passages first, then by the search; and every step."""
+        """Top `k` hits per query, tool passages first, then those of the search; every step is in the trace."""
         states = [self._state(query) for query in queries]
         if self._options.planner == "rules":
             self._first(states, k)
@@ -102,7 +103,7 @@ class AgenticRetriever:
         )
 
     def _open(self, names: Sequence[str], query: Query) -> list[str]:
-        """The collections that hold anything this principal may read; neither trace nor planner shall name another."""
+        """The collections with anything that this principal may read; neither trace nor planner may name others."""
         if query.filter.principal is None:
             return list(names)
         vectors = self._parts.embedder.embed([query.text or query.question])
@@ -121,12 +122,13 @@ class AgenticRetriever:
         retrievals = self._search.retrieve([state.query for state in able], k) if able else []
         share = (time.monotonic() - began) / max(1, len(able))
         for state, retrieval in zip(able, retrievals, strict=True):
-            # one search for all of them: each counts its share of the time
-            state.ledger.begun = state.ledger.clock()
+            # one search for all questions: each is charged its share of the time
             state.ledger.earlier = share
             self._took(state, replace(step, text=state.query.text), retrieval, share)
 
     def _loop(self, state: PlanningState, k: int) -> Retrieval:
+        # Loops run one after the other: what those before took is not this question's time.
+        state.ledger.restart()
         planner: Planner = Rules(self._options.sufficient)
         if self._options.planner == "model":
             generator: Any = self._parts.generator() if self._parts.generator else None
@@ -146,7 +148,7 @@ class AgenticRetriever:
                 break
             priced = step.tool or (step.collections[0] if len(step.collections) == 1 else "search")
             closed = state.ledger.closed(priced)
-            # a model may ask for the same again: it would bring nothing new, and cost
+            # a model may repeat a step, which would cost and bring nothing new
             if not closed and mark(step) in state.tried:
                 closed = "repeats"
             if closed:
@@ -167,7 +169,7 @@ class AgenticRetriever:
         return [hit.chunk for hit in retrieval.hits]
 
     def _took(self, state: PlanningState, step: Decision, retrieval: Retrieval, seconds: float) -> None:
-        """Book a search, judge it, and write it down."""
+        """Charge a search to the ledger, judge its hits, and add it to the trace."""
         priced = step.collections[0] if len(step.collections) == 1 else "search"
         cost = state.ledger.spend(priced, retrieval.usage)
         chunks = [hit.chunk for hit in retrieval.hits]
@@ -176,7 +178,7 @@ class AgenticRetriever:
         evidence = state.evidence
         if step.link or (step.part and evidence.chain):
             joined = evidence.extend(chunks, step.link)
-        else:  # another beginning only where it is enough: a weak one would push out what the plain search found
+        else:  # a new beginning must suffice alone: a weak one would push out the plain search's passages
             joined = evidence.begin(chunks, least=self._options.sufficient if evidence.chain else 0.0)
         state.trace += [
             *retrieval.trace,
@@ -231,7 +233,7 @@ class AgenticRetriever:
         chunks = _chosen(state, k) if ruled else _shared(state, k)
         coverage = state.evidence.coverage
         enough = bool(state.live) or coverage >= self._options.sufficient
-        # a planner that judges itself, or a tool that answered, decides; else the words do
+        # a planner's own judgement, or a tool's answer, decides; else the words do
         if step.sufficient is not None:
             enough = step.sufficient
             insufficient = not enough
@@ -248,8 +250,8 @@ class AgenticRetriever:
                 **state.ledger.report(),
             }
         )
-        # reversed: of a passage found several times the first search's score counts
-        scores = {hit.chunk.id: hit for hits in reversed(state.searched) for hit in hits}
+        # reversed: for a passage of several searches the first search's score counts
+        scores = {hit.chunk.id: hit for hit in chain.from_iterable(reversed(state.searched))}
         hits = []
         for rank, chunk in enumerate(chunks, 1):
             known = scores.get(chunk.id)

@@ -1,6 +1,6 @@
 """The next step of a search: chosen by rules, or by a model that calls tools.
 
-A planner gets the `PlanningState` of one question and gives a `Decision`. Limits of cost are the loop's business: it
+A planner gets the `PlanningState` of one question and returns a `Decision`. The loop enforces the limits of cost: it
 makes no step over a cap, whatever the planner decides.
 """
 
@@ -10,6 +10,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
+from itertools import chain
 from typing import Any, Literal, Protocol
 
 from twofold import prompts
@@ -20,15 +21,15 @@ from twofold.retrieval.analysis import terms
 from twofold.retrieval.retrievers.agentic.budget import Ledger
 from twofold.retrieval.retrievers.agentic.judge import Evidence, parts, salient
 from twofold.retrieval.tools.live import within
-from twofold.text import sanitize
+from twofold.text import sanitise
 from twofold.types import Chunk, Completion, Failure, Hit, Json, Query, ToolCall, Turn, Usage
 
 _LEADS = 4
-"""Names found on the way that a step may search for."""
+"""Most names from passages that further steps search for."""
 _SHOWN = 400
 """Characters of a passage that the planning model sees."""
 _REPLY = 256
-"""Tokens that it may write in a turn."""
+"""Most tokens that the planning model writes in a turn."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,19 +41,19 @@ class Decision:
     why: str
     """For the trace."""
     text: str = ""
-    """What to search for."""
+    """Text to search for."""
     collections: tuple[str, ...] = ()
-    """Where to search; empty for all that the request allows."""
+    """Collections to search; empty for all that the request allows."""
     where: tuple[Condition, ...] = ()
-    """Conditions on the metadata, beside the request's."""
+    """Conditions on the metadata, in addition to the request's."""
     link: str = ""
-    """A name that a passage must hold to belong to the chain."""
+    """A name that a passage must contain to belong to the chain."""
     part: bool = False
-    """It is a part of the question: what it finds joins the chain without a name in common."""
+    """`text` is a part of the question: its passages join the chain without a common name."""
     tool: str = ""
-    """Which to call."""
+    """Name of the tool to call."""
     arguments: Json = field(default_factory=dict)
-    """Its arguments."""
+    """Arguments of the tool."""
     sufficient: bool | None = None
     """With ``stop``: the planner's own judgement; None leaves it to the words."""
 
@@ -62,43 +63,43 @@ class PlanningState:
     """A question and the knowledge gathered for it so far."""
 
     query: Query
-    """As it was asked."""
+    """The original query."""
     question: str
-    """What is judged."""
+    """The text by whose words passages are judged."""
     tools: Mapping[str, Tool]
-    """Those that this request may call."""
+    """Tools that this request may call."""
     collections: Mapping[str, str]
-    """Those that this request may search, and what they hold."""
+    """Collections that this request may search → their descriptions."""
     evidence: Evidence
-    """The chain."""
+    """The chain of passages."""
     ledger: Ledger
-    """The caps."""
+    """Caps and spending."""
     searched: list[tuple[Hit, ...]] = field(default_factory=list)
     """Hits of each search."""
     live: list[Chunk] = field(default_factory=list)
     """Passages of tools."""
     notes: list[str] = field(default_factory=list)
-    """What tools could not give."""
+    """Messages of tools that gave no passage."""
     tried: set[tuple[str, ...]] = field(default_factory=set)
-    """Searches and calls made, so that none is made twice."""
+    """Marks of the searches and calls made, so that none is repeated."""
     trace: list[Json] = field(default_factory=list)
     """Steps."""
 
 
 class Planner(Protocol):
-    """Decides; one for each question."""
+    """Decides on the steps of one question."""
 
     def decide(self, state: PlanningState) -> Decision:
         """The next step."""
         ...
 
     def heard(self, chunks: Sequence[Chunk], note: str) -> None:
-        """What the step brought."""
+        """Take notice of the last step's result."""
         ...
 
 
 def mark(decision: Decision) -> tuple[str, ...]:
-    """What makes two steps the same."""
+    """A mark that equal steps share."""
     if decision.action == "tool":
         return ("tool", decision.tool, json.dumps(decision.arguments, sort_keys=True, default=str))
     return ("search", " ".join(terms(decision.text)), *sorted(decision.collections), *sorted(written(decision.where)))
@@ -107,18 +108,18 @@ def mark(decision: Decision) -> tuple[str, ...]:
 class Rules:
     """Plans without a model.
 
-    First the tools that the question is for. Then, while it is not sufficient: the question's parts, the collection
-    that fits, names found on the way with what is open, and only what is open; each once.
+    First come the tools that fit the question. Then, while the evidence is not sufficient: the question's parts, the
+    collection that fits, names from passages together with open terms, and the open terms alone; each once.
 
     Args:
-        sufficient: Share of the question's weight that must be held.
+        sufficient: Share of the question's weight that must be covered.
     """
 
     def __init__(self, sufficient: float) -> None:
         self._sufficient = sufficient
 
     def decide(self, state: PlanningState) -> Decision:
-        """The first step that was not tried yet."""
+        """The first step that has not been tried."""
         if not state.searched:
             return Decision(action="search", text=state.query.text, why="what was asked")
         for name, tool in state.tools.items():
@@ -139,7 +140,7 @@ class Rules:
         return Decision(action="stop", why="nothing further to try")
 
     def heard(self, chunks: Sequence[Chunk], note: str) -> None:
-        """Nothing to remember: the state has it."""
+        """Do nothing: the state has the result."""
 
     def _further(self, state: PlanningState) -> list[Decision]:
         unsure = " ".join(state.evidence.open)
@@ -164,8 +165,8 @@ class Model:
     """A model that calls tools: ``search``, the live tools, and ``finish``.
 
     Args:
-        generator: Can be given tools to call.
-        state: The question.
+        generator: A generator that can call tools.
+        state: The state of the question.
     """
 
     def __init__(self, generator: Converses, state: PlanningState) -> None:
@@ -176,23 +177,23 @@ class Model:
         self._messages: list[Json] = [
             {"role": "system", "content": _ROLE},
             *(
-                {"role": m.role, "content": sanitize.shown(m.content)}
+                {"role": m.role, "content": sanitise.shown(m.content)}
                 for m in state.query.history
                 if m.role != "system"
             ),
-            {"role": "user", "content": sanitize.shown(state.query.question or state.query.text)},
+            {"role": "user", "content": sanitise.shown(state.query.question or state.query.text)},
         ]
         self._tools = _functions(state)
 
     def decide(self, state: PlanningState) -> Decision:
-        """The model's next call, asked of it where none is waiting; ``give up`` after two that make no sense."""
+        """The model's next call, requested where none is waiting; ``give up`` after two calls that make no sense."""
         while True:
             if not self._waiting:
                 refused = self._ask(state)
                 if refused:
                     return Decision(action="give up", why=refused)
                 if not self._waiting:
-                    # a model that stops calling has stopped; one that never called is told so
+                    # a model that stops calling has stopped; a model that never called is asked to
                     if state.searched or state.live:
                         return Decision(action="stop", why="the model stops")
                     if self._nonsense(None, "Call a function."):
@@ -207,18 +208,18 @@ class Model:
                 return Decision(action="give up", why=f"the model's calls make no sense: {step_or_fault}")
 
     def heard(self, chunks: Sequence[Chunk], note: str) -> None:
-        """Tell the model what its call brought, shortened."""
+        """Tell the model the result of its call, shortened."""
         if self._answered is None:
             return
         shown = [prompts.quoted(chunk, number, most=_SHOWN) for number, chunk in enumerate(chunks, 1)]
-        shown_note = sanitize.shown(note)
+        shown_note = sanitise.shown(note)
         lines = [*shown, *([shown_note] if shown_note else []), *_fields(chunks)]
         self._reply(self._answered, "\n".join(lines) or "Nothing was found.")
         self._answered = None
 
     def _ask(self, state: PlanningState) -> str:
-        """One turn; returns why there is none."""
-        # by its bytes, at least as many as its tokens: the cap must hold before the call is made
+        """Ask the model for one turn; return the reason where that fails, else an empty text."""
+        # by bytes, of which there are at least as many as tokens: the cap must hold before the call is made
         prompt = len(json.dumps([self._messages, self._tools]).encode()) + 16 * len(self._messages)
         room = state.ledger.caps.tokens - state.ledger.tokens - prompt
         limit = max(1, min(_REPLY, room))
@@ -235,7 +236,7 @@ class Model:
             failed = Failure(code=error.code, message=error.message)
             turn = Turn(completion=Completion(text="", failure=failed))
         spent = turn.completion.usage
-        if not spent.prompt_tokens:  # not told: the most that it can have been
+        if not spent.prompt_tokens:  # not reported: the most that the call can have taken
             spent = Usage(prompt_tokens=prompt, completion_tokens=limit)
         price = state.ledger.spend("model", spent)
         failure = turn.completion.failure
@@ -262,7 +263,7 @@ class Model:
         return ""
 
     def _read(self, call: ToolCall, state: PlanningState) -> Decision | str:
-        """The step that a call means, or what is wrong with it."""
+        """The step that a call stands for, or a message that says what is wrong with the call."""
         try:
             arguments = json.loads(call.arguments or "{}")
         except (ValueError, RecursionError):
@@ -278,7 +279,7 @@ class Model:
             collection = arguments.get("collection") or ""
             if not isinstance(text, str) or not terms(text):
                 return "search needs a query with words"
-            # also a collection that there is, but not for who asks: the answer must not tell them apart
+            # the same answer for a missing collection and one that this person may not read
             if collection and collection not in state.collections:
                 return "there is no such collection"
             try:
@@ -294,7 +295,7 @@ class Model:
         return "this was asked before" if mark(step) in state.tried else step
 
     def _nonsense(self, call: ToolCall | None, fault: str) -> bool:
-        """Tell the model what is wrong; True when it was told twice already."""
+        """Tell the model what is wrong; return True after the third time."""
         self._wrong += 1
         if call is None:
             self._messages.append({"role": "user", "content": fault})
@@ -319,14 +320,14 @@ _WHERE = (
     "question asks for it."
 )
 _FIELDS = 30
-"""Names of fields that the planning model is told."""
+"""Most names of fields that the planning model sees."""
 
 
 def _conditions(where: Any) -> tuple[Condition, ...]:
-    """The conditions a model wrote.
+    """The conditions that a model wrote.
 
     Raises:
-        BadFilter: they cannot be read.
+        BadFilter: the conditions cannot be read.
     """
     texts = [where] if isinstance(where, str) else where or []
     if not isinstance(texts, list) or not all(isinstance(text, str) for text in texts):
@@ -335,9 +336,9 @@ def _conditions(where: Any) -> tuple[Condition, ...]:
 
 
 def _fields(chunks: Sequence[Chunk]) -> list[str]:
-    """The names of the fields of passages found: what a search may be narrowed by."""
-    names = list(dict.fromkeys(name for chunk in chunks for name in chunk.metadata))[:_FIELDS]
-    return [f"Fields: {sanitize.shown(', '.join(name[:60] for name in names))}"] if names else []
+    """The names of the passages' fields, by which the model may narrow a search."""
+    names = list(dict.fromkeys(chain.from_iterable(chunk.metadata for chunk in chunks)))[:_FIELDS]
+    return [f"Fields: {sanitise.shown(', '.join(name[:60] for name in names))}"] if names else []
 
 
 def _functions(state: PlanningState) -> list[Json]:

@@ -1,7 +1,7 @@
 """De-quantise a GGUF model once to bf16 safetensors that every runtime reads.
 
-Run in a child process (``python -m twofold.models.dequantize MODEL.gguf DIRECTORY``): several times the model's size is
-needed for a moment, and torch stays out of the parent.
+This module runs in a child process (``python -m twofold.models.dequantise MODEL.gguf DIRECTORY``): the conversion takes
+several times the model's size in memory, and torch stays out of the parent.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ def dequantise(source: Path, target: Path) -> None:
     model.save_pretrained(target)
     tokenizer.save_pretrained(target)
     for path in target.iterdir():
-        path.chmod(0o644)
+        path.chmod(0o644)  # readable for all, as a cache may be shared by several users
     _without(target / "config.json", "transformers_version", "_name_or_path", "_model_name_or_path")
     _without(target / "generation_config.json", "transformers_version", "_from_model_config")
     _without(target / "tokenizer_config.json", "is_local", "local_files_only")
@@ -43,7 +43,7 @@ def dequantise(source: Path, target: Path) -> None:
 
 
 def _forget_quantisation(model: Any) -> None:
-    """The weights are full numbers now; without this, saving would write the quantisation marker."""
+    """Remove the marks of quantisation, which saving would write: the weights are full numbers now."""
     if hasattr(model.config, "quantization_config"):
         del model.config.quantization_config
     model.hf_quantizer = None
@@ -53,7 +53,7 @@ def _forget_quantisation(model: Any) -> None:
 
 
 def _without(path: Path, *keys: str) -> None:
-    """Drop what differs between library versions but changes no answer: the digest stays the same everywhere."""
+    """Drop keys that differ between library versions and change no answer: the digest shall be the same everywhere."""
     if not path.is_file():
         return
     values = json.loads(path.read_text(encoding="utf-8"))
@@ -63,7 +63,10 @@ def _without(path: Path, *keys: str) -> None:
 
 
 def _restore_digits(source: Path, tokenizer: Path) -> None:
-    """Put back the digit splitting that the GGUF names (``tokenizer.ggml.pre = "smollm"``) and transformers drops."""
+    """Restore the splitting of digits that the GGUF names (``tokenizer.ggml.pre = "smollm"``) and transformers drops.
+
+    Without it numbers are tokenised otherwise than in the model's training (docs/notebook.md).
+    """
     from gguf import GGUFReader
 
     field = GGUFReader(source).get_field("tokenizer.ggml.pre")

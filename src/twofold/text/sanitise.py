@@ -1,12 +1,12 @@
-"""Texts by others are data: made plain for a prompt, and searched for instructions to the model. Pure.
+"""Texts by others are data: make them plain for a prompt, and search them for instructions to the model. Pure.
 
-`plain` gives what a prompt shows of a text: hidden characters gone, look-alike letters folded, chat-template control
-tokens broken so that no tokenizer takes them for its own. It knows for every character where it came from, so a quote
-found in what was shown is a span of the text as it stands. `findings` reports what looks like an attack.
+`plain` returns the form of a text that a prompt shows: without hidden characters, with look-alike letters folded, and
+with chat-template control tokens broken, so that no tokenizer recognises them. The origin of every character is known,
+so that a quote from the shown text is a span of the original. `findings` reports passages that look like an attack.
 
-The patterns find instructions that speak to a model ("ignore the above", "in your reply, add"), also spelt in base64,
-hex or binary. A task slipped in as an ordinary question, or a false statement of fact, looks like any other text: no
-pattern can tell, and `bench/hostile.py` prints how many get through.
+The patterns find instructions addressed to a model ("ignore the above", "in your reply, add"), also in base64, hex or
+binary. A task posed as an ordinary question, or a false statement, looks like any other text: no pattern finds it, and
+`bench/hostile.py` prints how many get through.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ Kind = Literal["instruction", "control-token", "hidden-text"]
 _SPACES = frozenset("\u00a0\u1680\u2000\u2001\u2002\u2003\u2004\u2005\u2006\u2007\u2008\u2009\u200a\u202f\u205f\u3000")
 _BREAKS = frozenset("\u2028\u2029\u0085\x0b\x0c")
 _JOINERS = frozenset("\u200c\u200d")
-"""Mean something in Arabic and Indic scripts and in emoji; nothing between Latin letters."""
+"""Zero-width joiners: they have a meaning in Arabic and Indic scripts and in emoji, none between Latin letters."""
 _FILLERS = frozenset("\u00ad\u034f\u115f\u1160\u17b4\u17b5\u180e\u200b\u2060\u3164\ufeff\uffa0")
 _BIDI = frozenset("\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
 _ODD = re.compile(
@@ -50,12 +50,12 @@ _CONTROL = re.compile(
 
 @dataclass(frozen=True, slots=True)
 class Plain:
-    """A text as a prompt may show it."""
+    """The form of a text that a prompt may show."""
 
     text: str
-    """What is shown."""
+    """The shown text."""
     origin: tuple[int, ...] | None
-    """For each character of `text` its place in the original, and one more: its length. None: nothing was changed."""
+    """For each character of `text` its place in the original, then the original's length. None: nothing was changed."""
 
     def span(self, start: int, end: int) -> tuple[int, int]:
         """The original's range behind ``text[start:end]``."""
@@ -66,9 +66,9 @@ def plain(text: str) -> Plain:
     """Make a text plain.
 
     Removed: control characters, zero-width and bidirectional controls, tag characters, surplus variation selectors
-    and fillers (Unicode TR 36 and 39). Folded: full-width ASCII, mathematical letters, exotic spaces, and what
-    is canonically equivalent (NFC); superscripts, fractions and ligatures keep their form, for there NFKC changes what
-    is said. Broken by a blank: the control tokens of the known chat templates, and our own fence.
+    and fillers (Unicode TR 36 and 39). Folded: full-width ASCII, mathematical letters, exotic spaces, and canonical
+    equivalents (NFC); superscripts, fractions and ligatures keep their form, as NFKC would change their meaning. Broken
+    by a blank: the control tokens of the known chat templates, and the fence around passages.
     """
     return _broken(_visible(text))
 
@@ -79,25 +79,26 @@ def shown(text: str) -> str:
 
 
 def defused(text: str, controls: Sequence[str]) -> str:
-    """A text in which none of a tokenizer's control tokens stands, each broken by a blank after its first character.
+    """Break each of a tokenizer's control tokens in a text by a blank after its first character.
 
     Args:
-        text: What somebody else wrote.
+        text: A text by somebody else.
         controls: The tokenizer's control tokens, as strings of at least two characters.
     """
     if not controls:
         return text
     search = _any_of(tuple(controls))
+    # again and again: breaking one token may leave another whole, as in nested ones
     while search.search(text):
         text = search.sub(lambda match: f"{match.group()[0]} {match.group()[1:]}", text)
     return text
 
 
 def control_tokens(added: Iterable[tuple[str, bool]]) -> tuple[str, ...]:
-    """Which of a tokenizer's added tokens a text must not hold: the special ones, and others in brackets.
+    """The added tokens of a tokenizer that a text must not contain: the special ones, and others in brackets.
 
     Args:
-        added: Content of each added token, and whether it is marked as special.
+        added: Content of each added token, and whether the tokenizer marks it as special.
     """
     return tuple(sorted({c for c, special in added if len(c) > 1 and (special or _BRACKETED.fullmatch(c))}))
 
@@ -108,7 +109,7 @@ def _any_of(controls: tuple[str, ...]) -> re.Pattern[str]:
 
 
 def _visible(text: str) -> Plain:
-    """Hidden characters gone, look-alikes folded; control tokens still whole."""
+    """Remove hidden characters and fold look-alikes; control tokens stay whole."""
     if (text.isascii() and text.isprintable()) or (not _ODD.search(text) and unicodedata.is_normalized("NFC", text)):
         return Plain(text, None)
     letters: list[str] = []
@@ -121,7 +122,7 @@ def _visible(text: str) -> Plain:
 
 
 def _clusters(text: str) -> list[tuple[int, str]]:
-    """Characters with the combining marks that follow them: what NFC may join."""
+    """Split a text into characters with their combining marks, the units that NFC may join."""
     clusters: list[tuple[int, str]] = []
     start = 0
     for at in range(1, len(text) + 1):
@@ -161,18 +162,21 @@ def _folded(character: str, at: int, text: str) -> str:
 
 
 def _is_joining(text: str, at: int) -> bool:
-    """Does the joiner at `at` stand between characters of a script that uses it (or emoji)?"""
+    """Is the joiner at `at` between characters of a script that uses joiners (or emoji)?"""
     return 0 < at < len(text) - 1 and all(
         ord(c) >= 0x0590 and c not in _JOINERS and c not in _FILLERS for c in (text[at - 1], text[at + 1])
     )
 
 
 def _broken(plain: Plain) -> Plain:
-    """Control tokens parted by a blank after their first character."""
+    """Break control tokens by a blank after their first character."""
     while cuts := [match.start() + 1 for match in _CONTROL.finditer(plain.text)]:
         origin = plain.origin or range(len(plain.text) + 1)
         pieces = list(pairwise([0, *cuts, len(plain.text)]))
-        places = [place for start, end in pieces for place in (*origin[start:end], origin[end])]
+        places: list[int] = []
+        for start, end in pieces:
+            # the blank after a piece, and at the very end the length of the original, have the place of what follows
+            places += [*origin[start:end], origin[end]]
         plain = Plain(" ".join(plain.text[start:end] for start, end in pieces), tuple(places))
     return plain
 
@@ -185,11 +189,11 @@ class Finding:
     """Something in a text that looks like an attack on the model that reads it."""
 
     kind: Kind
-    """What it looks like."""
+    """Kind of attack that it looks like."""
     start: int
     """First character of the sentence (or of the token, or the hidden characters) in the original text."""
     end: int
-    """One past the last."""
+    """Place after its last character."""
 
 
 _MODEL = r"(?:instructions?|directions?|directives?|prompts?|rules|guidelines|commands?|orders|restrictions|context)"
@@ -201,7 +205,7 @@ _DO = (
 )
 _VERB = r"(?:ignore|disregard|forget|overlook|bypass|override|neglect|dismiss|do\s+not\s+follow|don'?t\s+follow)"
 _FROM = r"(?:^|[.!?:;\n>\"|*#(-])[^\S\n]*"
-"""Where a sentence or a part of it begins. A line break is such a place itself: a run of them is not read again."""
+"""The beginning of a sentence or clause. A line break is a beginning itself, so that a run of them is scanned once."""
 _SAY = r"(?:say|state|tell|output|print|reply|respond|answer|write|return|claim|consider)"
 _PATTERNS = tuple(
     re.compile(pattern.replace("[^.!?\\n]", r"(?:[^.!?\n]|[.!?](?=\S))"), re.IGNORECASE)
@@ -248,12 +252,15 @@ def _instructs(text: str) -> bool:
 
 
 def findings(text: str) -> list[Finding]:
-    """Everything in `text` that looks like an attack, in order; sentences that speak to the model as a whole."""
+    """Everything in `text` that looks like an attack, in order; an instruction is reported as its whole sentence."""
     spans = {(m.start(), m.end(), "hidden-text") for m in _HIDDEN.finditer(text)} if not text.isascii() else set()
     visible = _visible(text)
     here = visible.text
     spans |= {(*visible.span(m.start(), m.end()), "control-token") for m in _CONTROL.finditer(here)}
-    places = [match.start() + len(match.group()) // 2 for pattern in _PATTERNS for match in pattern.finditer(here)]
+    # the middle of a match: its beginning may still belong to the end of the sentence before
+    places: list[int] = []
+    for pattern in _PATTERNS:
+        places += [match.start() + len(match.group()) // 2 for match in pattern.finditer(here)]
     places += [match.start() for match, decoded in _decoded(here) if _instructs(decoded)]
     if places:
         edges = [0, *(m.end() for m in _ENDS.finditer(here)), len(here)]
@@ -267,17 +274,17 @@ def findings(text: str) -> list[Finding]:
 
 @lru_cache(maxsize=4096)
 def instructions(text: str) -> tuple[Finding, ...]:
-    """The sentences of `findings` that speak to the model."""
+    """The sentences among `findings` that are instructions to the model."""
     return tuple(one for one in findings(text) if one.kind == "instruction")
 
 
 def kinds(text: str) -> tuple[Kind, ...]:
-    """Names of what `findings` finds, each once, sorted."""
+    """Kinds of the `findings` in a text, each once, sorted."""
     return tuple(sorted({one.kind for one in findings(text)}))
 
 
 def _decoded(text: str) -> list[tuple[re.Match[str], str]]:
-    """What stands in base64, hex or binary in `text`, where it is readable."""
+    """Texts in base64, hex or binary inside `text`, decoded, where they are readable."""
     decoded: list[tuple[re.Match[str], str]] = []
     for pattern, read in ((_BASE64, _base64), (_HEX, bytes.fromhex), (_BINARY, _binary)):
         for match in pattern.finditer(text):

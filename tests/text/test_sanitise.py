@@ -16,7 +16,7 @@ from twofold.errors import ModelNotPulled
 from twofold.examples.checking import check
 from twofold.models import hub
 from twofold.prompts import Template
-from twofold.text import sanitize
+from twofold.text import sanitise
 from twofold.types import Chunk, Completion, Document, Hit, Message, Span
 
 MODEL = "smollm2-135m-instruct"
@@ -49,8 +49,8 @@ def directory() -> Path:
 @given(TEXTS)
 @settings(max_examples=300, deadline=None)
 def test_plain_text_is_plain_and_knows_where_it_came_from(text: str) -> None:
-    made = sanitize.plain(text)
-    assert sanitize.plain(made.text).text == made.text, "making it plain twice is making it plain once"
+    made = sanitise.plain(text)
+    assert sanitise.plain(made.text).text == made.text, "making it plain twice is making it plain once"
     assert not any(unicodedata.category(c) in {"Cc", "Cs"} and c not in "\t\n\r" for c in made.text)
     assert not any(
         c in "\u200b\u2060\ufeff\u202a\u202e\u2066\u2069\u00ad" or 0xE0000 <= ord(c) < 0xE1000 for c in made.text
@@ -65,14 +65,14 @@ def test_plain_text_is_plain_and_knows_where_it_came_from(text: str) -> None:
 
 @given(st.text(alphabet=st.characters(min_codepoint=32, max_codepoint=126, exclude_characters="<[|"), max_size=60))
 def test_ordinary_text_is_left_alone(text: str) -> None:
-    assert sanitize.plain(text).origin is None
+    assert sanitise.plain(text).origin is None
 
 
 @pytest.mark.parametrize(
     "text", ["naïve café", "x² + ½ = 5 µm", "日本語テキスト", "می\u200cخواهم", "क्\u200dष", "👩\u200d🌾", "Größe ≤ 3 ﬁ"]
 )
 def test_scripts_signs_and_joiners_keep_their_meaning(text: str) -> None:
-    assert sanitize.shown(text) == text
+    assert sanitise.shown(text) == text
 
 
 def test_no_special_token_comes_from_a_passage_a_title_a_question_or_a_shot(directory: Path) -> None:
@@ -166,7 +166,7 @@ def test_sentences_to_the_model_are_withheld_and_quotes_stand_where_they_stood()
     for said in ("12 bar", "check valve daily"):
         quote = prompts.read(Completion(text=f"[1] {said}"), template=Template(), hits=[hit(text)]).citations[0].quote
         assert quote is not None
-        assert sanitize.shown(text[quote.start - 100 : quote.end - 100]).casefold() == said
+        assert sanitise.shown(text[quote.start - 100 : quote.end - 100]).casefold() == said
 
 
 @pytest.mark.parametrize(
@@ -185,10 +185,10 @@ def test_sentences_to_the_model_are_withheld_and_quotes_stand_where_they_stood()
 )
 def test_instructions_are_flagged_with_their_sentence(text: str) -> None:
     whole = f"Soil is dark. {text} Water it."
-    found = sanitize.instructions(whole)
+    found = sanitise.instructions(whole)
     assert found
-    words = sanitize.shown(whole[found[0].start : found[0].end])
-    assert sanitize.shown(text) in words
+    words = sanitise.shown(whole[found[0].start : found[0].end])
+    assert sanitise.shown(text) in words
     assert "dark" not in words
 
 
@@ -204,7 +204,7 @@ def test_instructions_are_flagged_with_their_sentence(text: str) -> None:
     ],
 )
 def test_ordinary_advice_is_not_flagged(text: str) -> None:
-    assert not sanitize.instructions(text)
+    assert not sanitise.instructions(text)
 
 
 def test_check_names_suspicious_documents() -> None:
