@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 import stand_in_trainer
+from twofold.errors import IndexMismatch
 from twofold.metrics import overlap
 from twofold.plugins import loading
 from twofold.project import Project
@@ -21,20 +22,34 @@ STORED = Path(__file__).parent / "samples" / "stored_project.tar.xz"
 
 
 @pytest.fixture
-def stored(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+def as_stored(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     with tarfile.open(STORED) as archive:
         archive.extractall(tmp_path, filter="data")
     monkeypatch.setenv("TRAINED", str(tmp_path / "trained"))
     # Scores of a later version are another look at the same questions: the metrics are those of that day.
     monkeypatch.setattr(overlap._Overlap, "version", 7)
     monkeypatch.setattr(overlap.AnswerF1, "version", 8)
-    described = tmp_path / "stored_project" / ".twofold" / "index" / "index.json"
-    settings = json.loads(described.read_text(encoding="utf-8"))
-    assert settings["analysis"] == 5
-    # An index of another analysis is made again (index.mismatch); the English words of this one have the same terms.
-    described.write_text(json.dumps({**settings, "analysis": ANALYSIS}), encoding="utf-8")
     with loading.registered("trainers", "one", stand_in_trainer.StandIn):
         yield tmp_path / "stored_project"
+
+
+@pytest.fixture
+def stored(as_stored: Path) -> Path:
+    described = as_stored / ".twofold" / "index" / "index.json"
+    settings = json.loads(described.read_text(encoding="utf-8"))
+    # The English words of this index have the same terms in every analysis since.
+    described.write_text(json.dumps({**settings, "analysis": ANALYSIS}), encoding="utf-8")
+    return as_stored
+
+
+def test_an_index_of_an_earlier_analysis_is_made_again_and_answers_as_before(as_stored: Path) -> None:
+    expected: Any = json.loads((as_stored / "expected.json").read_text(encoding="utf-8"))
+    with Project.open(as_stored) as project, pytest.raises(IndexMismatch, match="made with analysis 5"):
+        project.ask(expected["question"], arm="rag")
+    with Project.open(as_stored) as project:
+        project.sync(rebuild=True)
+        answer, provenance = project.ask(expected["question"], arm="rag")
+    assert (answer.text, provenance["key"]) == (expected["rag"]["text"], expected["rag"]["key"])
 
 
 @pytest.mark.parametrize("arm", ["rag", "ft+rag"])

@@ -68,7 +68,8 @@ class MemoryIndex:
         marked = json.loads(marker.read_text(encoding="utf-8"))
         if marked["fingerprint"] != fingerprint:
             raise IndexMismatch(
-                f"the index has fingerprint {marked['fingerprint']!r}, but {fingerprint!r} is configured", file=marker
+                f"the index was made with fingerprint {marked['fingerprint']!r}, and {fingerprint!r} is needed now",
+                file=marker,
             )
         self.tags: dict[str, int] = {}
         self._versions = _OPEN.setdefault(marked["token"], _Versions())

@@ -116,7 +116,7 @@ class DatabaseIndex(ABC):
         for key, value in settings.items():
             if stored.get(key) != value:
                 raise IndexMismatch(
-                    f"the index has {key} {stored.get(key)!r}, but {value!r} is configured", file=self.place
+                    f"the index was made with {key} {stored.get(key)!r}, and {value!r} is needed now", file=self.place
                 )
 
     @classmethod

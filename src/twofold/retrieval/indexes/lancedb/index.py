@@ -109,7 +109,7 @@ class LanceIndex:
             for key, value in settings.items():
                 if stored.get(key) != value:
                     raise IndexMismatch(
-                        f"the index has {key} {stored.get(key)!r}, but {value!r} is configured", file=path
+                        f"the index was made with {key} {stored.get(key)!r}, and {value!r} is needed now", file=path
                     )
             return
         # the description is written before the table, so a table without one may hold the vectors of any embedder
