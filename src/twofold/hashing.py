@@ -13,11 +13,20 @@ import math
 from collections.abc import Mapping
 from datetime import date
 from decimal import Decimal
+from functools import lru_cache
 from pathlib import PurePath
 from typing import Any
 
 _HEX = 32
 """Hexadecimal digits of a digest: 128 bits."""
+_PLAIN = frozenset((type(None), bool, int, str))
+"""Types of most values, which are JSON's own: looked up here they need no call."""
+
+
+@lru_cache(maxsize=256)
+def _fields(cls: type) -> tuple[str, ...] | None:
+    """Names of a record's fields; None for what is no record."""
+    return tuple(f.name for f in dataclasses.fields(cls)) if dataclasses.is_dataclass(cls) else None
 
 
 def plain(value: Any) -> Any:
@@ -26,21 +35,22 @@ def plain(value: Any) -> Any:
     Raises:
         TypeError: for a value that has no canonical form (an open file, a NaN, an arbitrary object).
     """
-    if value is None or isinstance(value, (bool, int, str)):
+    if type(value) in _PLAIN or isinstance(value, (int, str)):
         return value
     if isinstance(value, float):
         if not math.isfinite(value):
             raise TypeError("NaN and infinity have no canonical form")
         # 1.0 and 1 are equal settings, so they must have one spelling; beyond 2**53 floats skip integers
         return int(value) if value.is_integer() and abs(value) < 2**53 else value
-    if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        return {f.name: plain(getattr(value, f.name)) for f in dataclasses.fields(value)}
+    kind: Any = type(value)
+    if (names := _fields(kind)) is not None:
+        return {n: item if type(item := getattr(value, n)) in _PLAIN else plain(item) for n in names}
+    if isinstance(value, (list, tuple)):
+        return [item if type(item) in _PLAIN else plain(item) for item in value]
     if isinstance(value, Mapping):
         if not all(isinstance(key, str) for key in value):
             raise TypeError("only string keys have a canonical form")
-        return {key: plain(item) for key, item in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [plain(item) for item in value]
+        return {key: item if type(item) in _PLAIN else plain(item) for key, item in value.items()}
     if isinstance(value, (set, frozenset)):
         return sorted((plain(item) for item in value), key=canonical_json)
     if isinstance(value, PurePath):

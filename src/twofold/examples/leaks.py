@@ -168,16 +168,24 @@ def wording(text: str) -> str:
     closed = {"'": True, '"': True}
     counted = 0
     shouted = text == text.upper()
-    positions = [("", 0), *((m.group(), m.start()) for m in _token().finditer(plain))]
     tokens = []
-    for (before, _), (token, at) in pairwise(positions):
+    before = ""
+    for match in _token().finditer(plain):
+        token = match.group()
         if odd:
+            at = match.start()
             for quote in odd:
                 closed[quote] ^= plain.count(quote, counted, at) % 2 == 1
             counted = at
         if token not in _QUOTES or (token in odd and closed[token]):
-            unit = before[-1:].isdigit() and len(token) <= 2 and not shouted
-            tokens.append(token if unit or before == "\\" else _folded(token, shouted=shouted))
+            lower = token.lower()
+            # Nearly every token is in lower case: then nothing needs to be looked at.
+            if lower != token and before != "\\":
+                unit = len(token) <= 2 and not shouted and before[-1:].isdigit()
+                tokens.append(token if unit else _folded(token, lower, shouted=shouted))
+            else:
+                tokens.append(token)
+        before = token
     return " ".join(tokens) or " ".join(text.lower().split())
 
 
@@ -202,11 +210,8 @@ def _value(text: str) -> str | None:
         return None
 
 
-def _folded(token: str, *, shouted: bool) -> str:
+def _folded(token: str, lower: str, *, shouted: bool) -> str:
     """Lower case, unless a capital stands after a small letter, or two or three do alone: a unit, a formula, a name."""
-    lower = token.lower()
-    if lower == token:  # nearly every token: its letters need no second look
-        return token
     within = any(a.islower() and b.isupper() for a, b in pairwise(token))
     short = 1 < len(token) <= 3 and token.isupper() and not shouted
     return token if within or short else lower

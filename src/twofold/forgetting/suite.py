@@ -145,6 +145,7 @@ def passes(item: SuiteItem, text: str) -> bool:
     return all(_CHECKS[name](text.strip(), value, item.rule) for name, value in item.rule.items() if name in _CHECKS)
 
 
+@lru_cache(maxsize=4096)
 def _bare(text: str) -> str:
     # "1,000" and "1000" are one number, and an apostrophe is one whichever sign a model writes
     return re.sub(r"\s+", " ", text.replace("’", "'").replace(",", "").casefold())
@@ -235,13 +236,21 @@ def floor(scores: Scores, *, level: float = 0.95, seed: int = 0) -> float:
     items, wordings = whole.shape
     if items == 0 or wordings < 2:
         return 0.0
+    return _floor(whole.tobytes(), whole.dtype.str, whole.shape, level, seed)
+
+
+@lru_cache(maxsize=16)
+def _floor(data: bytes, dtype: str, shape: tuple[int, int], level: float, seed: int) -> float:
+    """The same, remembered: tuned models are judged one after another against one base model."""
+    whole = np.frombuffer(data, dtype).reshape(shape)
+    items, wordings = shape
     rng = np.random.default_rng(seed)
     drops = np.empty(_DRAWS)
     for draw in range(_DRAWS):
-        chosen = whole[rng.integers(0, items, items)]
+        chosen = rng.integers(0, items, (items, 1))
         # both of shape (items, wordings); "before" is drawn first, which the seed's sequence fixes
-        before = np.take_along_axis(chosen, rng.integers(0, wordings, chosen.shape), 1)
-        after = np.take_along_axis(chosen, rng.integers(0, wordings, chosen.shape), 1)
+        before = whole[chosen, rng.integers(0, wordings, whole.shape)]
+        after = whole[chosen, rng.integers(0, wordings, whole.shape)]
         drops[draw] = before.mean() - after.mean()
     return max(0.0, float(np.quantile(drops, level)) * float(np.sqrt(wordings / (wordings - 1))))
 

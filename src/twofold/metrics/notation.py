@@ -145,6 +145,9 @@ def _unemphasised(match: re.Match[str]) -> str:
 
 
 def _bare(chunk: str) -> str:
+    # Letters and digits alone have nothing around them.
+    if chunk.isalnum():
+        return chunk
     chunk = chunk.rstrip(".,;:!?…").lstrip('“‘«`"')
     if not _FEET.fullmatch(chunk):  # of 6'2" the sign is no quotation mark
         chunk = chunk.rstrip("\"'`”’»")

@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections.abc import Callable
+from functools import lru_cache
 
 UNSPACED = re.compile(
     "([\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3005-\u3007\u3040-\u30ff\u31f0-\u31ff\u3400-\u4dbf\u4e00-\u9fff"
@@ -126,24 +127,32 @@ def unlisted(text: str) -> str:
 def written(text: str) -> str:
     """The text with characters that mean the same written the same: compatibility forms, minus signs, other digits."""
     text = re.sub("(?<=\\d)[\u00a0\u202f\u2009'’](?=\\d{3}(?!\\d))", ",", _INVISIBLE.sub("", text))
+    # What follows changes no ASCII but the two signs that stand for primes.
+    if text.isascii() and "\1" not in text and "\2" not in text:
+        return text
     text = re.sub("(?<=\\d)(?=[¼½¾⅐-⅞])", " ", text)
     text = re.sub("(?<=[A-Za-z₀-₉])[⁰¹²³⁴-⁹]*[⁺⁻](?![⁰¹²³⁴-⁹])", lambda m: m.group().translate(_SUPERSCRIPTS), text)
     text = re.sub("[⁰¹²³⁴-⁹⁺⁻]+", lambda run: f"^{run.group().translate(_SUPERSCRIPTS)}", text)
-    out: list[str] = []
     # Primes are kept apart from NFKC, which makes two of a double one.
-    for character in unicodedata.normalize("NFKC", text.replace("′", " \1 ").replace("″", " \2 ")):
-        if character in "\1\2":
-            out.append("′″"[ord(character) - 1])
-        elif character.isascii():
-            out.append(character)
-        elif character in _WRITTEN:
-            out.append(_WRITTEN[character])
-        elif character.isdecimal():
-            out.append(str(unicodedata.decimal(character)))
-        elif character in "–—·" or unicodedata.category(character)[0] != "P":
-            symbol = unicodedata.category(character)[0] == "S" and character != "°"
-            out.append(f" {character} " if symbol and not re.match(CURRENCY, character) else character)
-    return UNSPACED.sub(r" \1 ", "".join(out))
+    characters = unicodedata.normalize("NFKC", text.replace("′", " \1 ").replace("″", " \2 "))
+    return UNSPACED.sub(r" \1 ", "".join(map(_written_character, characters)))
+
+
+@lru_cache(maxsize=8192)
+def _written_character(character: str) -> str:
+    if character in "\1\2":
+        return "′″"[ord(character) - 1]
+    if character.isascii():
+        return character
+    if character in _WRITTEN:
+        return _WRITTEN[character]
+    if character.isdecimal():
+        return str(unicodedata.decimal(character))
+    kind = unicodedata.category(character)[0]
+    if kind == "P" and character not in "–—·":
+        return ""
+    spaced = kind == "S" and character != "°" and not re.match(CURRENCY, character)
+    return f" {character} " if spaced else character
 
 
 def spelled(text: str) -> str:

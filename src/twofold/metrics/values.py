@@ -73,6 +73,8 @@ _LONGEST = 200
 """Characters from which a run of numbers and signs is several tokens."""
 _SINGLE = re.compile(r"([a-zA-Z])-(\d|[a-zA-Z])")
 """A difference such as ``n-1``; ``B-12`` is a name."""
+_CHARGE = re.compile(r"-(?![\w-])")
+_GRADE = re.compile(r"-(?!\s*[\w-])")
 _OPEN = "\1"
 """Ends a token that the next one belongs to: the range ``2-3`` is one token."""
 _SCALES = {
@@ -82,7 +84,11 @@ _SCALES = {
 }  # fmt: skip
 _SHORT_SCALES = {"k": "e3", "K": "e3", "m": "e6", "M": "e6", "mn": "e6", "bn": "e9", "B": "e9"}
 """Read so after a sum of money: ``$5M``."""
-_RANGE = r"-?\d[\d.]*-\d[\d.]*"
+_CURRENCY = re.compile(CURRENCY)
+_PLAIN_NUMBER = re.compile(r"-?\d+(?:\.\d+)?")
+_RANGE = re.compile(r"-?\d[\d.]*-\d[\d.]*")
+_ZEROS = re.compile(r"\d\.\d*[1-9]0+")
+"""A number that ends with a zero: only such a one is read otherwise in a version."""
 _CODES = frozenset(("usd", "eur", "gbp", "jpy", "inr"))
 _COUNTED = {
     "zero": "0", "two": "2", "three": "3", "four": "4", "five": "5", "six": "6", "seven": "7", "eight": "8",
@@ -152,6 +158,11 @@ def all_tokens(text: str, *, versions: bool = False) -> tuple[str, ...]:
 def scanned(text: str, *, versions: bool = False) -> tuple[str, ...]:
     """Tokens of an answer in prose as they are written: case and articles are kept."""
     plain = spelled(text)
+    return _scanned(plain, versions=versions and _ZEROS.search(plain) is not None)
+
+
+@lru_cache(maxsize=16384)
+def _scanned(plain: str, *, versions: bool) -> tuple[str, ...]:
     if _LETTERS.fullmatch(plain):
         return tuple(re.findall(r"\b[a-zA-Z]\b", plain))
     out: list[str] = []
@@ -173,14 +184,18 @@ def scanned(text: str, *, versions: bool = False) -> tuple[str, ...]:
 
 def _add(out: list[str], token: str) -> None:
     """Append a token, read in the light of the number before it: a scale, a unit, a currency."""
-    money = out and re.fullmatch(CURRENCY, out[-1])
-    place = next((at for at in (-1, -2)[: 2 if money else 1] if len(out) >= -at and _is_number(out[at])), 0)
-    scale = _SCALES.get(token.lower()) or (_SHORT_SCALES.get(token) if money else None)
+    lower = token.lower()
+    money = bool(out) and _CURRENCY.fullmatch(out[-1]) is not None
+    place = 0
+    if out and _is_number(out[-1]):
+        place = -1
+    elif money and len(out) > 1 and _is_number(out[-2]):
+        place = -2
+    scale = _SCALES.get(lower) or (_SHORT_SCALES.get(token) if money else None)
     if place and scale:
         out[place] = number(out[place] + scale)
         return
-    lower = token.lower()
-    if place == -1 or (out and re.fullmatch(_RANGE, out[-1])):
+    if place == -1 or (out and _RANGE.fullmatch(out[-1])):
         token = UNITS.get(lower, token)
     if _is_number(token) and out and out[-1].lower() in _CODES and (len(out) < 2 or not _is_number(out[-2])):
         out[-1:] = [token, UNITS[out[-1].lower()]]
@@ -189,7 +204,8 @@ def _add(out: list[str], token: str) -> None:
 
 
 def _is_number(token: str) -> bool:
-    return re.fullmatch(r"-?\d+(?:\.\d+)?", token) is not None
+    # Nearly all tokens are words: the last character tells that without the pattern.
+    return token[-1:].isdigit() and _PLAIN_NUMBER.fullmatch(token) is not None
 
 
 def versioned(text: str) -> bool:
@@ -287,6 +303,9 @@ def number(text: str) -> str:
 def _read(match: re.Match[str], text: str, *, versions: bool) -> list[str]:
     """The tokens of one match of `_TOKEN`; none for punctuation."""
     kind = match.lastgroup or ""
+    # Words first: nearly all matches are words, and the groups of the others need not be made for them.
+    if kind in ("word", "tail"):
+        return _word(match["word"], match["tail"] or "", text, match.end())
     got = match.groupdict()
     if kind == "interval":
         inner = re.sub(r"[;]", ",", re.sub(r"\s", "", match.group()))
@@ -307,8 +326,6 @@ def _read(match: re.Match[str], text: str, *, versions: bool) -> list[str]:
         # In times and dates a leading zero is only a way of writing: 09:30, 01/02.
         bare = match.group().lstrip("0") if match.group().isdigit() and set(around) & set(":/") else match.group()
         return [number(bare or "0")]
-    if kind in ("word", "tail"):
-        return _word(got["word"], got["tail"] or "", text, match.end())
     if kind == "percent":
         return ["%"]
     if kind == "symbol":
@@ -323,11 +340,14 @@ def _read(match: re.Match[str], text: str, *, versions: bool) -> list[str]:
 
 
 def _word(word: str, tail: str, text: str, end: int) -> list[str]:
+    charge = _CHARGE if len(word) == 1 else _GRADE
+    grade = len(word) <= 4 and word.isascii() and not tail and charge.match(text, end)
+    # Letters and digits alone need no look at signs among them.
+    if word.isalnum():
+        return [_COUNTED.get(word.lower(), word) + (tail or ("-" if grade else ""))]
     difference = _SINGLE.fullmatch(word)
     if difference:
         return [difference.group(1), "-", difference.group(2)]
-    charge = r"-(?![\w-])" if len(word) == 1 else r"-(?!\s*[\w-])"
-    grade = len(word) <= 4 and word.isascii() and not tail and re.match(charge, text[end:])
     bare = re.sub(r"(?<=\d)[-.:/](?=\d)|[/\\&_]|::", lambda mark: f"\0{mark.group()}\0", word)
     parts = [
         part if place % 2 else re.sub(r"[-.'\"`()\[\]{}?!:]", "", part) for place, part in enumerate(bare.split("\0"))

@@ -39,6 +39,7 @@ def binomial_below(count: float, n: float, share: float) -> float:
     return 1.0 if count >= n else 1 - _incomplete_beta(count + 1, n - count, share)
 
 
+@lru_cache(maxsize=4096)
 def binomial_upper(count: float, n: float, level: float) -> float:
     """Upper end of the one-sided Clopper-Pearson interval of a share, by bisection (accurate to 1e-10)."""
     if count >= n:

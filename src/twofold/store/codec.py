@@ -5,8 +5,8 @@ from __future__ import annotations
 import dataclasses
 import types
 import typing
-from collections.abc import Mapping
-from functools import lru_cache
+from collections.abc import Callable, Mapping
+from functools import lru_cache, partial
 from typing import Any, Literal, TypeVar
 
 from twofold.errors import StoreError
@@ -37,7 +37,7 @@ def from_json(cls: type[T], value: Any) -> T:
         StoreError: `value` is not such an object.
     """
     try:
-        record: T = _read(cls, value)
+        record: T = _reader(cls)(value)
     except (TypeError, KeyError, ValueError, AttributeError) as error:
         raise StoreError(f"a stored {cls.__name__} cannot be read: {error}") from error
     return record
@@ -53,42 +53,71 @@ def document_from_json(value: Json) -> Document:
     return from_json(Document, value)
 
 
+Reader = Callable[[Any], Any]
+
+
 @lru_cache(maxsize=64)
-def _hints(cls: type) -> dict[str, Any]:
+def _fields(cls: type) -> tuple[tuple[str, Reader], ...]:
+    """Each field's name and what reads it: made once, for records are read by the ten thousand."""
     hints = typing.get_type_hints(cls)
-    return {f.name: hints[f.name] for f in dataclasses.fields(cls)}
+    return tuple((f.name, _reader(hints[f.name])) for f in dataclasses.fields(cls))
 
 
-def _read(hint: Any, value: Any) -> Any:
+def _reader(hint: Any) -> Reader:
+    """What reads a JSON value as `hint` says."""
     if dataclasses.is_dataclass(hint):
-        if not isinstance(value, dict):
-            raise TypeError(f"expected an object, found {type(value).__name__}")
-        return hint(**{k: _read(h, value[k]) for k, h in _hints(hint).items() if k in value})  # type: ignore[operator, arg-type]
+        return partial(_record, hint)
     origin = typing.get_origin(hint)
     inner = typing.get_args(hint)
     if origin in (types.UnionType, typing.Union):
-        if value is None and type(None) in inner:
-            return None
-        return _read(next(h for h in inner if h is not type(None)), value)
+        read = _reader(next(h for h in inner if h is not type(None)))
+        return partial(_optional, read) if type(None) in inner else read
     if origin is tuple:
-        if not isinstance(value, list):
-            raise TypeError(f"expected a list, found {type(value).__name__}")
-        parts = [inner[0]] * len(value) if inner[-1] is Ellipsis else inner
-        return tuple(_read(h, v) for h, v in zip(parts, value, strict=True))
+        if inner[-1] is Ellipsis:
+            return partial(_tuple, _reader(inner[0]))
+        return partial(_row, tuple(map(_reader, inner)))
     if isinstance(origin, type) and issubclass(origin, Mapping):
-        return {k: _read(inner[1], v) for k, v in value.items()}
+        return partial(_mapping, _reader(inner[1]))
     if origin is Literal:
-        if value not in inner:
-            raise ValueError(f"{value!r} is none of {inner}")
-        return value
-    return _scalar(hint, value)
+        return partial(_choice, inner)
+    return partial(_scalar, hint)
+
+
+def _record(cls: Any, value: Any) -> Any:
+    if not isinstance(value, dict):
+        raise TypeError(f"expected an object, found {type(value).__name__}")
+    return cls(**{name: read(value[name]) for name, read in _fields(cls) if name in value})
+
+
+def _optional(read: Reader, value: Any) -> Any:
+    return None if value is None else read(value)
+
+
+def _tuple(read: Reader, value: Any) -> Any:
+    if not isinstance(value, list):
+        raise TypeError(f"expected a list, found {type(value).__name__}")
+    return tuple(map(read, value))
+
+
+def _row(readers: tuple[Reader, ...], value: Any) -> Any:
+    if not isinstance(value, list):
+        raise TypeError(f"expected a list, found {type(value).__name__}")
+    return tuple(read(v) for read, v in zip(readers, value, strict=True))
+
+
+def _mapping(read: Reader, value: Any) -> Any:
+    return {k: read(v) for k, v in value.items()}
+
+
+def _choice(choices: tuple[Any, ...], value: Any) -> Any:
+    if value not in choices:
+        raise ValueError(f"{value!r} is none of {choices}")
+    return value
 
 
 def _scalar(hint: Any, value: Any) -> Any:
-    if hint is Any:
+    if type(value) is hint or hint is Any:
         return value
-    if hint is float and type(value) in (int, float):  # JSON writes 1.0 as 1 in the canonical form
+    if hint is float and type(value) is int:  # JSON writes 1.0 as 1 in the canonical form
         return float(value)
-    if type(value) is not hint:
-        raise TypeError(f"expected {getattr(hint, '__name__', hint)}, found {type(value).__name__}")
-    return value
+    raise TypeError(f"expected {getattr(hint, '__name__', hint)}, found {type(value).__name__}")

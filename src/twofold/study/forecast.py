@@ -178,6 +178,7 @@ class _Forecast:
         self.stale = [d for d in documents if d.id not in indexed] if retrieves else []
         self.unsynced = bool(self.stale) or not indexed
         self.notes: list[str] = []
+        self.failed: set[str] = set()
         self.encoder = None
         self.description: Json = {}
         self.paces: dict[str, float] = {}
@@ -295,10 +296,12 @@ class _Forecast:
         model = options.model or str(self.description.get("model", ""))
         subject = reckoning.subject(model, options)
         kinds = {"token", "evaluation", "setup"}
-        if measure and self._lacking(subject, kinds):
+        # What failed for one arm fails for the next, which has the same subject: once is enough.
+        if measure and subject not in self.failed and self._lacking(subject, kinds):
             try:
                 rehearsal.training(method, model, progress=progress)
             except TwofoldError as error:
+                self.failed.add(subject)
                 self._note(error)
         return self._known(subject, kinds if measure else set())
 

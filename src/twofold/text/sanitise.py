@@ -278,6 +278,7 @@ def instructions(text: str) -> tuple[Finding, ...]:
     return tuple(one for one in findings(text) if one.kind == "instruction")
 
 
+@lru_cache(maxsize=4096)
 def kinds(text: str) -> tuple[Kind, ...]:
     """Kinds of the `findings` in a text, each once, sorted."""
     return tuple(sorted({one.kind for one in findings(text)}))

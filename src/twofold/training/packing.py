@@ -112,9 +112,10 @@ def variants_of(
 def beginning(rows: Sequence[TrainingRow]) -> int:
     """Prompt tokens with which all rows begin; at least the last one of each prompt is its own."""
     shortest = min(row.start for row in rows) - 1
-    first = rows[0].ids
+    every = [row.ids for row in rows]
+    first, last = min(every), max(every)  # in the order of words in a book: what these two share, all share
     common = 0
-    while common < shortest and all(row.ids[common] == first[common] for row in rows):
+    while common < shortest and first[common] == last[common]:
         common += 1
     return common
 

@@ -6,6 +6,8 @@ import time
 from pathlib import Path
 from typing import ClassVar
 
+from twofold.errors import TrainingError, TwofoldError
+from twofold.models import hub
 from twofold.plugins.jobs import TrainerJob
 from twofold.plugins.protocols import Progress
 from twofold.training.options import (
@@ -37,9 +39,15 @@ class _Trainer:
 
         Raises:
             NothingToLearn: a row is fully masked.
-            TrainingError: anything else that ended the child; the message holds the end of its log.
+            TrainingError: the base model is not here, or anything else that ended the child; the message holds the end
+                of its log.
         """
         options = self.options
+        try:
+            hub.locate(job.model)
+        except TwofoldError as error:
+            # The child would say the same, after the seconds that it takes to start.
+            raise TrainingError(error.message, cure=error.cure) from error
         handed = {
             "method": options.method,
             "options": options.model_dump(mode="json"),
