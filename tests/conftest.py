@@ -6,10 +6,12 @@ import shutil
 from collections.abc import Callable, Iterator
 from copy import deepcopy
 from pathlib import Path
+from socketserver import TCPServer
 from typing import Any
 
 import pytest
 
+import forked
 from data_sets import DATA, NO_DATA
 from longest_first import pytest_collection_modifyitems  # noqa: F401 - a hook of this session
 from skip_limit import pytest_configure, pytest_sessionfinish, pytest_terminal_summary  # noqa: F401 - hooks of this session
@@ -17,6 +19,9 @@ from twofold.host import cache
 from twofold.models import hub
 from twofold.project import Project
 from twofold.testing import projects
+
+# Of eight connections at once to a server of Python's own, which lets five wait, one is tried again after a second.
+TCPServer.request_queue_size = 64
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -50,6 +55,13 @@ def demo_questions(tmp_path: Path) -> Callable[[int], Path]:
         return projects.write_questions(tmp_path / "source", count)
 
     return make
+
+
+@pytest.fixture(scope="session")
+def nursery(own_cache: Path) -> Iterator[forked.Nursery]:
+    """Starts processes that have the library's imports behind them."""
+    with forked.opened() as made:
+        yield made
 
 
 @pytest.fixture(scope="session")

@@ -93,6 +93,9 @@ class Endpoint:
 
 class _Handler(BaseHTTPRequestHandler):
     endpoint: Endpoint
+    # Head and body go out together: two small packets would wait for each other's acknowledgement.
+    wbufsize = -1
+    disable_nagle_algorithm = True
 
     def do_GET(self) -> None:
         self._any("GET")
@@ -136,13 +139,18 @@ class _Handler(BaseHTTPRequestHandler):
         pass
 
 
+class _Server(ThreadingHTTPServer):
+    # More than the five of the standard library: who finds the queue full tries again after a second.
+    request_queue_size = 128
+    daemon_threads = True
+
+
 @contextmanager
 def served() -> Iterator[Endpoint]:
     """The endpoint, listening."""
     endpoint = Endpoint()
     handler = type("Handler", (_Handler,), {"endpoint": endpoint})
-    server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
-    server.daemon_threads = True
+    server = _Server(("127.0.0.1", 0), handler)
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
     thread.start()
     endpoint.url = f"http://127.0.0.1:{server.server_address[1]}/v1"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import re
 from pathlib import Path
@@ -34,6 +35,15 @@ def found() -> dict[str, Any]:
         "minutes": {"demo": 15.0, "demo_quick": 3.0, "project": None},
         "failed": [],
     }
+
+
+_planned_once = functools.cache(doctor_findings.demo_plan)
+
+
+@pytest.fixture
+def demo_planned_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Plans of the demo, which take seconds, are made once for all tests that change nothing of what these read."""
+    monkeypatch.setattr(doctor_findings, "demo_plan", _planned_once)
 
 
 def test_nothing_to_do_is_said(found: dict[str, Any]) -> None:
@@ -96,6 +106,7 @@ def test_a_check_that_fails_is_a_line(tmp_path: Path, monkeypatch: pytest.Monkey
     assert "failed                 demo: the disk is on fire" in list(lines(findings))
 
 
+@pytest.mark.usefixtures("demo_planned_once")
 @pytest.mark.parametrize(
     ("broken", "says"),
     [
@@ -137,6 +148,7 @@ def test_a_model_that_is_not_here_is_to_be_pulled_and_the_project_needs_no_mendi
     assert said == "Pull the model that this project names: twofold models pull big"
 
 
+@pytest.mark.usefixtures("demo_planned_once")
 def test_the_command_tells_the_time_of_the_project_and_what_is_configured(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import json
 import random
+import shutil
 import signal
-import subprocess
-import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -16,6 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scripted import KNOWN, Scripted
 
+from forked import Forked, Nursery
 from twofold.cli.main import main
 from twofold.curation import templates
 from twofold.curation.questions import Recipe
@@ -230,17 +230,23 @@ def test_the_command_writes_what_was_kept_and_what_was_not(tmp_path: Path, sourc
     assert main(["examples", "make", "--what", "poems", *fast]) == 2
 
 
-def test_making_killed_at_random_moments_and_run_again_makes_the_same_files(tmp_path: Path, source: Path) -> None:
+def test_making_killed_at_random_moments_and_run_again_makes_the_same_files(
+    tmp_path: Path, source: Path, nursery: Nursery
+) -> None:
     whole, killed = tmp_path / "whole", tmp_path / "killed"
     for where in (whole, killed):
         assert main(["init", str(where), "--from", str(source), "-q"]) == 0
     fast = ["retrieval.embedder.name=hashing", "generation.generator.name=echo"]
-    command = [sys.executable, "-m", "twofold", "examples", "make", "--count", "12", "-q"]
+    code = "import sys; from twofold.cli.main import main; sys.exit(main(sys.argv[1:]))"
+    command = ["examples", "make", "--count", "12", "-q"]
     command += [part for setting in fast for part in ("--set", setting)]
 
-    def run(where: Path) -> subprocess.Popen[bytes]:
-        return subprocess.Popen([*command, "-C", str(where)], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+    def run(where: Path) -> Forked:
+        return nursery.start(code, *command, "-C", str(where))
 
+    assert run(whole).wait() == 0  # the first waits for the imports
+    shutil.rmtree(whole)
+    assert main(["init", str(whole), "--from", str(source), "-q"]) == 0
     began = time.monotonic()
     assert run(whole).wait() == 0
     took, chance, ends = time.monotonic() - began, random.Random(5), []

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from installed import needs
 from twofold.errors import ModelError
 from twofold.generation.export import gguf as gguf_file
 from twofold.generation.export import gguf_adapter
@@ -20,7 +21,7 @@ from twofold.plugins import loading
 from twofold.types import Adapter, Message, Prompt
 
 gguf = pytest.importorskip("gguf")
-peft = pytest.importorskip("peft")
+needs("peft")
 
 PROMPTS = [Prompt(messages=(Message(role="user", content=f"Tell me about number {n}."),)) for n in range(50)]
 
@@ -112,6 +113,7 @@ def test_a_peft_export_opens_with_peft_alone_and_has_the_same_logits(
 ) -> None:
     import torch
     import transformers
+    from peft import PeftModel
 
     from twofold.models.adapter_layers import open_tuned
 
@@ -122,7 +124,7 @@ def test_a_peft_export_opens_with_peft_alone_and_has_the_same_logits(
     ids = torch.tensor([[1, 20, 300, 4000, 5]])
     with torch.inference_mode():
         plain = network(input_ids=ids).logits
-        opened = peft.PeftModel.from_pretrained(network, tmp_path / "out" / "peft").eval()(input_ids=ids).logits
+        opened = PeftModel.from_pretrained(network, tmp_path / "out" / "peft").eval()(input_ids=ids).logits
         trained = open_tuned(tiny, Path(adapter.path), dtype="f32").eval()(input_ids=ids).logits
     torch.testing.assert_close(opened, trained)
     assert float((opened - plain).abs().max()) > 0.1

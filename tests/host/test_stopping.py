@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 from programs import PROMISED, Start, alive, until
 
+from twofold.cli import stopping
 from twofold.project import Project
 from twofold.store.lock import ProjectLock
 
@@ -177,21 +178,23 @@ def test_a_command_that_trains_is_stopped_and_goes_on_when_it_is_run_again(
 
 @pytest.mark.parametrize("work", [NATIVE, WAITED_FOR], ids=["native", "thread"])
 @pytest.mark.parametrize(
-    ("number", "code"),
-    [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129)],
+    ("number", "code", "patience"),
+    # the patience that users have is waited for in full with one of the signals
+    [(signal.SIGINT, 130, stopping.PATIENCE), (signal.SIGTERM, 143, 0.2), (signal.SIGHUP, 129, 0.2)],
     ids=["int", "term", "hup"],
 )
 def test_a_command_in_native_code_is_stopped(
-    work: str, number: signal.Signals, code: int, place: Path, start: Start
+    *, work: str, number: signal.Signals, code: int, patience: float, place: Path, start: Start
 ) -> None:
     (place / "job.json").write_text('{"how": "deaf"}', encoding="utf-8")
-    program = start(work + LOCKED, str(place), "--json")
+    shortened = f"from twofold.cli import stopping\nstopping.PATIENCE = {patience}\n"
+    program = start(shortened + work + LOCKED, str(place), "--json")
     until((place / "held").exists)
     child = int((place / "pid-0").read_text(encoding="utf-8"))
     took, out, err = stopped(program, number)
     assert (program.returncode, err) == (code, LINE)
     assert json.loads(out)["error"]["code"] == "interrupted"
-    assert took < PROMISED
+    assert patience <= took < PROMISED
     assert until(lambda: not alive(child)) + took < PROMISED
     with ProjectLock(place / "lock"):
         pass

@@ -2,21 +2,50 @@
 
 from __future__ import annotations
 
+import ssl
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from sync_project import Site
+from sync_project import Site, write_project
 
-PLAIN = """
-[retrieval.embedder]
-name = "hashing"
-options = {dimension = 64}
+from twofold.corpus.files import FileReader
+from twofold.corpus.sandbox import Worker
 
-[generation.generator]
-name = "echo"
-options = {mode = "quote"}
-"""
+
+@pytest.fixture(scope="module", autouse=True)
+def warm_readers() -> Iterator[None]:
+    """What reads files goes on from project to project: starting it is tested in `tests/corpus`."""
+    idle: list[Worker] = []
+    start, end = Worker._start, FileReader.close
+
+    def taken(worker: Worker, name: str) -> None:
+        if worker._process is None and idle:
+            other = idle.pop()
+            worker._process, worker._errors, worker._served = other._process, other._errors, other._served
+        start(worker, name)
+
+    def parked(reader: FileReader) -> None:
+        worker = reader.worker
+        if worker._served and worker._process is not None and worker._process.poll() is None:
+            reader.worker = Worker(seconds=worker.seconds, memory_mib=worker.memory_mib, limit=worker.limit)
+            idle.append(worker)
+        end(reader)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Worker, "_start", taken)
+        patch.setattr(FileReader, "close", parked)
+        yield
+    for worker in idle:
+        worker.close()
+
+
+@pytest.fixture(scope="module", autouse=True)
+def without_authorities() -> Iterator[None]:
+    """No client reads the certificates of all authorities: every server of these tests is on this machine."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(ssl.SSLContext, "load_verify_locations", lambda *_, **__: None)
+        yield
 
 
 @pytest.fixture
@@ -24,15 +53,7 @@ def make(tmp_path: Path) -> Callable[..., Path]:
     """``make(toml)``: a project directory with an example and no documents but those of `toml`."""
 
     def made(toml: str = "", *, name: str = "project", documents: str = '"data/documents"') -> Path:
-        directory = tmp_path / name
-        (directory / "data").mkdir(parents=True)
-        (directory / "data" / "documents").mkdir()
-        (directory / "data" / "examples.jsonl").write_text(
-            '{"question": "How deep is a well?", "answer": "40 metres"}\n', encoding="utf-8"
-        )
-        text = f"[documents]\npaths = [{documents}]\n{PLAIN}\n{toml}"
-        (directory / "twofold.toml").write_text(text, encoding="utf-8")
-        return directory
+        return write_project(tmp_path / name, toml, documents=documents)
 
     return made
 

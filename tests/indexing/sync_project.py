@@ -3,11 +3,33 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Sequence
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
 from twofold.project import Project
+
+PLAIN = """
+[retrieval.embedder]
+name = "hashing"
+options = {dimension = 64}
+
+[generation.generator]
+name = "echo"
+options = {mode = "quote"}
+"""
+
+
+def write_project(directory: Path, toml: str = "", *, documents: str = '"data/documents"') -> Path:
+    """A project directory with an example and no documents but those of `toml`."""
+    (directory / "data" / "documents").mkdir(parents=True)
+    (directory / "data" / "examples.jsonl").write_text(
+        '{"question": "How deep is a well?", "answer": "40 metres"}\n', encoding="utf-8"
+    )
+    text = f"[documents]\npaths = [{documents}]\n{PLAIN}\n{toml}"
+    (directory / "twofold.toml").write_text(text, encoding="utf-8")
+    return directory
 
 
 def sync(directory: Path, **more: Any) -> dict[str, Any]:
@@ -31,6 +53,17 @@ def found(directory: Path, query: str, leg: str = "lexical") -> list[str]:
         ]
 
 
+def found_for_each(directory: Path, queries: Sequence[str]) -> list[list[str]]:
+    """Documents found for each query, by its vector and by its words."""
+    with Project.open(directory) as project:
+        vectors, index = project.workspace.search.embedder.embed(queries), project.workspace.search.index
+        return [
+            [hit.chunk.span.document for hit in index.search([query], vectors[n : n + 1], 5, leg=leg)[0]]
+            for n, query in enumerate(queries)
+            for leg in ("dense", "lexical")
+        ]
+
+
 def by_file(report: dict[str, Any]) -> dict[str, str]:
     """File → status."""
     return {entry["file"]: entry["status"] for entry in report["files"]}
@@ -46,6 +79,7 @@ class Site:
 
         class Answering(BaseHTTPRequestHandler):
             protocol_version = "HTTP/1.1"
+            disable_nagle_algorithm = True  # else every page waits for the client's delayed ACK
 
             def log_message(self, *_: Any) -> None:
                 pass

@@ -265,12 +265,12 @@ def test_what_a_project_derives_is_its_owners_only(make: Callable[..., Path]) ->
 
 
 def bomb() -> bytes:
-    return gzip.compress(gzip.compress(bytes(64 << 20)))
+    return gzip.compress(gzip.compress(bytes(64 << 20), 1))
 
 
 def zipped(name: str, size: int) -> bytes:
     made = io.BytesIO()
-    with zipfile.ZipFile(made, "w", zipfile.ZIP_DEFLATED) as pack:
+    with zipfile.ZipFile(made, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as pack:
         pack.writestr(name, bytes(size))
     return made.getvalue()
 
@@ -278,7 +278,7 @@ def zipped(name: str, size: int) -> bytes:
 HOSTILE = {
     "deep.json": b"[" * 200_000,
     "deep.jsonl": b'{"id": "x", "text": "y", "a": ' + b"[" * 50_000 + b"]" * 50_000 + b"}",
-    "deep.html": b"<div>" * 100_000 + b"words",
+    "deep.html": b"<div>" * 50_000 + b"words",
     "deep.xml": b"<a>" * 100_000,
     "line.txt": b"word " * 60_000,
     "run.md": b"a" * 500_000,
@@ -293,11 +293,13 @@ HOSTILE = {
 
 
 def test_hostile_files_stop_nothing_and_the_good_one_is_indexed(make: Callable[..., Path]) -> None:
-    project = make("", documents='"data/documents"')
-    bombs = {  # made here: as constants every run of any test would wait for them
+    project = make()
+    settings = project / "twofold.toml"
+    settings.write_text(settings.read_text().replace("[documents]\n", "[documents]\nmax_memory_mib = 300\n"))
+    bombs = {  # made here: as constants every run of any test would wait for them; over 100 MiB, a reader's own limit
         "gz.jsonl.gz": bomb(),
-        "bomb.docx": zipped("word/document.xml", 300 << 20),
-        "bomb.epub": zipped("a.xhtml", 300 << 20),
+        "bomb.docx": zipped("word/document.xml", 110 << 20),
+        "bomb.epub": zipped("a.xhtml", 110 << 20),
     }
     hostile = {**HOSTILE, **bombs}
     for name, content in hostile.items():

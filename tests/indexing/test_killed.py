@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
-from collections.abc import Callable
+import shutil
 from pathlib import Path
 
 import pytest
-from sync_project import held, sync
+from sync_project import held, sync, write_project
 
+from forked import Nursery
 from twofold.project import Project
 
 FORGOTTEN = "data/documents/secret.txt"
 _KILLED = """
-import importlib, os, sys
-sys.path[:0] = {path!r}
+import importlib, os
 module, _, place = {step!r}.partition(":")
 owner = importlib.import_module(module)
 *path, last = place.split(".")
@@ -45,12 +43,10 @@ STEPS = {
 }
 
 
-@pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
-@pytest.mark.parametrize(("what", "step"), [(what, step) for what, steps in STEPS.items() for step in steps])
-def test_what_was_forgotten_stays_away_and_nothing_else_is_lost(
-    make: Callable[..., Path], what: str, step: str, after: bool
-) -> None:
-    directory = make()
+@pytest.fixture(scope="module")
+def changed(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, int, dict[str, str]]:
+    """A project from which a document was forgotten, and whose others changed then; its version before, its content."""
+    directory = write_project(tmp_path_factory.mktemp("changed") / "project")
     documents = directory / "data" / "documents"
     (documents / "secret.txt").write_text("The password is xyzzyplugh.")
     (documents / "a.txt").write_text("Water is wet.")
@@ -65,10 +61,19 @@ def test_what_was_forgotten_stays_away_and_nothing_else_is_lost(
     sync(directory)
     wanted = held(directory)
     assert wanted != before
+    return directory, version, wanted
+
+
+@pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
+@pytest.mark.parametrize(("what", "step"), [(what, step) for what, steps in STEPS.items() for step in steps])
+def test_what_was_forgotten_stays_away_and_nothing_else_is_lost(
+    changed: tuple[Path, int, dict[str, str]], tmp_path: Path, nursery: Nursery, *, what: str, step: str, after: bool
+) -> None:
+    old, version, wanted = changed
+    directory = Path(shutil.copytree(old, tmp_path / "project", symlinks=True))
     commands = {"restore": ["index", "restore", str(version)], "rebuild": ["sync", "--rebuild"]}
     command = [*commands[what], "-C", str(directory), "-q"]
-    script = _KILLED.format(path=sys.path, step=step, after=after, command=command)
-    done = subprocess.run([sys.executable, "-c", script], check=False, capture_output=True, text=True, timeout=120)
+    done = nursery.run(_KILLED.format(step=step, after=after, command=command))
     assert done.returncode == 9, done.stderr
     with Project.open(directory) as project:
         assert "xyzzyplugh" not in project.ask("What is the password?", arm="rag")[0].text

@@ -6,11 +6,8 @@ import json
 import os
 import queue
 import random
-import resource
 import shutil
 import signal
-import subprocess
-import sys
 import threading
 import time
 from collections.abc import Callable
@@ -18,8 +15,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from sync_project import by_file, found, held, sync
+from sync_project import by_file, found, found_for_each, held, sync
 
+from forked import Nursery
 from twofold.cli.main import main
 from twofold.errors import ConfigError, ProjectLocked, UnknownName
 from twofold.indexing import feeds
@@ -171,11 +169,11 @@ def test_after_random_edits_the_index_is_the_rebuilt_one(make: Callable[..., Pat
             for _ in range(chance.randint(1, 4)):
                 edit(chance.choice(folders), chance)
             sync(directory)
-        mine, hits = held(directory), [found(directory, w, leg) for w in WORDS for leg in ("dense", "lexical")]
+        mine, hits = held(directory), found_for_each(directory, WORDS)
         assert sync(directory)["chunks"] == 0
         sync(directory, rebuild=True)
         assert mine == held(directory), f"seed {seed}"
-        assert hits == [found(directory, w, leg) for w in WORDS for leg in ("dense", "lexical")], f"seed {seed}"
+        assert hits == found_for_each(directory, WORDS), f"seed {seed}"
 
 
 def edit(folder: Path, chance: random.Random) -> None:
@@ -215,21 +213,21 @@ with Project.open(Path(sys.argv[1])) as project:
 """
 
 
-def test_killed_at_random_moments_and_run_again_nothing_is_lost_or_double(make: Callable[..., Path]) -> None:
+def test_killed_at_random_moments_and_run_again_nothing_is_lost_or_double(
+    make: Callable[..., Path], nursery: Nursery
+) -> None:
     directory, chance, kills = make(), random.Random(5), 0
     for number in range(100):
         text = " ".join(chance.choices(WORDS, k=60))
         (directory / "data" / "documents" / f"d{number:03}.txt").write_text(f"{text} number{number}")
     for last in (15, 40, 95):
-        child = subprocess.Popen([sys.executable, "-c", CHILD, str(directory)], stdout=subprocess.PIPE, text=True)
-        assert child.stdout is not None
+        child = nursery.start(CHILD, str(directory))
         for line in child.stdout:
             if int(line) >= last:
                 break
         time.sleep(chance.uniform(0, 0.1))
-        kills += child.poll() is None
-        os.kill(child.pid, signal.SIGKILL)
-        child.communicate()
+        child.kill()
+        kills += child.wait() == -signal.SIGKILL
         (directory / "data" / "documents" / f"d{chance.randrange(100):03}.txt").write_text(f"edited {chance.random()}")
     assert kills >= 2
     sync(directory)
@@ -242,21 +240,24 @@ def test_killed_at_random_moments_and_run_again_nothing_is_lost_or_double(make: 
     assert mine == held(directory)
 
 
-def test_a_full_disk_is_an_error_with_a_cure_and_a_rerun_goes_on(make: Callable[..., Path]) -> None:
+SYNC = """
+import resource, sys
+from twofold.cli.main import main
+if int(sys.argv[1]):
+    resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[1]),) * 2)
+sys.exit(main(["sync", "-C", sys.argv[2], "--quiet"]))
+"""
+
+
+def test_a_full_disk_is_an_error_with_a_cure_and_a_rerun_goes_on(make: Callable[..., Path], nursery: Nursery) -> None:
     directory = make()
     for number in range(300):
         words = " ".join(f"w{number}x{n}" for n in range(150))
         (directory / "data" / "documents" / f"d{number}.txt").write_text(words)
-
-    def little_space() -> None:
-        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-        resource.setrlimit(resource.RLIMIT_FSIZE, (200_000, 200_000))
-
-    command = [sys.executable, "-m", "twofold", "sync", "-C", str(directory), "--quiet"]
-    full = subprocess.run(command, preexec_fn=little_space, capture_output=True, text=True, check=False)
+    full = nursery.run(SYNC, "200000", str(directory))
     assert full.returncode == 3, full.stderr
     assert "help: Check free disk space" in full.stderr
-    assert subprocess.run(command, check=False).returncode == 0
+    assert nursery.run(SYNC, "0", str(directory)).returncode == 0
     assert len(held(directory)) == 300
 
 

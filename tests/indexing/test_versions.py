@@ -6,14 +6,13 @@ import gzip
 import json
 import shutil
 import sqlite3
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from sync_project import by_file, found, held, sync
 
+from forked import Nursery
 from twofold.cli.main import main
 from twofold.config import laid_over
 from twofold.errors import DataError, IndexMismatch, StoreError, UnknownDocument
@@ -170,7 +169,7 @@ def _secret(make: Callable[..., Path]) -> tuple[Path, str]:
     ],
 )
 def test_a_forget_that_is_killed_at_any_step_answers_nothing_until_a_sync_has_finished_it(
-    make: Callable[..., Path], step: str
+    make: Callable[..., Path], nursery: Nursery, step: str
 ) -> None:
     directory, name = _secret(make)
     with Project.open(directory) as project, project.writing():
@@ -187,7 +186,7 @@ def test_a_forget_that_is_killed_at_any_step_answers_nothing_until_a_sync_has_fi
         "from twofold.cli.main import main\n"
         f"main(['forget', {name!r}, '--yes', '-C', {str(directory)!r}])"
     )
-    assert subprocess.run([sys.executable, "-c", killed], check=False, capture_output=True).returncode == 9
+    assert nursery.run(killed).returncode == 9
     with Project.open(directory) as project:
         only_its_receipt_is_missing = step.endswith("_write")
         if not only_its_receipt_is_missing:

@@ -41,6 +41,7 @@ _ANCHORED = {
     "_NOT_LABEL",
     "_PATH",
     "_QUERY",
+    "_RANGE",
     "_SIGIL",
     "_SQL",
     "_TERMS",

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import os
 import random
 import signal
-import subprocess
-import sys
 import time
 from collections.abc import Callable
 from dataclasses import replace
@@ -15,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from forked import Nursery
 from twofold.errors import IndexDamaged, IndexMismatch
 from twofold.retrieval.indexes.lancedb.index import LanceIndex
 from twofold.testing.conformance_index import DIMENSION, FINGERPRINT, PROMISES, Subject, chunk, find, put
@@ -117,7 +115,7 @@ def test_many_small_edits_are_compacted(tmp_path: Path) -> None:
     assert find(index, corpus(30)[0].text, 1)[0].chunk.span.document == "d0"
 
 
-def test_another_process_sees_a_write_at_once(tmp_path: Path) -> None:
+def test_another_process_sees_a_write_at_once(tmp_path: Path, nursery: Nursery) -> None:
     reader = lance(tmp_path)
     assert reader.state().chunks == 0
     code = (
@@ -128,12 +126,12 @@ def test_another_process_sees_a_write_at_once(tmp_path: Path) -> None:
         " dimension=DIMENSION)\n"
         "put(index, [chunk('new', 'freshly pushed document')])\n"
     )
-    subprocess.run([sys.executable, "-c", code, str(tmp_path)], check=True, timeout=60)
+    assert nursery.run(code, str(tmp_path)).returncode == 0
     assert find(reader, "freshly pushed", leg="lexical")[0].chunk.span.document == "new"
     assert reader.documents() == {"new": 1}
 
 
-def test_a_killed_writer_leaves_whole_documents(tmp_path: Path) -> None:
+def test_a_killed_writer_leaves_whole_documents(tmp_path: Path, nursery: Nursery) -> None:
     """Each generation of a document is three chunks; after kill -9 a document is of one generation, never of two."""
     lance(tmp_path)
     code = (
@@ -148,13 +146,11 @@ def test_a_killed_writer_leaves_whole_documents(tmp_path: Path) -> None:
     )
     chance = random.Random(1)
     for _ in range(4):
-        writer = subprocess.Popen([sys.executable, "-c", code, str(tmp_path)], stdout=subprocess.PIPE)
-        assert writer.stdout is not None
+        writer = nursery.start(code, str(tmp_path))
         writer.stdout.readline()
-        time.sleep(chance.uniform(0.2, 0.8))
-        os.kill(writer.pid, signal.SIGKILL)
-        writer.wait()
-        writer.stdout.close()
+        time.sleep(chance.uniform(0.1, 0.4))
+        writer.kill()
+        assert writer.wait() == -signal.SIGKILL
         index = lance(tmp_path)
         held = index.chunks_of([f"d{d}" for d in range(4)])
         if held:

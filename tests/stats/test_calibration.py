@@ -12,6 +12,7 @@ import pytest
 
 from twofold.config import StudySection
 from twofold.study import looks
+from twofold.verdict import rule
 
 PATH = Path(__file__).resolve().parents[2] / "bench" / "calibration.py"
 _spec = importlib.util.spec_from_file_location("calibration", PATH)
@@ -48,22 +49,41 @@ def test_no_effect_crowns_no_complex_arm(groups, kind):
 
 
 @pytest.fixture
+def choice_alone(monkeypatch):
+    """Verdicts without forecast and flips, which follow the choice and take as long: for tests that count choices."""
+    monkeypatch.setattr(rule, "further", lambda *_args, **_more: None)
+    monkeypatch.setattr(rule, "flips", lambda *_args, **_more: [])
+
+
+def test_the_choice_is_the_same_without_forecast_and_flips(request):
+    means = ((0.3,) * 5, calibration.UNEQUAL, (0.1, 0.1, 0.3, 0.2, 0.6))
+    worlds = [calibration.World(groups=groups, means=one, kind="f1") for groups in (20, 80) for one in means]
+    whole = [calibration.crowned(world, simulations=8, resamples=200) for world in worlds]
+    request.getfixturevalue("choice_alone")
+    assert [calibration.crowned(world, simulations=8, resamples=200) for world in worlds] == whole
+    assert len({arm for shares in whole for arm in shares}) > 1
+
+
+@pytest.fixture
 def first_look(monkeypatch):
     """Simulated studies are decided, and planned, at the level of a first look."""
     monkeypatch.setattr(calibration, "StudySection", functools.partial(StudySection, level=FIRST))
 
 
+@pytest.mark.usefixtures("choice_alone")
 def test_no_effect_crowns_no_complex_arm_at_a_first_look(first_look):
     world = calibration.World(groups=50, means=(0.3,) * 5, kind="f1")
     found = calibration.crowned(world, simulations=300, resamples=400)
     assert sum(share for arm, share in found.items() if arm not in ("", "base")) <= at_most(1 - FIRST, 300)
 
 
+@pytest.mark.usefixtures("choice_alone")
 def test_the_plan_of_a_first_look_keeps_its_word(first_look):
     world = calibration.World(groups=120, per_group=1, icc=0, kind="f1")
     assert 0.6 <= calibration.after_one(world, 0.3, simulations=60, resamples=300) <= 0.97
 
 
+@pytest.mark.usefixtures("choice_alone")
 def test_a_step_that_adds_nothing_is_not_taken():
     world = calibration.World(groups=50, means=(0.1, 0.1, 0.5, 0.2, 0.5))
     found = calibration.crowned(world, simulations=200, resamples=500, seed=1)
@@ -71,6 +91,7 @@ def test_a_step_that_adds_nothing_is_not_taken():
     assert sum(found.get(arm, 0.0) for arm in ("base", "prompt", "ft")) == 0
 
 
+@pytest.mark.usefixtures("choice_alone")
 @pytest.mark.parametrize("lost", [1.0, 2.0, 4.0])
 @pytest.mark.parametrize("groups", [20, 60])
 def test_rare_losses_behind_many_small_gains_crown_nothing(groups, lost):
@@ -80,11 +101,13 @@ def test_rare_losses_behind_many_small_gains_crown_nothing(groups, lost):
     assert calibration.no_better(found, means) <= at_most(0.05, 100)
 
 
+@pytest.mark.usefixtures("choice_alone")
 def test_a_steady_gain_on_enough_questions_is_found():
     world = calibration.World(groups=150, per_group=1, kind="jackpot", means=(0.6, 0.6, 0.6, 0.6, 0.7), lost=0.0)
     assert calibration.crowned(world, simulations=20, resamples=300).get("ft+rag", 0.0) > 0.99
 
 
+@pytest.mark.usefixtures("choice_alone")
 def test_a_real_difference_is_found():
     world = calibration.World(groups=100, means=(0.1, 0.1, 0.3, 0.2, 0.6), kind="f1")
     assert calibration.crowned(world, simulations=60, resamples=500).get("ft+rag", 0.0) >= 0.95
@@ -116,6 +139,7 @@ def test_a_giant_group_does_not_make_intervals_too_narrow():
     assert mean >= 0.92
 
 
+@pytest.mark.usefixtures("choice_alone")
 def test_a_better_arm_that_is_right_wherever_the_others_are_is_no_tie():
     for gain in (0.03, 0.05):
         means = (0.3, 0.3, 0.3, 0.3, 0.3 + gain)
@@ -124,6 +148,7 @@ def test_a_better_arm_that_is_right_wherever_the_others_are_is_no_tie():
         assert calibration.worse(found, means) <= at_most(0.05, 150)
 
 
+@pytest.mark.usefixtures("choice_alone")
 def test_a_middle_arm_is_not_chosen_over_a_better_one():
     for groups in (20, 50):
         world = calibration.World(groups=groups, means=calibration.UNEQUAL)
@@ -131,11 +156,13 @@ def test_a_middle_arm_is_not_chosen_over_a_better_one():
         assert calibration.worse(found, calibration.UNEQUAL) <= at_most(0.025, 150)
 
 
+@pytest.mark.usefixtures("choice_alone")
 def test_the_plan_keeps_its_word_after_one_study_of_the_same_size():
     world = calibration.World(groups=120, per_group=1, icc=0, kind="f1")
     assert 0.6 <= calibration.after_one(world, 0.3, simulations=60, resamples=300) <= 0.97
 
 
+@pytest.mark.usefixtures("choice_alone")
 def test_the_plan_keeps_its_word_where_large_losses_are_rare():
     world = calibration.World(groups=60, per_group=1, icc=0, kind="jackpot")
     assert calibration.after_one(world, 0.6, simulations=60, resamples=300) >= 0.72

@@ -11,13 +11,18 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from small_job import small_job
 
 from twofold.plugins.jobs import TrainerJob
 
 pytest.importorskip("torch")
 
 
-SETTINGS: dict[str, Any] = {"epochs": 5000, "batch": 12, "dtype": "f32", "threads": 1, "share_prefixes": False}
+BY_TWO: dict[str, tuple[float, dict[str, Any]]] = {
+    "cut": (0.06, {"minutes": 0.2}),
+    "whole": (1e-5, {"epochs": 6, "minutes": 2.0, "learning_rate": 5e-2, "patience": 9}),
+}
+SETTINGS: dict[str, Any] = {"epochs": 1000, "batch": 12, "dtype": "f32", "threads": 1, "share_prefixes": False}
 
 
 def trained(
@@ -34,17 +39,20 @@ def trained(
     return took, json.loads((folder / "training.json").read_text())
 
 
-def trained_by_two(job: TrainerJob, folder: Path, *, seconds: float, **options: Any) -> tuple[float, Any]:
-    """The same by two processes."""
-    folder.mkdir()
-    given = {"seconds": seconds, "options": SETTINGS | {"threads": 2} | options}
-    (folder / "given.json").write_text(json.dumps(given))
-    (folder / "rows.json").write_text(job.model_dump_json())
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    crew = {"WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
-    command = [sys.executable, str(Path(__file__).with_name("slow_machine.py")), str(folder)]
+@pytest.fixture(scope="module")
+def trained_by_two(tiny: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[float, Any]]:
+    """The same by two processes, which train one after another what `BY_TWO` names."""
+    place, job = tmp_path_factory.mktemp("crew"), small_job(tiny)
+    for name, (seconds, options) in BY_TWO.items():
+        (place / name).mkdir()
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            port = free.getsockname()[1]
+        settings = {"seconds": seconds, "port": port, "options": SETTINGS | {"threads": 2} | options}
+        (place / name / "given.json").write_text(json.dumps(settings))
+        (place / name / "rows.json").write_text((few(job) if name == "cut" else job).model_dump_json())
+    crew = {"WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1"}
+    command = [sys.executable, str(Path(__file__).with_name("slow_machine.py")), *(str(place / one) for one in BY_TWO)]
     running = [
         subprocess.Popen(command, env={**os.environ, **crew, "RANK": str(rank)}, stderr=subprocess.PIPE)
         for rank in range(2)
@@ -55,7 +63,13 @@ def trained_by_two(job: TrainerJob, folder: Path, *, seconds: float, **options: 
         for one in running:
             one.kill()
     assert [one.returncode for one in running] == [0, 0], ends[0][1].decode()[-2000:]
-    return json.loads((folder / "took.json").read_text()), json.loads((folder / "training.json").read_text())
+    return {
+        name: (
+            json.loads((place / name / "took.json").read_text()),
+            json.loads((place / name / "training.json").read_text()),
+        )
+        for name in BY_TWO
+    }
 
 
 def few(job: TrainerJob) -> TrainerJob:
@@ -82,8 +96,8 @@ def test_a_cap_of_money_holds_though_one_step_takes_longer_than_it(
     assert report["euros"] <= 0.04 * 1.1
 
 
-def test_a_cap_of_minutes_holds_for_two_processes(job: TrainerJob, tmp_path: Path) -> None:
-    took, report = trained_by_two(few(job), tmp_path / "cut", seconds=0.06, minutes=0.2)
+def test_a_cap_of_minutes_holds_for_two_processes(trained_by_two: dict[str, tuple[float, Any]]) -> None:
+    took, report = trained_by_two["cut"]
     cut_in_the_first_step(took, report)
     assert report["processes"] == 2
     assert report["effort"]["stopped"] == "minutes"
@@ -109,10 +123,8 @@ def test_a_training_whose_start_takes_all_of_its_cap_tells_the_seconds_of_its_st
     assert report["effort"]["minutes_needed"] > 0
 
 
-def test_a_cap_that_leaves_time_cuts_nothing_of_two_processes(job: TrainerJob, tmp_path: Path) -> None:
-    _, report = trained_by_two(
-        job, tmp_path / "whole", seconds=1e-5, epochs=6, minutes=2.0, learning_rate=5e-2, patience=9
-    )
+def test_a_cap_that_leaves_time_cuts_nothing_of_two_processes(trained_by_two: dict[str, tuple[float, Any]]) -> None:
+    _, report = trained_by_two["whole"]
     assert report["effort"]["stopped"] == "plan"
     assert report["effort"]["steps"] == report["effort"]["planned"] == 6
     assert report["effort"]["chance"]

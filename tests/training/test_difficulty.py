@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from twofold.plugins.jobs import DifficultyJob
+from twofold.training import difficulty
 from twofold.training.difficulty import SCORES, Difficulty, DifficultyOptions
 from twofold.types import Message, Pair
 
@@ -49,5 +50,8 @@ def test_scores_are_mean_losses_and_a_killed_run_goes_on(tiny: Path, tmp_path: P
 
     (tmp_path / "killed").mkdir()
     (tmp_path / "killed" / SCORES).write_text("\n".join(lines[:64]) + "\n" + lines[64][:9])
-    assert measure.train(job, tmp_path / "killed")["resumed"] == 64
+    done: list[int] = []
+    difficulty.score(job, measure.options, tmp_path / "killed", progress=lambda _stage, now, _total: done.append(now))
+    assert json.loads((tmp_path / "killed" / "training.json").read_text())["resumed"] == 64
+    assert done == [70], "what a child does, without its start"
     assert (tmp_path / "killed" / SCORES).read_text().splitlines() == lines

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 import os
 import signal
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from pydantic import ValidationError
 
 from twofold.errors import NothingToLearn, TrainingError
+from twofold.host import children
 from twofold.plugins import loading
 from twofold.plugins.jobs import TrainerJob
 from twofold.reports.tuning_lines import tuned_lines
@@ -179,7 +184,21 @@ def test_a_long_run_that_learned_early_moved_and_a_flat_one_did_not() -> None:
     assert not moved([2.0, 2.1, 2.05])
 
 
-def test_a_row_without_completion_is_an_error_naming_the_example(job: TrainerJob, tmp_path: Path) -> None:
+@contextlib.contextmanager
+def in_this_process(_module: str, arguments: Sequence[str], **_: Any) -> Iterator[Any]:
+    """Stands for `children.running`: the child's work is done here, and what it wrote and its status come back."""
+    from twofold.training.worker.main import main
+
+    with contextlib.redirect_stdout(io.StringIO()) as out:
+        status = main(Path(arguments[-1]))
+    yield SimpleNamespace(stdout=out.getvalue().splitlines(), wait=lambda: status)
+
+
+def test_a_row_without_completion_is_an_error_naming_the_example(
+    job: TrainerJob, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """That such an error comes out of a real child is tested with the embedder's."""
+    monkeypatch.setattr(children, "running", in_this_process)
     rows = (job.rows[0][0].__class__(messages=job.rows[0][0].messages, completion=" ", example="bad"),)
     with pytest.raises(NothingToLearn, match="bad"):
         LoraTrainer(OPTIONS).train(job.model_copy(update={"rows": (rows,)}), tmp_path)
@@ -197,6 +216,8 @@ KILLED += [pytest.param(m, SPREAD, marks=pytest.mark.slow, id=f"{m}-spread") for
 def test_a_killed_child_is_an_error_and_the_rerun_ends_with_the_same_weights(
     method: str, more: dict[str, object], job: TrainerJob, tmp_path: Path
 ) -> None:
+    from twofold.training.worker.loop import fit
+
     cut, steps = tmp_path / "cut", []
     changes = {"epochs": 20, "batch": 4, "dtype": "f32", "checkpoint_seconds": 0, "patience": 9, "evaluations": 2}
     trainer = loading.make("trainers", method, {**changes, **more, "learning_rate": RATES[method]})
@@ -221,7 +242,11 @@ def test_a_killed_child_is_an_error_and_the_rerun_ends_with_the_same_weights(
     assert steps[0] >= 4
     assert report["stopped"] in {"patience", "plan"}
     assert not (cut / checkpoints.NAME).exists()
-    trainer.train(job, tmp_path / "whole", progress=quiet)
+    if more:
+        trainer.train(job, tmp_path / "whole", progress=quiet)
+    else:  # what a child does, without its start
+        (tmp_path / "whole").mkdir()
+        fit(job, trainer.options, tmp_path / "whole", progress=quiet)
     name = "model/model.safetensors" if method == "full" else "adapter_model.safetensors"
     one, other = load_file(cut / name), load_file(tmp_path / "whole" / name)
     assert one.keys() == other.keys()
@@ -280,7 +305,7 @@ def test_too_little_time_shortens_the_plan_so_that_the_learning_rate_still_decay
     assert affordable(4, 10, each=2.0, left=40.0) == 10
     assert affordable(4, 100, each=2.0, left=-2.0) == 4
     SlowMachine(1e-4).install(monkeypatch.setattr)
-    long = OPTIONS.model_copy(update={"epochs": 5000, "minutes": 0.15})
+    long = OPTIONS.model_copy(update={"epochs": 1000, "minutes": 0.15})
     report = fit(job, long, tmp_path, progress=quiet)
     assert report["stopped"] in {"minutes", "patience"}
     assert report["effort"]["planned"] > report["effort"]["steps"] > 0
@@ -297,7 +322,7 @@ def test_a_limit_holds_on_a_slow_machine_evaluations_included(
 
     machine = SlowMachine(seconds_a_token)
     machine.install(monkeypatch.setattr)
-    options = OPTIONS.model_copy(update={"epochs": 5000, "minutes": minutes, "memory_gib": 2.0})
+    options = OPTIONS.model_copy(update={"epochs": 1000, "minutes": minutes, "memory_gib": 2.0})
     report = fit(job, options, tmp_path, progress=quiet)
     assert machine.now < 66 * minutes
     effort = report["effort"]
@@ -387,7 +412,7 @@ def test_a_resumed_run_keeps_to_the_limit_of_the_whole(
 
     machine = SlowMachine(1e-3)
     machine.install(monkeypatch.setattr)
-    options = OPTIONS.model_copy(update={"epochs": 5000, "minutes": 0.2, "checkpoint_seconds": 60.0})
+    options = OPTIONS.model_copy(update={"epochs": 1000, "minutes": 0.2, "checkpoint_seconds": 60.0})
 
     def cut(stage: str, _done: int, _total: int) -> None:
         if stage == "train" and machine.now > 6:

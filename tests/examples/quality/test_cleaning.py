@@ -10,9 +10,10 @@ from typing import Any
 import pytest
 
 from data_sets import folder
-
-pytest.importorskip("sklearn", reason="the extra data is not installed")
+from installed import needs
 from twofold.cli.main import main
+
+needs("sklearn", reason="the extra data is not installed")
 
 ROWS: list[Any] = [
     {"id": "a", "question": "Why did the pump in the barn stop today?", "answers": ["air"], "extra": 1},

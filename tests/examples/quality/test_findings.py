@@ -13,14 +13,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from data_sets import folder, whole_sets
-
-pytest.importorskip("sklearn", reason="the extra data is not installed")
+from installed import needs
 from twofold.examples.loading import load_examples
 from twofold.examples.quality.inspect import PARTS, copies, inspect, privacy, verbatim
 from twofold.examples.quality.labels import noise, undeclared
 from twofold.examples.quality.privacy import masked, private
 from twofold.examples.quality.text import repaired
 from twofold.types import Document, Example, Message, Problem
+
+needs("sklearn", reason="the extra data is not installed")
 
 NOUNS = (
     "pump", "valve", "field", "meter", "tank", "hose", "filter", "sensor", "gate", "ditch", "well", "pipe", "motor",

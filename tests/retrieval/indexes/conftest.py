@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+import ssl
 from collections.abc import Iterator
 
 import pytest
@@ -15,6 +16,14 @@ from twofold.hashing import digest
 def database(request: pytest.FixtureRequest) -> Iterator[Database]:
     """A database that runs."""
     yield from start(request.param)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def without_authorities() -> Iterator[None]:
+    """No client reads the certificates of all authorities: every database of these tests is on this machine."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(ssl.SSLContext, "load_verify_locations", lambda *_, **__: None)
+        yield
 
 
 @pytest.fixture

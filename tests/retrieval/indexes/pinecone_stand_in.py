@@ -132,6 +132,7 @@ def _nearest(held: dict[str, Record], body: Any) -> list[Record]:
 def _handler(server: Pinecone) -> type[BaseHTTPRequestHandler]:
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
+        disable_nagle_algorithm = True  # else every answer waits for the client's delayed ACK
         wbufsize = 65536
 
         def _answer(self) -> None:

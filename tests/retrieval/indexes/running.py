@@ -13,6 +13,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -117,7 +118,13 @@ def _postgres() -> Iterator[Database]:
 
 
 def _qdrant() -> Iterator[Database]:
-    with tempfile.TemporaryDirectory() as folder:
+    from qdrant_client.local import payload_value_extractor
+
+    memory = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None  # on a disk every passage waits for a commit
+    parse = payload_value_extractor.parse_json_path
+    with tempfile.TemporaryDirectory(dir=memory) as folder, pytest.MonkeyPatch.context() as patch:
+        # for every passage of every search it parses the same few names
+        patch.setattr(payload_value_extractor, "parse_json_path", cache(parse))
         yield Database(name="qdrant", options={"url": f"local:{folder}"})
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -73,23 +74,49 @@ FILTERS = [
 ]
 
 
-def test_top_ten_is_the_embedded_indexs(
-    database: Database, called: str, corpus: tuple[list[Chunk], list[str]], tmp_path: Path
-) -> None:
+@dataclass(frozen=True)
+class Reference:
+    """What the embedded index finds."""
+
+    chunks: list[Chunk]
+    asked: list[str]
+    vectors: Any
+    queries: Any
+    content: str
+    hits: dict[str, list[Any]]
+    """Leg → for each of `FILTERS`, the hits of every question."""
+
+
+@pytest.fixture(scope="module")
+def reference(corpus: tuple[list[Chunk], list[str]], tmp_path_factory: pytest.TempPathFactory) -> Reference:
+    """The embedded index's hits, found once for all databases."""
     pytest.importorskip("lancedb")
     chunks, asked = corpus
     embedder = HashingEmbedder(HashingEmbedder.Options(dimension=64))
     vectors, queries = embedder.embed([c.text for c in chunks]), embedder.embed(asked)
-    reference = loading.make("indexes", "lancedb", {}, directory=tmp_path, fingerprint="f", dimension=64)
+    place = tmp_path_factory.mktemp("reference")
+    index = loading.make("indexes", "lancedb", {}, directory=place, fingerprint="f", dimension=64)
+    _fill(index, chunks, vectors)
+    hits = {
+        leg: [index.search(asked, queries, K, leg=leg, filter=which) for which in FILTERS]
+        for leg in ("dense", "lexical", "hybrid")
+    }
+    return Reference(chunks, asked, vectors, queries, index.state().content, hits)
+
+
+def _fill(index: Any, chunks: list[Chunk], vectors: Any) -> None:
+    for start in range(0, len(chunks), 200):
+        index.upsert(chunks[start : start + 200], vectors[start : start + 200])
+
+
+def test_top_ten_is_the_embedded_indexs(database: Database, called: str, reference: Reference) -> None:
+    asked, queries = reference.asked, reference.queries
     index = database.index(called, fingerprint="f")
-    for one in (reference, index):
-        for start in range(0, len(chunks), 200):
-            one.upsert(chunks[start : start + 200], vectors[start : start + 200])
-    assert index.state().content == reference.state().content, "the same content has the same digest everywhere"
+    _fill(index, reference.chunks, reference.vectors)
+    assert index.state().content == reference.content, "the same content has the same digest everywhere"
     for leg, least in LEAST[database.name].items():
         shares = []
-        for which in FILTERS:
-            wanted = reference.search(asked, queries, K, leg=leg, filter=which)
+        for which, wanted in zip(FILTERS, reference.hits[leg], strict=True):
             found = index.search(asked, queries, K, leg=leg, filter=which)
             for right, own in zip(wanted, found, strict=True):
                 assert all(which is None or which.allows(hit.chunk) for hit in own)

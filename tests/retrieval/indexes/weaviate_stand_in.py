@@ -195,6 +195,7 @@ def _reply(request: Any, name: str, told: dict[str, Any], vector: np.ndarray, sc
 def _handler(server: Weaviate) -> type[BaseHTTPRequestHandler]:
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
+        disable_nagle_algorithm = True  # else every answer waits for the client's delayed ACK
         wbufsize = 65536
 
         def _answer(self) -> None:

@@ -10,12 +10,13 @@ from typing import Any
 
 import pytest
 
+from installed import needs
 from twofold.answering import access
 from twofold.errors import AccessDenied, BadRecord, ConfigError, SourceQuery
 from twofold.plugins import loading
 from twofold.types import Filter
 
-pytest.importorskip("sqlalchemy")
+needs("sqlalchemy")
 STOCK = {
     "url": "sqlite:///shop.db",
     "statement": "SELECT item, amount FROM stock WHERE item = :item ORDER BY amount",
