@@ -37,7 +37,7 @@ def from_json(cls: type[T], value: Any) -> T:
         StoreError: `value` is not such an object.
     """
     try:
-        record: T = _reader(cls)(value)
+        record: T = _decoder(cls)(value)
     except (TypeError, KeyError, ValueError, AttributeError) as error:
         raise StoreError(f"a stored {cls.__name__} cannot be read: {error}") from error
     return record
@@ -53,31 +53,31 @@ def document_from_json(value: Json) -> Document:
     return from_json(Document, value)
 
 
-Reader = Callable[[Any], Any]
+_Decoder = Callable[[Any], Any]
 
 
 @lru_cache(maxsize=64)
-def _fields(cls: type) -> tuple[tuple[str, Reader], ...]:
-    """Each field's name and what reads it: made once, for records are read by the ten thousand."""
+def _fields(cls: type) -> tuple[tuple[str, _Decoder], ...]:
+    """Each field's name with its decoder: made once, for records are read by the ten thousand."""
     hints = typing.get_type_hints(cls)
-    return tuple((f.name, _reader(hints[f.name])) for f in dataclasses.fields(cls))
+    return tuple((f.name, _decoder(hints[f.name])) for f in dataclasses.fields(cls))
 
 
-def _reader(hint: Any) -> Reader:
-    """What reads a JSON value as `hint` says."""
+def _decoder(hint: Any) -> _Decoder:
+    """The function that reads a JSON value as `hint` says."""
     if dataclasses.is_dataclass(hint):
         return partial(_record, hint)
     origin = typing.get_origin(hint)
     inner = typing.get_args(hint)
     if origin in (types.UnionType, typing.Union):
-        read = _reader(next(h for h in inner if h is not type(None)))
+        read = _decoder(next(h for h in inner if h is not type(None)))
         return partial(_optional, read) if type(None) in inner else read
     if origin is tuple:
         if inner[-1] is Ellipsis:
-            return partial(_tuple, _reader(inner[0]))
-        return partial(_row, tuple(map(_reader, inner)))
+            return partial(_tuple, _decoder(inner[0]))
+        return partial(_row, tuple(map(_decoder, inner)))
     if isinstance(origin, type) and issubclass(origin, Mapping):
-        return partial(_mapping, _reader(inner[1]))
+        return partial(_mapping, _decoder(inner[1]))
     if origin is Literal:
         return partial(_choice, inner)
     return partial(_scalar, hint)
@@ -89,23 +89,23 @@ def _record(cls: Any, value: Any) -> Any:
     return cls(**{name: read(value[name]) for name, read in _fields(cls) if name in value})
 
 
-def _optional(read: Reader, value: Any) -> Any:
+def _optional(read: _Decoder, value: Any) -> Any:
     return None if value is None else read(value)
 
 
-def _tuple(read: Reader, value: Any) -> Any:
+def _tuple(read: _Decoder, value: Any) -> Any:
     if not isinstance(value, list):
         raise TypeError(f"expected a list, found {type(value).__name__}")
     return tuple(map(read, value))
 
 
-def _row(readers: tuple[Reader, ...], value: Any) -> Any:
+def _row(decoders: tuple[_Decoder, ...], value: Any) -> Any:
     if not isinstance(value, list):
         raise TypeError(f"expected a list, found {type(value).__name__}")
-    return tuple(read(v) for read, v in zip(readers, value, strict=True))
+    return tuple(read(v) for read, v in zip(decoders, value, strict=True))
 
 
-def _mapping(read: Reader, value: Any) -> Any:
+def _mapping(read: _Decoder, value: Any) -> Any:
     return {k: read(v) for k, v in value.items()}
 
 
