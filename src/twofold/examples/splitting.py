@@ -25,7 +25,7 @@ FEW = 10
 
 
 class _Kin(TypedDict):
-    """What ties examples together besides what they say themselves; see `grouped`."""
+    """Ties between examples beside those that the examples name; see `grouped`."""
 
     same: Mapping[str, str]
     holders: Mapping[str, Sequence[str]]

@@ -38,7 +38,7 @@ _NUMBERS = re.compile(r"\d+")
 _RUN = 16
 """Characters of a run of which a text and another one that holds it are compared."""
 _KEPT = np.uint64(4)
-"""One of so many runs is kept."""
+"""The share of runs that is kept: one in so many."""
 _LEAST = 80
 """Characters from which a text is looked for in others: shorter ones stand there by chance."""
 _RARE = 8

@@ -229,7 +229,7 @@ def decoded(data: bytes, declared: str) -> str:
 
 
 def codec(declared: str) -> str:
-    """What programs mean by the name of an encoding; the name itself where Python knows no other for it."""
+    """The encoding that programs mean by a name; the name itself where Python knows no other for it."""
     name = declared.lower().removeprefix("x-")
     name = re.sub(r"^(iso-8859-[68])-[ei]$", r"\1", name).replace("mac-", "mac_")
     if name in _WIDER:

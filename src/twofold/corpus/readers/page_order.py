@@ -1,4 +1,4 @@
-"""What a page shows elsewhere than it stands in the file, put to where it shows: slots, and a table's foot."""
+"""Parts that a page shows elsewhere than they stand in the file, moved there: slots, and a table's foot."""
 
 from __future__ import annotations
 

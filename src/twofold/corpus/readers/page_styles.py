@@ -1,4 +1,4 @@
-"""What a page's own styles say of what it shows: text struck out or set apart, how lists count, words they write.
+"""A page's own styles: text that they strike out or set apart, the counting of lists, words that they write.
 
 Only what stands in the page is looked at, and of its selectors only classes: a style sheet of another file is not read.
 """
@@ -35,14 +35,14 @@ _LETTERS = re.compile(r"[^\W\d_]{2}")
 
 @dataclass(frozen=True, slots=True)
 class Styles:
-    """What the style sheets in a page say of its classes."""
+    """The settings that style sheets in a page give to its classes."""
 
     crossed: frozenset[str] = frozenset()
     """Their text is struck out."""
     apart: dict[str, str] = field(default_factory=dict)
     """Class → what parts it from its neighbours: a line's end or a blank."""
     inside: frozenset[str] = frozenset()
-    """What stands directly in them is set apart."""
+    """Classes whose direct content is set apart."""
     counted: dict[str, str] = field(default_factory=dict)
     """Class → how items of such lists are counted."""
 
@@ -53,7 +53,7 @@ class Styles:
         return bool(self.crossed) and not self.crossed.isdisjoint(node.get_attribute_list("class"))
 
     def parts(self, node: Tag) -> str:
-        """What parts an inline element from its neighbours: a line's end, a blank, or nothing."""
+        """The separator of an inline element from its neighbours: a line's end, a blank, or nothing."""
         parting = _parting(str(style)) if (style := node.get("style")) else ""
         if not parting and self.apart:
             parting = next((self.apart[one] for one in node.get_attribute_list("class") if one in self.apart), "")
@@ -93,7 +93,7 @@ def styles_of(soup: BeautifulSoup) -> Styles:
 
 
 def written_by_styles(styles: Iterable[Tag]) -> list[str]:
-    """What style sheets in a page write on it, in words; signs and pictures of fonts are none."""
+    """The words that style sheets in a page write on it, without signs and pictures of fonts."""
     kinds: dict[str, None] = {}
     for _, look in _rules(styles):
         for value in _CONTENT.findall(look) if "content" in look else ():

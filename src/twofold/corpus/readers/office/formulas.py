@@ -15,7 +15,7 @@ _DEEPEST = 100
 _BEFORE = "\ue003"
 """Behind what follows a letter, in front of what stands before it, in a formula's element of many scripts."""
 _UNSHOWN = frozenset(["del", "moveFrom"])
-"""What a tracked change takes out."""
+"""Elements that a tracked change takes out."""
 
 
 def mathml(tag: str, parts: Sequence[str], text: str) -> str:
@@ -121,7 +121,7 @@ def _chars(node: Any, name: str, default: str) -> str:
 
 
 _LISTS = {"m": "; ", "mr": ", ", "eqArr": "; ", "oMathPara": "; "}
-"""What stands between the rows and cells of a matrix, the lines of a system, and formulas one below the other."""
+"""Separators of the rows and cells of a matrix, of the lines of a system, and of formulas one below the other."""
 _SHAPES: dict[str, Callable[[dict[str, str]], str]] = {
     "f": lambda p: f"{_bracketed(p.get('num', ''))}/{_bracketed(p.get('den', ''))}",
     "sSup": lambda p: p.get("e", "") + power(p.get("sup", ""), p.get("e", "")),

@@ -31,7 +31,7 @@ _UNSHOWN = frozenset(
 )
 _LOOKS = frozenset(["strike", "dstrike", "vanish", "vertAlign", "position"])
 _AROUND = frozenset(["sdt", "sdtContent", "customXml", "smartTag", "ins", "moveTo"])
-"""What rows and cells of a table may stand in."""
+"""Elements that rows and cells of a table may stand in."""
 _CLOSED = frozenset(["body", "tc", "txbxContent", "hdr", "ftr", "footnote", "endnote", "comment"])
 """Elements at whose end a paragraph ends in any case."""
 _BY_STYLE = -1
