@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from data_sets import folder, whole_sets
-from twofold.advice.start import starting_config
+from twofold.advice.start import QUICK_LATENCY_SAMPLE, starting_config
 from twofold.config import Config
 from twofold.examples.checking import check
 from twofold.types import Document, Example, Message
@@ -102,6 +102,7 @@ def test_every_real_set_gives_a_valid_configuration(name: str, quick: bool) -> N
     assert bool(config.documents.paths) == bool(documents)
     assert config.study.metric.name not in [part.name for part in config.study.metrics]
     assert config.tuning.trainer.options.get("replay", 0) == (0 if quick else 0.5)
+    assert config.study.latency_sample == (QUICK_LATENCY_SAMPLE if quick else 40)
     if quick:
         assert 0 < config.examples.limit <= 120 or len(examples) <= 120
 

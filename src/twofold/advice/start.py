@@ -36,6 +36,8 @@ EPOCHS, OPEN_EPOCHS, QUICK_EPOCHS = 3.0, 2.0, 1.5
 """Of tuning. With documents a step reads passages, six times the tokens: two epochs, some 60 steps on the demo's 300
 rows, reached on two cores what a longer training did (see docs/notebook.md)."""
 QUICK_EXAMPLES = 120
+QUICK_LATENCY_SAMPLE = 16
+"""Timing 40 questions an arm took a quarter of a first look of 5 minutes on two cores (see docs/notebook.md)."""
 FIRST_EXAMPLES = "data/examples.jsonl"
 """File of the examples in a project that has none yet."""
 UNSEEN_TOKENS = 96
@@ -207,7 +209,7 @@ def starting_config(
         _retrieval(seen),
         _generation(seen),
         _tuning(seen, quick=quick, forgetting=forgetting and not quick),
-        _study(seen, metric, metrics),
+        _study(seen, metric, metrics, quick=quick),
     ]
     return "\n\n".join("\n".join(block) for block in blocks if block) + "\n"
 
@@ -404,7 +406,7 @@ def _tuning(seen: Facts, *, quick: bool, forgetting: bool) -> list[str]:
     return lines
 
 
-def _study(seen: Facts, metric: str, metrics: Sequence[str]) -> list[str]:
+def _study(seen: Facts, metric: str, metrics: Sequence[str], *, quick: bool) -> list[str]:
     lines = ["[study]"]
     if not seen.count:
         lines += [
@@ -431,14 +433,19 @@ def _study(seen: Facts, metric: str, metrics: Sequence[str]) -> list[str]:
         metrics = [*metrics, "citation_support"]
     if _cites_nothing(seen) or not seen.document_characters:
         metrics = [other for other in metrics if not other.startswith("citation_")]
-    return [
-        *lines,
+    lines += [
         "# `metric` decides, `metrics` are reported beside it.",
         f"metric = {_quoted(metric)}",
         f"metrics = [{', '.join(_quoted(other) for other in metrics if other != metric)}]",
         "# Smaller differences do not matter to you: ties go to the simpler arm.",
         "margin = 0.02",
     ]
+    if quick:
+        lines += [
+            "# Questions that each arm answers singly, for its latency; 40 narrow the interval of p95.",
+            f"latency_sample = {QUICK_LATENCY_SAMPLE}",
+        ]
+    return lines
 
 
 # ---------------------------------------------------------------- looking at the references
