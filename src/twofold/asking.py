@@ -27,6 +27,7 @@ from twofold.indexing.erasure import Eraser
 from twofold.indexing.sync import synced
 from twofold.metadata.conditions import Condition
 from twofold.reports import archive
+from twofold.store.model_record import read_everything
 from twofold.store.model_registry import model_id
 from twofold.text import grounding
 from twofold.types import Answer, Arm, Example, Filter, Json, Message, Role
@@ -37,7 +38,7 @@ _FORM = 'Write a list of {"role": "user" or "assistant", "content": "…"}, or o
 
 
 @dataclass(frozen=True, kw_only=True)
-class Choice:
+class ChosenArm:
     """The arm that answers, and why it does."""
 
     arm: Arm
@@ -79,7 +80,7 @@ class Provenance(TypedDict):
     """A remark where nothing supports the answer; else empty."""
 
 
-class Asked(Provenance):
+class AnswerReport(Provenance):
     """The provenance that `Project.ask` returns beside the answer."""
 
     behind: str
@@ -88,7 +89,7 @@ class Asked(Provenance):
     """Remarks on metadata that the conditions cannot compare."""
 
 
-def chosen(models: Models, calibrations: Calibrations, records: Path, *, arm: str = "", model: str = "") -> Choice:
+def chosen(models: Models, calibrations: Calibrations, records: Path, *, arm: str = "", model: str = "") -> ChosenArm:
     """The arm that is named, or whose model is named, or that the latest study chose; else ``rag``, or ``base``.
 
     A tuned arm answers with the model that is named, else with that of ``[tuning].use``, else with the one that the
@@ -124,23 +125,23 @@ def chosen(models: Models, calibrations: Calibrations, records: Path, *, arm: st
     return replace(choice, model=adapter, calibration=calibration)
 
 
-def _choice(models: Models, record: Any, study: str, *, arm: str, model: str) -> Choice:
+def _choice(models: Models, record: Any, study: str, *, arm: str, model: str) -> ChosenArm:
     config = models.config
     latest: Json = {"study": study, "index": record.get("retrieval", {}).get("index", {}).get("content", "")}
     unmeasured = "" if study else "; no study has measured it"
     if model:
         named = config.arm(str(models.registry.find(model)["arm"]))
-        return Choice(arm=named, why=f"the model {model} was tuned for it{unmeasured}", **latest)
+        return ChosenArm(arm=named, why=f"the model {model} was tuned for it{unmeasured}", **latest)
     if arm:
-        return Choice(arm=config.arm(arm), why=f"it was named{unmeasured}", **latest)
+        return ChosenArm(arm=config.arm(arm), why=f"it was named{unmeasured}", **latest)
     verdict = record.get("verdict", {"arm": "", "outcome": ""})
     number = study.split("-", maxsplit=1)[0].lstrip("0")
     if verdict["arm"]:
-        return Choice(arm=config.arm(verdict["arm"]), why=f"it is the verdict of study {number}", **latest)
+        return ChosenArm(arm=config.arm(verdict["arm"]), why=f"it is the verdict of study {number}", **latest)
     name = "rag" if config.documents.paths or config.sources else "base"
     reason = "it is used because it reads your documents" if name == "rag" else "there are no documents to read"
     before = {"undecided": f"study {number} is undecided", "none acceptable": f"study {number} found no arm acceptable"}
-    return Choice(
+    return ChosenArm(
         arm=config.arm(name), why=f"{before.get(verdict['outcome'], 'no study has been run yet')}; {reason}", **latest
     )
 
@@ -156,7 +157,7 @@ def _adapter(models: Models, arm: Arm, training: Json, model: str) -> str:
         models.artifacts.verify(measured)
         return measured
     # A model that learned from all documents answers only where it is named: no study has measured such a one.
-    trained = [r for r in registry.records() if r["tuning"] == arm.tuning and not (r["seen"] or {}).get("everything")]
+    trained = [r for r in registry.records() if r["tuning"] == arm.tuning and not read_everything(r)]
     here = [record["key"] for record in trained if record["here"]]
     if not here:
         missing_note = "; the files of those that were are gone" if trained else ""
@@ -234,7 +235,7 @@ def remarks(search: Search, which: Filter | None) -> list[str]:
     return filtering.remarks_on(which.conditions, (one.metadata for one in documents))
 
 
-def open_system(workspace: Workspace, choice: Choice, splits: Callable[[], Splits], *, root: Path) -> System:
+def open_system(workspace: Workspace, choice: ChosenArm, splits: Callable[[], Splits], *, root: Path) -> System:
     """The chosen arm made ready to answer, for as long as the caller wants: nothing is synced, trained or written.
 
     Args:
@@ -262,7 +263,7 @@ def open_system(workspace: Workspace, choice: Choice, splits: Callable[[], Split
     return workspace.systems.served(choice.arm, shots=shots, adapter=adapter, calibration=calibration)
 
 
-def unseen(search: Search, choice: Choice, root: Path) -> str:
+def unseen(search: Search, choice: ChosenArm, root: Path) -> str:
     """Remark on files that changed since the last sync and on a missing threshold.
 
     Args:
@@ -301,7 +302,9 @@ def answered(
     raise GenerationError("the stream ended without an answer")
 
 
-def provenance(workspace: Workspace, system: System, example: Example, *, answer: Answer, choice: Choice) -> Provenance:
+def provenance(
+    workspace: Workspace, system: System, example: Example, *, answer: Answer, choice: ChosenArm
+) -> Provenance:
     """The provenance of an answer.
 
     Args:

@@ -26,7 +26,7 @@ class Feature:
     """A small file, what must stand in its text, and what must not."""
 
     format: str
-    what: str
+    name: str
     data: bytes
     wanted: tuple[str, ...]
     unwanted: tuple[str, ...] = ()

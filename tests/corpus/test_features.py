@@ -36,7 +36,7 @@ NOT_READ = {
     ("eml", "attachment without a reader"): "said",
     ("pdf", "strikethrough drawn as a line"): "lost",
     ("docx", "picture without alternative text"): "lost",
-    ("csv", "cp1252"): "said",
+    ("csv", "Windows-1252"): "said",
     ("eml", "winmail.dat"): "said",
     ("eml", "uuencode in the text"): "said",
     ("eml", "zip attachment"): "said",
@@ -55,7 +55,7 @@ NOT_READ = {
     ("mbox", "attachment"): "said",
     ("odt", "object without a formula or chart"): "said",
     ("epub", "page outside the spine"): "said",
-    ("jsonl", "one bad line among good"): "said",
+    ("jsonl", "damaged line among valid ones"): "said",
     ("fb2", "superscript digits"): "said",
     ("pdf", "page with letters drawn as shapes"): "said",
     ("pdf", "scanned page with a stamp"): "said",
@@ -69,7 +69,7 @@ NOT_READ = {
     ("html", "frame with an external address"): "lost",
     ("csv", "second table below an empty line"): "said",
     ("ipynb", "output that needs a program to render"): "said",
-    ("html", "numbers that a style counts"): "said",
+    ("html", "numbers from CSS counters"): "said",
     ("docx", "form control (ActiveX)"): "said",
 }
 
@@ -80,11 +80,11 @@ def reader() -> Any:
         yield made
 
 
-@pytest.mark.parametrize("feature", FEATURES, ids=lambda one: f"{one.format}: {one.what}")
+@pytest.mark.parametrize("feature", FEATURES, ids=lambda one: f"{one.format}: {one.name}")
 def test_each_feature_is_what_the_page_says(reader: FileReader, feature: Feature) -> None:
     found = outcome(reader, feature)
-    assert found == NOT_READ.get((feature.format, feature.what), "read")
-    assert f"| {feature.format} | {feature.what} | {WORDS[found]} |" in PAGE.read_text(encoding="utf-8").splitlines()
+    assert found == NOT_READ.get((feature.format, feature.name), "read")
+    assert f"| {feature.format} | {feature.name} | {WORDS[found]} |" in PAGE.read_text(encoding="utf-8").splitlines()
 
 
 def cut(text: str, tokens: int = 60, source: str = "a.md", title: str = "") -> list[Chunk]:

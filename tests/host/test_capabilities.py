@@ -10,7 +10,7 @@ import pytest
 
 from twofold.config import Part
 from twofold.host import capabilities
-from twofold.host.capabilities import Choice, Gpu, Processor, parse_processor
+from twofold.host.capabilities import ChosenArithmetic, Gpu, Processor, parse_processor
 from twofold.plugins import loading, protocols, specs
 
 X86 = "processor\t: 0\nvendor_id\t: {vendor}\nmodel name\t: {name}\nflags\t\t: fpu sse sse2 {flags}\nbugs\t\t: mds\n"
@@ -135,7 +135,7 @@ def test_without_torch_nothing_is_measured_and_f32_is_used(monkeypatch: pytest.M
     pretend(monkeypatch, cpu)
     monkeypatch.setattr(capabilities, "torch_version", lambda: "")
     monkeypatch.setattr(capabilities.subprocess, "run", lambda *_, **__: pytest.fail("no child"))
-    assert capabilities.arithmetic() == Choice(dtype="f32", because="bf16 could not be measured on this CPU")
+    assert capabilities.arithmetic() == ChosenArithmetic(dtype="f32", because="bf16 could not be measured on this CPU")
 
 
 @pytest.mark.parametrize(
@@ -165,7 +165,7 @@ def test_a_real_measurement_is_kept_and_wins_over_the_flags(apart: Path, monkeyp
     (path,) = (apart / "machine").iterdir()
     path.write_text(json.dumps({"gflops": {"f32": 100.0, "bf16": 129.0, "f16": 1.0}}), encoding="utf-8")
     capabilities._on_cpu.cache_clear()
-    assert capabilities.arithmetic("cpu") == Choice(
+    assert capabilities.arithmetic("cpu") == ChosenArithmetic(
         dtype="f32", because="bf16 was measured 1.3 times as fast as f32 on this CPU"
     )
     monkeypatch.setenv("ATEN_CPU_CAPABILITY", "avx2")

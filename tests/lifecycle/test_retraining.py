@@ -352,18 +352,19 @@ def test_a_candidate_that_fails_too_often_stays_one(
 def test_killed_after_each_step_nothing_is_done_twice(
     directory: Path, endpoint: Endpoint, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from twofold.store.tuned_models import TunedModels
+    from twofold.store.model_record import AliasMove
+    from twofold.store.tuned_models import ModelTable
 
     skilled(endpoint, ftjob_1=0.9)
-    real, stopped = TunedModels.move_alias, []
+    real, stopped = ModelTable.move_alias, []
 
-    def dying(self: TunedModels, alias: str, model: str, **more: Any) -> None:
-        if alias not in stopped:
-            stopped.append(alias)
+    def dying(self: ModelTable, move: AliasMove, *, expected: str) -> None:
+        if move["alias"] not in stopped:
+            stopped.append(move["alias"])
             raise KeyboardInterrupt
-        real(self, alias, model, **more)
+        real(self, move, expected=expected)
 
-    monkeypatch.setattr(TunedModels, "move_alias", dying)
+    monkeypatch.setattr(ModelTable, "move_alias", dying)
     words = ("tune", "--arm", "ft", "--from", "champion", "-C", str(directory))
     assert run(capsys, *words)[0] == 130
     assert run(capsys, *words)[0] == 130

@@ -12,7 +12,8 @@ from typing import Any
 import pytest
 
 from twofold.errors import ConfigError, StoreError, UnknownName
-from twofold.reports.model_card import card
+from twofold.plugins.results import ExportedForm
+from twofold.reports.model_card import DescribedModel, card
 from twofold.store.artifacts import Artifacts
 from twofold.store.catalogue import Catalogue
 from twofold.store.model_registry import LEARNED, Registry, model_id, short
@@ -185,7 +186,16 @@ def test_an_older_catalogue_is_brought_up_to_date(tmp_path: Path) -> None:
         assert catalogue.models.aliases() == {}
         with pytest.raises(StoreError, match="FOREIGN KEY"):
             catalogue.models.move_alias(
-                "champion", "model:nothing", expected="", move={"at": "", "action": "promote", "who": "", "why": ""}
+                {
+                    "at": "",
+                    "alias": "champion",
+                    "action": "promote",
+                    "before": "",
+                    "after": "model:nothing",
+                    "who": "",
+                    "why": "",
+                },
+                expected="",
             )
 
 
@@ -193,13 +203,25 @@ def test_the_card_says_everything_and_no_number_alone(registry: Registry) -> Non
     name = made(registry, b"a", gate={"passed": False, "because": ["general: it lost too much"]})
     registry.promote(name, who="ada", why="better | faster")
     line = {"mean": 0.5, "low": 0.4, "high": 0.6, "n": 80, "failed": 1}
-    parity = {"prompts": 50, "greedy": 49, "logits": 0.0123, "moved": 4.5, "reader": "transformers"}
-    record = registry.find(name) | {
+    record: DescribedModel = {
+        **registry.find(name),
         "measured": [{"source": "study 1", "metric": "token_f1", "estimate": line}],
+        "comparisons": {},
         "moves": registry.models.alias_moves(),
-        "exports": [{"format": "gguf", "parity": parity}],
     }
-    page = card(record)
+    exported: ExportedForm = {
+        "format": "gguf",
+        "path": "out/gguf",
+        "parity": {
+            "prompts": 50,
+            "greedy": 49,
+            "logits": 0.0123,
+            "moved": 4.5,
+            "new_tokens": 8,
+            "reader": "transformers",
+        },
+    }
+    page = card(record, [exported])
     assert page.startswith("---\nlicense: mit\nbase_model: small\n")
     for fact in (name, "MIT", "weights", "template:1", "train:1", "0.500 [0.400, 0.600], n = 80, 1 failed", "FAILED",
                  "general: it lost too much", "better | faster", "49 of 50",

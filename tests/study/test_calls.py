@@ -13,7 +13,7 @@ from twofold.plugins import loading, protocols
 from twofold.project import Project
 from twofold.study import calls
 from twofold.study import plan as planning
-from twofold.study.plan import Answering, Training, Tuning, Work
+from twofold.study.plan import Answering, Training, TuningWork, Work
 from twofold.study.plan_record import StudyPlan
 from twofold.types import Arm
 
@@ -137,12 +137,14 @@ def test_each_candidate_and_the_base_answer_dev_for_money() -> None:
         elsewhere=True,
         price_per_million=8.0,
     )
-    tuning = Tuning(dev=dev, trainings=[job], finished=0, gate=700, shares=3)
+    tuning = TuningWork(dev=dev, trainings=[job], finished=0, gate=700, shares=3)
     rows = planning.costs(Work(documents=0, chunks=0, answering=[], tuning=[tuning], paces={}))
     found = {row["step"]: row for row in rows}
     assert found["dev scores of ft"]["amount"] == pytest.approx(3 * 41 * 110 / 1e6), "two of three shares, and the base"
     assert found["tune ft"]["amount"] == pytest.approx(24.0)
-    done = Work(documents=0, chunks=0, answering=[], tuning=[Tuning(dev=dev, trainings=[job], finished=1)], paces={})
+    done = Work(
+        documents=0, chunks=0, answering=[], tuning=[TuningWork(dev=dev, trainings=[job], finished=1)], paces={}
+    )
     assert planning.costs(done) == []
 
 

@@ -18,7 +18,7 @@ from twofold.host import capabilities, pace
 from twofold.project import Project
 from twofold.reports import archive
 from twofold.study import plan as planning
-from twofold.study.plan import Answering, Training, Tuning, Work
+from twofold.study.plan import Answering, Training, TuningWork, Work
 from twofold.types import Arm
 
 PACES = {
@@ -41,7 +41,7 @@ def tuned(training: Training = LORA, **more: Any) -> Work:
         documents=0,
         chunks=0,
         answering=[FT],
-        tuning=[Tuning(dev=dev, trainings=[training], finished=0, **more)],
+        tuning=[TuningWork(dev=dev, trainings=[training], finished=0, **more)],
         paces=PACES,
     )
 

@@ -20,7 +20,6 @@ from twofold.errors import AccessDenied, StudyError, TooFewExamples
 from twofold.lifecycle.embedder import embedder_job
 from twofold.project import Project
 from twofold.prompts import Template
-from twofold.reports.model_card import card
 from twofold.study.admission import admitted
 from twofold.tuning.training_data import preferred_rows
 from twofold.types import Filter, Query
@@ -116,13 +115,12 @@ def test_the_policy_manifest_and_card_say_what_was_kept_out(demo: Project) -> No
     with demo as project:
         done = project.tune(arm="ft+rag")
         manifest = project.workspace.artifacts.manifest(done.key)
-        record = project.workspace.models.registry.find(done.id)
         hidden = len(project.splits.hidden)
         assert f"Nothing was learned from the {hidden} documents that only test questions are about." in (
             project.splits.sentence
         )
         assert manifest["seen"] == {"everything": False, "kept_out": hidden, "unnamed": 0}
-        assert f"that it has not seen: {hidden}." in card({**record, "moves": ()})
+        assert f"that it has not seen: {hidden}." in project.models.card(done.id)
         assert not set(manifest["documents"]) & project.splits.hidden
 
 
@@ -138,7 +136,7 @@ def test_a_last_model_may_read_everything_under_a_key_that_no_study_takes(demo: 
         manifest = project.workspace.artifacts.manifest(last.key)
         assert manifest["seen"]["everything"]
         assert set(manifest["documents"]) & project.splits.hidden
-        assert "no study may use it" in card({**project.workspace.models.registry.find(last.id), "moves": ()})
+        assert "no study may use it" in project.models.card(last.id)
         assert project.workspace.adapters.known(project.config.arm("ft+rag"), project.splits) is None
         combined = project.tune(arm="ft+rag", combine={honest.id: 0.5, last.id: 0.5})
     for name in (last.id, combined.id):

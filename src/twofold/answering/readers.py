@@ -51,10 +51,10 @@ def readers_now(
         rules: Rules for documents that name no readers.
         documents: Ids of the documents.
     """
-    return {
-        name: access.ruled(Document(id=name, text="", source=source, readers=own), rules).readers
-        for name, (source, own) in known.readers_of(documents).items()
-    }
+    current: dict[str, tuple[str, ...] | None] = {}
+    for name, (source, fields) in known.readers_of(documents).items():
+        current[name] = access.ruled(Document(id=name, text="", source=source, readers=fields), rules).readers
+    return current
 
 
 class CurrentReaders:

@@ -115,9 +115,13 @@ class Renderer:
                 gold_lists.append([chunk for chunk in chunks if filter.allows(chunk)])
             # without gold passages an example is searched for as in any arm: the oracle arm answers every question
             searched = self._retrieve([e for e, chunks in zip(examples, gold_lists, strict=True) if not chunks], filter)
-            return [
-                Retrieval(hits=tuple(as_hits(chunks[: self.k]))) if chunks else searched.pop(0) for chunks in gold_lists
-            ]
+            retrievals: list[Retrieval | None] = []
+            for gold in gold_lists:
+                if gold:
+                    retrievals.append(Retrieval(hits=tuple(as_hits(gold[: self.k]))))
+                else:
+                    retrievals.append(searched.pop(0))
+            return retrievals
         if self.retriever is None:
             return [None] * len(examples)
         return list(self._retrieve(examples, filter))
@@ -236,10 +240,10 @@ class System(Renderer):
             )
         )
         silent = Completion(text=self.template.abstention)
-        return [
-            self._read(example, completions.get(number, silent), one, seconds)
-            for number, (example, one) in enumerate(zip(examples, retrievals, strict=True))
-        ]
+        answers: list[Answer] = []
+        for number, (example, retrieval) in enumerate(zip(examples, retrievals, strict=True)):
+            answers.append(self._read(example, completions.get(number, silent), retrieval, seconds))
+        return answers
 
     def _read(self, example: Example, completion: Completion, retrieved: Retrieval | None, retrieval: float) -> Answer:
         follows = any(message.role == "user" for message in example.messages[:-1])

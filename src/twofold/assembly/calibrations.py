@@ -94,14 +94,16 @@ class Calibrations:
         if not self.risk:
             return ""
         settings = _settings(self.retrieval())
-        manifests = [
-            manifest
-            for manifest in self.artifacts.list()
-            if manifest["finished"] and manifest.get("kind") == _KIND and manifest.get("risk") == self.risk
-        ]
-        fitting = [
-            m for m in manifests if m.get("retrieval") == settings or ("retrieval" not in m and m["key"] == measured)
-        ]
+        manifests = []
+        for candidate in self.artifacts.list():
+            if candidate["finished"] and candidate.get("kind") == _KIND and candidate.get("risk") == self.risk:
+                manifests.append(candidate)
+        fitting = []
+        for candidate in manifests:
+            if candidate.get("retrieval") == settings or (
+                "retrieval" not in candidate and candidate["key"] == measured
+            ):
+                fitting.append(candidate)
         return str(max(fitting, key=lambda manifest: str(manifest["made"]))["key"]) if fitting else ""
 
 

@@ -241,8 +241,9 @@ class _Living:
     def _tools(self) -> dict[str, Tool]:
         """The live tools of ``[tools]``; none is asked yet."""
         directory = self._search.directory
-        return {
-            name: loading.make(
+        tools: dict[str, Tool] = {}
+        for name, tool in self._config.tools.items():
+            tools[name] = loading.make(
                 "tools",
                 tool.kind,
                 tool.options,
@@ -252,8 +253,7 @@ class _Living:
                 root=directory.parent,
                 scratch=directory / "tools" / name,
             )
-            for name, tool in self._config.tools.items()
-        }
+        return tools
 
     def gathered(self, decided_by: str) -> Gathered:
         # Another content, weight of words or setting finds other passages: the searches are then made anew.

@@ -41,7 +41,6 @@ def forget(
             _agreed(document)
         done = project.versions.forget(document)
         naming, unknown = _naming(project, document)
-        done |= {"examples": naming, "examples_unread": unknown}
     index, catalogue = done["index"], done["catalogue"]
     lines = [
         f"forgotten: {document}",
@@ -51,10 +50,7 @@ def forget(
         f"{counted(catalogue['scores'], 'score')}",
         f"caches: {sum(done['caches']['tools'].values())} answers of live tools, {done['caches']['bench']} indexes",
         *(f"study {name}: {counted(count, 'answer')}" for name, count in done["studies"].items()),
-        *(
-            f"artifact {made['key']}: trained with it ({made['used']}); remove it with care"
-            for made in done["artifacts"]
-        ),
+        *(f"artifact {use['key']}: trained with it ({use['used']}); remove it with care" for use in done["artifacts"]),
         f"receipt: {done['receipt']}",
     ]
     if done["source"]:
@@ -68,7 +64,7 @@ def forget(
     if done["unreadable"]:
         names = ", ".join(done["unreadable"])
         lines.append(f"not looked into, the record is damaged: {names}; delete it, it may still show the document")
-    run.result(done, "\n".join(lines))
+    run.result({**done, "examples": naming, "examples_unread": unknown}, "\n".join(lines))
     # Something may still show the document: a script must not take this for done.
     if done["left"] or done["unreadable"]:
         raise typer.Exit(1)

@@ -75,10 +75,14 @@ def diff(
     with run.project() as project:
         done = project.versions.diff(before, after)
     lines = [f"version {done['before']} → {done['after']}"]
-    for mark, what in (("+", "added"), ("~", "changed"), ("-", "deleted")):
-        lines += [f"{mark} {one_line(name)}" for name in done[what][:_LISTED]]
-        if len(done[what]) > _LISTED:
-            lines.append(f"{mark} and {len(done[what]) - _LISTED} more {what}")
+    for mark, what, names in (
+        ("+", "added", done["added"]),
+        ("~", "changed", done["changed"]),
+        ("-", "deleted", done["deleted"]),
+    ):
+        lines += [f"{mark} {one_line(name)}" for name in names[:_LISTED]]
+        if len(names) > _LISTED:
+            lines.append(f"{mark} and {len(names) - _LISTED} more {what}")
     run.result(done, "\n".join(lines))
 
 
@@ -106,7 +110,7 @@ def prune(
     """Delete old versions except tagged ones; a sync does this automatically once a day."""
     with run.project() as project, project.writing():
         done = project.versions.prune(keep_days=keep_days)
-    run.result(done, f"{counted(done['dropped'], 'version')} dropped, {len(done['kept'])} left")
+    run.result(done.to_json(), f"{counted(done.dropped, 'version')} dropped, {len(done.remaining)} left")
 
 
 command(app, "documents")(documents)

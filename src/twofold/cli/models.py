@@ -14,7 +14,7 @@ from twofold.files import writing
 from twofold.hashing import plain
 
 if TYPE_CHECKING:
-    from twofold.types import Json
+    from twofold.store.model_record import AliasMove
 
 ELSEWHERE = ("project", "settings")
 """Common options that mean nothing to embedded models: they belong to the user, not to a project."""
@@ -49,15 +49,18 @@ def list_models(run: Run) -> None:
     # Embedded models belong to the user: they are listed outside a project as well.
     except ProjectMissing:
         tuned = []
-    for row in tuned:
-        gate = "not gated" if row["gate"] is None else f"gate {outcome(row['gate']).replace('failed', 'FAILED')}"
-        state = f"{row['bytes'] / 2**20:.1f} MiB" if row["here"] else "files gone"
-        names = f" [{', '.join(row['aliases'])}]" if row["aliases"] else ""
+    for model in tuned:
+        gate = "not gated" if model["gate"] is None else f"gate {outcome(model['gate']).replace('failed', 'FAILED')}"
+        state = f"{model['bytes'] / 2**20:.1f} MiB" if model["here"] else "files gone"
+        names = f" [{', '.join(model['aliases'])}]" if model["aliases"] else ""
+        studies = f"; in studies {', '.join(model['studies'])}" if model["studies"] else ""
         lines += [
-            f"{short(row['id'])}{names}: {row['base']['model']}, {row['method']}, arm {row['arm']}, {gate}, {state}",
-            f"    made {row['made'][:19]}" + (f"; in studies {', '.join(row['studies'])}" if row["studies"] else ""),
+            f"{short(model['id'])}{names}: {model['base']['model']}, {model['method']}, arm {model['arm']}, {gate}, "
+            f"{state}",
+            f"    made {model['made'][:19]}{studies}",
         ]
-    run.result([*rows, *({"name": row["id"], "kind": "tuned", **plain(row)} for row in tuned)], "\n".join(lines))
+        rows.append({"name": model["id"], "kind": "tuned", **plain(model)})
+    run.result(rows, "\n".join(lines))
 
 
 def pull(
@@ -182,7 +185,7 @@ def export(
     run.result(plain(report), "\n".join(lines))
 
 
-def _moved(move: Json) -> str:
+def _moved(move: AliasMove) -> str:
     from twofold.store.model_registry import short
 
     before = f" (was {short(move['before'])})" if move["before"] else ""

@@ -76,9 +76,10 @@ def commands() -> str:
     for path, command in _walk("twofold", program):
         arguments = " ".join(_metavar(p) for p in _arguments(command))
         lines += [f"## `{path}{' ' + arguments if arguments else ''}`", "", *_paragraphs(command.help or ""), ""]
-        options = [
-            p for p in command.params if p.param_type_name == "option" and not _is_common(p) and p.name != "help"
-        ]
+        options = []
+        for parameter in command.params:
+            if parameter.param_type_name == "option" and not _is_common(parameter) and parameter.name != "help":
+                options.append(parameter)
         rows = [(f"`{_metavar(p)}`", p.help or "", "") for p in _arguments(command)]
         rows += [(_flags(p), p.help or "", _default(p)) for p in options]
         lines += _table(("argument or option", "meaning", "default"), rows)
@@ -172,10 +173,9 @@ def plugins() -> str:
                 raise SystemExit(f"error: {error}\nhelp: the reference is written with everything installed") from error
             lines += [f"### `{name}`", "", f"{_first(plugin)} Version {plugin.version}.", ""]
             notes = _notes_of(plugin.Options)
-            rows = [
-                (f"`{key}`", f"`{_source_type(plugin.Options, key)}`", _shown(field), notes.get(key, ""))
-                for key, field in plugin.Options.model_fields.items()
-            ]
+            rows = []
+            for key, field in plugin.Options.model_fields.items():
+                rows.append((f"`{key}`", f"`{_source_type(plugin.Options, key)}`", _shown(field), notes.get(key, "")))
             lines += _table(("option", "type", "default", "meaning"), rows)
     return _joined(lines)
 

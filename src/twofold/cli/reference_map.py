@@ -99,10 +99,8 @@ def _drawn_line(rooms: Sequence[Room], top: float) -> tuple[list[str], float]:
         left = _MARGIN + position * (width + _GAP)
         drawn.append(f'<rect x="{left:.0f}" y="{top:.0f}" width="{width:.0f}" height="{height:.0f}" rx="5"/>')
         drawn.append(f'<text class="t" x="{left + 8:.0f}" y="{top + 20:.0f}">{escape(room.name)}</text>')
-        drawn += [
-            f'<text x="{left + 8:.0f}" y="{top + 38 + _LINE * row:.0f}">{escape(part)}</text>'
-            for row, part in enumerate(text)
-        ]
+        for number, part in enumerate(text):
+            drawn.append(f'<text x="{left + 8:.0f}" y="{top + 38 + _LINE * number:.0f}">{escape(part)}</text>')
     return drawn, height
 
 

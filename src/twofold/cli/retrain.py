@@ -40,10 +40,9 @@ def _lines(report: Retraining) -> list[str]:
     from twofold.store.model_registry import short
     from twofold.verdict.record import true_minus
 
-    lines = [
-        f"{'due' if row['due'] else 'not due'}: {row['reason']}: {row['value']} (limit {row['limit']})"
-        for row in report.triggers
-    ]
+    lines = []
+    for row in report.triggers:
+        lines.append(f"{'due' if row['due'] else 'not due'}: {row['reason']}: {row['value']} (limit {row['limit']})")
     lines = lines or ["no trigger is set: see [retraining] in twofold.toml"]
     retrained = report.retrained
     if retrained is None:

@@ -17,6 +17,7 @@ from twofold.reports.tuning_lines import methods_lines, tuned_lines
 from twofold.verdict.effort import cure, shortfall, unfinished
 
 if TYPE_CHECKING:
+    from twofold.lifecycle.record import Reembedding
     from twofold.study.plan_record import TuningPlan
 
 
@@ -165,30 +166,34 @@ def _weights(pairs: list[str]) -> dict[str, float]:
 
 def _embedder(run: Run, minutes: float | None, *, plan: bool) -> None:
     with run.project(tuning__embedder__options__minutes=minutes) as project, run.progress() as progress:
-        done: dict[str, Any] = project.tuning.embedder(plan=plan, progress=progress)
-    again = done["reembed"]
-    price = f"embedding {counted(again['chunks'], 'chunk')} again takes about {duration(again['seconds'])}"
-    if plan:
-        text = (
-            f"{counted(done['pairs'], 'question-passage pair')}; {counted(done['dev_questions'], 'dev question')} in "
-            f"{counted(done['pool'], 'passage')}"
-        )
-        here = "; tuned already" if done["cached"] else ""
-        run.result(plain(done), f"{text}{here}\nafterwards {price}")
-        return
-    how = "was there already" if done["cached"] else f"tuned in {duration(done['seconds'])}"
+        if plan:
+            forecast = project.tuning.embedder_plan(progress=progress)
+            text = (
+                f"{counted(forecast['pairs'], 'question-passage pair')}; "
+                f"{counted(forecast['dev_questions'], 'dev question')} in {counted(forecast['pool'], 'passage')}"
+            )
+            here = "; tuned already" if forecast["cached"] else ""
+            run.result(plain(forecast), f"{text}{here}\nafterwards {_price(forecast['reembed'])}")
+            return
+        tuned = project.tuning.embedder(progress=progress)
+    report = tuned.report
+    how = "was there already" if tuned.cached else f"tuned in {duration(report['seconds'])}"
     lines = [
-        f"embedder {how}: {counted(done['steps'], 'step')}, best at {done['best_step']}",
-        f"nDCG@10 on dev: {done['tuned']:.3f} (stock {done['stock']:.3f}), "
-        f"{counted(done['dev_questions'], 'question')}",
+        f"embedder {how}: {counted(report['steps'], 'step')}, best at {report['best_step']}",
+        f"nDCG@10 on dev: {report['tuned']:.3f} (stock {report['stock']:.3f}), "
+        f"{counted(report['dev_questions'], 'question')}",
     ]
-    if done["best_step"]:
-        variant = f"tuned:retrieval.embedder.options.model={done['setting']}"
+    if report["best_step"]:
+        variant = f"tuned:retrieval.embedder.options.model={tuned.setting}"
         lines += [
             f"to compare on new questions: twofold bench retrieval --split test --variant {variant}",
-            f'to use it: model = "{done["setting"]}" in [retrieval.embedder.options], then twofold sync --rebuild',
-            price,
+            f'to use it: model = "{tuned.setting}" in [retrieval.embedder.options], then twofold sync --rebuild',
+            _price(tuned.reembed),
         ]
     else:
         lines.append("no checkpoint beat the stock model on dev: keep the stock model")
-    run.result(plain(done), "\n".join(lines))
+    run.result(plain(tuned.to_json()), "\n".join(lines))
+
+
+def _price(again: Reembedding) -> str:
+    return f"embedding {counted(again['chunks'], 'chunk')} again takes about {duration(again['seconds'])}"

@@ -89,12 +89,17 @@ def _look(which: Condition, tally: _Seen, value: str) -> None:
 
 def _comparable(which: Condition, have: Parsed) -> bool:
     """Has a value a kind that the condition compares with? Every value is also a text."""
-    return any(
-        bool(have.truths) if isinstance(value, bool)
-        else bool(have.times) if isinstance(value, date)
-        else isinstance(value, str) or bool(have.numbers)
-        for value in which.values
-    )  # fmt: skip
+    for value in which.values:
+        # In this order: a truth value is a number to Python as well.
+        if isinstance(value, bool):
+            comparable = bool(have.truths)
+        elif isinstance(value, date):
+            comparable = bool(have.times)
+        else:
+            comparable = isinstance(value, str) or bool(have.numbers)
+        if comparable:
+            return True
+    return False
 
 
 def _remark(which: Condition, tally: _Seen, names: list[str]) -> str:

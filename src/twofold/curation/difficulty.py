@@ -70,11 +70,15 @@ def select(
     )
     chosen = set(order)
     beyond = set(too_hard)
-    left = [
-        {"id": e.id, "why": "the question does not help the model" if n in beyond else "beyond the budget"}
-        for n, e in enumerate(usable)
-        if n not in chosen
-    ]
+    left = []
+    for number, example in enumerate(usable):
+        if number not in chosen:
+            left.append(
+                {
+                    "id": example.id,
+                    "why": "the question does not help the model" if number in beyond else "beyond the budget",
+                }
+            )
     return Selected(examples=tuple(usable[n] for n in order), left_out=tuple(left), difficulty=hard)
 
 

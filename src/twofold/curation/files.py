@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import TypedDict
 
 from twofold.curation.questions import save
 from twofold.errors import ConfigError, DataError, TooFewExamples, TwofoldError
@@ -34,9 +35,57 @@ class Looking:
     """Parts of `findings.PARTS` that are not checked."""
 
 
+class LeftOutRow(TypedDict):
+    """A record that could not be used."""
+
+    file: str | None
+    line: int | None
+    message: str
+    cure: str
+
+
+class ImportReport(TypedDict):
+    """A file of examples that was imported."""
+
+    into: str
+    imported: int
+    """Number of new or overwritten records."""
+    already: int
+    """Number of records that the file contained before."""
+    total: int
+    """Number of records in the file now."""
+    shapes: dict[str, int]
+    """Shape → number of records that had it."""
+    idle: list[str]
+    """Columns that were not read."""
+    lists: int
+    """Number of records whose answer is one JSON list, right as a whole."""
+    several: int
+    """Number of records with several JSON answers, each right alone."""
+    left_out: list[LeftOutRow]
+
+
+class CleaningReport(TypedDict):
+    """Files of examples that were cleaned."""
+
+    into: str
+    removed_file: str
+    """The log of changes."""
+    card: str
+    """The data card."""
+    before: int
+    after: int
+    done: dict[str, int]
+    """Action → number of records."""
+    codes: dict[str, int]
+    """Code of the finding → number of records that were changed for it."""
+    left: list[Json]
+    """The findings that need a person's judgement, as `types.Problem`."""
+
+
 def import_file(
     source: Path, into: Path, *, columns: Mapping[str, str] | None = None, replace: bool = False, lenient: bool = False
-) -> Json:
+) -> ImportReport:
     """Bring the records of a file, in any known shape, into a project's file; importing twice changes nothing.
 
     Args:
@@ -75,7 +124,9 @@ def import_file(
     if came:
         save(out, into)
     kinds = Counter(json_answers(value["answers"]) for value in new)
-    left = [{"file": b.file, "line": b.line, "message": b.message, "cure": b.cure} for b in bad]
+    left: list[LeftOutRow] = []
+    for error in bad:
+        left.append({"file": error.file, "line": error.line, "message": error.message, "cure": error.cure})
     return {
         "into": str(into),
         "imported": came,
@@ -144,19 +195,19 @@ def look(
         raise TooFewExamples("there is no usable example", file=", ".join(paths))
     problems = inspect(examples, looking.documents, declared=looking.declared, skip=looking.skip, progress=progress)
     problems += [r.outcome for r in rows if isinstance(r.outcome, Problem)]
-    problems += [
-        Problem(
-            severity="warning",
-            code="data.empty-answer",
-            message="the answer is empty",
-            cure="Give it an answer, or drop it.",
-            file=r.file,
-            line=r.line,
-            action="drop",
-        )
-        for r in rows
-        if r.outcome is None
-    ]
+    for row in rows:
+        if row.outcome is None:
+            problems.append(
+                Problem(
+                    severity="warning",
+                    code="data.empty-answer",
+                    message="the answer is empty",
+                    cure="Give it an answer, or drop it.",
+                    file=row.file,
+                    line=row.line,
+                    action="drop",
+                )
+            )
     return rows, problems
 
 
@@ -169,7 +220,7 @@ def clean_files(
     mask: bool = False,
     drop: Sequence[str] = (),
     progress: Progress = quiet,
-) -> Json:
+) -> CleaningReport:
     """Write the cleaned records of `paths` to `into`. The input files are not touched.
 
     Beside ``NAME.jsonl`` stand ``NAME.removed.jsonl``, with every record removed or changed, and ``NAME.card.html``, a

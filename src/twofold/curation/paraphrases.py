@@ -54,8 +54,13 @@ def reworded(text: str, *, seed: int) -> list[str]:
     """Rewordings of `text`, each once, in an order drawn by seed and text; empty when no rule fits."""
     chance = random.Random(f"{seed}/{text}")
     stripped = text.strip()
-    variants = [match.expand(new) for pattern, new in _FRAMES if (match := pattern.fullmatch(stripped))]
-    variants += [changed for change in (_shortened, _filler_out) if (changed := change(stripped)) != stripped]
+    variants = []
+    for pattern, new in _FRAMES:
+        if match := pattern.fullmatch(stripped):
+            variants.append(match.expand(new))
+    for change in (_shortened, _filler_out):
+        if (changed := change(stripped)) != stripped:
+            variants.append(changed)
     variants.append(chance.choice(_POLITE).format(_start_lowered(stripped)))
     chance.shuffle(variants)
     return [one for one in dict.fromkeys(variants) if bare(one) and one != stripped]

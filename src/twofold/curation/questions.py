@@ -85,7 +85,7 @@ class Recipe:
 
 
 @dataclass(kw_only=True)
-class Made:
+class NewExamples:
     """The result of making questions."""
 
     maker: str
@@ -161,10 +161,18 @@ class Writer:
 
     def _completed(self, batch: Sequence[tuple[Prompt, Chunk | None]]) -> list[Answer]:
         completions = self.generator.generate([prompt for prompt, _ in batch])
-        return [
-            Answer(text=c.text, raw=c.text, failure=c.failure, usage=c.usage, hits=_shown(chunk))
-            for (_, chunk), c in zip(batch, completions, strict=True)
-        ]
+        answers: list[Answer] = []
+        for (_, chunk), completion in zip(batch, completions, strict=True):
+            answers.append(
+                Answer(
+                    text=completion.text,
+                    raw=completion.text,
+                    failure=completion.failure,
+                    usage=completion.usage,
+                    hits=_shown(chunk),
+                )
+            )
+        return answers
 
     def close(self) -> None:
         """Free the generator's memory."""
@@ -181,7 +189,7 @@ def _shown(chunk: Chunk | None) -> tuple[Any, ...]:
 
 def questions(
     search: Search, models: Models, recipe: Recipe, *, foreign: Sequence[Chunk] = (), progress: Progress = quiet
-) -> Made:
+) -> NewExamples:
     """Questions from the index's passages, and some that no document answers.
 
     A model writes question and answer in two calls: for the answer it sees passage and question only. A question is
@@ -210,7 +218,7 @@ def questions(
     answerable = recipe.count - round(recipe.count * recipe.unanswerable)
     writer = Writer(models)
     try:
-        draft = Made(maker=writer.name if recipe.by == "model" else templates.TEMPLATES)
+        draft = NewExamples(maker=writer.name if recipe.by == "model" else templates.TEMPLATES)
         maker = _Maker(search, recipe, draft, writer=writer, vectors=_vectors(search))
         pending = iter(drawn)
         while len(draft.examples) < answerable:
@@ -246,7 +254,9 @@ def _vectors(search: Search) -> _Vectors:
 class _Maker:
     """Takes passages through all checks, many at a time."""
 
-    def __init__(self, search: Search, recipe: Recipe, draft: Made, *, writer: Writer, vectors: _Vectors) -> None:
+    def __init__(
+        self, search: Search, recipe: Recipe, draft: NewExamples, *, writer: Writer, vectors: _Vectors
+    ) -> None:
         self.search = search
         self.recipe = recipe
         self.draft = draft
@@ -396,7 +406,7 @@ def _unanswerable(
 
 def rewordings(
     search: Search, models: Models, examples: Sequence[Example], *, recipe: Recipe, progress: Progress = quiet
-) -> Made:
+) -> NewExamples:
     """Up to `recipe.count` rewordings of each example; the embedder checks the meaning, a word match the facts.
 
     Args:
@@ -414,7 +424,7 @@ def rewordings(
         raise TooFewExamples("there is no training example to reword")
     writer = Writer(models)
     try:
-        draft = Made(maker=writer.name if recipe.by == "model" else paraphrases.RULES)
+        draft = NewExamples(maker=writer.name if recipe.by == "model" else paraphrases.RULES)
         done = 0
         for batch in _batches(examples, search.config.generation.batch):
             tried = _reworded(writer, batch, recipe)
@@ -445,7 +455,7 @@ def _reworded(writer: Writer, examples: Sequence[Example], recipe: Recipe) -> li
 
 
 def _keep_alike(
-    search: Search, examples: Sequence[Example], tried: Sequence[Sequence[str]], recipe: Recipe, draft: Made
+    search: Search, examples: Sequence[Example], tried: Sequence[Sequence[str]], recipe: Recipe, draft: NewExamples
 ) -> None:
     texts = [example.question for example in examples] + list(chain.from_iterable(tried))
     vectors = search.embedder.embed(texts)  # (texts, dimension): the questions first, then every variant in order

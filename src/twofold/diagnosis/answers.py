@@ -9,9 +9,9 @@ from itertools import chain
 from twofold.hashing import plain
 from twofold.metrics.formal import found_json, parse
 from twofold.stats import intervals
-from twofold.types import Answer, Example, Json
+from twofold.types import Answer, Example
 from twofold.verdict.evidence import RIGHT, is_wrong
-from twofold.verdict.record import AnswerRow
+from twofold.verdict.record import AnswerRow, CauseRow, ContrastRow
 
 CAUSES: dict[str, tuple[str, str]] = {
     "failure": (
@@ -138,12 +138,8 @@ def _repeats(text: str) -> bool:
     return 5 * sum(count for count in runs.values() if count >= 4) > 3 * runs.total()
 
 
-def summary(rows: Sequence[AnswerRow], *, level: float = 0.95) -> list[Json]:
-    """Causes per arm, most frequent first, as `record.StudyRecord.diagnosis` holds them.
-
-    `share` is the share of the arm's answers (right ones included), `low` and `high` the ends of its interval over
-    groups at `level`; `examples` are at most five ids.
-    """
+def summary(rows: Sequence[AnswerRow], *, level: float = 0.95) -> list[CauseRow]:
+    """Causes per arm, most frequent first; the intervals of their shares are over groups, at `level`."""
     groups: dict[str, list[str]] = {}
     ids_by_cause: dict[tuple[str, str], dict[int, str]] = {}
     for row in rows:
@@ -153,7 +149,7 @@ def summary(rows: Sequence[AnswerRow], *, level: float = 0.95) -> list[Json]:
             groups.setdefault(arm, []).append(row["group"])
     # Arms in the study's order, and within an arm the most frequent cause first.
     place = {arm: number for number, arm in enumerate(groups)}
-    out = []
+    out: list[CauseRow] = []
     for (arm, cause), ids in sorted(
         ids_by_cause.items(), key=lambda item: (place[item[0][0]], -len(item[1]), item[0][1])
     ):
@@ -181,7 +177,7 @@ ORACLES = (("oracle", "rag"), ("ft+oracle", "ft+rag"))
 
 def contrasts(
     rows: Sequence[AnswerRow], metric: str, *, level: float = 0.95, right: float | None = RIGHT
-) -> list[Json]:
+) -> list[ContrastRow]:
     """Causes of wrong answers, by comparison with another arm's answer to the same question.
 
     No guess from the text of an answer: wrong with the passages found and right with the right ones given is
@@ -190,29 +186,29 @@ def contrasts(
     without a score in either arm are left out.
 
     Returns:
-        ``{"arm", "beside", "share", "label", "estimate"}`` for each pair of arms that was measured; nothing where
-        `right` is None.
+        A row for each pair of arms that was measured; nothing where `right` is None.
     """
     if right is None:
         return []
-    comparisons = [
-        (
-            usual,
-            oracle,
-            False,
-            "retrieval",
-            f"wrong in {usual} and right in {oracle}, which is given the right passages",
+    comparisons = []
+    for oracle, usual in ORACLES:
+        comparisons.append(
+            (
+                usual,
+                oracle,
+                False,
+                "retrieval",
+                f"wrong in {usual} and right in {oracle}, which is given the right passages",
+            )
         )
-        for oracle, usual in ORACLES
-    ]
-    comparisons += [
-        (usual, oracle, True, "reading", f"wrong in {usual} and in {oracle}: reading, the model or the reference")
-        for oracle, usual in ORACLES
-    ]
+    for oracle, usual in ORACLES:
+        comparisons.append(
+            (usual, oracle, True, "reading", f"wrong in {usual} and in {oracle}: reading, the model or the reference")
+        )
     comparisons.append(
         ("oracle", "ft+oracle", False, "tuning", "wrong in oracle and right in ft+oracle: reading that tuning mends")
     )
-    out = []
+    out: list[ContrastRow] = []
     for arm, beside, both, share, label in comparisons:
         values: list[float] = []
         groups = []

@@ -178,7 +178,11 @@ def _unknown(
     examples: Sequence[Example], texts: Mapping[str, str], forgotten: Container[str], findings: Findings
 ) -> None:
     """Examples that name documents which are not there, as one error."""
-    wrong = [(e, source) for e in examples for source in e.sources if source not in texts]
+    wrong = []
+    for example in examples:
+        for source in example.sources:
+            if source not in texts:
+                wrong.append((example, source))
     if not wrong:
         return
     first, name = wrong[0]

@@ -125,11 +125,10 @@ def _of_one_question(
 
     votes: Counter[str] = Counter()
     first: dict[str, Interaction] = {}
-    corrected = [
-        interaction
-        for interaction in answered
-        if interaction.correction and bare(interaction.correction) != bare(interaction.answer)
-    ]
+    corrected = []
+    for candidate in answered:
+        if candidate.correction and bare(candidate.correction) != bare(candidate.answer):
+            corrected.append(candidate)
     for interaction in answered:
         vote = interaction.rating or (1 if interaction.correction and interaction not in corrected else 0)
         if interaction in corrected:
@@ -167,11 +166,10 @@ def _of_one_question(
 
 def _example(interaction: Interaction, right: str, *, abstention: str, hide: Callable[[str], str]) -> Example:
     declines = bool(abstention) and bare(right) == bare(abstention)
-    holding = [
-        h.chunk.span.document
-        for h in interaction.hits
-        if h.chunk.text and grounding.share(right, [h.chunk.text]) >= _HOLDS
-    ]
+    holding = []
+    for hit in interaction.hits:
+        if hit.chunk.text and grounding.share(right, [hit.chunk.text]) >= _HOLDS:
+            holding.append(hit.chunk.span.document)
     return Example(
         id=f"log/{interaction.id}",
         messages=_hidden(interaction.messages, hide),

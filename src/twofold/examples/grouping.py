@@ -52,7 +52,10 @@ def grouped(
         holders: Document id → ids of the documents in which its text stands: questions on both belong together.
     """
     kin = {e.id: (e, *derived.get(e.id, ())) for e in examples}
-    named = {document for members in kin.values() for member in members for document in _named(member, same)}
+    named: set[str] = set()
+    for related in kin.values():
+        for member in related:
+            named.update(_named(member, same))
     owner: dict[str, str] = {}
     fixed: dict[str, list[str]] = {}
     documents: dict[str, list[str]] = {}

@@ -487,10 +487,11 @@ def _cores(examples: Sequence[Example]) -> list[str]:
     wraps: defaultdict[tuple[tuple[str, ...], tuple[str, ...]], set[str]] = defaultdict(set)
     for core, around in cut:
         wraps[around].add(core)
-    return [
-        core if len(wraps[around]) >= _OFTEN else " ".join(parts)
-        for parts, (core, around) in zip(questions, cut, strict=True)
-    ]
+    cores: list[str] = []
+    for parts, (core, around) in zip(questions, cut, strict=True):
+        # The same words around many cores are a form; around few they are part of the question.
+        cores.append(core if len(wraps[around]) >= _OFTEN else " ".join(parts))
+    return cores
 
 
 def _shingles(text: str) -> dict[tuple[str, ...], None]:

@@ -13,7 +13,7 @@ from twofold.config import ExamplesSection
 from twofold.examples.leaks import Leaks, agree, drop_leaks, leak_error, leaks
 from twofold.examples.questions import Questions
 from twofold.examples.splitting import Splits, split
-from twofold.types import Example, Json, Problem
+from twofold.types import Example, Problem
 
 PARAPHRASE = 0.9
 """Cosine of two questions' vectors from which they are told to ask the same, where they want one answer."""
@@ -31,7 +31,7 @@ def prepared(
     *,
     documents: Mapping[str, str],
     holders: Mapping[str, Sequence[str]] = MappingProxyType({}),
-) -> tuple[Splits, Json]:
+) -> tuple[Splits, dict[str, int]]:
     """Splits without leaks, and what was dropped for them.
 
     Args:
@@ -72,7 +72,7 @@ def standing(splits: Splits, *, near: bool) -> tuple[Leaks, Leaks]:
     return leaked, replace(leaks(splits.once(train), splits.once(dev), near=near), span=())
 
 
-def cleared(splits: Splits, leaked: Leaks, inner: Leaks) -> tuple[Splits, Json]:
+def cleared(splits: Splits, leaked: Leaks, inner: Leaks) -> tuple[Splits, dict[str, int]]:
     """The splits without the leaks that `standing` found, and how many of each kind; see `prepared`."""
     train, dev = drop_leaks(drop_leaks(splits.train, leaked), inner), drop_leaks(splits.dev, leaked)
     dropped = {"train": len(splits.train) - len(train), "dev": len(splits.dev) - len(dev)}

@@ -119,7 +119,9 @@ class Splits:
 
     def _kin(self, documents: Collection[str]) -> set[str]:
         """The documents that hold one of these, or stand in one."""
-        holding = {holder for name in documents for holder in self.holders.get(name, ())}
+        holding: set[str] = set()
+        for name in documents:
+            holding.update(self.holders.get(name, ()))
         return holding | {name for name, others in self.holders.items() if not set(others).isdisjoint(documents)}
 
     @property
@@ -368,9 +370,10 @@ def _clustered(
     sides: defaultdict[str, set[SplitName]] = defaultdict(set)
     for group, side in out.values():
         sides[group].add(side)
-    named = {
-        name: (f"{group} ({side})" if len(sides[group]) > 1 else group, side) for name, (group, side) in out.items()
-    }
+    named: dict[str, tuple[str, SplitName]] = {}
+    for name, (group, side) in out.items():
+        # A group that was divided between splits is a group of its own in each of them.
+        named[name] = (f"{group} ({side})" if len(sides[group]) > 1 else group, side)
     return named, ""
 
 

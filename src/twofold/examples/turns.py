@@ -110,9 +110,11 @@ def _content(turn: Any, which: str, wrong: Callable[..., BadRecord]) -> str:
     if isinstance(content, str):
         return content
     parts = content if isinstance(content, list) else [content]
-    texts = [part if isinstance(part, str) else part.get("text") if isinstance(part, dict) else None for part in parts]
-    if not all(isinstance(text, str) for text in texts):
-        other = next(part for part, text in zip(parts, texts, strict=True) if not isinstance(text, str))
-        called = other.get("type", "object") if isinstance(other, dict) else kind(other)
-        raise wrong(f'"content" of {which} must be text, not {excerpt(str(called), 30)}', _CURE)
-    return "".join(str(text) for text in texts)
+    texts: list[str] = []
+    for part in parts:
+        text = part.get("text") if isinstance(part, dict) else part
+        if not isinstance(text, str):
+            called = part.get("type", "object") if isinstance(part, dict) else kind(part)
+            raise wrong(f'"content" of {which} must be text, not {excerpt(str(called), 30)}', _CURE)
+        texts.append(text)
+    return "".join(texts)

@@ -128,15 +128,16 @@ def holders(documents: Iterable[Document], same: Mapping[str, str]) -> dict[str,
             continue  # too much of it stands nowhere else
         rarest = shared[np.argsort(often[shared], kind="stable")][:_RARE]
         counts = Counter(np.concatenate([owners[starts[r] : starts[r] + often[r]] for r in rarest]).tolist())
-        holding = [
-            names[other]
-            for other, count in sorted(counts.items())
-            if other != number
-            and count >= _LIKELY * len(rarest)
-            and NEAR * len(texts[names[other]]) > len(texts[names[number]])
-            and _contained(mine, runs[other]) >= NEAR
-            and _within(numbers[number], numbers[other])
-        ]
+        holding = []
+        for other, count in sorted(counts.items()):
+            if (
+                other != number
+                and count >= _LIKELY * len(rarest)
+                and NEAR * len(texts[names[other]]) > len(texts[names[number]])
+                and _contained(mine, runs[other]) >= NEAR
+                and _within(numbers[number], numbers[other])
+            ):
+                holding.append(names[other])
         if holding:
             longer[names[number]] = tuple(holding)
     return longer

@@ -64,7 +64,7 @@ class TableRow:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Table:
+class DelimitedTable:
     """The table in a delimited text."""
 
     columns: tuple[str, ...]
@@ -77,7 +77,7 @@ class Table:
     """Has the table a header? Else its columns are called by their numbers, and the first row is data."""
 
 
-def table_of(text: str, *, tab: bool = False) -> Table:
+def table_of(text: str, *, tab: bool = False) -> DelimitedTable:
     """The table in a delimited text.
 
     Args:
@@ -97,7 +97,7 @@ def table_of(text: str, *, tab: bool = False) -> Table:
             break
     at = _header(first)
     if at is None:
-        return Table(columns=(), title="", rows=iter(()))
+        return DelimitedTable(columns=(), title="", rows=iter(()))
     above, cells = [r for r in first[:at] if _text(r.cells) and not _comment(r)], first[at].cells
     if _groups(first[at:]):
         at += 1
@@ -108,14 +108,14 @@ def table_of(text: str, *, tab: bool = False) -> Table:
     if not above and not _labelled(cells, [r.cells for r in below]):
         columns = _columns([""] * (len(cells) - 1) + [f"column {len(cells)}"])
         rows = _rows(_chained(first[at:], reader), columns, header=[])
-        return Table(columns=columns, title="", rows=rows, headed=False)
+        return DelimitedTable(columns=columns, title="", rows=rows, headed=False)
     if below and all(len(r.cells) == len(cells) + 1 for r in below) and _begin_with_names([r.cells for r in below]):
         cells = ["", *cells]  # R writes no name above the rows' names
     columns = _columns(cells)
     words = " ".join(_listed(line.cells) for line in above).replace(":, ", ": ")
     title = " ".join(words.split())[:_TITLE]
     rows = _rows(_chained(first[at + 1 :], reader), columns, header=first[at].cells)
-    return Table(columns=columns, title=title, rows=rows)
+    return DelimitedTable(columns=columns, title=title, rows=rows)
 
 
 @dataclass(frozen=True, slots=True)

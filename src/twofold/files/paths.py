@@ -31,7 +31,7 @@ NOT_DOCUMENTS = tuple(
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Found:
+class MatchedFile:
     """A file that matches a path of the configuration."""
 
     path: Path
@@ -46,7 +46,7 @@ class Found:
 
 def expand(
     paths: Sequence[str], root: Path, *, skip: Callable[[str], bool] = lambda _: False
-) -> tuple[list[Found], list[DataError]]:
+) -> tuple[list[MatchedFile], list[DataError]]:
     """Files that match `paths` (files, folders or patterns, relative to `root`), each once, sorted within a path.
 
     Links are followed within the project and within the folders that `paths` name (of a pattern, the part before its
@@ -90,7 +90,7 @@ class _Walk:
     """Collects the files of folders, each folder once, whatever links point to it."""
 
     def __init__(self, paths: Sequence[str], root: Path, skip: Callable[[str], bool]) -> None:
-        self.files: dict[str, Found] = {}
+        self.files: dict[str, MatchedFile] = {}
         self._root, self._skip = root, skip
         self._inside = [os.path.realpath(root)]
         named = [root / fixed_part(entry) for entry in paths]
@@ -100,7 +100,7 @@ class _Walk:
 
     def add(self, path: Path, *, named: bool, refused: LeftOut | None = None) -> None:
         name = shown(path, self._root)
-        self.files.setdefault(os.path.abspath(path), Found(path=path, name=name, named=named, refused=refused))
+        self.files.setdefault(os.path.abspath(path), MatchedFile(path=path, name=name, named=named, refused=refused))
 
     def met(self, path: Path) -> None:
         """A file or folder that matches a pattern."""
@@ -126,7 +126,7 @@ class _Walk:
                 if not name.startswith(HIDDEN) and key not in self.files and not self._skip(name):
                     label = legible(name if beneath == "." else f"{beneath}/{name}")
                     refused = self.refused(place / name) if os.path.islink(key) else None
-                    self.files[key] = Found(path=place / name, name=label, named=False, refused=refused)
+                    self.files[key] = MatchedFile(path=place / name, name=label, named=False, refused=refused)
 
     def linked_folders(self) -> None:
         """Walk the targets of links after all other folders, so that a folder is read under its own name if it can."""
@@ -208,7 +208,7 @@ def legible(name: str) -> str:
     return os.fsencode(name).decode("utf-8", "replace")
 
 
-def stem_of(file: Found, root: Path, ids_from: str) -> str:
+def stem_of(file: MatchedFile, root: Path, ids_from: str) -> str:
     """The beginning of the ids of a file's documents: its path below the folder `ids_from`, else its shown name."""
     if not ids_from:
         return file.name
@@ -218,7 +218,7 @@ def stem_of(file: Found, root: Path, ids_from: str) -> str:
         return file.name
 
 
-def check_named(file: Found, exclude: tuple[str, ...]) -> None:
+def check_named(file: MatchedFile, exclude: tuple[str, ...]) -> None:
     """Refuse a file of a folder or pattern, by the target of its link or by its name.
 
     Raises:

@@ -486,17 +486,18 @@ class Findings:
 
     def all(self) -> list[Problem]:
         """All listed problems, with a line for each kind that was only counted."""
-        rest = [
-            Problem(
-                severity=more[0].severity,
-                code=code,
-                message=f"and {len(more)} more like this",
-                cure=more[0].cure,
-                file=file,
-                line=more[0].line,
+        rest = []
+        for (file, code), more in self._more.items():
+            rest.append(
+                Problem(
+                    severity=more[0].severity,
+                    code=code,
+                    message=f"and {len(more)} more like this",
+                    cure=more[0].cure,
+                    file=file,
+                    line=more[0].line,
+                )
             )
-            for (file, code), more in self._more.items()
-        ]
         return self._listed + rest
 
 

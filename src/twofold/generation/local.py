@@ -25,6 +25,7 @@ from twofold.host import capabilities
 from twofold.models import hub
 from twofold.models.adapter_layers import WEIGHTS
 from twofold.plugins.protocols import Options, Progress, quiet
+from twofold.plugins.results import ExportedForm
 from twofold.store.artifacts import MANIFEST
 from twofold.types import Adapter, Completion, Failure, Json, Prompt, Usage
 
@@ -152,12 +153,13 @@ class LocalGenerator:
             share = (time.monotonic() - begun) / len(prompts)
         if progress is not None:
             progress("generate", len(prompts), len(prompts))
-        return [
-            Completion(text="", seconds=share, failure=item)
-            if isinstance(item, Failure)
-            else _completion(tokens, item, next(results), share)
-            for item in prepared
-        ]
+        completions: list[Completion] = []
+        for item in prepared:
+            if isinstance(item, Failure):
+                completions.append(Completion(text="", seconds=share, failure=item))
+            else:
+                completions.append(_completion(tokens, item, next(results), share))
+        return completions
 
     def stream(self, prompt: Prompt) -> Iterator[str | Completion]:
         """Pieces of the completion as they come, then the completion.
@@ -184,7 +186,7 @@ class LocalGenerator:
 
     def export(
         self, target: Path, *, forms: Sequence[str], prompts: Sequence[Prompt], progress: Progress | None = None
-    ) -> list[Json]:
+    ) -> list[ExportedForm]:
         """Write the tuned model for other programs and check each form against it; see `exporting.export`.
 
         Raises:

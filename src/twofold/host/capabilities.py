@@ -130,7 +130,7 @@ class Gpu:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Choice:
+class ChosenArithmetic:
     """An arithmetic and the reason for its use."""
 
     dtype: Dtype
@@ -374,7 +374,7 @@ def _torch_cuda() -> bool:
 # ---------------------------------------------------------------- the arithmetic
 
 
-def arithmetic(device: Device = "auto") -> Choice:
+def arithmetic(device: Device = "auto") -> ChosenArithmetic:
     """The arithmetic to use by default, and the reason.
 
     Except on x86 under Linux, the first call on a machine with torch measures, which takes some seconds.
@@ -387,36 +387,40 @@ def arithmetic(device: Device = "auto") -> Choice:
     return _on_cpu(processor(), device=device, cache=cache_root())
 
 
-def _on_cuda(devices: tuple[Gpu, ...]) -> Choice:
+def _on_cuda(devices: tuple[Gpu, ...]) -> ChosenArithmetic:
     weakest = min((gpu.capability for gpu in devices), default=CUDA_BF16)
     if weakest >= CUDA_BF16:
-        return Choice(dtype="bf16", because="the GPU multiplies it in hardware")
+        return ChosenArithmetic(dtype="bf16", because="the GPU multiplies it in hardware")
     version = ".".join(map(str, weakest))
-    return Choice(
+    return ChosenArithmetic(
         dtype="f32",
         because=f"the GPU (compute capability {version}) has no bf16, and f16 would need its loss scaled to train",
     )
 
 
 @lru_cache(maxsize=16)
-def _on_cpu(cpu: Processor, *, device: Device, cache: Path) -> Choice:
+def _on_cpu(cpu: Processor, *, device: Device, cache: Path) -> ChosenArithmetic:
     if device == "openvino":
         # OpenVINO has its own kernels, with bf16 on x86 only: torch's measurement says nothing about them
         if cpu.bf16 and cpu.architecture == "x86_64":
-            return Choice(dtype="bf16", because=_has(cpu))
-        return Choice(dtype="f32", because=_lacks(cpu))
+            return ChosenArithmetic(dtype="bf16", because=_has(cpu))
+        return ChosenArithmetic(dtype="f32", because=_lacks(cpu))
     speeds = measured(cpu, cache=cache)
     if speeds is None and not cpu.trusted:
         speeds = measure(cpu)
     if speeds is not None:
         times = speeds["bf16"] / speeds["f32"]
-        return Choice(
+        return ChosenArithmetic(
             dtype="bf16" if times >= FASTER else "f32",
             because=f"bf16 was measured {times:.2g} times as fast as f32 on this CPU",
         )
     if not cpu.trusted:
-        return Choice(dtype="f32", because="bf16 could not be measured on this CPU")
-    return Choice(dtype="bf16", because=_has(cpu)) if cpu.bf16 else Choice(dtype="f32", because=_lacks(cpu))
+        return ChosenArithmetic(dtype="f32", because="bf16 could not be measured on this CPU")
+    return (
+        ChosenArithmetic(dtype="bf16", because=_has(cpu))
+        if cpu.bf16
+        else ChosenArithmetic(dtype="f32", because=_lacks(cpu))
+    )
 
 
 def _has(cpu: Processor) -> str:

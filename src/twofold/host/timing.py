@@ -11,13 +11,21 @@ import math
 import random
 import time
 from collections.abc import Callable, Sequence
-from typing import Generic, TypeVar
+from typing import Generic, TypedDict, TypeVar
 
 import numpy as np
 
-from twofold.types import Json
-
 Item = TypeVar("Item")
+
+
+class TimingSummary(TypedDict):
+    """Quantiles of the seconds of answers."""
+
+    p50: float | None
+    """None where every answer failed."""
+    p95: float | None
+    n: int
+    """Number of answers timed."""
 
 
 class Clock(Generic[Item]):
@@ -71,8 +79,8 @@ class Clock(Generic[Item]):
         slowest = max(self.limit, *self.spent.values()) if self.spent else self.limit
         return {name: slowest if name in self.failed else spent for name, spent in self.spent.items()}
 
-    def summary(self) -> Json:
-        """Seconds ``p50`` and ``p95`` of ``n`` answers; None for both where every answer failed."""
+    def summary(self) -> TimingSummary:
+        """The answers' seconds in short."""
         seconds = list(self.seconds().values()) if len(self.failed) < len(self.spent) else []
         p50, p95 = (quantile(seconds, q) if seconds else None for q in (0.5, 0.95))
         return {"p50": p50, "p95": p95, "n": len(seconds)}

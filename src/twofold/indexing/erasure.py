@@ -9,9 +9,9 @@ from pathlib import Path
 
 from twofold.assembly.searching import Search
 from twofold.errors import DiskFull, StoreError, StudyError
+from twofold.indexing.report import EmptiedCaches, Erased
 from twofold.reports import archive
 from twofold.store.forgotten import RECEIPTS, Forgotten
-from twofold.types import Json
 
 RECORDS = "studies"
 """Folder of the studies' records in a project."""
@@ -58,16 +58,12 @@ class Eraser:
             self.erase(document)
         return due
 
-    def erase(self, document: str) -> Json:
+    def erase(self, document: str) -> Erased:
         """Erase a document from index, catalogue, studies and caches; safe to repeat.
 
         The order matters. The document is put on the list first, so that no sync reads it in again. The index follows,
         since answers come from it. The catalogue's trust in the index is withdrawn before both change, so that a sync
         after a kill between the two sees that they differ. Studies come last.
-
-        Returns:
-            ``at``, and the counts of what was removed from ``index``, ``catalogue``, ``studies`` and ``caches``;
-            ``unreadable`` names studies whose damaged record may still show the document.
         """
         catalogue, index = self.search.catalogue, self.search.index
         chunk_ids = [chunk.id for chunk in index.chunks_of([document])]
@@ -84,7 +80,8 @@ class Eraser:
         erased = catalogue.erasure.erase(document, chunks=chunks)
         version = index.state().version
         catalogue.sync.put_change(version, entry["at"], {"forgotten": 1})
-        studies, unreadable = {}, []
+        studies: dict[str, int] = {}
+        unreadable: list[str] = []
         for path in sorted((self.root / RECORDS).glob("[0-9]*/study.json")):
             try:
                 removed = archive.redact(path.parent, document, chunks)
@@ -107,12 +104,8 @@ class Eraser:
             "caches": caches,
         }
 
-    def _empty_caches(self) -> Json:
-        """Remove the answers kept by live tools and the indexes that `bench` made, all of them: any may hold the text.
-
-        Returns:
-            ``{"tools": {name: answers removed}, "bench": indexes removed}``.
-        """
+    def _empty_caches(self) -> EmptiedCaches:
+        """Remove all cached answers of live tools and all indexes made by `bench`: any may contain the text."""
         root = self.search.directory
         tools = {path.name: len(list(path.glob("*.json"))) for path in sorted((root / "tools").glob("*"))}
         bench = len(list((root / "bench").glob("*")))

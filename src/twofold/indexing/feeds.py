@@ -32,13 +32,13 @@ from twofold.files.paths import NOT_DOCUMENTS
 from twofold.files.reading import MIB, counted
 from twofold.hashing import digest
 from twofold.indexing.erasure import Eraser
-from twofold.indexing.report import SyncCounts, SyncedReport, SyncReport
-from twofold.indexing.sync import UNNAMED, Feed, Sync
+from twofold.indexing.report import UNNAMED, DocumentRow, SyncCounts, SyncedReport, SyncReport
+from twofold.indexing.sync import Feed, Sync
 from twofold.plugins import loading
 from twofold.plugins.protocols import Discards, Item, Progress
 from twofold.store.catalogue import Catalogue
 from twofold.store.forgotten import present
-from twofold.types import Document, Json, Loaded, Problem
+from twofold.types import Document, Loaded, Problem
 
 log = logging.getLogger(__name__)
 
@@ -313,8 +313,8 @@ def _read(reader: FileReader, named: Container[str], loaded: Loaded) -> tuple[Se
 
 def listed(
     synced: Catalogue | None, section: DocumentsSection, root: Path, *, progress: Progress
-) -> tuple[list[Json], bool]:
-    """A row for each document (``id``, ``title``, ``source``, ``file``), and whether they are those of the last sync.
+) -> tuple[list[DocumentRow], bool]:
+    """A row for each document, and whether they are those of the last sync.
 
     Args:
         synced: Catalogue with the documents of the last sync; None before the first sync.
@@ -327,7 +327,7 @@ def listed(
         documents = synced.documents.get()
     else:
         documents = load_documents(section, root, strict=False, progress=progress)[0]
-    rows: list[Json] = []
+    rows: list[DocumentRow] = []
     for document in present(documents, root):
         item = known.get(document.id)
         file, source = (item.item, item.source) if item else (document.source, document.collection)

@@ -1,10 +1,52 @@
-"""The report of a sync: counts, and a row for each file."""
+"""Reports of indexing: a sync, versions listed, compared, restored and pruned, a document forgotten."""
 
 from __future__ import annotations
 
-from typing import TypedDict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import NotRequired, TypedDict
 
+from twofold.errors import TwofoldError, UnreadableFile
+from twofold.plugins.results import ErasedChunks
+from twofold.store.weighing import SettledWords
 from twofold.types import Json
+
+UNNAMED = "documents"
+"""Name of the source of ``[documents].paths``."""
+
+
+class FileFailure(TypedDict):
+    """An error or a problem of a file or source."""
+
+    code: str
+    message: str
+    cure: str
+
+
+class FileRow(TypedDict):
+    """One file of a source in the report of a sync."""
+
+    source: str
+    """Name of the source; ``documents`` for ``[documents].paths``."""
+    file: str
+    status: str
+    """``added``, ``changed``, ``moved``, ``deleted``, ``unchanged``, ``skipped``, ``failed`` or ``forgotten``."""
+    documents: int
+    chunks: int
+    pages: int
+    seconds: float
+    failure: FileFailure | None
+    remarks: list[FileFailure]
+    """Problems of parts of the file, such as a page without text; the rest was read."""
+    was: NotRequired[str]
+    """The file's earlier name, if it moved."""
+
+
+class OutageRow(TypedDict):
+    """A source that could not be listed."""
+
+    source: str
+    failure: FileFailure
 
 
 class SyncCounts(TypedDict):
@@ -24,10 +66,9 @@ class SyncCounts(TypedDict):
     embedded: int
     """Number of chunks embedded; chunks with a text embedded before are not among them."""
     pages: int
-    files: list[Json]
-    """A row for each file: source, file, status, documents, chunks, pages, seconds, failure, remarks."""
-    sources: list[Json]
-    """A row for each source that was down: ``source``, ``failure``."""
+    files: list[FileRow]
+    sources: list[OutageRow]
+    """The sources that were down."""
     warnings: list[str]
 
 
@@ -55,5 +96,151 @@ class SyncReport(SyncCounts):
 class SyncedReport(SyncReport):
     """The report that `Project.sync` returns."""
 
-    words: Json | None
+    words: SettledWords | None
     """The weight of the word leg: see `blend.settle`."""
+
+
+class DocumentRow(TypedDict):
+    """A document as ``twofold index documents`` lists it."""
+
+    id: str
+    title: str
+    source: str
+    file: str
+
+
+class VersionRow(TypedDict):
+    """A version of the index that can be read."""
+
+    version: int
+    at: str
+    """Time of the change, in ISO 8601."""
+    chunks: int
+    tags: list[str]
+    newest: bool
+    change: Json
+    """The counts of the change that led to it, such as ``added`` or ``restored``; empty within a sync."""
+
+
+class VersionDiff(TypedDict):
+    """Two versions of the index compared: ids of documents, sorted."""
+
+    before: int
+    after: int
+    added: list[str]
+    changed: list[str]
+    deleted: list[str]
+
+
+class RestoredVersion(TypedDict):
+    """An older version that was made the newest."""
+
+    restored: int
+    """Its old number."""
+    version: int
+    """Its new number."""
+    documents: int
+    chunks: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PrunedVersions:
+    """The versions of the index after old ones were removed."""
+
+    dropped: int
+    """Number of versions that were removed."""
+    version: int
+    """The newest version."""
+    remaining: Sequence[int]
+    """The versions that can still be read, oldest first."""
+
+    def to_json(self) -> Json:
+        """The result as ``twofold index prune --json`` prints it."""
+        return {"dropped": self.dropped, "version": self.version, "kept": list(self.remaining)}
+
+
+class ErasedIndex(ErasedChunks):
+    """What an index lost with a document."""
+
+    version: int
+    """The version after the erasure."""
+
+
+class EmptiedCaches(TypedDict):
+    """The caches that were emptied with a document."""
+
+    tools: dict[str, int]
+    """Live tool → number of its answers that were removed."""
+    bench: int
+    """Number of indexes of `Project.bench` that were removed."""
+
+
+class Erased(TypedDict):
+    """What was removed with a document (`erasure.Eraser.erase`)."""
+
+    at: str
+    """Time of the request, in ISO 8601."""
+    index: ErasedIndex
+    catalogue: dict[str, int]
+    """Numbers of deleted ``documents``, ``answers`` and ``scores``."""
+    studies: dict[str, int]
+    """Study → number of answers taken out of its record."""
+    unreadable: list[str]
+    """Studies whose damaged record may still show the document."""
+    caches: EmptiedCaches
+
+
+class ArtifactUse(TypedDict):
+    """An artifact that a forgotten document may have shaped."""
+
+    key: str
+    used: bool | str
+    """True, or ``unknown`` where the artifact does not say which documents it was made of."""
+
+
+class SourceFile(TypedDict):
+    """The place in the user's own data that still contains a forgotten document."""
+
+    source: str
+    file: str
+
+
+class StoredReceipt(Erased):
+    """The receipt of a forgotten document, as it is stored in ``receipts/``."""
+
+    document: str
+    artifacts: list[ArtifactUse]
+    source: SourceFile | None
+    """None where the document was not in the catalogue."""
+    left: list[str]
+    """The document, if index or catalogue still have it."""
+
+
+class Receipt(StoredReceipt):
+    """The receipt that `Versions.forget` returns."""
+
+    receipt: str
+    """Path of the stored receipt."""
+
+
+def row_of(source: str, item: str, status: str) -> FileRow:
+    """The row of a file, before anything of it is counted."""
+    return {
+        "source": source or UNNAMED,
+        "file": item,
+        "status": status,
+        "documents": 0,
+        "chunks": 0,
+        "pages": 0,
+        "seconds": 0.0,
+        "failure": None,
+        "remarks": [],
+    }
+
+
+def failure_of(error: Exception) -> FileFailure:
+    """The failure that an error of any class is shown as."""
+    if isinstance(error, TwofoldError):
+        return {"code": error.code, "message": str(error), "cure": error.cure}
+    what = f"{type(error).__name__}: {error}"[:300]
+    return {"code": UnreadableFile.code, "message": f"the file cannot be read: {what}", "cure": UnreadableFile.cure}

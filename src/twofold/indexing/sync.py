@@ -26,16 +26,26 @@ from twofold.assembly.searching import Search
 from twofold.corpus.bounds import bounded
 from twofold.corpus.loading import content_of
 from twofold.corpus.plain_text import title_of
-from twofold.errors import LeftOut, SourceEndless, SourceUnreachable, TwofoldError, UnreadableFile
+from twofold.errors import LeftOut, SourceEndless, SourceUnreachable
 from twofold.files.reading import RECORDS, below, counted, renamed, times
 from twofold.hashing import canonical_json, digest
 from twofold.host import pace
-from twofold.indexing.report import IndexRecord, SyncCounts, SyncReport
+from twofold.indexing.report import (
+    UNNAMED,
+    FileFailure,
+    FileRow,
+    IndexRecord,
+    OutageRow,
+    SyncCounts,
+    SyncReport,
+    failure_of,
+    row_of,
+)
 from twofold.plugins.protocols import CountsUnknown, Item, Progress, Source
 from twofold.store.catalogue import Catalogue
 from twofold.store.documents import KnownDocument, KnownItem
 from twofold.store.forgotten import is_gone
-from twofold.types import Chunk, Document, Json, Loaded, Problem, sealed
+from twofold.types import Chunk, Document, Loaded, Problem, sealed
 
 BATCH_CHUNKS = 2000
 """Chunks embedded and committed at a time: a killed sync loses at most so many."""
@@ -45,8 +55,6 @@ _VERSION = 2
 """Raised when the text that is embedded for a chunk, or what is recorded, changes."""
 _ROWS = 2
 """Raised when what an index holds beside the vector changes (its facets): rows are written again, vectors kept."""
-UNNAMED = "documents"
-"""Name of the source of ``[documents].paths``."""
 _PIECE = 200
 """Documents read from the catalogue at a time for repair: their whole texts are in memory."""
 _PROOF = 2
@@ -114,7 +122,7 @@ class _Cut:
     known: KnownDocument
     chunks: list[Chunk] | None
     """None: the index holds the document as it is, and only its record changes."""
-    entry: Json | None
+    entry: FileRow | None
     """The line of the document's file in the report."""
 
 
@@ -154,8 +162,8 @@ class Sync:
         self._vectors = digest("vectors", [fingerprint, _VERSION])
         self._pending: Future[None] | None = None
         self._batch = _Batch()
-        self._files: list[Json] = []
-        self._outages: list[Json] = []
+        self._files: list[FileRow] = []
+        self._outages: list[OutageRow] = []
         self._claimed: dict[str, str] = {}
         self._fresh: dict[str, str] = {}
         self._processed: set[tuple[str, str]] = set()
@@ -257,7 +265,7 @@ class Sync:
                 # not recorded, so that the next sync reads them again
                 self._batch.items = [one for one in self._batch.items if one.source != feed.name]
                 for entry in self._files[began:]:  # their documents stay: the source is the one failure
-                    if (entry["failure"] or {}).get("code") in _SKIPPED:
+                    if entry["failure"] and entry["failure"]["code"] in _SKIPPED:
                         entry["status"] = "skipped"
                 raise SourceUnreachable(
                     f"the source returns nothing but had {counted(len(known), 'item')} before: is a share not mounted?",
@@ -267,7 +275,7 @@ class Sync:
         except MemoryError:
             raise
         except Exception as error:
-            self._outages.append({"source": feed.name or UNNAMED, "failure": _failure(error)})
+            self._outages.append({"source": feed.name or UNNAMED, "failure": failure_of(error)})
             for name, row in self._known.items():
                 if row.source == feed.name and (row.source, row.item) not in self._processed:
                     self._claimed.setdefault(name, row.item)
@@ -275,7 +283,7 @@ class Sync:
         self._gone_items.update({(feed.name, name): row for name, row in known.items() if name not in seen})
         return True
 
-    def _gave_nothing(self, name: str, items: int, entries: Sequence[Json]) -> bool:
+    def _gave_nothing(self, name: str, items: int, entries: Sequence[FileRow]) -> bool:
         """Has a source lost all its documents? One alone may go; an item still there, but empty, proves nothing."""
         names = [one for one, row in self._known.items() if row.source == name]
         enough = max(items, len(names)) >= _PROOF or any(_says_nothing(entry) for entry in entries)
@@ -285,7 +293,7 @@ class Sync:
     def _item(self, feed: Feed, item: Item, row: KnownItem | None) -> None:
         ids = self._of_item.get((feed.name, item.id), [])
         self._processed.add((feed.name, item.id))
-        entry = _entry(feed.name, item.id, "added" if row is None else "changed")
+        entry = row_of(feed.name, item.id, "added" if row is None else "changed")
         self._files.append(entry)
         free = all(self._claimed.get(name, item.id) == item.id for name in ids)
         usable = row if row is not None and row.recipe == feed.recipe and not _again(row) and free else None
@@ -312,10 +320,11 @@ class Sync:
         except (SourceUnreachable, SourceEndless) as error:  # the item's content is not known: its documents stay
             for name in ids:
                 self._claimed.setdefault(name, item.id)
-            entry.update(status="failed", documents=len(ids), failure=_failure(error))
+            entry |= {"status": "failed", "documents": len(ids), "failure": failure_of(error)}
         except Exception as error:
             content = ""
-            entry.update(status="skipped" if isinstance(error, LeftOut) else "failed", failure=_failure(error))
+            status = "skipped" if isinstance(error, LeftOut) else "failed"
+            entry |= {"status": status, "failure": failure_of(error)}
         entry["seconds"] += time.perf_counter() - began
         self._file_contents[len(self._files) - 1] = content
         failure = canonical_json(entry["failure"]) if entry["failure"] else ""
@@ -326,14 +335,14 @@ class Sync:
         self._batch.items.append(now)
         self._maybe_flush()
 
-    def _keep(self, row: KnownItem, ids: list[str], entry: Json) -> None:
+    def _keep(self, row: KnownItem, ids: list[str], entry: FileRow) -> None:
         for name in ids:
             self._claimed[name] = row.item
         failure = json.loads(row.failure) if row.failure else None
         status = ("skipped" if failure["code"] in _SKIPPED else "failed") if failure else "unchanged"
-        entry.update(status=status, documents=len(ids), chunks=row.chunks, pages=row.pages, failure=failure)
+        entry |= {"status": status, "documents": len(ids), "chunks": row.chunks, "pages": row.pages, "failure": failure}
 
-    def _documents(self, feed: Feed, item: Item, loaded: Loaded, entry: Json) -> bool:
+    def _documents(self, feed: Feed, item: Item, loaded: Loaded, entry: FileRow) -> bool:
         """Read, cut and batch the documents of one item; True when another item's document has an id of one of them."""
         documents, problems = (loaded.documents, ()) if not loaded.name else self._read(loaded)
         shared: dict[str, int] = {}
@@ -370,7 +379,7 @@ class Sync:
         lost = sum(times(problem) for problem in problems if problem.severity == "error")
         for problem in sorted(problems, key=lambda p: p.severity):
             where = f"line {problem.line}: " if problem.line else ""
-            remark = {"code": problem.code, "message": where + problem.message, "cure": problem.cure}
+            remark: FileFailure = {"code": problem.code, "message": where + problem.message, "cure": problem.cure}
             if problem.severity != "error" and documents:
                 entry["remarks"].append(remark)
             elif not entry["failure"]:
@@ -380,7 +389,7 @@ class Sync:
             entry["status"] = "skipped" if entry["failure"]["code"] in _SKIPPED else "failed"
         return bool(shared)
 
-    def _document(self, document: Document, known: KnownDocument, entry: Json | None) -> None:
+    def _document(self, document: Document, known: KnownDocument, entry: FileRow | None) -> None:
         """Put a document into the batch, cut into chunks unless the index holds it as it is."""
         before = self._known.get(document.id)
         known = replace(
@@ -533,16 +542,15 @@ class Sync:
                 left[self._fresh[name]].pop()
                 moved += 1
         files = {row.content: row for row in self._gone_items.values() if row.content}
-        came = {
-            content: place
-            for place, content in self._file_contents.items()
-            if content in files and self._files[place]["status"] == "added"
-        }
+        came = {}
+        for place, content in self._file_contents.items():
+            if content in files and self._files[place]["status"] == "added":
+                came[content] = place
         for content, place in came.items():
-            self._files[place].update(status="moved", was=files[content].item)
+            self._files[place] |= {"status": "moved", "was": files[content].item}
         for row in self._gone_items.values():
             if row.content not in came:
-                self._files.append(_entry(row.source, row.item, "deleted"))
+                self._files.append(row_of(row.source, row.item, "deleted"))
         changed = len(self._fresh) - len(added) - self._repaired
         return {
             "added": len(added) - moved,
@@ -574,23 +582,10 @@ def _again(row: KnownItem) -> bool:
     return code == _DUPLICATE or code.startswith("source")
 
 
-def _entry(source: str, item: str, status: str) -> Json:
-    """A line of the report."""
-    nothing: Json = {"documents": 0, "chunks": 0, "pages": 0, "seconds": 0.0, "failure": None, "remarks": []}
-    return {"source": source or UNNAMED, "file": item, "status": status, **nothing}
-
-
-def _says_nothing(entry: Json) -> bool:
+def _says_nothing(entry: FileRow) -> bool:
     """Is the item there, but unreadable for a reason that lies in the item and not in the configuration?"""
     code = entry["failure"]["code"] if entry["failure"] else ""
     return code.startswith("data.") and code not in (LeftOut.code, _DUPLICATE)
-
-
-def _failure(error: Exception) -> Json:
-    if isinstance(error, TwofoldError):
-        return {"code": error.code, "message": str(error), "cure": error.cure}
-    what = f"{type(error).__name__}: {error}"[:300]
-    return {"code": UnreadableFile.code, "message": f"the file cannot be read: {what}", "cure": UnreadableFile.cure}
 
 
 def _now() -> str:

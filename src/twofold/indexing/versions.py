@@ -18,8 +18,16 @@ from twofold.files import writing
 from twofold.hashing import digest
 from twofold.indexing.erasure import Eraser
 from twofold.indexing.feeds import RESTORED
+from twofold.indexing.report import (
+    ArtifactUse,
+    PrunedVersions,
+    Receipt,
+    RestoredVersion,
+    StoredReceipt,
+    VersionDiff,
+    VersionRow,
+)
 from twofold.store.forgotten import RECEIPTS
-from twofold.types import Json
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,7 +39,7 @@ class Versions:
     eraser: Eraser
     """The eraser of forgotten documents."""
 
-    def log(self, *, everything: bool = False) -> list[Json]:
+    def log(self, *, everything: bool = False) -> list[VersionRow]:
         """A row for each version that can be read, oldest first: its change, time, chunks and tags.
 
         Args:
@@ -40,7 +48,7 @@ class Versions:
         index = self.search.index
         changes = self.search.catalogue.sync.changes()
         newest = index.state().version
-        rows: list[Json] = []
+        rows: list[VersionRow] = []
         for entry in index.log():
             change = dict(changes.get(entry.version, {}))
             at = change.pop("at", "") or entry.at
@@ -56,7 +64,7 @@ class Versions:
             )
         return [row for row in rows if everything or row["change"] or row["tags"] or row["newest"]]
 
-    def diff(self, before: str, after: str = "") -> Json:
+    def diff(self, before: str, after: str = "") -> VersionDiff:
         """Documents added, changed and deleted from one version to another (the newest by default).
 
         Versions are numbers or tags.
@@ -76,7 +84,7 @@ class Versions:
             "deleted": sorted(old.keys() - new.keys()),
         }
 
-    def restore(self, version: str) -> Json:
+    def restore(self, version: str) -> RestoredVersion:
         """Make an older version (a number or a tag) the newest; see the module.
 
         Raises:
@@ -89,11 +97,12 @@ class Versions:
         self.search.catalogue.sync.put_change(state.version, _now(), {"restored": number})
         return {"restored": number, "version": state.version, "documents": state.documents, "chunks": state.chunks}
 
-    def prune(self, *, keep_days: float | None = None) -> Json:
+    def prune(self, *, keep_days: float | None = None) -> PrunedVersions:
         """Drop versions older than `keep_days` (by default the index's own policy); tagged ones stay."""
         index = self.search.index
         dropped = index.prune(keep_days=keep_days)
-        return {"dropped": dropped, "version": index.state().version, "kept": [entry.version for entry in index.log()]}
+        remaining = tuple(entry.version for entry in index.log())
+        return PrunedVersions(dropped=dropped, version=index.state().version, remaining=remaining)
 
     def number(self, name: str) -> int:
         """The version of that number or tag.
@@ -126,7 +135,7 @@ class Versions:
         hint = meant(document, nearest(document, known))
         raise DataError(f"unknown document {document!r}", cure=f"{hint}`twofold index documents` lists the ids.")
 
-    def forget(self, document: str) -> Json:
+    def forget(self, document: str) -> Receipt:
         """Remove a document and everything derived from it, leave it out of later syncs, and write a receipt.
 
         Removed (see `Eraser.erase`) are the document's chunks in every index version (all older versions go, studies'
@@ -142,28 +151,33 @@ class Versions:
         self.check_known(document)
         catalogue, index = self.search.catalogue, self.search.index
         item = catalogue.documents.known().get(document)
-        receipt: Json = {
+        receipt: StoredReceipt = {
             "document": document,
             **self.eraser.erase(document),
-            "artifacts": [
-                {"key": made["key"], "used": document in made["documents"] if "documents" in made else "unknown"}
-                for made in self.search.artifacts.list()
-                if document in made.get("documents", (document,))
-                and made.get("finished")
-                and made.get("kind") != "sufficiency"  # five weights and a threshold: no text of a document
-            ],
+            "artifacts": self._shaped_by(document),
             "source": None if item is None else {"source": item.source or "documents", "file": item.item},
             "left": [document] if document in index.contents() or catalogue.documents.get([document]) else [],
         }
-        receipt["receipt"] = str(self._write(receipt))
-        return receipt
+        return {**receipt, "receipt": str(self._write(receipt))}
 
     def lift(self, document: str) -> bool:
         """Let syncs read a forgotten document in again; False when the document was not forgotten."""
         self.search.catalogue.sync.read_all_again()
         return self.eraser.forgotten.lift(document)
 
-    def _write(self, receipt: Json) -> Path:
+    def _shaped_by(self, document: str) -> list[ArtifactUse]:
+        uses: list[ArtifactUse] = []
+        for manifest in self.search.artifacts.list():
+            # A calibration is five weights and a threshold: it contains no text of a document.
+            if not manifest.get("finished") or manifest.get("kind") == "sufficiency":
+                continue
+            if "documents" not in manifest:
+                uses.append({"key": manifest["key"], "used": "unknown"})
+            elif document in manifest["documents"]:
+                uses.append({"key": manifest["key"], "used": True})
+        return uses
+
+    def _write(self, receipt: StoredReceipt) -> Path:
         stamp = receipt["at"].replace(":", "").replace("+0000", "Z")
         name = f"forget-{stamp}-{digest('document', receipt['document'])[-8:]}.json"
         receipts = self.eraser.root / RECEIPTS

@@ -14,6 +14,7 @@ from twofold.errors import ConfigError, TooFewExamples
 from twofold.examples.splitting import Splits
 from twofold.hashing import digest
 from twofold.indexing.sync import embedded_text
+from twofold.lifecycle.record import EmbedderPlan, Reembedding, TunedEmbedder
 from twofold.plugins import loading, protocols
 from twofold.plugins.jobs import EmbedderJob, SearchPair
 from twofold.plugins.protocols import Progress, quiet
@@ -62,8 +63,8 @@ def embedder_job(search: Search, splits: Splits) -> EmbedderJob:
     )
 
 
-def tune(search: Search, splits: Splits, *, progress: Progress = quiet) -> Json:
-    """Tune the embedder unless the store has it; returns the training report with ``key``, ``setting`` and ``reembed``.
+def tune(search: Search, splits: Splits, *, progress: Progress = quiet) -> TunedEmbedder:
+    """Tune the embedder unless the store has it.
 
     Raises:
         TrainingError: see the trainer.
@@ -89,15 +90,11 @@ def tune(search: Search, splits: Splits, *, progress: Progress = quiet) -> Json:
     report = search.artifacts.manifest(key)["report"]
     path = search.artifacts.find(key)
     assert path is not None
-    return {**report, "key": key, "cached": cached, "path": str(path / MODEL), "setting": f"artifact:{key}"}
+    return TunedEmbedder(key=key, cached=cached, path=str(path / MODEL), report=report, reembed=reembedding(search))
 
 
-def plan(search: Search, splits: Splits) -> Json:
-    """Plan the tuning of the embedder: its training data and the time to embed the documents again; trains nothing.
-
-    Returns:
-        ``pairs``, ``dev_questions``, ``pool``, ``cached``, ``minutes`` (the limit set, 0 for none) and ``reembed``.
-    """
+def plan(search: Search, splits: Splits) -> EmbedderPlan:
+    """Plan the tuning of the embedder: its training data and the time to embed the documents again; trains nothing."""
     job = embedder_job(search, splits)
     settings = TrainerSettings.of(_options(search.config))
     return {
@@ -110,8 +107,8 @@ def plan(search: Search, splits: Splits) -> Json:
     }
 
 
-def reembedding(search: Search) -> Json:
-    """The price of embedding every chunk again: ``chunks``, ``documents``, ``seconds`` at the rate measured now."""
+def reembedding(search: Search) -> Reembedding:
+    """The price of embedding every chunk again, measured on a sample."""
     state = search.index.state()
     document_ids = sorted(search.index.documents())
     # A random sample: ids often sort by source, and sources differ in length of passages.
@@ -147,9 +144,10 @@ def _pairs(search: Search, learning: Learning, train: Sequence[Example], *, mine
         near = search.embedder.embed([embedded_text(c) for c in (*right, *wrong)]) @ vectors[number]
         # near: (right + wrong,), cosines with the question, the right passages first.
         limit = _TOO_NEAR * float(near[: len(right)].max())
-        negatives = [
-            (c.span.document, embedded_text(c)) for c, s in zip(wrong, near[len(right) :], strict=True) if s < limit
-        ]
+        negatives = []
+        for passage, similarity in zip(wrong, near[len(right) :], strict=True):
+            if similarity < limit:
+                negatives.append((passage.span.document, embedded_text(passage)))
         pairs += [
             SearchPair(
                 query=queries[number].text,

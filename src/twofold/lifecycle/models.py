@@ -14,11 +14,21 @@ from twofold.errors import ModelError
 from twofold.examples.splitting import Splits
 from twofold.forgetting.suite import GROUPS, outcome
 from twofold.lifecycle import retraining
+from twofold.lifecycle.model_records import (
+    ClearedArtifacts,
+    ExampleCounts,
+    ExportReceipt,
+    ExportReport,
+    ListedModel,
+    ModelDiff,
+    TrainersJob,
+)
 from twofold.lifecycle.record import Retrained, Trigger
 from twofold.plugins import loading
 from twofold.plugins.protocols import Cancels, Exports, Generator, Progress, quiet
 from twofold.reports import archive
-from twofold.reports.model_card import card
+from twofold.reports.model_card import DescribedModel, Measurement, card
+from twofold.store.model_record import ModelRecord
 from twofold.store.model_registry import CHAMPION, Registry
 from twofold.types import Arm, Json, Message, Prompt
 
@@ -46,15 +56,15 @@ class TunedModels:
 
     # ------------------------------------------------------------ looking
 
-    def listing(self) -> list[Json]:
+    def listing(self) -> list[ListedModel]:
         """Every tuned model, oldest first: its facts, aliases, whether its files are here, and the studies with it."""
-        rows = []
+        rows: list[ListedModel] = []
         for record in self.registry.records():
             rows.append({**record, "studies": [study for study, _ in self._arms(record)]})
         return rows
 
-    def show(self, name: str) -> Json:
-        """All that is known of one model: facts, ``measured``, ``comparisons``, audit ``moves``.
+    def show(self, name: str) -> DescribedModel:
+        """All that is known of one model.
 
         Raises:
             UnknownName: there is no such model.
@@ -68,19 +78,18 @@ class TunedModels:
             "moves": moves,
         }
 
-    def diff(self, before: str, after: str) -> Json:
-        """The differences between two models: ``changed`` (place → both values), ``examples``, and their comparison.
+    def diff(self, before: str, after: str) -> ModelDiff:
+        """The differences between two models, and their comparison.
 
         Raises:
             UnknownName: there is no such model.
         """
         old, new = self.registry.find(before), self.registry.find(after)
         left, right = (dict(_flat(_traits(r))) for r in (old, new))
-        changed = {
-            place: [left.get(place), right.get(place)]
-            for place in sorted({*left, *right})
-            if left.get(place) != right.get(place)
-        }
+        changed = {}
+        for place in sorted({*left, *right}):
+            if left.get(place) != right.get(place):
+                changed[place] = [left.get(place), right.get(place)]
         return {
             "before": old["id"],
             "after": new["id"],
@@ -97,7 +106,7 @@ class TunedModels:
 
     # ------------------------------------------------------------ exports
 
-    def export(self, name: str, target: Path, *, forms: Sequence[str], progress: Progress = quiet) -> Json:
+    def export(self, name: str, target: Path, *, forms: Sequence[str], progress: Progress = quiet) -> ExportReport:
         """Write a model for other programs, each form compared with the trained model on real prompts.
 
         The prompts come from dev first, then from train, rendered as the arm's requests are.
@@ -127,13 +136,15 @@ class TunedModels:
         finally:
             generator.close()
         # One page for all forms, with the receipts of all of them.
-        page = card({**self.show(name), "exports": exports})
+        page = card(self.show(name), exports)
+        receipts: list[ExportReceipt] = []
         for exported in exports:
             folder = Path(exported["path"])
             # After the export was compared: until here the path to the local base was needed.
             _named(folder / "adapter_config.json", record["base"])
             (folder / "README.md").write_text(page, encoding="utf-8")
-            exported |= {
+            receipt: ExportReceipt = {
+                **exported,
                 "id": record["id"],
                 "base": record["base"],
                 "template": record["template"],
@@ -141,13 +152,14 @@ class TunedModels:
                 "at": datetime.now(UTC).isoformat(timespec="seconds"),
             }
             # Without the path: the folder is made to be moved.
-            receipt = {key: value for key, value in exported.items() if key != "path"}
-            (folder / RECEIPT).write_text(json.dumps(receipt, indent=1), encoding="utf-8")
-        return {"id": record["id"], "exports": exports}
+            stored = {key: value for key, value in receipt.items() if key != "path"}
+            (folder / RECEIPT).write_text(json.dumps(stored, indent=1), encoding="utf-8")
+            receipts.append(receipt)
+        return {"id": record["id"], "exports": receipts}
 
     # ------------------------------------------------------------ retraining
 
-    def due(self, name: str) -> tuple[Json | None, list[Trigger]]:
+    def due(self, name: str) -> tuple[ModelRecord | None, list[Trigger]]:
         """The model to beat (None: there is none), and the triggers of ``[retraining]`` (see `retraining.reasons`).
 
         Raises:
@@ -168,19 +180,20 @@ class TunedModels:
             self.workspace, self.splits(), champion, arm=arm, records=self.records, who=who, progress=progress
         )
 
-    def cancel(self, arm: Arm) -> list[Json]:
-        """Cancel what trainers have under way elsewhere for an arm: ``{"trainer", "job", "status"}`` each."""
+    def cancel(self, arm: Arm) -> list[TrainersJob]:
+        """Cancel what trainers have under way elsewhere for an arm."""
         workspace = self.workspace
-        cancelled: list[Json] = []
+        cancelled: list[TrainersJob] = []
         for method in workspace.adapters.methods:
             trainer = loading.make("trainers", method.name, method.options)
             if isinstance(trainer, Cancels):
                 # The trainer's file of jobs lies in the working directory of the artifact to be.
                 key = workspace.adapters.trained_key(workspace.adapters.job(arm, self.splits(), method), method)
-                cancelled.append({"trainer": method.name, **trainer.cancel(workspace.artifacts.working(key))})
+                done = trainer.cancel(workspace.artifacts.working(key))
+                cancelled.append({"trainer": method.name, **done})
         return cancelled
 
-    def _champion(self, name: str) -> Json | None:
+    def _champion(self, name: str) -> ModelRecord | None:
         # Nothing was promoted yet: a first model has nobody to beat.
         if name == CHAMPION and name not in self.workspace.catalogue.models.aliases():
             return None
@@ -188,15 +201,12 @@ class TunedModels:
 
     # ------------------------------------------------------------ clearing
 
-    def gc(self, *, also: Collection[str] = (), dry_run: bool = False) -> Json:
+    def gc(self, *, also: Collection[str] = (), dry_run: bool = False) -> ClearedArtifacts:
         """Remove artifacts that no study, alias or lineage needs, and half-made ones.
 
         Args:
             also: Keys of artifacts that are needed for other reasons.
             dry_run: Only tell.
-
-        Returns:
-            ``{"removed": keys, "bytes", "dry_run"}``.
         """
         artifacts = self.workspace.artifacts
         used = self.registry.keys_in_use() | set(also)
@@ -232,16 +242,17 @@ class TunedModels:
             if row["training"]:
                 yield arm, str(row["training"]["key"])
 
-    def _arms(self, record: Json) -> list[tuple[str, str]]:
+    def _arms(self, record: ModelRecord) -> list[tuple[str, str]]:
         uses: list[tuple[str, str]] = []
         for study in self._studies():
             uses += [(study, arm) for arm, key in self._trained(study) if key == record["key"]]
         return uses
 
-    def _measured(self, record: Json) -> Iterator[Json]:
+    def _measured(self, record: ModelRecord) -> Iterator[Measurement]:
         """Measurements of a model on dev, in studies and in comparisons, each with its interval."""
-        if record.get("dev"):
-            yield {"source": "dev", "metric": record["dev"]["metric"], "estimate": record["dev"]["score"]}
+        dev = record.get("dev")
+        if dev:
+            yield {"source": "dev", "metric": dev["metric"], "estimate": dev["score"]}
         for study, arm in self._arms(record):
             metrics: Any = archive.read_record(self.records / study)["arms"][arm]["metrics"]
             for metric, value in metrics.items():
@@ -250,7 +261,7 @@ class TunedModels:
             yield {"source": against, "metric": row["metric"], "estimate": row["scores"]["candidate"]}
             yield {"source": against, "metric": f"{row['metric']}, difference", "estimate": row["difference"]}
 
-    def _examples(self, old: Json, new: Json) -> Json | None:
+    def _examples(self, old: ModelRecord, new: ModelRecord) -> ExampleCounts | None:
         """How many examples only one of them learned from; None where one does not say."""
         sets = []
         for record in (old, new):
@@ -294,16 +305,19 @@ _DIFF_FIELDS = (
 )
 
 
-def _traits(record: Json) -> Json:
+def _traits(record: ModelRecord) -> Json:
     """The fields that `diff` compares: how a model was made, and what the gate measured of it."""
+    # Records of older projects lack some of the fields.
+    traits = {name: value for name, value in record.items() if name in _DIFF_FIELDS}
     gate = record.get("gate")
+    judged = None
+    if gate:
+        judged = {"outcome": outcome(gate)}
+        for name in GROUPS:
+            if name in gate:
+                judged[f"{name} lost"] = round(gate[name]["drop"]["mean"], 3)
     merged = record.get("merge_back") or {}
-    drops = {f"{name} lost": round(gate[name]["drop"]["mean"], 3) for name in GROUPS if name in gate} if gate else {}
-    return {
-        **{part: record[part] for part in _DIFF_FIELDS if part in record},
-        "gate": {"outcome": outcome(gate), **drops} if gate else None,
-        "share kept": merged.get("coefficient"),
-    }
+    return {**traits, "gate": judged, "share kept": merged.get("coefficient")}
 
 
 def _flat(value: Any, place: str = "") -> Iterator[tuple[str, Any]]:

@@ -151,3 +151,51 @@ class Retraining:
         """The result as ``twofold tune --from --json`` prints it."""
         report: Json = {"due": self.due, "triggers": list(self.triggers)}
         return {**report, **(self.retrained.to_json() if self.retrained else {"outcome": self.outcome})}
+
+
+class Reembedding(TypedDict):
+    """The price of embedding every chunk again."""
+
+    chunks: int
+    documents: int
+    seconds: float
+    """At the rate measured now."""
+
+
+class EmbedderPlan(TypedDict):
+    """The training data of an embedder, before it is tuned."""
+
+    pairs: int
+    """Number of question-passage pairs."""
+    dev_questions: int
+    pool: int
+    """Number of passages in which the dev questions are searched."""
+    cached: bool
+    """Was this tuning done before?"""
+    minutes: float
+    """Time limit of the training; 0 for none."""
+    reembed: Reembedding
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TunedEmbedder:
+    """An embedder tuned on the project's questions (`Project.tuning.embedder`)."""
+
+    key: str
+    cached: bool
+    """Was it in the store before?"""
+    path: str
+    """Directory of the model."""
+    report: Json
+    """The trainer's report; see `training.embedder.EmbedderTrainer.train`."""
+    reembed: Reembedding
+
+    @property
+    def setting(self) -> str:
+        """The value of ``model`` in ``[retrieval.embedder.options]`` that uses it."""
+        return f"artifact:{self.key}"
+
+    def to_json(self) -> Json:
+        """The result as ``twofold tune --what embedder --json`` prints it."""
+        fields = {"key": self.key, "cached": self.cached, "path": self.path, "setting": self.setting}
+        return {**self.report, **fields, "reembed": self.reembed}

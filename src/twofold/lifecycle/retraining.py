@@ -39,6 +39,7 @@ from twofold.plugins import loading, specs
 from twofold.plugins.protocols import Progress
 from twofold.stats import intervals
 from twofold.store.catalogue import Catalogue
+from twofold.store.model_record import ModelRecord, read_everything
 from twofold.store.model_registry import CANDIDATE, CHAMPION, now, short
 from twofold.study import looks
 from twofold.study.compose import numbers
@@ -104,7 +105,9 @@ def fair(splits: Splits, learned: Mapping[str, Collection[str]], *, near: bool) 
     return cleared, counts
 
 
-def reasons(section: RetrainingSection, champion: Json | None, *, facts: Json, moment: datetime) -> list[Trigger]:
+def reasons(
+    section: RetrainingSection, champion: ModelRecord | None, *, facts: Json, moment: datetime
+) -> list[Trigger]:
     """Every trigger of ``[retraining]`` and whether it says that training again is due. Pure.
 
     Args:
@@ -146,7 +149,7 @@ def facts_of(models: Models, adapters: Adapters, counts: Json) -> Json:
 def retrain(
     workspace: Workspace,
     splits: Splits,
-    champion: Json | None,
+    champion: ModelRecord | None,
     *,
     arm: Arm,
     records: Path,
@@ -176,7 +179,7 @@ def retrain(
     if learned is None:
         learned = {}
         notes.append("the champion does not say what it learned from: test questions may be among it")
-    if champion and (champion.get("seen") or {}).get("everything"):
+    if champion and read_everything(champion):
         notes.append(
             "the champion learned from all documents, those of the test questions too (--all-documents), and the "
             "candidate did not: the comparison flatters the champion"
@@ -282,7 +285,7 @@ def _gated(gate: Json | None) -> list[str]:
     return []
 
 
-def _outdated(models: Models, adapters: Adapters, champion: Json | None) -> str:
+def _outdated(models: Models, adapters: Adapters, champion: ModelRecord | None) -> str:
     """Why the champion's weights do not fit the project any more; empty when they do."""
     if champion is None:
         return ""
@@ -322,7 +325,9 @@ def _scores(
     part = specs.informed(config.study.decides, (*splits.train, *splits.dev, *test))
     metric = loading.make("metrics", part.name, part.options)
     answers = [all_answers[d] for d in digests]
-    values = [None if a.failure else scored(metric, e, a, name=part.name) for e, a in zip(test, answers, strict=True)]
+    values = []
+    for example, answer in zip(test, answers, strict=True):
+        values.append(None if answer.failure else scored(metric, example, answer, name=part.name))
     return values, [a.failure is not None for a in answers]
 
 

@@ -134,11 +134,14 @@ def _members(value: str) -> list[str] | None:
     numbers = sum(1 for one in listed if isinstance(one, (int, Decimal)))
     if numbers == len(listed) > _VECTOR:
         return None
-    return [
-        ("true" if one else "false") if isinstance(one, bool) else str(one)
-        for one in listed
-        if isinstance(one, (str, int, Decimal))
-    ]
+    members: list[str] = []
+    for member in listed:
+        if isinstance(member, (str, int, Decimal)):
+            if isinstance(member, bool):
+                members.append("true" if member else "false")
+            else:
+                members.append(str(member))
+    return members
 
 
 def _beginning(value: Value) -> str:

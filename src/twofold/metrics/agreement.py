@@ -47,12 +47,11 @@ def _matched(mine: Sequence[Any], theirs: Sequence[Any]) -> int:
     if len(left) * len(right) > _MOST_PAIRS:
         return total + sum(map(_agreeing, left, right))
     # Of pairs that agree in as many leaves those of like size come first, then those at like places.
-    pairs = [
-        (count, -abs(_leaves(a) - _leaves(b)), -i, -j)
-        for i, a in enumerate(left)
-        for j, b in enumerate(right)
-        if (count := _agreeing(a, b))
-    ]
+    pairs = []
+    for row, a in enumerate(left):
+        for column, b in enumerate(right):
+            if count := _agreeing(a, b):
+                pairs.append((count, -abs(_leaves(a) - _leaves(b)), -row, -column))
     used: set[tuple[str, int]] = set()
     for count, _, i, j in sorted(pairs, reverse=True):
         if not {("left", i), ("right", j)} & used:

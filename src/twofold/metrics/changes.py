@@ -70,12 +70,12 @@ def alike(metric: Metric, examples: Sequence[Example]) -> list[tuple[Example, Ex
         if example.answerable and example.references:
             reference = " ".join(unicodedata.normalize("NFC", example.references[0]).split())
             groups[_skeleton(reference)].setdefault(reference if closed else _plain(reference), example)
-    return [
-        (one, two)
-        for group in groups.values()
-        for one, two in combinations(list(group.values())[:SHOWN], 2)
-        if _is_right(metric, one, two.references[0]) or _is_right(metric, two, one.references[0])
-    ]
+    couples: list[tuple[Example, Example]] = []
+    for group in groups.values():
+        for first, second in combinations(list(group.values())[:SHOWN], 2):
+            if _is_right(metric, first, second.references[0]) or _is_right(metric, second, first.references[0]):
+                couples.append((first, second))
+    return couples
 
 
 def pairs(metric: Metric, name: str, examples: Sequence[Example]) -> list[Problem]:

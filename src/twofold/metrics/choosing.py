@@ -55,7 +55,10 @@ def suitable(examples: Sequence[Example]) -> tuple[str, tuple[str, ...]]:
 
 def _quantities(labels: Collection[str]) -> bool:
     """Are most of these a number, alone or before a unit, and too many to be grades?"""
-    after = [text[match.end() :].strip() for text in labels if (match := _NUMBER.match(text))]
+    after = []
+    for text in labels:
+        if match := _NUMBER.match(text):
+            after.append(text[match.end() :].strip())
     most = GRADED if any(after) or any(not text.strip().isdecimal() for text in labels) else RATED
     return len(labels) > most and 2 * len(after) > len(labels)
 

@@ -104,7 +104,10 @@ def clauses(text: str) -> list[str]:
 
 def sentences(text: str) -> list[str]:
     """The text in sentences, and what semicolons part, and what is denied from what stands in its place."""
-    return [part for sentence in _SENTENCE.split(text) for part in _REPLACED.split(sentence, maxsplit=1)]
+    parts: list[str] = []
+    for sentence in _SENTENCE.split(text):
+        parts += _REPLACED.split(sentence, maxsplit=1)
+    return parts
 
 
 def tells(clause: tuple[str, ...]) -> bool:

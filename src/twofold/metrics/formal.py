@@ -141,11 +141,10 @@ def found_json(text: str) -> Any:
     whole = parse(text)
     if whole is not None:
         return whole
-    fenced = [
-        (value, text[max(0, match.start() - 40) : match.start()])
-        for match in _FENCED.finditer(text)
-        if (value := _loaded((match[1] or match[2] or "").strip())) is not None
-    ]
+    fenced = []
+    for match in _FENCED.finditer(text):
+        if (value := _loaded((match[1] or match[2] or "").strip())) is not None:
+            fenced.append((value, text[max(0, match.start() - 40) : match.start()]))
     return _only(_meant(fenced) or _within(text))
 
 

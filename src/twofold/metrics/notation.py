@@ -112,10 +112,14 @@ def _lacks_flag(text: str, reference: str) -> bool:
     theirs, mine = _chunks(reference), _chunks(text)
     long = {chunk for chunk in theirs if re.fullmatch(r"--[a-z][\w-]+(?:=\S+)?", chunk)}
     # A cluster that stands there without its hyphen is not lacking.
-    short = {
-        letter for chunk in theirs if _SHORT_FLAGS.fullmatch(chunk) and chunk[1:] not in mine for letter in chunk[1:]
-    }
-    others = {letter for chunk in mine if _SHORT_FLAGS.fullmatch(chunk) for letter in chunk[1:]}
+    short: set[str] = set()
+    for chunk in theirs:
+        if _SHORT_FLAGS.fullmatch(chunk) and chunk[1:] not in mine:
+            short.update(chunk[1:])
+    others: set[str] = set()
+    for chunk in mine:
+        if _SHORT_FLAGS.fullmatch(chunk):
+            others.update(chunk[1:])
     # ``--recursive`` may be what ``-r`` is: a flag of the other form in the answer leaves it open.
     lacks_long = any(not any(chunk.startswith(one) for chunk in mine) for one in long)
     lacks_short = not short <= others

@@ -349,9 +349,12 @@ def _word(word: str, tail: str, text: str, end: int) -> list[str]:
     if difference:
         return [difference.group(1), "-", difference.group(2)]
     bare = re.sub(r"(?<=\d)[-.:/](?=\d)|[/\\&_]|::", lambda mark: f"\0{mark.group()}\0", word)
-    parts = [
-        part if place % 2 else re.sub(r"[-.'\"`()\[\]{}?!:]", "", part) for place, part in enumerate(bare.split("\0"))
-    ]
+    parts = []
+    for place, part in enumerate(bare.split("\0")):
+        if place % 2:
+            parts.append(part)
+        else:
+            parts.append(re.sub(r"[-.'\"`()\[\]{}?!:]", "", part))
     name = "".join(parts).strip("_/&\\")
     return [_COUNTED.get(name.lower(), name) + (tail or ("-" if grade else ""))]
 

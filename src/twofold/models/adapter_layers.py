@@ -303,11 +303,11 @@ def nf4_candidates(network: Any) -> list[tuple[str, Any]]:
     import torch
 
     head = network.get_output_embeddings()
-    return [
-        (name, layer)
-        for name, layer in network.named_modules()
-        if isinstance(layer, torch.nn.Linear) and layer is not head and layer.weight.numel() % BLOCK == 0
-    ]
+    candidates: list[tuple[str, Any]] = []
+    for name, layer in network.named_modules():
+        if isinstance(layer, torch.nn.Linear) and layer is not head and layer.weight.numel() % BLOCK == 0:
+            candidates.append((name, layer))
+    return candidates
 
 
 # ---------------------------------------------------------------- bottleneck layers

@@ -30,7 +30,7 @@ from difflib import get_close_matches
 from functools import lru_cache
 from importlib import resources
 from pathlib import Path, PurePosixPath
-from typing import Literal
+from typing import Literal, TypedDict
 
 from twofold.errors import ConfigError, DigestMismatch, MissingExtra, ModelError, ModelNotPulled, UnknownName, install
 from twofold.files import writing
@@ -39,6 +39,7 @@ from twofold.hashing import digest
 from twofold.host import children
 from twofold.host.cache import cache_root
 from twofold.plugins.protocols import Progress
+from twofold.plugins.results import ModelOrigin
 from twofold.types import Json
 
 MANIFEST = "twofold-model.json"
@@ -175,9 +176,25 @@ def locate(name_or_source: str) -> Path:
     return final
 
 
-def listing() -> list[Json]:
-    """Rows ``{name, kind, pulled, bytes, path, licence, source, about}`` of all named models; bytes as on disk."""
-    rows = []
+class NamedModel(TypedDict):
+    """A model that Twofold knows by name."""
+
+    name: str
+    kind: str
+    pulled: bool
+    """Is it in the user's cache?"""
+    bytes: int
+    """On disk; 0 where it is not pulled."""
+    path: str
+    """Empty where it is not pulled."""
+    licence: str
+    source: str
+    about: str
+
+
+def listing() -> list[NamedModel]:
+    """All named models."""
+    rows: list[NamedModel] = []
     for definition in definitions().values():
         path = _place(definition)
         here = (path / MANIFEST).is_file()
@@ -196,8 +213,8 @@ def listing() -> list[Json]:
     return rows
 
 
-def provenance(name_or_source: str) -> Json:
-    """The origin of a model's weights: ``{model, source, revision, weights, licence}``; licence empty when unknown.
+def provenance(name_or_source: str) -> ModelOrigin:
+    """The origin of a model's weights.
 
     For a local folder, and a source without a version, the revision is the digest of the weights.
 

@@ -23,6 +23,7 @@ from pydantic import BaseModel, ConfigDict
 
 from twofold.errors import BadRecord
 from twofold.plugins.jobs import TrainerJob
+from twofold.plugins.results import CancelledJob, ErasedChunks, ExportedForm, ModelOrigin
 from twofold.types import (
     Answer,
     Chunk,
@@ -291,12 +292,8 @@ class Index(Protocol):
         """
         ...
 
-    def erase(self, documents: Iterable[str]) -> Json:
-        """Remove documents from every version, so that no byte of them is left: all older versions go, tags too.
-
-        Returns:
-            ``{"chunks": removed now, "versions": dropped, "tags": {name: version} lost}``.
-        """
+    def erase(self, documents: Iterable[str]) -> ErasedChunks:
+        """Remove documents from every version, so that no byte of them is left: all older versions go, tags too."""
         ...
 
 
@@ -495,7 +492,7 @@ class Exports(Protocol):
 
     def export(
         self, target: Path, *, forms: Sequence[str], prompts: Sequence[Prompt], progress: Progress | None = None
-    ) -> list[Json]:
+    ) -> list[ExportedForm]:
         """Write the tuned model below `target`, each form compared with the model on `prompts`; a record per form.
 
         Raises:
@@ -527,8 +524,8 @@ class Trainer(Protocol):
 class Cancels(Protocol):
     """A trainer whose job runs elsewhere, and goes on costing money after this process has ended."""
 
-    def cancel(self, directory: Path) -> Json:
-        """Cancel the job under way for `directory`: ``{"job", "status"}``, the job empty where there is none.
+    def cancel(self, directory: Path) -> CancelledJob:
+        """Cancel the job under way for `directory`.
 
         Raises:
             TrainingError: the service that runs the job refuses, or is down.
@@ -540,7 +537,7 @@ class Cancels(Protocol):
 class KnowsProvenance(Protocol):
     """A trainer whose base models are not files on this machine."""
 
-    def provenance(self, model: str) -> Json:
+    def provenance(self, model: str) -> ModelOrigin:
         """Origin of a base model, as `models.hub.provenance` gives it for files; ``weights`` identifies the model."""
         ...
 

@@ -149,11 +149,11 @@ def of_retrieval(config: Config, *, embedder: str, content: str, words: float | 
 
 
 def _of_tools(config: Config) -> Json:
-    return {
-        name: {
+    descriptions: Json = {}
+    for name, tool in config.tools.items():
+        descriptions[name] = {
             **of_part("tools", Part(name=tool.kind, options=tool.options)),
             "description": tool.description,
             "readers": tool.readers,
         }
-        for name, tool in config.tools.items()
-    }
+    return descriptions

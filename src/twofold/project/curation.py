@@ -26,7 +26,7 @@ class Curation:
 
     def make(
         self, recipe: making.Recipe, *, what: str = "questions", foreign: Sequence[str] = (), progress: Progress = quiet
-    ) -> making.Made:
+    ) -> making.NewExamples:
         """Make examples: ``questions`` from the documents, or ``rewordings`` of the train split's questions.
 
         Args:

@@ -216,7 +216,7 @@ class Project:
         history: Sequence[Message] = (),
         written: Callable[[str], None] | None = None,
         progress: Progress = quiet,
-    ) -> tuple[Answer, asking.Asked]:
+    ) -> tuple[Answer, asking.AnswerReport]:
         """Answer a live question with one arm through the same path as the study; see `open_system`.
 
         Args:

@@ -19,6 +19,7 @@ from twofold.plugins.protocols import Progress
 from twofold.store.catalogue import Catalogue
 from twofold.store.forgotten import present
 from twofold.store.lock import ProjectLock
+from twofold.store.weighing import SettledWords
 from twofold.study.retrieval.blend import settle
 from twofold.types import Document, Example, Json
 
@@ -103,7 +104,7 @@ class Material:
         return loading.load_examples(self.config.examples.paths, self.directory)[0]
 
     @property
-    def prepared(self) -> tuple[Splits, Json]:
+    def prepared(self) -> tuple[Splits, dict[str, int]]:
         """Splits without leaks, and what was dropped for them: made again whenever a sync has changed the documents."""
         synced = self.synced_catalogue
         # A sync can make documents copies of each other, or tell them apart: the splits follow.
@@ -142,7 +143,7 @@ class Material:
         """Work out which documents have the same text or hold others, and note it. The caller holds the lock."""
         feeds.same_documents(self.catalogue, lambda: self.documents, keep=True)
 
-    def weighed(self, progress: Progress, *, exact: bool = True) -> Json | None:
+    def weighed(self, progress: Progress, *, exact: bool = True) -> SettledWords | None:
         """The weight of the word leg, chosen again where the last choice is old (`blend.settle`)."""
         try:
             return settle(self.workspace.search, lambda: self.splits, exact=exact, progress=progress)

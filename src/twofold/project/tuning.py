@@ -10,14 +10,14 @@ from twofold.assembly.workspace import Workspace
 from twofold.errors import ConfigError
 from twofold.indexing import feeds
 from twofold.lifecycle import embedder
+from twofold.lifecycle.model_records import ClearedArtifacts, TrainersJob
 from twofold.lifecycle.models import TunedModels
-from twofold.lifecycle.record import Retraining
+from twofold.lifecycle.record import EmbedderPlan, Retraining, TunedEmbedder
 from twofold.plugins.protocols import Progress, quiet
 from twofold.project.material import Material
 from twofold.study import forecast
 from twofold.study.admission import require_sound
 from twofold.study.plan_record import TuningPlan
-from twofold.types import Json
 
 
 class Tuning:
@@ -45,8 +45,8 @@ class Tuning:
             workspace, self._material.splits, read, arm=chosen, measure=measure, progress=progress
         )
 
-    def embedder(self, *, plan: bool = False, progress: Progress = quiet) -> Json:
-        """Tune the embedder on the train split's questions and sources; with `plan`, only say what it would take.
+    def embedder_plan(self, *, progress: Progress = quiet) -> EmbedderPlan:
+        """Forecast the work of `embedder`, without training anything.
 
         Raises:
             UnknownDocument, BadRecord: an example is wrong about the documents; see `admission.require_sound`.
@@ -54,12 +54,18 @@ class Tuning:
         with self._material.writing():
             self._material.refresh(progress)
             require_sound(self._material.workspace.search, (*self._material.splits.train, *self._material.splits.dev))
-            if plan:
-                return embedder.plan(self._material.workspace.search, self._material.splits)
-            return {
-                **embedder.tune(self._material.workspace.search, self._material.splits, progress=progress),
-                "reembed": embedder.reembedding(self._material.workspace.search),
-            }
+            return embedder.plan(self._material.workspace.search, self._material.splits)
+
+    def embedder(self, *, progress: Progress = quiet) -> TunedEmbedder:
+        """Tune the embedder on the train split's questions and sources.
+
+        Raises:
+            UnknownDocument, BadRecord: an example is wrong about the documents; see `admission.require_sound`.
+        """
+        with self._material.writing():
+            self._material.refresh(progress)
+            require_sound(self._material.workspace.search, (*self._material.splits.train, *self._material.splits.dev))
+            return embedder.tune(self._material.workspace.search, self._material.splits, progress=progress)
 
     def retrain(
         self,
@@ -105,10 +111,10 @@ class Tuning:
             retrained = models.retrain(champion, arm=chosen, who=who, progress=progress)
             return replace(evaluated, retrained=retrained)
 
-    def cancel(self, *, arm: str = "ft+rag") -> list[Json]:
-        """Cancel what trainers of an arm have under way elsewhere: ``{"trainer", "job", "status"}`` each."""
+    def cancel(self, *, arm: str = "ft+rag") -> list[TrainersJob]:
+        """Cancel what trainers of an arm have under way elsewhere."""
         return self._models.cancel(self._material.config.arm(arm))
 
-    def gc(self, *, dry_run: bool = False) -> Json:
+    def gc(self, *, dry_run: bool = False) -> ClearedArtifacts:
         """Remove what nothing needs; see `TunedModels.gc`."""
         return self._models.gc(also={self._material.workspace.systems.calibrations.newest()}, dry_run=dry_run)

@@ -35,17 +35,15 @@ def render(name: str, before: Json, after: Json | None = None, *, done: Sequence
     style = environment.loader.get_source(environment, "report.css")[0].replace("\r\n", "\n").strip()
     # A side for each state of the set; charts draw one series a side.
     sides = [("all", before)] if after is None else [("before", before), ("after", after)]
-    plots = [
-        (title, _bars(title, sides, key))
-        for key, title in (
-            ("question_lengths", "Length of questions, in words and marks"),
-            ("answer_lengths", "Length of answers, in words and marks"),
-        )
-    ]
-    counted = [
-        (title, _counts(title, sides, key))
-        for key, title in (("splits", "Splits"), ("origins", "Who wrote them"), ("scripts", "Letters of the questions"))
-    ]
+    plots = []
+    for key, title in (
+        ("question_lengths", "Length of questions, in words and marks"),
+        ("answer_lengths", "Length of answers, in words and marks"),
+    ):
+        plots.append((title, _bars(title, sides, key)))
+    counted = []
+    for key, title in (("splits", "Splits"), ("origins", "Who wrote them"), ("scripts", "Letters of the questions")):
+        counted.append((title, _counts(title, sides, key)))
     classes = dict(list(before["classes"].items())[:MOST_CLASSES])
     actions: dict[tuple[str, str], int] = {}
     for entry in done:

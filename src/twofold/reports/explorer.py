@@ -166,11 +166,10 @@ def _question(
     row: AnswerRow, record: StudyRecord, number: int, *, seen: list[Json], passages: list[list[Any]], place: int
 ) -> Json:
     metric = record["metric"]
-    arms = [
-        _arm(name, row["arms"][name], record, seen=seen, passages=passages)
-        for name in record["arms"]
-        if name in row["arms"]
-    ]
+    arms = []
+    for name in record["arms"]:
+        if name in row["arms"]:
+            arms.append(_arm(name, row["arms"][name], record, seen=seen, passages=passages))
     inline = []
     if number < OPEN_WITHOUT_SCRIPT:
         inline = [{**entry, **_shown(passages[entry["passage"]], entry["marks"])} for entry in seen]

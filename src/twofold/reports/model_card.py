@@ -6,8 +6,11 @@ Its front matter is that of model hubs (licence, base model), so that the page i
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TypedDict
 
 from twofold.forgetting import suite
+from twofold.plugins.results import ExportedForm
+from twofold.store.model_record import AliasMove, ModelRecord, Seen
 from twofold.store.model_registry import short
 from twofold.types import Json
 
@@ -17,13 +20,28 @@ _TURN = {"closed-book": "from the question alone", "open-book": "from passages f
 """Kind of tuning → how the model was taught to answer."""
 
 
-def card(record: Json) -> str:
-    """The page.
+class Measurement(TypedDict):
+    """One measurement of a model."""
 
-    Args:
-        record: As `Registry.find` gives it, with ``measured`` (rows of ``source``, ``metric``, ``estimate``),
-            ``comparisons``, ``moves`` (audit lines) and ``exports`` (receipts) where they are known.
-    """
+    source: str
+    """Where it was measured: ``dev``, a study and arm, or a comparison."""
+    metric: str
+    estimate: Json
+    """``mean``, ``low``, ``high``, ``n`` and ``failed``."""
+
+
+class DescribedModel(ModelRecord):
+    """A tuned model with all that is known of it."""
+
+    measured: list[Measurement]
+    comparisons: dict[str, Json]
+    """Name → the stored record of a comparison (`lifecycle.record.Retrained.to_json`), and ``at``."""
+    moves: list[AliasMove]
+    """The moves of aliases from or to it."""
+
+
+def card(record: DescribedModel, exports: Sequence[ExportedForm] = ()) -> str:
+    """The page; with `exports`, the forms that the model was written in."""
     base = record["base"]
     licence = base.get("licence") or ""
     # Keys of the front matter that model hubs read.
@@ -34,7 +52,7 @@ def card(record: Json) -> str:
         "library_name": "peft",
         "tags": "[twofold, fine-tuned]",
     }
-    remark = "" if record.get("here", True) else " Its files are gone."
+    remark = "" if record["here"] else " Its files are gone."
     parts = [
         "---\n" + "\n".join(f"{key}: {value}" for key, value in front.items()) + "\n---",
         f"# {record['id']}",
@@ -48,17 +66,17 @@ def card(record: Json) -> str:
         "## Where it comes from\n\n" + _lineage(record),
         "## Files\n\n" + _table(("file", "sha256"), [(f"`{n}`", f"`{sha}`") for n, sha in record["files"].items()]),
     ]
-    if record.get("exports"):
-        parts.append("## Exports\n\n" + _exports(record["exports"]))
+    if exports:
+        parts.append("## Exports\n\n" + _exports(exports))
     return "\n\n".join(parts) + "\n"
 
 
-def _identity(record: Json, licence: str) -> str:
+def _identity(record: DescribedModel, licence: str) -> str:
     base = record["base"]
     rows = [
         ("id", f"`{record['id']}`"),
         ("key (what was to be made)", f"`{record['key']}`"),
-        ("aliases", ", ".join(record.get("aliases", ())) or "none"),
+        ("aliases", ", ".join(record["aliases"]) or "none"),
         ("base", base["model"]),
         ("base source", f"`{base['source']}`" if base.get("source") else "not recorded"),
         ("base revision", f"`{base['revision']}`" if base.get("revision") else "not recorded"),
@@ -70,23 +88,25 @@ def _identity(record: Json, licence: str) -> str:
     return _table(("", ""), rows)
 
 
-def _data(record: Json) -> str:
+def _data(record: DescribedModel) -> str:
     data = record["data"]
-    rows = [
-        (name, str(data[name]["examples"]), f"`{data[name]['digest']}`") for name in ("train", "dev") if name in data
-    ]
+    rows: list[tuple[str, str, str]] = []
+    for name in ("train", "dev"):
+        if name in data:
+            rows.append((name, str(data[name]["examples"]), f"`{data[name]['digest']}`"))
     if "job" in data:
         rows.append(("rows", str(data["rows"]), f"`{data['job']}`"))
     table = _table(("part", "number", "digest"), rows) if rows else f"{data.get('rows', 'unknown')} rows."
     lines = [table]
     if record.get("documents"):
         lines.append(f"Made from {record['documents']} documents.")
-    if record.get("seen"):
-        lines.append(_seen(record["seen"]))
+    seen = record.get("seen")
+    if seen is not None:
+        lines.append(_seen(seen))
     return "\n\n".join(lines)
 
 
-def _seen(seen: Json) -> str:
+def _seen(seen: Seen) -> str:
     """The documents kept from a model, and so the questions that its measured scores hold for."""
     if seen["everything"]:
         return (
@@ -99,14 +119,14 @@ def _seen(seen: Json) -> str:
     return statement
 
 
-def _measured(record: Json) -> str:
-    rows = [(row["source"], row["metric"], estimate(row["estimate"])) for row in record.get("measured", ())]
+def _measured(record: DescribedModel) -> str:
+    rows = [(row["source"], row["metric"], estimate(row["estimate"])) for row in record["measured"]]
     table = (
         _table(("where", "metric", "mean [95 % interval], questions"), rows)
         if rows
         else ("Not measured on held-out questions yet: run `twofold study`.")
     )
-    compared = [f"- {row['at'][:10]}: {row['because']}" for row in record.get("comparisons", {}).values()]
+    compared = [f"- {row['at'][:10]}: {row['because']}" for row in record["comparisons"].values()]
     return "\n\n".join([table, *(["\n".join(compared)] if compared else [])])
 
 
@@ -118,11 +138,12 @@ def _gate(gate: Json | None, merged: Json) -> str:
     because = gate.get("because")
     if because:
         lines.append("; ".join([because] if isinstance(because, str) else because) + ".")
-    rows = [
-        (name, estimate(gate[name]["base"]), estimate(gate[name]["tuned"]), estimate(gate[name]["drop"]))
-        for name in ("general", "refusal")
-        if isinstance(gate.get(name), dict) and "drop" in gate[name]
-    ]
+    rows = []
+    for name in ("general", "refusal"):
+        if isinstance(gate.get(name), dict) and "drop" in gate[name]:
+            rows.append(
+                (name, estimate(gate[name]["base"]), estimate(gate[name]["tuned"]), estimate(gate[name]["drop"]))
+            )
     if rows:
         lines.append("\n\n" + _table(("ability", "base", "tuned", "drop"), rows))
     if merged.get("coefficient") is not None:
@@ -130,7 +151,7 @@ def _gate(gate: Json | None, merged: Json) -> str:
     return " ".join(lines).replace(" \n", "\n")
 
 
-def _training(record: Json) -> str:
+def _training(record: DescribedModel) -> str:
     report = record["report"]
     trainer = record["trainer"]
     facts = []
@@ -142,7 +163,7 @@ def _training(record: Json) -> str:
     return _table(("", ""), [*facts, *options])
 
 
-def _lineage(record: Json) -> str:
+def _lineage(record: DescribedModel) -> str:
     parent = record["lineage"].get("from")
     lines = [
         f"Retrained in place of `{parent}`, from the base weights: {record['lineage'].get('new', 0)} new examples, "
@@ -151,7 +172,7 @@ def _lineage(record: Json) -> str:
         else "Trained from the base weights; it follows no earlier model."
     ]
     # Who promoted it and why: an audit needs no access to the catalogue.
-    for move in record.get("moves", ()):
+    for move in record["moves"]:
         before = f"`{short(move['before'])}`" if move["before"] else "nothing"
         why = f" ({move['why']})" if move["why"] else ""
         lines.append(
@@ -161,7 +182,7 @@ def _lineage(record: Json) -> str:
     return "\n".join([lines[0], "", *lines[1:]]).rstrip()
 
 
-def _exports(receipts: Sequence[Json]) -> str:
+def _exports(receipts: Sequence[ExportedForm]) -> str:
     rows = []
     for receipt in receipts:
         p = receipt["parity"]

@@ -27,6 +27,7 @@ from twofold.verdict.effort import effort_table
 from twofold.verdict.evidence import RIGHT
 from twofold.verdict.record import (
     AnswerRow,
+    CauseRow,
     EffectRecord,
     EstimateRecord,
     StudyRecord,
@@ -536,7 +537,7 @@ def _causes(record: StudyRecord, answers: Sequence[AnswerRow]) -> Json:
     return {"plot": _pair(*drawn), "legend": legend, "totals": totals, "rows": rows}
 
 
-def _share_ends(row: Json) -> str:
+def _share_ends(row: CauseRow) -> str:
     """``9 to 31 %``: the interval of a cause's share of an arm's answers."""
     return f"{100 * row['low']:.0f} to {100 * row['high']:.0f} %"
 

@@ -39,12 +39,14 @@ def _cut_lines(training: Mapping[str, Any]) -> list[str]:
         "answers": "lost their end, and with it the token that ends an answer",
         "prompts": "lost the beginning of their last message",
     }
-    return [
-        f"warning: {training[f'cut_{what}']} of {training['rows']} training {what} did not fit into "
-        f"max_length = {training['max_length']} and {effect}; raise [tuning.trainer.options].max_length"
-        for what, effect in effects.items()
-        if training.get(f"cut_{what}")
-    ]
+    lines: list[str] = []
+    for what, effect in effects.items():
+        if training.get(f"cut_{what}"):
+            lines.append(
+                f"warning: {training[f'cut_{what}']} of {training['rows']} training {what} did not fit into "
+                f"max_length = {training['max_length']} and {effect}; raise [tuning.trainer.options].max_length"
+            )
+    return lines
 
 
 def methods_lines(arm: str, methods: Sequence[Mapping[str, Any]]) -> list[str]:

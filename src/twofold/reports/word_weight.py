@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 from twofold.files.reading import counted
-from twofold.types import Json
 
 
-def sentence(choice: Json | None) -> str:
-    """The weight chosen and the questions it was chosen on, for people; empty where there was nothing to choose."""
+def sentence(choice: Mapping[str, Any] | None) -> str:
+    """The weight chosen (`store.weighing.WordChoice`) and the questions it was chosen on; empty for no choice."""
     if choice is None:
         return ""
     if choice["weight"] is None:

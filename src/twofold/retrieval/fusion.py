@@ -48,9 +48,10 @@ def fuse(
             legs.setdefault(name, {})[leg] = rank
     # rounded: sums in another order are the same score, and the tie goes by id
     best = sorted(scores, key=lambda name: (-round(scores[name], 12), name))[:k]
-    return [
-        replace(seen[name], score=scores[name], rank=rank, legs=dict(legs[name])) for rank, name in enumerate(best, 1)
-    ]
+    fused: list[Hit] = []
+    for rank, name in enumerate(best, 1):
+        fused.append(replace(seen[name], score=scores[name], rank=rank, legs=dict(legs[name])))
+    return fused
 
 
 def blend(dense: Sequence[Hit], lexical: Sequence[Hit], k: int, *, lexical_weight: float = LEXICAL_WEIGHT) -> list[Hit]:
@@ -81,10 +82,10 @@ def blend(dense: Sequence[Hit], lexical: Sequence[Hit], k: int, *, lexical_weigh
             legs[name][leg] = rank
     # rounded: a cosine worked out in another order is the same score, and the tie goes by id
     best = sorted(scores, key=lambda name: (-round(scores[name], 6), name))[:k]
-    return [
-        Hit(chunk=(near.get(name) or words[name]).chunk, score=scores[name], rank=rank, legs=legs[name])
-        for rank, name in enumerate(best, 1)
-    ]
+    blended: list[Hit] = []
+    for rank, name in enumerate(best, 1):
+        blended.append(Hit(chunk=(near.get(name) or words[name]).chunk, score=scores[name], rank=rank, legs=legs[name]))
+    return blended
 
 
 def word_weight(weight: float, *, covered: float, unknown: float) -> float:

@@ -10,7 +10,7 @@ from twofold.store.database import Database
 from twofold.types import Answer, Json
 
 
-class Systems:
+class SystemRecords:
     """Descriptions of systems by key.
 
     Args:
@@ -44,7 +44,7 @@ class Measures:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    def put(self, system: str, name: str, value: Json) -> None:
+    def put(self, system: str, name: str, value: Mapping[str, object]) -> None:
         """Record a measured number of a system, replacing the previous one."""
         self._database.write(
             "INSERT INTO measures (system, name, value) VALUES (?, ?, ?) "

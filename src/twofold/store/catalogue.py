@@ -9,11 +9,11 @@ from __future__ import annotations
 from pathlib import Path
 from types import TracebackType
 
-from twofold.store.answers import Answers, Measures, Scores, Studies, Systems
+from twofold.store.answers import Answers, Measures, Scores, Studies, SystemRecords
 from twofold.store.database import Database
 from twofold.store.documents import Documents, Notes, SyncState
 from twofold.store.erasure import Erasure
-from twofold.store.tuned_models import TunedModels
+from twofold.store.tuned_models import ModelTable
 
 
 class Catalogue:
@@ -32,12 +32,12 @@ class Catalogue:
         self.documents = Documents(self.database)
         self.sync = SyncState(self.database)
         self.notes = Notes(self.database)
-        self.systems = Systems(self.database)
+        self.systems = SystemRecords(self.database)
         self.measures = Measures(self.database)
         self.answers = Answers(self.database)
         self.scores = Scores(self.database)
         self.studies = Studies(self.database)
-        self.models = TunedModels(self.database)
+        self.models = ModelTable(self.database)
         self.erasure = Erasure(self.database)
 
     def __enter__(self) -> Catalogue:

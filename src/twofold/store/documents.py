@@ -106,10 +106,10 @@ class Documents:
         rows = self._database.read(
             "SELECT id, digest, source, item, content, sealed FROM documents WHERE digest != '' ORDER BY id"
         )
-        return {
-            name: KnownDocument(digest=digest, source=source, item=item, content=content, sealed=sealed)
-            for name, digest, source, item, content, sealed in rows
-        }
+        documents: dict[str, KnownDocument] = {}
+        for name, digest, source, item, content, sealed in rows:
+            documents[name] = KnownDocument(digest=digest, source=source, item=item, content=content, sealed=sealed)
+        return documents
 
     def with_contents(self, contents: Sequence[str]) -> dict[str, str]:
         """Digest of a text → a document with that text and with chunks; digests without such a document are omitted."""
@@ -140,13 +140,19 @@ class SyncState:
     def items(self, source: str) -> dict[str, KnownItem]:
         """Item → record, for one source."""
         sql = "SELECT item, state, recipe, content, chunks, pages, failure FROM items WHERE source = ? ORDER BY item"
-        return {
-            item: KnownItem(
-                source=source, item=item, state=state, recipe=recipe, content=content, chunks=chunks, pages=pages,
+        items: dict[str, KnownItem] = {}
+        for item, state, recipe, content, chunks, pages, failure in self._database.read(sql, (source,)):
+            items[item] = KnownItem(
+                source=source,
+                item=item,
+                state=state,
+                recipe=recipe,
+                content=content,
+                chunks=chunks,
+                pages=pages,
                 failure=failure,
             )
-            for item, state, recipe, content, chunks, pages, failure in self._database.read(sql, (source,))
-        }  # fmt: skip
+        return items
 
     def sources(self) -> list[str]:
         """Sources with any recorded item or document."""
@@ -171,10 +177,19 @@ class SyncState:
             deleted_items: Source and item of items that their source no longer contains.
             notes: Name → value, replacing notes of those names.
         """
-        document_rows = [
-            (d.id, known.digest, canonical_json(d), known.source, known.item, known.content, known.sealed)
-            for d, known in documents
-        ]
+        document_rows = []
+        for document, known in documents:
+            document_rows.append(
+                (
+                    document.id,
+                    known.digest,
+                    canonical_json(document),
+                    known.source,
+                    known.item,
+                    known.content,
+                    known.sealed,
+                )
+            )
         item_rows = [(i.source, i.item, i.state, i.recipe, i.content, i.chunks, i.pages, i.failure) for i in items]
         with self._database.transaction() as connection:
             connection.executemany(

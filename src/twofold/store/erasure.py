@@ -35,11 +35,10 @@ class Erasure:
             with self._database.transaction():
                 counts["documents"] = connection.execute("DELETE FROM documents WHERE id = ?", (document,)).rowcount
                 rows = connection.execute("SELECT system, example, record FROM answers").fetchall()
-                showing = [
-                    (system, example)
-                    for system, example, record in rows
-                    if shows(self._database.json(record), document, chunks)
-                ]
+                showing = []
+                for system, example, record in rows:
+                    if shows(self._database.json(record), document, chunks):
+                        showing.append((system, example))
                 for key in showing:
                     row = "WHERE system = ? AND example = ?"
                     counts["answers"] += connection.execute(f"DELETE FROM answers {row}", key).rowcount

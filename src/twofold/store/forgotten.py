@@ -77,9 +77,10 @@ class Forgotten:
         """
         try:
             stored: dict[str, Entry] = json.loads(self._path.read_text(encoding="utf-8"))
-            return {
-                name: {"at": e["at"], "finished": e["finished"], "chunks": e["chunks"]} for name, e in stored.items()
-            }
+            entries: dict[str, Entry] = {}
+            for name, entry in stored.items():
+                entries[name] = {"at": entry["at"], "finished": entry["finished"], "chunks": entry["chunks"]}
+            return entries
         except FileNotFoundError:
             return {}
         except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:

@@ -18,7 +18,8 @@ from typing import Literal
 from twofold.errors import ConfigError, StoreError, UnknownName
 from twofold.hashing import digest
 from twofold.store.artifacts import Artifacts
-from twofold.store.tuned_models import TunedModels
+from twofold.store.model_record import AliasMove, ModelFacts, ModelRecord
+from twofold.store.tuned_models import ModelTable
 from twofold.types import Json
 
 CHAMPION, CANDIDATE = "champion", "candidate"
@@ -31,7 +32,7 @@ _SHORTEST = 4
 """Fewest digits of an id that name a model."""
 
 
-def weights_of(manifest: Json) -> Json:
+def weights_of(manifest: Json) -> dict[str, str]:
     """File → sha256 of the files of an adapter that change answers."""
     return {name: entry["sha256"] for name, entry in manifest["files"].items() if name not in REPORTS}
 
@@ -59,7 +60,7 @@ class Registry:
         models: The store of ids, aliases and audit lines.
     """
 
-    def __init__(self, artifacts: Artifacts, models: TunedModels) -> None:
+    def __init__(self, artifacts: Artifacts, models: ModelTable) -> None:
         self.artifacts = artifacts
         self.models = models
 
@@ -70,7 +71,7 @@ class Registry:
         self.models.put(name, key, at=str(manifest["made"]), record=_facts(name, manifest))
         return name
 
-    def records(self) -> list[Json]:
+    def records(self) -> list[ModelRecord]:
         """Every tuned model ever made here, oldest first, with its ``aliases`` and whether its files are ``here``."""
         known = self.models.records()
         keys = {}
@@ -82,12 +83,14 @@ class Registry:
         names: dict[str, list[str]] = {}
         for alias, model in self.models.aliases().items():
             names.setdefault(model, []).append(alias)
-        return [
-            {**record, "key": keys.get(name, record["key"]), "aliases": names.get(name, []), "here": name in keys}
-            for name, record in self.models.records().items()
-        ]
+        records: list[ModelRecord] = []
+        for name, facts in self.models.records().items():
+            # The same weights may have been made by another recipe since: that artifact is the one that is here.
+            key = keys.get(name, facts["key"])
+            records.append({**facts, "key": key, "aliases": names.get(name, []), "here": name in keys})
+        return records
 
-    def find(self, name: str) -> Json:
+    def find(self, name: str) -> ModelRecord:
         """The record of an alias, an id, the beginning of one, or an artifact key.
 
         Raises:
@@ -112,7 +115,7 @@ class Registry:
             cure=f"{hint}Known: {', '.join(known) or 'none'}; train with `twofold tune`.",
         )
 
-    def checked(self, name: str) -> Json:
+    def checked(self, name: str) -> ModelRecord:
         """As `find`, after reading and comparing every byte of the model's files.
 
         Raises:
@@ -127,11 +130,7 @@ class Registry:
         self.artifacts.verify(record["key"])
         return record
 
-    def manifest(self, record: Json) -> Json:
-        """The manifest of a tuned model whose files exist."""
-        return self.artifacts.manifest(record["key"])
-
-    def learned(self, record: Json) -> dict[str, list[str]] | None:
+    def learned(self, record: ModelRecord) -> dict[str, list[str]] | None:
         """Digests of the examples that a model learned from, ``train`` and ``dev``; None where none were recorded."""
         path = self.artifacts.find(record["key"])
         if path is None or not (path / LEARNED).is_file():
@@ -141,14 +140,9 @@ class Registry:
 
     # ------------------------------------------------------------ aliases
 
-    def alias(self, alias: str) -> Json | None:
-        """The model that an alias points to, or None."""
-        name = self.models.aliases().get(alias)
-        return self.find(name) if name else None
-
     def promote(
         self, name: str, *, alias: str = CHAMPION, who: str = "", why: str = "", expected: str | None = None
-    ) -> Json:
+    ) -> AliasMove:
         """Point an alias to a model, after checking the model's bytes.
 
         Args:
@@ -173,7 +167,7 @@ class Registry:
         record = self.checked(name)
         return self._move(alias, record["id"], "promote", who=who, why=why, expected=expected)
 
-    def rollback(self, *, alias: str = CHAMPION, who: str = "", why: str = "") -> Json:
+    def rollback(self, *, alias: str = CHAMPION, who: str = "", why: str = "") -> AliasMove:
         """Point an alias to its previous model; called again, to the one before that.
 
         Raises:
@@ -229,11 +223,19 @@ class Registry:
         who: str,
         why: str,
         expected: str | None,
-    ) -> Json:
+    ) -> AliasMove:
         before = self.models.aliases().get(alias, "")
-        move = {"at": now(), "action": action, "who": who or _user(), "why": why}
-        self.models.move_alias(alias, model, expected=before if expected is None else expected, move=move)
-        return {"alias": alias, "before": before, "after": model, **move}
+        move: AliasMove = {
+            "alias": alias,
+            "before": before,
+            "after": model,
+            "at": now(),
+            "action": action,
+            "who": who or _user(),
+            "why": why,
+        }
+        self.models.move_alias(move, expected=before if expected is None else expected)
+        return move
 
     def _finished(self) -> Iterator[Json]:
         return (m for m in self.artifacts.list() if m["finished"] and m.get("kind") == "adapter")
@@ -251,7 +253,7 @@ def _user() -> str:
         return "unknown"
 
 
-def _facts(name: str, manifest: Json) -> Json:
+def _facts(name: str, manifest: Json) -> ModelFacts:
     """The facts about a tuned model that stay in the catalogue when its files are deleted."""
     trainer, report = manifest["trainer"], manifest["report"]
     curves = ("loss", "dev", "dev_loss")

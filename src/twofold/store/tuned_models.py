@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 from twofold.errors import StoreError
 from twofold.hashing import canonical_json
 from twofold.store.database import Database
+from twofold.store.model_record import AliasMove, ModelFacts
 from twofold.types import Json
 
 
-class TunedModels:
+class ModelTable:
     """Ids, comparisons and aliases of tuned models.
 
     Args:
@@ -20,13 +19,13 @@ class TunedModels:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    def put(self, name: str, key: str, *, at: str, record: Json) -> None:
+    def put(self, name: str, key: str, *, at: str, record: ModelFacts) -> None:
         """Record a tuned model by its id; an existing record stays as it is."""
         self._database.write(
             "INSERT OR IGNORE INTO models VALUES (?, ?, ?, ?)", [(name, key, at, canonical_json(record))]
         )
 
-    def records(self) -> dict[str, Json]:
+    def records(self) -> dict[str, ModelFacts]:
         """Id → record of every tuned model that was ever made here, oldest first."""
         rows = self._database.read("SELECT id, record FROM models ORDER BY at, id")
         return {name: self._database.json(text) for name, text in rows}
@@ -47,18 +46,17 @@ class TunedModels:
         """Alias → id of the tuned model it points to."""
         return dict(self._database.read("SELECT alias, model FROM aliases ORDER BY alias"))
 
-    def move_alias(self, alias: str, model: str, *, expected: str, move: Mapping[str, str]) -> None:
+    def move_alias(self, move: AliasMove, *, expected: str) -> None:
         """Point an alias to another tuned model, and write the audit line, in one transaction.
 
         Args:
-            alias: The alias.
-            model: Id of a known model.
+            move: The audit line; its ``after`` is the id of a known model.
             expected: Id that the alias points to now; empty for a new alias.
-            move: ``at``, ``action`` (``promote`` or ``rollback``), ``who`` and ``why``.
 
         Raises:
             StoreError: another process moved the alias, or the model does not exist.
         """
+        alias, model = move["alias"], move["after"]
         with self._database.transaction() as connection:
             row = connection.execute("SELECT model FROM aliases WHERE alias = ?", (alias,)).fetchone()
             before = row[0] if row else ""
@@ -73,8 +71,20 @@ class TunedModels:
                 (move["at"], alias, move["action"], before, model, move["who"], move["why"]),
             )
 
-    def alias_moves(self) -> list[Json]:
+    def alias_moves(self) -> list[AliasMove]:
         """The audit lines of all aliases, oldest first."""
-        columns = ("at", "alias", "action", "before", "after", "who", "why")
-        rows = self._database.read(f"SELECT {', '.join(columns)} FROM alias_moves ORDER BY number")
-        return [dict(zip(columns, row, strict=True)) for row in rows]
+        rows = self._database.read("SELECT at, alias, action, before, after, who, why FROM alias_moves ORDER BY number")
+        moves: list[AliasMove] = []
+        for at, alias, action, before, after, who, why in rows:
+            moves.append(
+                {
+                    "at": at,
+                    "alias": alias,
+                    "action": action,
+                    "before": before,
+                    "after": after,
+                    "who": who,
+                    "why": why,
+                }
+            )
+        return moves

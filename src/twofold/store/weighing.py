@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterable, Mapping
+from typing import NotRequired, TypedDict
 
 from twofold.config import Config, Part
 from twofold.hashing import digest
@@ -55,10 +56,69 @@ def recipe(config: Config, *, chunks: Json, embedder: str) -> str:
     return digest("words", {**parts, "chunks": chunks, "version": VERSION})
 
 
-def last_choice(notes: Notes) -> Json | None:
+class WeightRow(TypedDict):
+    """The search with one weight of the word leg, measured."""
+
+    weight: float
+    mean: float
+    gain: float
+    """On the default weight."""
+    error: float
+    """Standard error of the gain, by group."""
+    believed: float
+    """The gain that is believed, after shrinking."""
+
+
+class _Measured(TypedDict, total=False):
+    metric: str
+    questions: int
+    groups: int
+    """Groups that the questions are of."""
+    chosen: float
+    synthetic: bool
+    """Were all questions made of the documents? Then ``chosen`` is the default."""
+    weights: list[WeightRow]
+
+
+class WordChoice(_Measured):
+    """The stored choice of a weight of the word leg; fields of the measurement are missing where none was made."""
+
+    weight: float | None
+    """None: the default."""
+    default: float
+    why: str
+    """The reason why no weight was chosen, or empty."""
+    recipe: str
+    """Digest of the search that it was chosen for."""
+    content: str
+    """Digest of the index's content."""
+    sketch: list[str]
+    """Of the documents; see `sketch`."""
+    asked: str
+    """Digest of the questions."""
+
+
+class SettledWords(_Measured):
+    """The choice in force, or why the examples at hand allow none: then most fields are missing."""
+
+    weight: float | None
+    why: str
+    new: bool
+    """Was it chosen now?"""
+    default: NotRequired[float]
+    recipe: NotRequired[str]
+    content: NotRequired[str]
+    sketch: NotRequired[list[str]]
+    asked: NotRequired[str]
+
+
+def last_choice(notes: Notes) -> WordChoice | None:
     """The last choice (see `study.retrieval.blend.settle`); None before the first one."""
     note = notes.get(_NOTE)
-    return json.loads(note) if note else None
+    if not note:
+        return None
+    choice: WordChoice = json.loads(note)
+    return choice
 
 
 def weight(notes: Notes, config: Config, *, chunks: Json, embedder: Embedder) -> float | None:
@@ -78,7 +138,7 @@ def weight(notes: Notes, config: Config, *, chunks: Json, embedder: Embedder) ->
     return None if choice["weight"] in (None, choice["default"]) else float(choice["weight"])
 
 
-def in_force(notes: Notes, config: Config, *, chunks: Json, embedder: Embedder) -> tuple[Json | None, str]:
+def in_force(notes: Notes, config: Config, *, chunks: Json, embedder: Embedder) -> tuple[WordChoice | None, str]:
     """The choice that the configured search uses; None, and the reason for people, where there is none.
 
     Args:
@@ -97,7 +157,7 @@ def in_force(notes: Notes, config: Config, *, chunks: Json, embedder: Embedder) 
     return choice, ""
 
 
-def keep(notes: Notes, choice: Json) -> None:
+def keep(notes: Notes, choice: WordChoice) -> None:
     """Store a choice in place of the last one."""
     notes.put(_NOTE, json.dumps(choice, sort_keys=True))
 

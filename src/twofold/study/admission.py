@@ -22,6 +22,7 @@ from twofold.plugins import loading, protocols, specs
 from twofold.plugins.protocols import Metric
 from twofold.reports.archive import latest, read_record
 from twofold.store.forgotten import RECEIPTS, Forgotten
+from twofold.store.model_record import read_everything
 from twofold.study import looks
 from twofold.study.confirming import Hypothesis, hypothesis, unseen
 from twofold.study.scorer_check import self_test
@@ -100,9 +101,10 @@ def admitted(
     test = splits.test
     stated = None
     if final:
-        rows = [
-            row for row in looks.ledger(records, workspace.catalogue) if row.kind != "final" or _finished(records, row)
-        ]
+        rows = []
+        for row in looks.ledger(records, workspace.catalogue):
+            if row.kind != "final" or _finished(records, row):
+                rows.append(row)
         test = Questions(unseen(splits.reserve, rows))
         stated = hypothesis(latest(records), config)
         arms = tuple(map(config.arm, (stated.rival, stated.arm)))
@@ -297,7 +299,7 @@ def _require_kept_out(models: Models, splits: Splits, test: Sequence[Example]) -
     if not named:
         return
     model = registry.find(named)
-    if (model.get("seen") or {}).get("everything"):
+    if read_everything(model):
         raise StudyError(
             f"the model {named!r} learned from all documents, also those of the test questions: its study would say "
             "nothing about new documents",

@@ -15,8 +15,7 @@ from twofold.plugins import loading, protocols
 from twofold.plugins.traits import GeneratorSettings, RewriterSettings, RewriterTraits
 from twofold.retrieval.rewriters.model import ModelOptions
 from twofold.study.admission import is_endpoint
-from twofold.types import Json
-from twofold.verdict.record import counted
+from twofold.verdict.record import CostRow, counted
 
 _TASK = 40
 """Tokens of the instruction that a rewriter puts before a question."""
@@ -42,7 +41,7 @@ class Calls:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Asked:
+class QuestionBatch:
     """Questions that one step of the plan puts to an arm."""
 
     step: str
@@ -53,7 +52,7 @@ class Asked:
     """Share of them that go on from earlier turns."""
 
 
-def in_retrieval(config: Config, questions: Asked) -> list[Calls]:
+def in_retrieval(config: Config, questions: QuestionBatch) -> list[Calls]:
     """The calls that finding passages for these questions makes."""
     requests = list[Calls]()
     fan = 1
@@ -111,8 +110,8 @@ def by_generator(config: Config, step: str, who: str, *, number: int, tokens: tu
     return [Calls(step=step, who=_model(config), number=number, amount=amount, detail=detail)]
 
 
-def costs(calls: Sequence[Calls]) -> list[Json]:
-    """Rows ``{step, amount, detail}`` of the calls that have a price."""
+def costs(calls: Sequence[Calls]) -> list[CostRow]:
+    """Rows of the calls that have a price."""
     return [{"step": one.step, "amount": one.amount, "detail": one.detail} for one in calls if one.amount]
 
 
@@ -122,10 +121,10 @@ def unpriced(calls: Sequence[Calls]) -> list[str]:
     for entry in calls:
         if not entry.amount and entry.number:
             numbers[entry.who] = numbers.get(entry.who, 0) + entry.number
-    return [
-        f"plus at most {counted(number, 'call')} to {who}, repeats of failed ones aside, not priced"
-        for who, number in numbers.items()
-    ]
+    lines: list[str] = []
+    for who, number in numbers.items():
+        lines.append(f"plus at most {counted(number, 'call')} to {who}, repeats of failed ones aside, not priced")
+    return lines
 
 
 def _model(config: Config) -> str:

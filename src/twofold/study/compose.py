@@ -217,7 +217,9 @@ def retrieval_record(
     if item is None:
         return {}
     # A failed answer has no hits to judge: counted as a miss it would blame the search for the endpoint.
-    gold_found = [_gold_found(e, a) if a.failure is None else None for e, a in zip(test, item.answers, strict=True)]
+    gold_found = []
+    for example, answer in zip(test, item.answers, strict=True):
+        gold_found.append(_gold_found(example, answer) if answer.failure is None else None)
     # shape (questions,): 1, 0, or NaN where no gold document is known.
     values = numbers([None if f is None else float(f) for f in gold_found])
     recall = None

@@ -218,7 +218,9 @@ class _Forecast:
 
     # ------------------------------------------------------------ calls of models beside the answers
 
-    def _calls(self, answering: Sequence[planning.Answering], tuning: Sequence[planning.Tuning]) -> list[calls.Calls]:
+    def _calls(
+        self, answering: Sequence[planning.Answering], tuning: Sequence[planning.TuningWork]
+    ) -> list[calls.Calls]:
         config = self.config
         requests = calls.in_metrics(config, answers=len(self.test) * len(self.arms))
         answers = [(f"answer {item.arm.name}", item, item.requests, item.requests) for item in answering]
@@ -248,9 +250,9 @@ class _Forecast:
                 requests += calls.in_retrieval(config, self._questions(step, searched))
         return requests
 
-    def _questions(self, step: str, number: int) -> calls.Asked:
+    def _questions(self, step: str, number: int) -> calls.QuestionBatch:
         some = self.test or self.splits.dev
-        return calls.Asked(
+        return calls.QuestionBatch(
             step=step,
             number=number,
             tokens=statistics.fmean(len(e.question) for e in some) / reckoning.CHARACTERS if some else 0.0,
@@ -267,7 +269,10 @@ class _Forecast:
             generator.close()
             self.encoder = _encoder(str(self.description.get("model", "")))
             subject = pace.answering(self.description)
-            kinds = {f"{sort} {shape}" for sort in ("answer", "alone") for shape in map(pace.shape, self.arms)}
+            kinds = set()
+            for sort in ("answer", "alone"):
+                for shape in map(pace.shape, self.arms):
+                    kinds.add(f"{sort} {shape}")
             if measure and not self.remote and self._lacking(subject, {*kinds, "load"}):
                 rehearsal.answers(part, progress=progress)
             self.paces = self._known(subject, {*kinds, "load"})
@@ -417,7 +422,7 @@ class _Forecast:
 
     def _tuning(
         self, arm: Arm, item: planning.Answering, *, measure: bool, progress: Progress
-    ) -> tuple[list[planning.Tuning], bool]:
+    ) -> tuple[list[planning.TuningWork], bool]:
         workspace = self.workspace
         section = self.config.tuning
         if workspace.models.chosen(arm):
@@ -472,7 +477,7 @@ class _Forecast:
             taught = replace(
                 self._answering(self.config.arm("rag"), workspace.search.readable(self.splits.train)), single=0
             )
-        tuning = planning.Tuning(
+        tuning = planning.TuningWork(
             dev=replace(item, questions=dev, cached=0, single=min(ALONE + 1, dev)),
             trainings=trainings,
             finished=finished,
@@ -560,13 +565,15 @@ def _other(method: Part, options: Any, job: TrainerJob, *, cached: bool, elsewhe
 def _pieces(document: Document) -> list[Chunk]:
     """Passages of equal length."""
     starts = range(0, max(1, len(document.text)), _PIECE)
-    return [
-        Chunk(
-            id=f"{document.id}/{start}",
-            span=Span(document=document.id, start=start, end=min(len(document.text), start + _PIECE)),
-            text=document.text[start : start + _PIECE],
-            title=document.title,
-            ordinal=number,
+    chunks: list[Chunk] = []
+    for number, start in enumerate(starts):
+        chunks.append(
+            Chunk(
+                id=f"{document.id}/{start}",
+                span=Span(document=document.id, start=start, end=min(len(document.text), start + _PIECE)),
+                text=document.text[start : start + _PIECE],
+                title=document.title,
+                ordinal=number,
+            )
         )
-        for number, start in enumerate(starts)
-    ]
+    return chunks

@@ -299,18 +299,18 @@ def score(
         if MetricTraits.of(metric).pooled:
             continue
         cached = catalogue.scores.get(item.system, key)
-        fresh = [
-            (d, scored(metric, example, answer, name=name))
-            for d, example, answer in zip(digests, test, item.answers, strict=True)
-            if d not in cached and answer.failure is None
-        ]
+        fresh = []
+        for question, example, answer in zip(digests, test, item.answers, strict=True):
+            if question not in cached and answer.failure is None:
+                fresh.append((question, scored(metric, example, answer, name=name)))
         if fresh:
             catalogue.scores.put(item.system, key, fresh)
         known = {**cached, **dict(fresh)}
-        item.scores[name] = [
-            None if answer.failure is not None else known.get(d)
-            for d, answer in zip(digests, item.answers, strict=True)
-        ]
+        scores: list[float | None] = []
+        for question, answer in zip(digests, item.answers, strict=True):
+            # A score of an earlier, successful answer is not the score of a failed one.
+            scores.append(None if answer.failure is not None else known.get(question))
+        item.scores[name] = scores
 
 
 def scored(metric: Metric, example: Example, answer: Answer, *, name: str) -> float | None:

@@ -23,10 +23,10 @@ from twofold.training.schedule import (
     free_evaluations,
     marks,
 )
-from twofold.types import Arm, Example, Json
+from twofold.types import Arm, Example
 from twofold.verdict import doubting
 from twofold.verdict.power import DISAGREE, Prospect, Spreads, prospect
-from twofold.verdict.record import BillItem, PolicyRecord, counted, number_text
+from twofold.verdict.record import BillItem, CostRow, PolicyRecord, counted, number_text
 
 if TYPE_CHECKING:
     from twofold.study.calls import Calls
@@ -134,7 +134,7 @@ class Training:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Tuning:
+class TuningWork:
     """The cost of making an arm's adapter."""
 
     dev: Answering
@@ -173,7 +173,7 @@ class Work:
     chunks: float
     """Chunks that these documents make, estimated."""
     answering: Sequence[Answering]
-    tuning: Sequence[Tuning]
+    tuning: Sequence[TuningWork]
     paces: Mapping[str, float]
     """Paces of generator, retrieval and embedder measured here."""
     slowness: float = 1.0
@@ -226,7 +226,7 @@ def bill(work: Work) -> list[BillItem]:
     return steps
 
 
-def _tuning(item: Tuning, work: Work) -> list[tuple[str, int, int, float, str]]:
+def _tuning(item: TuningWork, work: Work) -> list[tuple[str, int, int, float, str]]:
     name = item.dev.arm.name
     methods = len(item.trainings)
     left = methods - item.finished
@@ -351,14 +351,14 @@ def _unknown(item: Answering, work: Work) -> str:
     return f"; endpoint not measured yet: {REMOTE:g} s an answer assumed" if item.concurrency and not known else ""
 
 
-def costs(work: Work) -> list[Json]:
-    """Rows ``{step, amount, detail}`` of what has a price: requests to an endpoint, hours of training."""
-    rows: list[Json] = []
+def costs(work: Work) -> list[CostRow]:
+    """Rows of what has a price: requests to an endpoint, hours of training."""
+    rows: list[CostRow] = []
     answers = [(f"answer {item.arm.name}", item, 1.0) for item in work.answering]
     answers += [(f"{BESIDE['dev']} {tuning.dev.arm.name}", tuning.dev, tuning.answered) for tuning in work.tuning]
-    answers += [
-        (f"{BESIDE['teach']} {tuning.dev.arm.name}", tuning.taught, 1.0) for tuning in work.tuning if tuning.taught
-    ]
+    for adapter in work.tuning:
+        if adapter.taught:
+            answers.append((f"{BESIDE['teach']} {adapter.dev.arm.name}", adapter.taught, 1.0))
     for step, item, times in answers:
         if item.cost and times:
             requests = round(times * item.requests)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from twofold.study.plan import prospect_text
 from twofold.types import Json
 from twofold.verdict.power import Prospect
-from twofold.verdict.record import BillItem, PolicyRecord
+from twofold.verdict.record import BillItem, CostRow, PolicyRecord
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,8 +40,8 @@ class TuningPlan:
 class StudyPlan(TuningPlan):
     """The bill of a study: its work, its costs, and the gains that it could show."""
 
-    costs: Sequence[Json]
-    """Rows ``{step, amount, detail}`` of all that has a configured price."""
+    costs: Sequence[CostRow]
+    """All that has a configured price."""
     unpriced: Sequence[str]
     """A line for each model that is called and has no configured price."""
     level: float

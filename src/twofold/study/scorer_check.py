@@ -31,22 +31,14 @@ def gold_answer(example: Example, reference: int = 0, *, abstention: str = "The 
     spans = {span.document: span for span in example.spans}
     # Best grade first: the ranking that nothing can beat.
     ranked = sorted({*example.sources, *example.grades}, key=lambda name: (-example.grades.get(name, 1.0), name))
-    return Answer(
-        text=text,
-        raw=text,
-        citations=tuple(
-            Citation(number=number, span=spans.get(source, Span(document=source, start=0, end=0)))
-            for number, source in enumerate(example.sources, 1)
-        ),
-        hits=tuple(
-            Hit(
-                chunk=Chunk(id=name, span=spans.get(name, Span(document=name, start=0, end=0)), text=text),
-                score=1,
-                rank=n,
-            )
-            for n, name in enumerate(ranked, 1)
-        ),
-    )
+    citations: list[Citation] = []
+    for number, source in enumerate(example.sources, 1):
+        citations.append(Citation(number=number, span=spans.get(source, Span(document=source, start=0, end=0))))
+    hits: list[Hit] = []
+    for rank, source in enumerate(ranked, 1):
+        span = spans.get(source, Span(document=source, start=0, end=0))
+        hits.append(Hit(chunk=Chunk(id=source, span=span, text=text), score=1, rank=rank))
+    return Answer(text=text, raw=text, citations=tuple(citations), hits=tuple(hits))
 
 
 def self_test(metric: Metric, examples: Sequence[Example], *, seed: int = 0, name: str = "") -> Json:

@@ -11,8 +11,9 @@ from pathlib import Path
 
 from twofold.hashing import digest
 from twofold.plugins.protocols import Index
+from twofold.plugins.results import ErasedChunks
 from twofold.testing.hashing_embedder import HashingEmbedder
-from twofold.types import Chunk, Hit, Json, Span
+from twofold.types import Chunk, Hit, Span
 
 DIMENSION = 64
 
@@ -126,7 +127,7 @@ class Subject:
         return with_a_tag(self)
 
     @cached_property
-    def erased(self) -> tuple[Index, int, Json]:
+    def erased(self) -> tuple[Index, int, ErasedChunks]:
         """See `after_erasure`; not to be changed."""
         return after_erasure(self)
 
@@ -164,23 +165,25 @@ def readable_chunks() -> list[Chunk]:
 def _varied(seed: int) -> list[Chunk]:
     """Forty chunks of all collections, readers and metadata, hostile values included."""
     chance = random.Random(seed)
-    return [
-        replace(
-            chunk(f"d{number}", f"water wind {'soil' if number % 3 else 'drip'} {number}"),
-            collection=chance.choice(["", "law", "o'neil"]),
-            readers=chance.choice([None, (), ("ann",), ("ann", "staff"), ("o'neil",)]),
-            metadata={
-                "lang": chance.choice(LANGUAGES),
-                "kind": chance.choice(["a", "b"]),
-                "tags": chance.choice(['["red","it\'s"]', "[]", '["red"]']),
-                "size": chance.choice(["2", "2.0", "30", "-4.5", "0", "x"]),
-                "day": chance.choice(
-                    ["2031-04-02", "2031-04-02T09:00:00", "2031-04-02T23:30:00-05:00", "2031-04-03", ""]
-                ),
-            },
+    chunks: list[Chunk] = []
+    for number in range(40):
+        chunks.append(
+            replace(
+                chunk(f"d{number}", f"water wind {'soil' if number % 3 else 'drip'} {number}"),
+                collection=chance.choice(["", "law", "o'neil"]),
+                readers=chance.choice([None, (), ("ann",), ("ann", "staff"), ("o'neil",)]),
+                metadata={
+                    "lang": chance.choice(LANGUAGES),
+                    "kind": chance.choice(["a", "b"]),
+                    "tags": chance.choice(['["red","it\'s"]', "[]", '["red"]']),
+                    "size": chance.choice(["2", "2.0", "30", "-4.5", "0", "x"]),
+                    "day": chance.choice(
+                        ["2031-04-02", "2031-04-02T09:00:00", "2031-04-02T23:30:00-05:00", "2031-04-03", ""]
+                    ),
+                },
+            )
         )
-        for number in range(40)
-    ]
+    return chunks
 
 
 def with_a_tag(subject: Subject) -> tuple[Index, int, list[Hit]]:
@@ -194,7 +197,7 @@ def with_a_tag(subject: Subject) -> tuple[Index, int, list[Hit]]:
     return index, old, hits
 
 
-def after_erasure(subject: Subject) -> tuple[Index, int, Json]:
+def after_erasure(subject: Subject) -> tuple[Index, int, ErasedChunks]:
     """An index, a version from before a document was erased, and what `erase` reported."""
     index = subject.fresh(chunk("a", "water"), chunk("secret", "password wind"))
     first = index.state().version

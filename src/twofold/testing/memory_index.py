@@ -19,17 +19,18 @@ from numpy.typing import NDArray
 
 from twofold.errors import IndexMismatch
 from twofold.plugins import protocols
+from twofold.plugins.results import ErasedChunks
 from twofold.retrieval.analysis import Language, query_terms, searched_text, terms
 from twofold.retrieval.bm25 import K1, B
 from twofold.retrieval.fusion import blend, fetch_size
-from twofold.types import Chunk, Filter, Hit, IndexState, IndexVersion, Json, sealed
+from twofold.types import Chunk, Filter, Hit, IndexState, IndexVersion, sealed
 
-_Held = dict[str, tuple[Chunk, NDArray[np.float32]]]
+_Content = dict[str, tuple[Chunk, NDArray[np.float32]]]
 
 
 @dataclass(slots=True)
 class _Versions:
-    all: list[_Held | None] = field(default_factory=lambda: [{}])
+    all: list[_Content | None] = field(default_factory=lambda: [{}])
 
 
 # By the token in the marker file: a directory that is deleted and made again is another index.
@@ -158,12 +159,16 @@ class MemoryIndex:
             every[number - 1] = None
         return len(dropped)
 
-    def erase(self, documents: Iterable[str]) -> Json:
+    def erase(self, documents: Iterable[str]) -> ErasedChunks:
         """Remove documents, and every older version with all tags."""
         deleted = set(documents)
         pairs = self._at(None)
         new = {n: pair for n, pair in pairs.items() if pair[0].span.document not in deleted}
-        lost: Json = {"chunks": len(pairs) - len(new), "versions": len(self.log()), "tags": dict(self.tags)}
+        lost: ErasedChunks = {
+            "chunks": len(pairs) - len(new),
+            "versions": len(self.log()),
+            "tags": dict(self.tags),
+        }
         self._versions.all[:] = [None] * len(self._versions.all)
         self._versions.all.append(new)
         self.tags.clear()
@@ -194,12 +199,12 @@ class MemoryIndex:
         if leg != "hybrid":
             raise ValueError(f"unknown search mode {leg!r}; expected dense, lexical or hybrid")
         fetch = fetch_size(k)
-        return [
-            blend(self._dense(pairs, vector, fetch), self._lexical(pairs, text, fetch), k)
-            for text, vector in zip(texts, vectors, strict=True)
-        ]
+        hit_lists: list[list[Hit]] = []
+        for text, vector in zip(texts, vectors, strict=True):
+            hit_lists.append(blend(self._dense(pairs, vector, fetch), self._lexical(pairs, text, fetch), k))
+        return hit_lists
 
-    def _at(self, version: int | None) -> _Held:
+    def _at(self, version: int | None) -> _Content:
         every = self._versions.all
         number = len(every) if version is None else version
         pairs = every[number - 1] if 1 <= number <= len(every) else None
@@ -207,10 +212,10 @@ class MemoryIndex:
             raise IndexMismatch(f"there is no version {version} of the index")
         return pairs
 
-    def _dense(self, pairs: _Held, vector: NDArray[np.float32], k: int) -> list[Hit]:
+    def _dense(self, pairs: _Content, vector: NDArray[np.float32], k: int) -> list[Hit]:
         return _top({name: float(own @ vector) for name, (_, own) in pairs.items()}, pairs, k, "dense")
 
-    def _lexical(self, pairs: _Held, text: str, k: int) -> list[Hit]:
+    def _lexical(self, pairs: _Content, text: str, k: int) -> list[Hit]:
         counts = {n: Counter(terms(searched_text(c), self._options.language)) for n, (c, _) in pairs.items()}
         mean = sum(count.total() for count in counts.values()) / max(1, len(counts))
         scores: dict[str, float] = dict.fromkeys(sorted(pairs), 0.0)
@@ -225,9 +230,10 @@ class MemoryIndex:
         return _top({name: score for name, score in scores.items() if score > 0}, pairs, k, "lexical")
 
 
-def _top(scores: dict[str, float], pairs: _Held, k: int, leg: str) -> list[Hit]:
+def _top(scores: dict[str, float], pairs: _Content, k: int, leg: str) -> list[Hit]:
     # Rounded, so that ties are ties whatever the order of additions; the id breaks them.
     best = sorted(scores, key=lambda name: (-round(scores[name], 4), name))[:k]
-    return [
-        Hit(chunk=pairs[name][0], score=scores[name], rank=rank, legs={leg: rank}) for rank, name in enumerate(best, 1)
-    ]
+    hits: list[Hit] = []
+    for rank, best_name in enumerate(best, 1):
+        hits.append(Hit(chunk=pairs[best_name][0], score=scores[best_name], rank=rank, legs={leg: rank}))
+    return hits

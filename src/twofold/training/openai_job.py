@@ -25,6 +25,7 @@ from twofold.files.reading import excerpt
 from twofold.models.endpoints import AGAIN, LONGEST_WAIT, reason, retry_after
 from twofold.plugins.jobs import TrainerJob
 from twofold.plugins.protocols import Options, Progress, quiet
+from twofold.plugins.results import CancelledJob, ModelOrigin
 from twofold.types import Json, Message
 
 STATE, TUNED = "endpoint-job.json", "tuned_model.json"
@@ -84,7 +85,7 @@ class OpenAITrainer:
         self.options = options
         self._jitter = random.Random(0)
 
-    def provenance(self, model: str) -> Json:
+    def provenance(self, model: str) -> ModelOrigin:
         """Where the base is; its weights are known to the endpoint alone."""
         url = self.options.base_url
         return {
@@ -120,8 +121,8 @@ class OpenAITrainer:
             job_record = self._wait(client, state, directory, progress or quiet)
             return self._finish(client, state, directory, job_record=job_record, rows=len(rows) // variants)
 
-    def cancel(self, directory: Path) -> Json:
-        """Cancel the job under way in `directory`; returns ``{"job", "status"}``, the job empty where there is none.
+    def cancel(self, directory: Path) -> CancelledJob:
+        """Cancel the job under way in `directory`.
 
         Raises:
             TrainingError: the endpoint refuses or is down.

@@ -115,9 +115,9 @@ class Teaching:
                 template=prompts.BARE,
                 max_tokens=_TOKENS,
             )
-            prompt_examples = [
-                replace(question(text), id=f"replay/{n}") for n, text in enumerate(suite.replay_prompts())
-            ]
+            prompt_examples = []
+            for number, text in enumerate(suite.replay_prompts()):
+                prompt_examples.append(replace(question(text), id=f"replay/{number}"))
             answers = cached.answered(
                 self.catalogue.answers,
                 key,
@@ -128,17 +128,17 @@ class Teaching:
             )
         finally:
             generator.close()
-        rows = tuple(
-            prompts.pair(prompts.render(example.messages, template=prompts.BARE), answer.text, example)
-            for example, answer in zip(prompt_examples, answers, strict=True)
-            if not _unfit(answer)
-        )
+        rows: list[Pair] = []
+        for example, answer in zip(prompt_examples, answers, strict=True):
+            if not _unfit(answer):
+                prompt = prompts.render(example.messages, template=prompts.BARE)
+                rows.append(prompts.pair(prompt, answer.text, example))
         if not rows:
             raise GenerationError(
                 "the base model answered none of the prompts to replay",
                 cure="Check [generation], or set [tuning.trainer.options].replay = 0.",
             )
-        return rows
+        return tuple(rows)
 
 
 def _replay_key(generator: Generator) -> str:

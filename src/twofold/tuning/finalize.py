@@ -33,6 +33,7 @@ from twofold.plugins.protocols import Progress, Retriever
 from twofold.stats import intervals
 from twofold.store.artifacts import Artifacts, file_digests
 from twofold.store.catalogue import Catalogue
+from twofold.store.model_record import ModelRecord
 from twofold.store.model_registry import LEARNED, weights_of
 from twofold.tuning.forgetting_gate import ForgettingGate
 from twofold.types import Adapter, Answer, Arm, Example, Json
@@ -223,8 +224,8 @@ class Finishing:
             system.close()
         return key, answers
 
-    def _latency(self, system: System, questions: Sequence[Example], *, tuned: bool) -> Json:
-        """Seconds for one question at a time, of some drawn from `asked`; a first one is not counted."""
+    def _latency(self, system: System, questions: Sequence[Example], *, tuned: bool) -> timing.TimingSummary:
+        """Seconds for one question at a time, of some drawn from `questions`; a first one is not counted."""
         first, *sample = random.Random(self.section.seed).sample(questions, min(len(questions), ALONE + 1))
         clock = timing.Clock[Example](
             lambda example: system.answer([example])[0].failure is None, name=lambda example: example.id
@@ -256,17 +257,16 @@ def methods(section: TuningSection) -> tuple[Part, ...]:
         shared = section.trainer.options
         # The same name with another default means something else to the other method, such as a learning rate.
         if part.name != section.trainer.name:
-            alike = {
-                key
-                for key in shared
-                if key in theirs and key in chosen_fields and theirs[key].default == chosen_fields[key].default
-            }
+            alike = set()
+            for key in shared:
+                if key in theirs and key in chosen_fields and theirs[key].default == chosen_fields[key].default:
+                    alike.add(key)
             shared = {key: shared[key] for key in alike}
         parts.append(Part(name=part.name, options={**shared, **part.options}))
     return tuple(parts) or (section.trainer,)
 
 
-def put_together(artifacts: Artifacts, arm: Arm, parts: Sequence[tuple[Json, float]]) -> tuple[str, Json]:
+def put_together(artifacts: Artifacts, arm: Arm, parts: Sequence[tuple[ModelRecord, float]]) -> tuple[str, Json]:
     """Weights that change the base by the weighted sum of several tuned models' changes, made unless they are there.
 
     Args:
@@ -283,7 +283,7 @@ def put_together(artifacts: Artifacts, arm: Arm, parts: Sequence[tuple[Json, flo
     """
     first = parts[0][0]
     for record, _ in parts:
-        if record["tuning"] != arm.tuning or any(record[one] != first[one] for one in ("base", "template")):
+        if record["tuning"] != arm.tuning or (record["base"], record["template"]) != (first["base"], first["template"]):
             raise ConfigError(
                 f"the model {record['id']} has a different arm, base or prompt template",
                 cure="Combine models of the same arm, tuned from the same base with the same [prompt].",

@@ -103,12 +103,11 @@ class ForgettingGate:
         finally:
             generator.close()
         answers = [existing[name] for name in names]
-        return np.array(
-            [
-                np.nan if answer.failure is not None else float(suite.passes(item, answer.text))
-                for (item, _), answer in zip(pairs, answers, strict=True)
-            ]
-        )
+        passed: list[float] = []
+        for (item, _), answer in zip(pairs, answers, strict=True):
+            # A failed answer is no measurement: neither passed nor forgotten.
+            passed.append(np.nan if answer.failure is not None else float(suite.passes(item, answer.text)))
+        return np.array(passed)
 
 
 def _stage(adapter: Adapter | None, run: str) -> str:

@@ -29,14 +29,13 @@ from twofold.types import Chunk, Example, Hit, Pair, Span
 
 def closed_rows(train: Sequence[Example], template: Template) -> tuple[Pair, ...]:
     """One row an example."""
-    return tuple(
-        prompts.pair(
-            prompts.render(example.messages, template=template, choices=example.choices),
-            example.references[0] if example.references else template.abstention,
-            example,
-        )
-        for example in train
-    )
+    rows: list[Pair] = []
+    for example in train:
+        prompt = prompts.render(example.messages, template=template, choices=example.choices)
+        # An example without a reference is one that cannot be answered: abstaining is what it teaches.
+        completion = example.references[0] if example.references else template.abstention
+        rows.append(prompts.pair(prompt, completion, example))
+    return tuple(rows)
 
 
 def few_shots(train: Sequence[Example], count: int, *, seed: int) -> tuple[Example, ...]:
@@ -83,7 +82,10 @@ def preferred_rows(
     # A preference is training data: it must not hold what dev, test or reserve ask.
     kept_from = (*splits.dev, *splits.test, *splits.reserve)
     later_questions = {bare(example.question) for example in kept_from}
-    groups = {name for example in kept_from if (name := splits.author_groups.get(example.id))}
+    groups = set()
+    for example in kept_from:
+        if name := splits.author_groups.get(example.id):
+            groups.add(name)
     # As examples, so that the one search for leaks looks at preferences too.
     as_examples = [
         Example(id=str(n), messages=one.messages, references=(one.chosen,), sources=one.sources)

@@ -21,6 +21,7 @@ from twofold.hashing import digest
 from twofold.plugins import loading, specs
 from twofold.plugins.jobs import TrainerJob
 from twofold.plugins.traits import TrainerSettings
+from twofold.store.model_record import Seen
 from twofold.tuning.training_data import closed_rows, open_rows, preferred_rows
 from twofold.types import Arm, Chunk, DevItem, Example, Filter, Json, Pair, Retrieval
 
@@ -116,12 +117,13 @@ class Learning:
                 may = " that the study's principal may read" if self.filter.principal else ""
                 raise splits.lack(name, f"tuning needs examples{may}")
         gated = config.tuning.gate != "off"
+        rows = self.rows(arm, preference=self._prefers(method))
+        dev: list[DevItem] = []
+        for example, hits in zip(splits.dev, renderer.hits(splits.dev), strict=True):
+            dev.append(DevItem(prompt=renderer.prompt(example, hits), example=example, hits=tuple(hits or ())))
         return TrainerJob(
-            rows=self.rows(arm, preference=self._prefers(method)),
-            dev=tuple(
-                DevItem(prompt=renderer.prompt(example, found), example=example, hits=tuple(found or ()))
-                for example, found in zip(splits.dev, renderer.hits(splits.dev), strict=True)
-            ),
+            rows=rows,
+            dev=tuple(dev),
             metric=specs.decider(config.study).name,
             metric_options=config.study.decides.options,
             model=specs.base_model(config, method),
@@ -238,13 +240,8 @@ class Learning:
             "seen": self.seen(),
         }
 
-    def seen(self) -> Json:
-        """The documents that learning saw, for manifests and cards.
-
-        Returns:
-            ``everything`` (documents that only test questions are about were read too), ``kept_out`` (how many were
-            not), and ``unnamed`` (test and reserve questions that name no document, so that theirs may have been).
-        """
+    def seen(self) -> Seen:
+        """The documents that learning saw, for manifests and cards."""
         evaluation = (*self.splits.test, *self.splits.reserve)
         return {
             "everything": self.everything,

@@ -98,11 +98,11 @@ def unshown(choice: Choice, questions: Mapping[str, Sequence[str]]) -> str:
 
 def questions(choice: Choice, unmet: Mapping[str, Sequence[str]], *, against: Mapping[str, Sequence[str]]) -> list[str]:
     """A line for each arm in question, where that is not told already."""
-    return [
-        f"{name} is in question: {'; '.join(found)}."
-        for name, found in unmet.items()
-        if found and not against[name] and name not in choice.unshown
-    ]
+    lines: list[str] = []
+    for name, reasons in unmet.items():
+        if reasons and not against[name] and name not in choice.unshown:
+            lines.append(f"{name} is in question: {'; '.join(reasons)}.")
+    return lines
 
 
 def otherwise(choice: Choice, other: Choice) -> str:

@@ -277,7 +277,10 @@ def further(evidence: Evidence, choice: Choice, *, section: StudySection, facts:
     level = facts.next_level or evidence.level
     involved = {choice.keep, choice.leader, *chain.from_iterable(choice.open)}
     names = [arm.name for arm in evidence.arms if arm.name in involved]
-    intervals = [evidence.difference(a, b) for place, a in enumerate(names) for b in names[:place]]
+    intervals = []
+    for row, a in enumerate(names):
+        for b in names[:row]:
+            intervals.append(evidence.difference(a, b))
     worth = min(one.worth for one in intervals)
     n = max(one.n for one in intervals)
     if worth <= 1:

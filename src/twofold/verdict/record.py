@@ -177,6 +177,45 @@ class BillItem(TypedDict):
     where prices are configured."""
 
 
+class CostRow(TypedDict):
+    """A step of a study that has a configured price."""
+
+    step: str
+    amount: float
+    """In the currency of the configured prices."""
+    detail: str
+
+
+class CauseRow(TypedDict):
+    """A cause of wrong answers of one arm."""
+
+    arm: str
+    cause: str
+    """Code, such as ``not-found``."""
+    label: str
+    count: int
+    """Number of the arm's answers with this cause."""
+    share: float
+    """Share of the arm's answers, right ones included."""
+    low: float
+    high: float
+    examples: list[str]
+    """Ids of at most five examples."""
+    cure: str
+
+
+class ContrastRow(TypedDict):
+    """A share of the answers of one arm, by comparison with another arm's answers to the same questions."""
+
+    arm: str
+    beside: str
+    """The other arm."""
+    share: str
+    """``retrieval``, ``reading`` or ``tuning``."""
+    label: str
+    estimate: Json
+
+
 class PolicyRecord(TypedDict):
     """The split of the examples: the claim about the future under which the verdict holds."""
 
@@ -229,9 +268,9 @@ class StudyRecord(TypedDict):
     """``{"k", "recall": EstimateRecord (a gold document among the k hits) or None, "index": IndexState}``, where the
     weight of the words is ``auto`` ``"words"`` (`blend.settle`, without the sketch), and where
     [retrieval].risk is set ``"abstention"`` (`abstention.abstention`); empty without retrieval."""
-    diagnosis: list[Json]
+    diagnosis: list[CauseRow]
     """``{"arm", "cause", "count", "share", "low", "high", "examples": [ids], "cure"}`` per cause of wrong answers."""
-    contrasts: NotRequired[list[Json]]
+    contrasts: NotRequired[list[ContrastRow]]
     """Shares of retrieval and of reading in wrong answers, where an oracle arm was measured (`diagnose.contrasts`)."""
     self_test: list[Json]
     """``{"metric", "gold", "shuffled", "n"}`` of the scorer self-test."""

@@ -158,7 +158,7 @@ def decide(
     # A gain below the margin would not matter: it is then a doubt, not a reason.
     slight = bool(work) and least <= section.margin
     more = None if choice.waiting or choice.unshown else further(evidence, choice, section=section, facts=facts)
-    terms = wording.Asked(metric=metric, section=section)
+    terms = wording.Criteria(metric=metric, section=section)
     policy = f"{facts.policy.strip().rstrip('.')}. " if facts.policy.strip() else ""
     verdict = Verdict(
         outcome=choice.outcome,
@@ -221,11 +221,11 @@ def whole(columns: Mapping[str, Any], groups: Any, *, level: float) -> dict[str,
     The interval is that of all questions: how many fail is as much a matter of chance as what the others score.
     """
     counted = failures_as_wrong(columns)
-    return {
-        name: stats.estimate(counted[name], groups, level=level, failed=int(np.isnan(column).sum()))
-        for name, column in columns.items()
-        if np.isfinite(column).any()
-    }
+    estimates: dict[str, Estimate] = {}
+    for name, column in columns.items():
+        if np.isfinite(column).any():
+            estimates[name] = stats.estimate(counted[name], groups, level=level, failed=int(np.isnan(column).sum()))
+    return estimates
 
 
 def _differ(counted: Mapping[str, Any], columns: Mapping[str, Any]) -> bool:

@@ -32,7 +32,7 @@ TITLES = {
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Asked:
+class Criteria:
     """The criteria by which a study decides."""
 
     metric: str
@@ -79,7 +79,7 @@ def scored(value: Estimate) -> str:
 # ---------------------------------------------------------------- the first line: counts of right answers
 
 
-def headline(evidence: Evidence, choice: Choice, *, terms: Asked, against: Mapping[str, Sequence[str]]) -> str:
+def headline(evidence: Evidence, choice: Choice, *, terms: Criteria, against: Mapping[str, Sequence[str]]) -> str:
     """The verdict in plain words, with counts of right answers instead of scores.
 
     "Right" means `Right.least` or more in the deciding metric: exactly right where the metric is 0 or 1, at least
@@ -97,7 +97,7 @@ def headline(evidence: Evidence, choice: Choice, *, terms: Asked, against: Mappi
     )
 
 
-def _headline(evidence: Evidence, choice: Choice, terms: Asked, against: Mapping[str, Sequence[str]]) -> str:
+def _headline(evidence: Evidence, choice: Choice, terms: Criteria, against: Mapping[str, Sequence[str]]) -> str:
     right = evidence.right
     scores = {name: value.mean for name, value in evidence.whole.items()}
     best = sorted(right, key=lambda name: (-right[name].count if right[name].least is not None else 0, -scores[name]))
@@ -175,7 +175,7 @@ def _runner_up(best: Sequence[str], evidence: Evidence) -> str:
     return f"; {best[1]} {_of(best[1], best[0], evidence)}" if len(best) > 1 else ""
 
 
-def _counts(name: str, evidence: Evidence, terms: Asked) -> str:
+def _counts(name: str, evidence: Evidence, terms: Criteria) -> str:
     mine = evidence.right[name]
     if mine.least is None:
         return f"{name} scores {terms.title} {scored(evidence.estimates[name])}"
@@ -216,7 +216,7 @@ def sentence(
     evidence: Evidence,
     choice: Choice,
     *,
-    terms: Asked,
+    terms: Criteria,
     against: Mapping[str, Sequence[str]],
     facts: VerdictFacts,
     more: Further | None,
@@ -412,7 +412,9 @@ CEILING = 0.95
 """An arm with this mean score or more leaves no room to see differences between good arms."""
 
 
-def doubts(evidence: Evidence, facts: VerdictFacts, *, choice: Choice, arms: Sequence[Arm], terms: Asked) -> list[str]:
+def doubts(
+    evidence: Evidence, facts: VerdictFacts, *, choice: Choice, arms: Sequence[Arm], terms: Criteria
+) -> list[str]:
     """Every reason to hold the verdict provisional."""
     return [
         *_doubts_questions(evidence, facts),
@@ -469,7 +471,7 @@ _CUT = {
 
 
 def _doubts_answers(
-    evidence: Evidence, facts: VerdictFacts, arms: Sequence[Arm], terms: Asked, *, choice: Choice
+    evidence: Evidence, facts: VerdictFacts, arms: Sequence[Arm], terms: Criteria, *, choice: Choice
 ) -> list[str]:
     out = []
     for name, value in evidence.estimates.items():
@@ -500,10 +502,9 @@ def _doubts_answers(
 
 def _doubts_training(facts: VerdictFacts, arms: Sequence[Arm], choice: Choice) -> list[str]:
     tuned = [arm.name for arm in arms if arm.tuning]
-    out = [
-        f"{name} failed the forgetting gate, which is only reported ([tuning].gate): {why}"
-        for name, why in facts.forgetting_reported.items()
-    ]
+    out = []
+    for arm, why in facts.forgetting_reported.items():
+        out.append(f"{arm} failed the forgetting gate, which is only reported ([tuning].gate): {why}")
     out += [f"the forgetting gate of {name} is open: {why}" for name, why in facts.forgetting_open.items()]
     for name in tuned:
         effort = facts.effort.get(name)

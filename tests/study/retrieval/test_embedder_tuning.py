@@ -158,7 +158,7 @@ def test_from_project_to_artifact(project: Project, encoder: Path) -> None:
         "tuning": {"embedder": {"options": tuned}},
     }
     with Project(project.directory, laid_over(project.config, settings)) as changed:
-        plan = changed.tuning.embedder(plan=True)
+        plan = changed.tuning.embedder_plan()
         assert not plan["cached"]
         assert plan["reembed"]["chunks"] == changed.workspace.search.index.state().chunks
         assert plan["reembed"]["seconds"] > 0
@@ -170,17 +170,15 @@ def test_from_project_to_artifact(project: Project, encoder: Path) -> None:
         for pair in made.pairs:
             assert not {document for document, _ in pair.negatives} & set(pair.sources)
         done = changed.tuning.embedder()
-        assert not done["cached"]
-        assert changed.tuning.embedder()["cached"]
-        manifest = json.loads((Path(done["path"]).parent / "manifest.json").read_text(encoding="utf-8"))
+        assert not done.cached
+        assert changed.tuning.embedder().cached
+        manifest = json.loads((Path(done.path).parent / "manifest.json").read_text(encoding="utf-8"))
         assert manifest["kind"] == "embedder"
-        told = changed.bench(
-            {"tuned": {"retrieval": {"embedder": {"options": {"model": done["setting"]}}}}}, split="test"
-        )
+        told = changed.bench({"tuned": {"retrieval": {"embedder": {"options": {"model": done.setting}}}}}, split="test")
         assert {d["pipeline"] for d in told["differences"]} == {"tuned"}
-    if done["best_step"]:
+    if done.report["best_step"]:
         overrides = changed.config.model_dump(mode="json")
-        overrides["retrieval"]["embedder"]["options"]["model"] = done["setting"]
+        overrides["retrieval"]["embedder"]["options"]["model"] = done.setting
         with Project.open(changed.directory, overrides) as again:
             with pytest.raises(IndexMismatch):
                 again.sync()

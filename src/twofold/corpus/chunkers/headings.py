@@ -41,10 +41,10 @@ class HeadingChunker:
     def split(self, document: Document) -> list[Chunk]:
         """Chunks in order; none for a document of white space."""
         cut = Cut(document.text, tokens_of(document.text, self.offsets), self.options, code=is_code(document))
-        return [
-            chunk_of(document, start, end, headings=headings, ordinal=ordinal)
-            for ordinal, (start, end, headings) in enumerate(cut.ranges())
-        ]
+        chunks: list[Chunk] = []
+        for ordinal, (start, end, headings) in enumerate(cut.ranges()):
+            chunks.append(chunk_of(document, start, end, headings=headings, ordinal=ordinal))
+        return chunks
 
 
 class WholeChunker:

@@ -24,7 +24,7 @@ _SEALED = frozenset(["application/pkcs7-mime", "application/x-pkcs7-mime", "appl
 _SILENT = frozenset(
     ["application/pgp-signature", "application/pkcs7-signature", "application/x-pkcs7-signature", "text/x-amp-html"]
 )
-"""Parts that a mail program does not show."""
+"""MailParts that a mail program does not show."""
 _WIDER = {
     "ascii": "utf-8", "us-ascii": "utf-8", "iso-8859-1": "cp1252", "latin-1": "cp1252", "latin1": "cp1252",
     "iso-8859-9": "cp1254", "iso-8859-11": "cp874", "tis-620": "cp874", "gb2312": "gb18030", "gbk": "gb18030",
@@ -68,7 +68,7 @@ _ENTRIES = frozenset(["VEVENT", "VTODO", "VJOURNAL", "VFREEBUSY"])
 
 
 @dataclass
-class Parts:
+class MailParts:
     """One message, taken apart."""
 
     texts: list[str] = field(default_factory=list)
@@ -81,28 +81,28 @@ def _lines_of(block: Message) -> str:
     return "\n".join(f"{key}: {value}" for key, value in block.items())
 
 
-def parts_of(message: MIMEPart) -> Parts:
+def parts_of(message: MIMEPart) -> MailParts:
     """The parts of one message; parts of forwarded messages stay with those messages."""
     kind = message.get_content_type()
     if kind == "message/rfc822":
         inner = message.get_payload()
         if isinstance(inner, list) and inner and isinstance(inner[0], EmailMessage):
-            return Parts(files=[("", _whole(message, inner[0]))])
-        return Parts(unread=["a forwarded message that is damaged"])
+            return MailParts(files=[("", _whole(message, inner[0]))])
+        return MailParts(unread=["a forwarded message that is damaged"])
     if kind == "message/delivery-status":
         blocks = message.get_payload()
         fields = [one for one in blocks if isinstance(one, Message)] if isinstance(blocks, list) else []
-        return Parts(texts=[_lines_of(block) for block in fields])
+        return MailParts(texts=[_lines_of(block) for block in fields])
     if kind == "message/external-body":
-        return Parts(unread=["a part that is kept elsewhere (message/external-body)"])
+        return MailParts(unread=["a part that is kept elsewhere (message/external-body)"])
     if message.is_multipart():
         parts = [one for one in message.iter_parts() if isinstance(one, MIMEPart)]
         contents = [parts_of(one) for one in parts]
         if kind == "multipart/encrypted":
-            return Parts(unread=["an encrypted message"])
+            return MailParts(unread=["an encrypted message"])
         if kind == "multipart/alternative":
             return _best([one.get_content_type() for one in parts], contents)
-        gathered = Parts()
+        gathered = MailParts()
         for content in contents:
             gathered.texts += content.texts
             gathered.files += content.files
@@ -119,12 +119,12 @@ def _whole(part: MIMEPart, inner: EmailMessage) -> EmailMessage:
     return email.message_from_bytes(base64.b64decode(letters + "=" * (-len(letters) % 4)), policy=email.policy.default)
 
 
-def _leaf(part: MIMEPart, kind: str) -> Parts:
+def _leaf(part: MIMEPart, kind: str) -> MailParts:
     name = part.get_filename() or ""
     if kind in _SEALED:
-        return Parts(unread=["an encrypted part"])
+        return MailParts(unread=["an encrypted part"])
     if kind in _SILENT:
-        return Parts()
+        return MailParts()
     payload = part.get_payload(decode=True)
     data = payload if isinstance(payload, bytes) else str(part.get_payload()).encode("utf-8", "replace")
     # Python returns such a part undecoded: the whole groups of four letters before the break are decoded here
@@ -136,28 +136,28 @@ def _leaf(part: MIMEPart, kind: str) -> Parts:
     return _content_of(part, data, kind, name, "")
 
 
-def _content_of(part: MIMEPart, data: bytes, kind: str, name: str, lost: str) -> Parts:
+def _content_of(part: MIMEPart, data: bytes, kind: str, name: str, lost: str) -> MailParts:
     """The content of a part with the bytes `data`; `lost` names the bytes that are missing, if any."""
     unread = [lost] if lost else []
     if kind == "text/calendar" and part.get_content_disposition() != "attachment":
-        return Parts(texts=[calendar(decoded(unfolded(data), part.get_content_charset() or ""))], unread=unread)
+        return MailParts(texts=[calendar(decoded(unfolded(data), part.get_content_charset() or ""))], unread=unread)
     attached = part.get_content_disposition() == "attachment"
     if kind.startswith("multipart/"):
         kind = "text/plain"  # its parts cannot be told apart
     if kind.startswith("text/") and not name and not (attached and kind not in ("text/plain", "text/html")):
         text = _text(part, data, kind)
         inside = [f"{one.strip()}, written into the text" for one in _ENCODED.findall(text)]
-        return Parts(texts=[text] if text.strip() else [], unread=unread + inside)
+        return MailParts(texts=[text] if text.strip() else [], unread=unread + inside)
     if not data.strip():
-        return Parts(unread=unread)
+        return MailParts(unread=unread)
     if not name:
         name = f"unnamed{mimetypes.guess_extension(kind) or '.' + kind.rsplit('/', 1)[-1]}"
-    return Parts(files=[(name, data)], unread=unread)
+    return MailParts(files=[(name, data)], unread=unread)
 
 
-def _best(kinds: list[str], forms: list[Parts]) -> Parts:
+def _best(kinds: list[str], forms: list[MailParts]) -> MailParts:
     """Choose among several forms of one text: the plain one, unless another says more. All attachments stay."""
-    best = Parts()
+    best = MailParts()
     for form in forms:
         best.files += form.files
         best.unread += form.unread

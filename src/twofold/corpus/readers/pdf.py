@@ -89,10 +89,10 @@ class PdfReader:
             more.append(filled(pdf, page, text) if page else [])
             if page:
                 page.close()
-        parts = [
-            (f"page {number}", "\n\n".join([_headed(literal(text), bookmarks.get(number, ())), *said]))
-            for number, (text, said) in enumerate(zip(divided(texts), more, strict=True), 1)
-        ]
+        parts = []
+        for page_number, (page_text, remarks) in enumerate(zip(divided(texts), more, strict=True), 1):
+            body = _headed(literal(page_text), bookmarks.get(page_number, ()))
+            parts.append((f"page {page_number}", "\n\n".join([body, *remarks])))
         text, places = joined(parts)
         unread = [f"attachment {pdf.get_attachment(n).get_name()}" for n in range(pdf.count_attachments())]
         if pdf.get_formtype() in (FORMTYPE_XFA_FULL, FORMTYPE_XFA_FOREGROUND):

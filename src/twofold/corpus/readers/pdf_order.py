@@ -95,7 +95,9 @@ def _parts(page: PdfTextPage, text: str) -> list[_Part]:
 
 def _sorted(parts: Sequence[_Part]) -> list[_Part]:
     """The parts, each when none that stands above it is left, else as they were written."""
-    above = [{at for at, other in enumerate(parts) if other.is_above(part)} for part in parts]
+    above = []
+    for part in parts:
+        above.append({at for at, other in enumerate(parts) if other.is_above(part)})
     left, ordered = list(range(len(parts))), list[_Part]()
     while left:
         at = next((one for one in left if not above[one]), left[0])

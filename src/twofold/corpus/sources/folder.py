@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import ClassVar
 
 from twofold.errors import SourceUnreachable, UnreadableFile
-from twofold.files.paths import Found, check_named, expand, fixed_part, leads_out, looked_in, stem_of
+from twofold.files.paths import MatchedFile, check_named, expand, fixed_part, leads_out, looked_in, stem_of
 from twofold.files.reading import MIB
 from twofold.plugins import protocols
 from twofold.plugins.protocols import Item
@@ -59,7 +59,7 @@ class FolderSource:
         """
         files, _ = expand(self._options.paths, self._root)
         self.total = len(files)
-        first: dict[str, Found] = {}
+        first: dict[str, MatchedFile] = {}
         for file in files:
             stem = stem_of(file, self._root, self._options.ids_from)
             if first.setdefault(stem, file) is file:
@@ -80,7 +80,7 @@ class FolderSource:
         """The named folders and files; for a pattern, the part before its first wildcard."""
         return [self._root / fixed_part(entry) for entry in self._options.paths]
 
-    def _item(self, file: Found, stem: str) -> Item:
+    def _item(self, file: MatchedFile, stem: str) -> Item:
         try:
             seen = file.path.stat()
         except OSError:
@@ -107,7 +107,7 @@ def _refuse(name: str, stem: str, first: str) -> Loaded:
     )
 
 
-def check_file(file: Found, limit: int) -> None:
+def check_file(file: MatchedFile, limit: int) -> None:
     """Refuse anything but a plain file within the size limit.
 
     Raises:

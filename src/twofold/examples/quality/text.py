@@ -136,11 +136,15 @@ def placeholders(examples: Sequence[Example]) -> list[Example]:
     firsts = [e for e in examples if e.references]
     shared = Counter(bare(e.references[0]) for e in firsts)
     rare = 0.01 * len(firsts) + 2
-    return [
-        e
-        for e in firsts
-        if _PLACEHOLDER.fullmatch(e.references[0].strip()) and shared[bare(e.references[0])] < rare and not e.choices
-    ]
+    dummies: list[Example] = []
+    for example in firsts:
+        if (
+            _PLACEHOLDER.fullmatch(example.references[0].strip())
+            and shared[bare(example.references[0])] < rare
+            and not example.choices
+        ):
+            dummies.append(example)
+    return dummies
 
 
 def answers(examples: Sequence[Example]) -> list[Problem]:

@@ -24,6 +24,7 @@ from twofold.files import writing
 from twofold.generation.export import gguf, gguf_adapter, merging
 from twofold.host import children
 from twofold.models.adapter_layers import WEIGHTS, open_model, open_tuned, recipe, virtual
+from twofold.plugins.results import ExportedForm, Parity
 from twofold.types import Adapter, Json
 
 FORMS = ("peft", "safetensors", "gguf", "gguf-adapter")
@@ -84,7 +85,7 @@ def export(
     forms: Sequence[str],
     prompts: Sequence[Sequence[int]],
     progress: Callable[[str, int, int], None],
-) -> list[Json]:
+) -> list[ExportedForm]:
     """Write each form to ``target/FORM`` and check it; an existing directory is replaced once the new one is complete.
 
     Args:
@@ -93,11 +94,6 @@ def export(
         forms: Some of `FORMS`.
         prompts: Token ids of the prompts for the check.
         progress: Called with stage, done and total.
-
-    Returns:
-        For each form ``{"format", "path", "parity"}``; parity is ``{"prompts", "greedy", "logits", "moved",
-        "new_tokens", "reader"}``: prompts continued alike, largest logit difference to the trained model over all
-        places of the continuations, and the largest change of a logit by the adapter.
 
     Raises:
         ModelError: a form cannot represent this model, or the written files do not behave like it.
@@ -150,7 +146,7 @@ def _write(tuned: Tuned, form: str, work: Path) -> None:
         (work / "chat_template.jinja").write_text(tuned.chat_template, encoding="utf-8")
 
 
-def _accept(tuned: Tuned, form: str, parity: Json) -> None:
+def _accept(tuned: Tuned, form: str, parity: Parity) -> None:
     apart, moved = parity["logits"], parity["moved"]
     if apart > _SMALL and apart > _TOLERANCE * moved:
         raise ModelError(
@@ -162,7 +158,7 @@ def _accept(tuned: Tuned, form: str, parity: Json) -> None:
 
 def _check(
     tuned: Tuned, works: dict[str, Path], prompts: Sequence[Sequence[int]], progress: Callable[[str, int, int], None]
-) -> Json:
+) -> dict[str, Parity]:
     with tempfile.TemporaryDirectory() as folder:
         job, out = Path(folder) / "job.json", Path(folder) / "out.json"
         request = {
@@ -189,7 +185,7 @@ def _check(
             raise ModelError(
                 f"the check of the exported files failed (status {status}): {last[0]}; nothing was exported"
             )
-        report: Json = json.loads(out.read_text(encoding="utf-8"))
+        report: dict[str, Parity] = json.loads(out.read_text(encoding="utf-8"))
         return report
 
 

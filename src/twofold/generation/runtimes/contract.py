@@ -128,7 +128,10 @@ class Tokens:
 def cut(text: str, stop: Sequence[str]) -> tuple[str, bool]:
     """The text before the stop string that was complete first during generation, and whether there is one."""
     # by the end: of two that overlap, the one that is complete first stops the model
-    places = [(place + len(mark), place) for mark in stop if mark and (place := text.find(mark)) >= 0]
+    places = []
+    for mark in stop:
+        if mark and (place := text.find(mark)) >= 0:
+            places.append((place + len(mark), place))
     return (text[: min(places)[1]], True) if places else (text, False)
 
 

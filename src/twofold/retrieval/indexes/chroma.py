@@ -179,10 +179,8 @@ class _ChromaRows(VersionedRows):
         while True:
             body = {"where": where, "include": ["metadatas"], "limit": limit or _PAGE, "offset": len(rows)}
             page = self._post(f"/{self._chunks}/get", body)
-            rows += [
-                Row(key=key, born=metadata["born"], died=metadata["died"], chunk=unpack(metadata["chunk"]))
-                for key, metadata in zip(page["ids"], page["metadatas"], strict=True)
-            ]
+            for key, metadata in zip(page["ids"], page["metadatas"], strict=True):
+                rows.append(Row(key=key, born=metadata["born"], died=metadata["died"], chunk=unpack(metadata["chunk"])))
             if limit or len(page["ids"]) < _PAGE:
                 return rows
 

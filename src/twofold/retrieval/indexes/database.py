@@ -24,6 +24,7 @@ from pydantic import Field, SecretStr, field_validator
 
 from twofold.errors import ConfigError, IndexMismatch
 from twofold.plugins import protocols
+from twofold.plugins.results import ErasedChunks
 from twofold.retrieval.analysis import ANALYSIS, Language, query_terms, searched_text, terms
 from twofold.retrieval.fusion import blend, fetch_size
 from twofold.retrieval.indexes.database_rows import NEVER, Row, Rows, ranked
@@ -423,7 +424,7 @@ class DatabaseIndex(ABC):
                 last = version
         return len(entries) - len(listed)
 
-    def erase(self, documents: Iterable[str]) -> Json:
+    def erase(self, documents: Iterable[str]) -> ErasedChunks:
         """Remove documents from every version: all older versions and all tags go."""
         chunks = self.delete(documents)
         with self._rows.writing() as rows:

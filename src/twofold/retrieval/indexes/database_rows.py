@@ -206,6 +206,7 @@ def ranked(scored: Sequence[Scored], k: int, leg: str) -> list[Hit]:
     """The best `k`; ties by chunk id, rounding errors apart."""
     rounded = [(round(score, _DIGITS), chunk) for chunk, score in scored]
     rounded.sort(key=lambda pair: (-pair[0], pair[1].id))
-    return [
-        Hit(chunk=chunk, score=score, rank=rank, legs={leg: rank}) for rank, (score, chunk) in enumerate(rounded[:k], 1)
-    ]
+    hits: list[Hit] = []
+    for rank, (score, chunk) in enumerate(rounded[:k], 1):
+        hits.append(Hit(chunk=chunk, score=score, rank=rank, legs={leg: rank}))
+    return hits

@@ -136,10 +136,9 @@ class _PineconeRows(VersionedRows):
         """Add rows; `average` is not used, the words are held by the client."""
         for start in range(0, len(rows), _PUT):
             some = slice(start, start + _PUT)
-            records = [
-                {"id": _id(row.key), "values": vector.tolist(), "metadata": _metadata(row)}
-                for row, vector in zip(rows[some], vectors[some], strict=True)
-            ]
+            records = []
+            for row, vector in zip(rows[some], vectors[some], strict=True):
+                records.append({"id": _id(row.key), "values": vector.tolist(), "metadata": _metadata(row)})
             self._index.upsert(vectors=records, namespace=self._space, show_progress=False)
             keys = [record["id"] for record in records]
             self._until(lambda keys=keys: len(self._fetched(keys)) == len(keys))

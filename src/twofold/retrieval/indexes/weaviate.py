@@ -164,10 +164,9 @@ class _WeaviateRows(VersionedRows):
         """Add rows; Weaviate makes the BM25 weights, so `average` is not used."""
         from weaviate.classes.data import DataObject
 
-        objects = [
-            DataObject(uuid=_id(row.key), properties=_properties(row), vector=vector.tolist())
-            for row, vector in zip(rows, vectors, strict=True)
-        ]
+        objects = []
+        for row, vector in zip(rows, vectors, strict=True):
+            objects.append(DataObject(uuid=_id(row.key), properties=_properties(row), vector=vector.tolist()))
         for start in range(0, len(objects), _PUT):
             self._sound(self._chunks.data.insert_many(objects[start : start + _PUT]))
 

@@ -97,7 +97,10 @@ class Expand:
         start, end = span.start, span.end
         window = 12 * limit  # characters on each side: more than so many tokens can have
         first = max(0, start - window)
-        before = [at for m in _BREAK.finditer(text, first, start) if (at := m.end()) < start]
+        before = []
+        for match in _BREAK.finditer(text, first, start):
+            if (at := match.end()) < start:
+                before.append(at)
         before = before if first else [0, *before]
         after = [m.end() for m in _BREAK.finditer(text, end, end + window)]
         after = [*after, len(text)] if len(text) <= end + window else after

@@ -182,17 +182,18 @@ class LiveTool(ABC):
     def schema(self) -> Json:
         """JSON schema of the arguments that a model gives."""
         shown = {name: one for name, one in self.options.parameters.items() if not one.asker}
-        types = {"integer": "integer", "number": "number"}
+        properties: dict[str, Json] = {}
+        for name, parameter in shown.items():
+            # Dates and the like are texts in JSON.
+            described: Json = {"type": parameter.type if parameter.type in ("integer", "number") else "string"}
+            if parameter.description:
+                described["description"] = parameter.description
+            if parameter.values:
+                described["enum"] = list(parameter.values)
+            properties[name] = described
         return {
             "type": "object",
-            "properties": {
-                name: {
-                    "type": types.get(one.type, "string"),
-                    **({"description": one.description} if one.description else {}),
-                    **({"enum": list(one.values)} if one.values else {}),
-                }
-                for name, one in shown.items()
-            },
+            "properties": properties,
             "required": [name for name, one in shown.items() if one.default is None],
             "additionalProperties": False,
         }

@@ -71,9 +71,10 @@ def ablate(
     rows = []
     for name in off:
         other = comparison["pipelines"][f"without {name}"]
-        lost = {
-            d["metric"]: _turned(d["estimate"]) for d in comparison["differences"] if d["pipeline"] == f"without {name}"
-        }
+        lost = {}
+        for difference in comparison["differences"]:
+            if difference["pipeline"] == f"without {name}":
+                lost[difference["metric"]] = _turned(difference["estimate"])
         decides = titled(METRICS[0])
         rows.append(
             {

@@ -11,11 +11,12 @@ from twofold.assembly.workspace import Workspace
 from twofold.config import Config
 from twofold.examples.splitting import Splits
 from twofold.plugins.protocols import Progress
+from twofold.store.weighing import SettledWords
 from twofold.study.retrieval.ablation import ablate
 from twofold.study.retrieval.abstention import abstention
 from twofold.study.retrieval.benchmark import (
     LEARNED,
-    Comparison,
+    PipelineComparison,
     compare,
     learned_train,
     opened,
@@ -23,7 +24,7 @@ from twofold.study.retrieval.benchmark import (
     questions,
     rules_of,
 )
-from twofold.study.retrieval.blend import blend
+from twofold.study.retrieval.blend import WeighedWords, blend
 from twofold.types import Example, Json
 
 
@@ -32,12 +33,12 @@ class _Judged(TypedDict, total=False):
     """With [retrieval].risk: on test or train questions (`abstention.abstention`)."""
 
 
-class BenchRecord(Comparison, _Judged):
+class BenchRecord(PipelineComparison, _Judged):
     """One measurement of retrieval."""
 
     ablation: Json | None
     """Each stage's part, where it was asked for."""
-    blend: Json | None
+    blend: WeighedWords | None
     """Weights of the word leg, where they were asked for."""
     split: str
     """Whose questions were asked: a split, or ``synthetic``."""
@@ -47,7 +48,7 @@ class BenchRecord(Comparison, _Judged):
 class SyncedBenchRecord(BenchRecord):
     """The result of `Project.bench`."""
 
-    words: Json | None
+    words: SettledWords | None
     """The weight of the word leg in force (`blend.settle`)."""
 
 

@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from operator import itemgetter
-from typing import Any
+from typing import Any, TypedDict
 
 import numpy as np
 from numpy.typing import NDArray
@@ -31,9 +31,10 @@ from twofold.plugins.traits import RetrieverSettings, RewriterSettings
 from twofold.retrieval.fusion import LEXICAL_WEIGHT
 from twofold.stats import intervals
 from twofold.store import weighing
+from twofold.store.weighing import SettledWords, WeightRow, WordChoice
 from twofold.study.compose import numbers
 from twofold.study.retrieval.benchmark import METRICS, Rules, labelled, learned_train, scorers, titled
-from twofold.types import Answer, Example, Filter, Hit, Json
+from twofold.types import Answer, Example, Filter, Hit
 
 WEIGHTS = (0.0, 0.1, 0.2, 0.3, 0.5, 0.7, 1.0, 2.0)
 """Tried beside the one in force; 0 is the dense leg alone."""
@@ -58,14 +59,27 @@ FEWEST = 20
 _BATCH = 64
 
 
-def blend(search: Search, examples: Sequence[Example], rules: Rules, *, progress: Progress = quiet) -> Json:
-    """Measure the hybrid search with each of `WEIGHTS` and say which to take.
+class WordWeights(TypedDict):
+    """The hybrid search measured with several weights of the word leg."""
 
-    Returns:
-        ``metric``, ``questions``, ``groups``, ``now`` (the weight in force), ``default``, ``chosen``, ``synthetic``
-        (were all questions made of the documents? Then ``chosen`` is the default) and ``weights``: of each ``weight``
-        its ``mean``, its ``gain`` on the default, the ``error`` (standard, by group) of that gain, and the gain that
-        is ``believed``.
+    metric: str
+    questions: int
+    groups: int
+    default: float
+    chosen: float
+    synthetic: bool
+    """Were all questions made of the documents? Then ``chosen`` is the default."""
+    weights: list[WeightRow]
+
+
+class WeighedWords(WordWeights):
+    """The weights, beside the one in force."""
+
+    now: float
+
+
+def blend(search: Search, examples: Sequence[Example], rules: Rules, *, progress: Progress = quiet) -> WeighedWords:
+    """Measure the hybrid search with each of `WEIGHTS` and say which to take.
 
     Raises:
         ConfigError: the retriever is not ``hybrid`` by scores.
@@ -79,7 +93,7 @@ def blend(search: Search, examples: Sequence[Example], rules: Rules, *, progress
 
 def settle(
     search: Search, splits: Callable[[], Splits], *, exact: bool = True, progress: Progress = quiet
-) -> Json | None:
+) -> SettledWords | None:
     """Choose the weight of the word leg on train and dev questions, unless the last choice still holds.
 
     The choice is kept beside the index at once, whole or not at all. The caller holds the project's lock.
@@ -92,9 +106,7 @@ def settle(
         progress: Shows searching.
 
     Returns:
-        What `blend` tells but ``now``, with ``weight`` (None: the default), ``recipe``, ``content`` and ``sketch`` of
-        the documents, ``asked`` (digest of the questions), ``why`` no weight was chosen, or empty; and ``new``, whether
-        it was chosen now. None where the settings leave nothing to choose, or nobody to choose as.
+        None where the settings leave nothing to choose, or nobody to choose as.
     """
     part = weighing.searching(search.config)
     config = search.config
@@ -111,23 +123,31 @@ def settle(
         return {**last, "new": False}
     divided = splits()
     known = divided.dev if learned_train([config]) else (*divided.train, *divided.dev)
-    examples = [
-        example for example in labelled(divided.judged(search.readable(known))) if example.origin != "synthetic"
-    ]
+    examples = []
+    for example in labelled(divided.judged(search.readable(known))):
+        if example.origin != "synthetic":
+            examples.append(example)
     # By digest, so that which questions are asked does not follow the order of files.
     named = sorted(zip(Questions(examples).digests, examples, strict=True), key=itemgetter(0))[:LIMIT]
     examples = [example for _, example in named]
     questions = digest("asked", [name for name, _ in named])
     if last is not None and last["content"] == content and last["asked"] == questions:
         return {**last, "new": False}
-    choice: Json = {"weight": None, "why": "no train or dev question says which documents hold its answer"}
+    choice: WordChoice = {
+        "weight": None,
+        "default": LEXICAL_WEIGHT,
+        "why": "no train or dev question says which documents hold its answer",
+        "recipe": recipe,
+        "content": content,
+        "sketch": sketch,
+        "asked": questions,
+    }
     groups = len({example.group for example in examples})
     if 0 < groups < FEWEST:
         choice["why"] = f"the labelled train and dev questions are of {counted(groups, 'group')}, {FEWEST} are needed"
     elif groups:
         comparison = _compared(search, part, examples, Rules(latency=0), progress=progress)
-        choice = {**comparison, "weight": comparison["chosen"], "why": ""}
-    choice |= {"default": LEXICAL_WEIGHT, "recipe": recipe, "content": content, "sketch": sketch, "asked": questions}
+        choice = {**choice, **comparison, "weight": comparison["chosen"], "why": ""}
     weighing.keep(search.catalogue.notes, choice)
     return {**choice, "new": True}
 
@@ -154,13 +174,25 @@ def _compared(
     *,
     also: float = LEXICAL_WEIGHT,
     progress: Progress,
-) -> Json:
+) -> WordWeights:
     weights = sorted({*WEIGHTS, LEXICAL_WEIGHT, also})
     matrix = _measured(search, part, examples, rules, weights=weights, progress=progress)
     gains, errors = compared(matrix, Questions.of(examples).groups.tolist(), weights.index(LEXICAL_WEIGHT))
     believed = shrunk(weights, gains, errors)
     synthetic = all(example.origin == "synthetic" for example in examples)
-    means = np.nanmean(matrix, axis=0)
+    rows: list[WeightRow] = []
+    for weight, mean, gain, error, true in zip(
+        weights, np.nanmean(matrix, axis=0), gains, errors, believed, strict=True
+    ):
+        rows.append(
+            {
+                "weight": weight,
+                "mean": float(mean),
+                "gain": float(gain),
+                "error": float(error),
+                "believed": float(true),
+            }
+        )
     return {
         "metric": titled(METRICS[0]),
         "questions": len(examples),
@@ -168,10 +200,7 @@ def _compared(
         "default": LEXICAL_WEIGHT,
         "chosen": LEXICAL_WEIGHT if synthetic else chosen(weights, believed),
         "synthetic": synthetic,
-        "weights": [
-            {"weight": weight, "mean": float(mean), "gain": float(gain), "error": float(error), "believed": float(true)}
-            for weight, mean, gain, error, true in zip(weights, means, gains, errors, believed, strict=True)
-        ],
+        "weights": rows,
     }
 
 

@@ -232,10 +232,10 @@ def _take_step(
 
     def unusable(number: int, pair: SearchPair) -> list[bool]:
         """Mark passages that cannot be a negative of the pair: of its sources, or the same text at another place."""
-        return [
-            place != number and (document in pair.sources or text == pair.passage)
-            for place, (document, text) in enumerate(texts)
-        ]
+        unfit: list[bool] = []
+        for place, (document, text) in enumerate(texts):
+            unfit.append(place != number and (document in pair.sources or text == pair.passage))
+        return unfit
 
     banned = torch.tensor([unusable(number, pair) for number, pair in enumerate(pairs)])  # (queries, passages)
     rows = [*queries, *passages]
@@ -297,11 +297,11 @@ def _dev_score(encoder: _Encoder, job: EmbedderJob, progress: Progress) -> float
     order = (questions @ texts.t()).argsort(dim=1, descending=True)[:, :60].tolist()
     scores = []
     for ranked, (_, example) in zip(order, job.dev, strict=True):
-        hits = tuple(
-            Hit(chunk=Chunk(id=str(n), span=Span(document=job.pool[n][0], start=0, end=0), text=""), score=0, rank=rank)
-            for rank, n in enumerate(ranked, 1)
-        )
-        score = metric.score(example, Answer(text="", hits=hits))
+        hits: list[Hit] = []
+        for rank, place in enumerate(ranked, 1):
+            span = Span(document=job.pool[place][0], start=0, end=0)
+            hits.append(Hit(chunk=Chunk(id=str(place), span=span, text=""), score=0, rank=rank))
+        score = metric.score(example, Answer(text="", hits=tuple(hits)))
         scores += [] if score is None else [float(score)]
         progress("score dev", len(scores), len(job.dev))
     return sum(scores) / len(scores) if scores else 0.0

@@ -177,10 +177,9 @@ def token_losses(network: Any, packs: Sequence[Pack]) -> Tensor:
     # (targets, width): the vocabulary projection is a fifth of a small model's work, so prompts do without it.
     picked = hidden.reshape(-1, hidden.shape[-1]).index_select(0, torch.tensor(places, device=device))
     targets = torch.tensor(target_ids, device=device)
-    losses = [
-        functional.cross_entropy(logits, targets[begin : begin + _CHUNK], reduction="none")
-        for begin, logits in _logits(plain, picked, out)
-    ]
+    losses = []
+    for begin, logits in _logits(plain, picked, out):
+        losses.append(functional.cross_entropy(logits, targets[begin : begin + _CHUNK], reduction="none"))
     return torch.cat(losses) if losses else picked.new_zeros(0, dtype=torch.float32)
 
 

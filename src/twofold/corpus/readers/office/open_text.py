@@ -253,9 +253,10 @@ class OpenText:
         counts[level] = start if start is not None else counts.get(level, own_level.start - 1) + 1
         if not own_level.form:
             return "" if not style else "-"
-        shown = [
-            one for one in range(max(1, level - own_level.shown + 1), level + 1) if levels.get(one, own_level).form
-        ]
+        shown = []
+        for depth in range(max(1, level - own_level.shown + 1), level + 1):
+            if levels.get(depth, own_level).form:
+                shown.append(depth)
         numbers = [written(counts.get(one, 1), levels.get(one, own_level).form) for one in shown]
         return f"{own_level.before}{'.'.join(numbers)}{own_level.after}"
 
@@ -409,7 +410,10 @@ def _fields(forms: Node) -> Iterator[str]:
             if label or value:
                 yield f"{'☒' if on else '☐'} {label or value}"
             continue
-        entries = [text for item in inside(control, "option", "item") if (text := attribute(item, "label"))]
+        entries = []
+        for item in inside(control, "option", "item"):
+            if text := attribute(item, "label"):
+                entries.append(text)
         if line := "; ".join(filter(None, (label, value, *entries))):
             yield line
 

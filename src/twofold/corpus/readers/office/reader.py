@@ -154,9 +154,8 @@ def _with_rows(places: tuple[Place, ...], sheets: list[Sheet]) -> tuple[Place, .
     rows: list[Place] = []
     for place, sheet in zip(places, sheets, strict=True):
         rows.append(place)
-        rows += [
-            Place(start=place.start + at, label=place.label, lines="row", first=number) for at, number in sheet.rows
-        ]
+        for at, number in sheet.rows:
+            rows.append(Place(start=place.start + at, label=place.label, lines="row", first=number))
     return tuple(rows)
 
 

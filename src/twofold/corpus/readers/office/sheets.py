@@ -82,7 +82,10 @@ class Workbook:
             part = relations.get(attribute(sheet, "id"), ("", ""))[1]
             cells, printed = self._cells(part) if part else ({}, [])
             lines, rows = lines_of(cells)
-            more = [block for one in (*printed, *self._beside(part)) if (block := clean(one))]
+            more = []
+            for drawing in (*printed, *self._beside(part)):
+                if block := clean(drawing):
+                    more.append(block)
             if not lines and not more:
                 continue
             above = clean(f"## {name}{' (hidden sheet)' if hidden else ''}")

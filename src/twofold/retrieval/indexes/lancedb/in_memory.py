@@ -245,19 +245,19 @@ class RowsInMemory:
     def _hits(self, rows: NDArray[Any], scores: NDArray[np.float32], k: int, leg: str) -> list[Hit]:
         ranked = best(rows, scores, k, names=self._names)
         chunks = self._chunks([row for row, _ in ranked])
-        return [
-            Hit(chunk=chunk, score=score, rank=rank, legs={leg: rank})
-            for rank, (chunk, (_, score)) in enumerate(zip(chunks, ranked, strict=True), 1)
-        ]
+        hits: list[Hit] = []
+        for rank, (whole, (_, score)) in enumerate(zip(chunks, ranked, strict=True), 1):
+            hits.append(Hit(chunk=whole, score=score, rank=rank, legs={leg: rank}))
+        return hits
 
     def _split(self, rows: NDArray[Any]) -> list[tuple[Piece, NDArray[Any], NDArray[Any]]]:
         """Split rows by piece: each piece, the places of its rows in `rows`, and their numbers within the piece."""
         owner = np.searchsorted(self._starts, rows, side="right") - 1
-        return [
-            (piece, here, rows[here] - self._starts[number])
-            for number, (piece, _) in enumerate(self._pieces)
-            if len(here := np.flatnonzero(owner == number))
-        ]
+        parts: list[tuple[Piece, NDArray[Any], NDArray[Any]]] = []
+        for number, (piece, _) in enumerate(self._pieces):
+            if len(here := np.flatnonzero(owner == number)):
+                parts.append((piece, here, rows[here] - self._starts[number]))
+        return parts
 
     def _names(self, rows: NDArray[Any]) -> list[str]:
         out = [""] * len(rows)

@@ -26,12 +26,13 @@ from pydantic import Field
 from twofold.errors import IndexDamaged, IndexMismatch, refused
 from twofold.files import writing
 from twofold.plugins import protocols
+from twofold.plugins.results import ErasedChunks
 from twofold.retrieval.analysis import ANALYSIS, Language, query_terms
 from twofold.retrieval.fusion import blend, fetch_size
 from twofold.retrieval.indexes.lancedb.in_memory import RowsInMemory
 from twofold.retrieval.indexes.lancedb.rows import any_of, in_pieces, rows, schema
 from twofold.retrieval.indexes.lancedb.view import FTS_INDEX, VECTOR_INDEX, LanceView
-from twofold.types import Chunk, Filter, Hit, IndexState, IndexVersion, Json
+from twofold.types import Chunk, Filter, Hit, IndexState, IndexVersion
 
 _LOG = logging.getLogger(__name__)
 _TABLE = "chunks"
@@ -361,7 +362,7 @@ class LanceIndex:
             self._table.optimize(cleanup_older_than=age)
             return max(0, len(before) - len(self._table.list_versions()))
 
-    def erase(self, documents: Iterable[str]) -> Json:
+    def erase(self, documents: Iterable[str]) -> ErasedChunks:
         """Write the table anew without these documents, and drop every older version with its files.
 
         Deleting alone would leave their text in data files, in the graph and in the word index.

@@ -92,7 +92,7 @@ def parts(question: str) -> list[str]:
     return questions
 
 
-class Evidence:
+class EvidenceChain:
     """The evidence for a question: a chain of passages, and the share of the question that it covers.
 
     Args:

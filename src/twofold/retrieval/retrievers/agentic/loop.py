@@ -24,8 +24,8 @@ from twofold.metadata.conditions import written
 from twofold.plugins import loading, protocols
 from twofold.plugins.protocols import Parts, Retriever
 from twofold.retrieval.retrievers.agentic.budget import Caps, Ledger
-from twofold.retrieval.retrievers.agentic.judge import Evidence, salient
-from twofold.retrieval.retrievers.agentic.planner import Decision, Model, Planner, PlanningState, Rules, mark
+from twofold.retrieval.retrievers.agentic.judge import EvidenceChain, salient
+from twofold.retrieval.retrievers.agentic.planner import Decision, Model, Planner, PlanningState, RulePlanner, mark
 from twofold.types import Chunk, Hit, Query, Retrieval
 
 
@@ -93,7 +93,7 @@ class AgenticRetriever:
             question=question,
             tools={name: tool for name, tool in self._parts.tools.items() if tool.allows(query.filter)},
             collections={name: self._parts.collections[name] for name in self._open(named, query)},
-            evidence=Evidence(question),
+            evidence=EvidenceChain(question),
             ledger=Ledger(
                 caps=Caps(calls=o.max_calls, tokens=o.max_tokens, seconds=o.max_seconds, cost=o.max_cost),
                 price_per_call=o.price_per_call,
@@ -129,7 +129,7 @@ class AgenticRetriever:
     def _loop(self, state: PlanningState, k: int) -> Retrieval:
         # Loops run one after the other: what those before took is not this question's time.
         state.ledger.restart()
-        planner: Planner = Rules(self._options.sufficient)
+        planner: Planner = RulePlanner(self._options.sufficient)
         if self._options.planner == "model":
             generator: Any = self._parts.generator() if self._parts.generator else None
             if isinstance(generator, protocols.Converses):
@@ -141,7 +141,7 @@ class AgenticRetriever:
         while True:
             step = planner.decide(state)
             if step.action == "give up":
-                planner = Rules(self._options.sufficient)
+                planner = RulePlanner(self._options.sufficient)
                 state.trace.append({"step": "agent fallback", "planner": "rules", "why": step.why})
                 continue
             if step.action == "stop":
@@ -156,7 +156,7 @@ class AgenticRetriever:
                 break
             chunks, note = self._call(state, step) if step.action == "tool" else (self._searched(state, step, k), "")
             planner.heard(chunks, note)
-        return self._ended(state, step, k, ruled=isinstance(planner, Rules))
+        return self._ended(state, step, k, ruled=isinstance(planner, RulePlanner))
 
     def _searched(self, state: PlanningState, step: Decision, k: int) -> list[Chunk]:
         which = state.query.filter

@@ -19,7 +19,7 @@ from twofold.metadata.conditions import Condition, conditions, written
 from twofold.plugins.protocols import Converses, Tool
 from twofold.retrieval.analysis import terms
 from twofold.retrieval.retrievers.agentic.budget import Ledger
-from twofold.retrieval.retrievers.agentic.judge import Evidence, parts, salient
+from twofold.retrieval.retrievers.agentic.judge import EvidenceChain, parts, salient
 from twofold.retrieval.tools.live import within
 from twofold.text import sanitise
 from twofold.types import Chunk, Completion, Failure, Hit, Json, Query, ToolCall, Turn, Usage
@@ -70,7 +70,7 @@ class PlanningState:
     """Tools that this request may call."""
     collections: Mapping[str, str]
     """Collections that this request may search → their descriptions."""
-    evidence: Evidence
+    evidence: EvidenceChain
     """The chain of passages."""
     ledger: Ledger
     """Caps and spending."""
@@ -105,7 +105,7 @@ def mark(decision: Decision) -> tuple[str, ...]:
     return ("search", " ".join(terms(decision.text)), *sorted(decision.collections), *sorted(written(decision.where)))
 
 
-class Rules:
+class RulePlanner:
     """Plans without a model.
 
     First come the tools that fit the question. Then, while the evidence is not sufficient: the question's parts, the
@@ -149,11 +149,11 @@ class Rules:
             for part in parts(state.question)
         ]
         question_terms = set(salient(state.question))
-        steps += [
-            Decision(action="search", text=state.question, collections=(name,), why="its description fits")
-            for name, about in state.collections.items()
-            if question_terms & set(terms(f"{name} {about}"))
-        ]
+        for name, about in state.collections.items():
+            if question_terms & set(terms(f"{name} {about}")):
+                steps.append(
+                    Decision(action="search", text=state.question, collections=(name,), why="its description fits")
+                )
         steps += [
             Decision(action="search", text=f"{lead} {unsure}", link=lead, why="a name found on the way")
             for lead in state.evidence.leads()[:_LEADS]
@@ -353,7 +353,7 @@ def _functions(state: PlanningState) -> list[Json]:
         *((name, tool.description, tool.schema) for name, tool in state.tools.items()),
         ("finish", "Stop.", {"type": "object", "properties": done, "required": ["sufficient"]}),
     ]
-    return [
-        {"type": "function", "function": {"name": name, "description": about, "parameters": schema}}
-        for name, about, schema in functions
-    ]
+    tools: list[Json] = []
+    for name, description, schema in functions:
+        tools.append({"type": "function", "function": {"name": name, "description": description, "parameters": schema}})
+    return tools
