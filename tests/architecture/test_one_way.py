@@ -77,3 +77,27 @@ def test_digests_of_examples_are_worked_out_by_one_class(path: Path) -> None:
 def test_a_second_writer_would_be_found() -> None:
     assert moved("import os\nos.replace(a, b)\ndraft.rename(path)\ndraft.replace(path)\nos.fsync(1)\n") == [2, 3, 4, 5]
     assert moved("text.replace('a', 'b')\nreplace(record, a=1)\nmoment.replace(tzinfo=UTC)\n") == []
+
+
+STARTS = {
+    *(f"subprocess.{name}" for name in ("run", "call", "check_call", "check_output", "Popen", "getoutput")),
+    *(f"os.{name}" for name in ("fork", "popen", "system", "posix_spawn", "spawnv", "spawnl", "execv")),
+    "multiprocessing.Process",
+}
+WITHOUT_WATCH = {
+    "host/children.py": "the way itself",
+    "host/capabilities.py": "sysctl of macOS, which ends at once",
+    "corpus/sandbox.py": "the worker watches its input (`corpus.worker`)",
+    "corpus/sources/git.py": "git ends when nobody reads what it writes",
+}
+"""Modules that start a process by themselves, each with the reason why it ends with its parent all the same."""
+
+
+def test_processes_are_started_by_children_alone() -> None:
+    """Whatever ends a command ends what it has started: `twofold.host.children` sees to it."""
+    starters = set()
+    for path in MODULES:
+        names = {name for _, _, name in calls(path.read_text(encoding="utf-8"))}
+        if names & STARTS:
+            starters.add(name_of(path))
+    assert starters == set(WITHOUT_WATCH)

@@ -17,7 +17,7 @@ from typing import Any
 from twofold.plugins.jobs import TrainerJob
 from twofold.training.options import LoraOptions
 from twofold.training.schedule import TRAINED
-from twofold.training.worker import limits, loop, network, scoring, state
+from twofold.training.worker import evaluation, limits, loop, network, scoring, state
 
 SAVING = 0.01
 """Seconds that each look at the clock takes here, so that it never stands still."""
@@ -29,11 +29,14 @@ class SlowMachine:
     Args:
         seconds: of one token read.
         slower_after: seconds from the start until each token takes ten times as long.
+        written: seconds of each pass that writes a token of an answer to the dev split.
+        first: seconds that the first step takes besides, as where the model is compiled.
     """
 
-    def __init__(self, seconds: float, *, slower_after: float = 1e9) -> None:
+    def __init__(self, seconds: float, *, slower_after: float = 1e9, written: float = 0.0, first: float = 0.0) -> None:
         self.seconds, self.slower_after, self.now = seconds, slower_after, 0.0
-        self._losses = network.token_losses
+        self.written, self.first = written, first
+        self._losses, self._generate, self._step = network.token_losses, scoring.generate, loop.take_step
 
     def perf_counter(self) -> float:
         """Stands for ``time.perf_counter`` in the training loop."""
@@ -49,11 +52,31 @@ class SlowMachine:
         self.now += self.seconds * passes * slower * sum(len(one.ids) for one in packs)
         return self._losses(model, packs)
 
+    def generate(self, model: Any, *arguments: Any, **more: Any) -> Any:
+        """Stands for ``scoring.generate``."""
+
+        def write(*_: object) -> None:
+            self.now += self.written
+
+        hook = network.plain_of(model).get_input_embeddings().register_forward_pre_hook(write)
+        try:
+            return self._generate(model, *arguments, **more)
+        finally:
+            hook.remove()
+
+    def take_step(self, *arguments: Any, **more: Any) -> float:
+        """Stands for ``loop.take_step``."""
+        self.now += self.first
+        self.first = 0.0
+        return self._step(*arguments, **more)
+
     def install(self, put: Any) -> None:
         """Replace clock and arithmetic of the loop by ``put(owner, name, value)``."""
         clock = SimpleNamespace(perf_counter=self.perf_counter, process_time=time.process_time)
-        for module in (loop, limits, state):
+        for module in (evaluation, loop, limits, state):
             put(module, "time", clock)
+        put(scoring, "generate", self.generate)
+        put(loop, "take_step", self.take_step)
         for module in (loop, network, scoring):
             put(module, "token_losses", self.token_losses)
 

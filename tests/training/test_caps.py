@@ -7,6 +7,7 @@ import os
 import socket
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +27,7 @@ SETTINGS: dict[str, Any] = {"epochs": 1000, "batch": 12, "dtype": "f32", "thread
 
 
 def trained(
-    job: TrainerJob, folder: Path, put: Any, *, seconds: float, slower_after: float = 1e9, **options: Any
+    job: TrainerJob, folder: Path, put: Any, *, seconds: float, slow: dict[str, float] | None = None, **options: Any
 ) -> tuple[float, Any]:
     """Seconds until training ended, saving apart, and its report, where each token read takes `seconds`."""
     from slow_machine import SlowMachine, train
@@ -34,7 +35,7 @@ def trained(
     from twofold.training.options import LoraOptions
 
     folder.mkdir()
-    machine = SlowMachine(seconds, slower_after=slower_after)
+    machine = SlowMachine(seconds, **slow or {})
     took = train(job, LoraOptions.model_validate(SETTINGS | options), folder, machine, put)
     return took, json.loads((folder / "training.json").read_text())
 
@@ -107,11 +108,77 @@ def test_a_cap_holds_on_a_machine_that_becomes_slower(
     job: TrainerJob, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     took, report = trained(
-        few(job), tmp_path / "cut", monkeypatch.setattr, seconds=0.0015, slower_after=9.0, minutes=0.25
+        few(job), tmp_path / "cut", monkeypatch.setattr, seconds=0.0015, slow={"slower_after": 9.0}, minutes=0.25
     )
     assert report["effort"]["stopped"] == "minutes"
     assert report["effort"]["steps"] >= 1
     assert took < 1.1 * 15
+
+
+def test_a_cap_holds_where_answers_take_longer_to_write_than_reading_tells(
+    job: TrainerJob, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    many = job.model_copy(update={"dev": job.dev * 6})
+    took, report = trained(
+        many, tmp_path / "cut", monkeypatch.setattr, seconds=0.0025, slow={"written": 2.0}, minutes=0.5
+    )
+    assert took < 1.1 * 30
+    assert report["effort"]["steps"] >= 1
+    assert report["notes"] == ["an evaluation was cut by the limit and does not count"]
+    assert report["dev"] == []
+
+
+def test_the_first_evaluation_settles_how_many_items_the_limit_has_time_for(
+    job: TrainerJob, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    many = job.model_copy(update={"dev": job.dev * 6})
+    took, report = trained(
+        many, tmp_path / "cut", monkeypatch.setattr, seconds=0.006, slow={"written": 1.5}, minutes=2.0
+    )
+    assert took < 1.1 * 120
+    assert report["evaluation_seconds"] < 0.15 * 120
+    assert report["dev_items"] == 8
+    assert report["evaluations"] >= 1
+
+
+def test_a_first_step_that_takes_long_is_no_pace(
+    job: TrainerJob, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A step takes 1.3 s, the first one 12 s more: ten fit into half a minute, and the plan takes 22 minutes."""
+    _, report = trained(
+        few(job), tmp_path / "cut", monkeypatch.setattr, seconds=0.0015, slow={"first": 12.0}, minutes=0.5
+    )
+    assert report["effort"]["steps"] > 5
+    assert report["effort"]["minutes_needed"] < 30
+
+
+def test_a_learning_rate_that_the_limit_leaves_no_time_to_probe_is_the_configured(
+    job: TrainerJob, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    took, report = trained(
+        few(job), tmp_path / "cut", monkeypatch.setattr, seconds=0.0015, probe=True, learning_rate=0.01, minutes=0.5
+    )
+    assert took < 1.1 * 30
+    assert report["effort"]["steps"] > 5
+    assert report["learning_rate"] == report["probe"]["chosen"] == pytest.approx(0.01)
+    assert report["notes"] == ["the learning rate was not probed: the limit leaves no time for it"]
+
+
+def test_a_cap_holds_while_references_of_preferences_are_read(
+    job: TrainerJob, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows = tuple(replace(row, rejected="no idea") for row in job.rows[0])
+    took, report = trained(
+        few(job).model_copy(update={"rows": (rows,)}),
+        tmp_path / "cut",
+        monkeypatch.setattr,
+        seconds=0.06,
+        objective="preference",
+        minutes=0.3,
+    )
+    assert took < 1.1 * 18
+    assert report["effort"]["steps"] == 0
+    assert not report["effort"]["chance"]
 
 
 def test_a_training_whose_start_takes_all_of_its_cap_tells_the_seconds_of_its_start(

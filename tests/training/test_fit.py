@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import io
 import os
 import signal
@@ -15,7 +16,7 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from twofold.errors import NothingToLearn, TrainingError
+from twofold.errors import DiskFull, NothingToLearn, TrainingError
 from twofold.host import children
 from twofold.plugins import loading
 from twofold.plugins.jobs import TrainerJob
@@ -204,6 +205,22 @@ def test_a_row_without_completion_is_an_error_naming_the_example(
         LoraTrainer(OPTIONS).train(job.model_copy(update={"rows": (rows,)}), tmp_path)
 
 
+def test_a_full_disk_is_told_though_it_takes_no_line_of_it(
+    job: TrainerJob, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from twofold.training.worker import loop
+
+    def full(*_: object, **__: object) -> int:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(children, "running", in_this_process)
+    monkeypatch.setattr(loop, "fit", full)
+    monkeypatch.setattr("sys.stderr", SimpleNamespace(write=full, flush=lambda: None))
+    with pytest.raises(DiskFull, match="training cannot write its files") as caught:
+        LoraTrainer(OPTIONS).train(job, tmp_path)
+    assert "Free disk space" in caught.value.cure
+
+
 RATES = {"lora": 5e-2, "qlora": 5e-2, "full": 1e-2, "adapter": 5e-2, "prompt": 0.3, "prefix": 0.3, "ia3": 0.1}
 
 
@@ -251,6 +268,32 @@ def test_a_killed_child_is_an_error_and_the_rerun_ends_with_the_same_weights(
     one, other = load_file(cut / name), load_file(tmp_path / "whole" / name)
     assert one.keys() == other.keys()
     assert all(torch.equal(one[key], other[key]) for key in one)
+
+
+def test_a_run_killed_after_patience_ended_it_takes_no_further_step(
+    job: TrainerJob, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from twofold.training.worker import loop, scoring
+
+    # Nothing improves: patience ends the run at its second evaluation.
+    monkeypatch.setattr(scoring, "task_scores", lambda *_, **__: [0.5])
+    monkeypatch.setattr(scoring, "mean_loss", lambda *_, **__: 1.0)
+    options = OPTIONS.model_copy(update={"evaluations": 6, "patience": 1})
+    finish = loop._finish
+    stops: list[str] = []
+
+    def killed(run: object, *_: object, stopped: str, **__: object) -> None:
+        stops.append(stopped)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(loop, "_finish", killed)
+    with pytest.raises(KeyboardInterrupt):
+        loop.fit(job, options, tmp_path, progress=quiet)
+    monkeypatch.setattr(loop, "_finish", finish)
+    steps: list[int] = []
+    report = loop.fit(job, options, tmp_path, progress=lambda s, d, t: steps.append(d) if s == "train" else None)
+    assert stops == [report["stopped"]] == ["patience"]
+    assert steps == [report["steps"]], "the state of before is shown, and no step is taken"
 
 
 def test_money_is_a_limit_of_time_and_needs_its_price() -> None:

@@ -242,6 +242,17 @@ def test_two_models_put_together_are_one_more_model_measured_alike(folder: Path,
     assert trainer.read_text().split() == ["a", "b"]
 
 
+def test_a_combination_with_an_unfinished_model_is_unfinished(folder: Path, trainer: Path) -> None:
+    whole = tuned(folder, merge_back=[])
+    cut = tuned(folder, merge_back=[], trainer={"name": "one", "options": {"mark": "b", "idle": True}})
+    with Project.open(folder, settings(merge_back=[])) as project:
+        parts = {whole["id"]: 0.5, cut["id"]: 0.5}
+        _, combination = project.workspace.adapters.combine(project.config.arm("ft"), project.splits, parts)
+    assert combination["effort"]["stopped"] == "minutes"
+    assert not combination["effort"]["chance"]
+    assert combination["gate"] is not None, "its weights are not the base's, and are measured"
+
+
 CHILD = """
 import json, sys
 from pathlib import Path

@@ -58,7 +58,7 @@ class EmbedderOptions(Options):
     pool: int = Field(default=600, ge=10)
     """Passages in which the dev questions are searched, at most."""
     minutes: float = Field(default=0.0, ge=0)
-    """Stop cleanly after so many minutes with the best so far; 0 for no limit."""
+    """A cap on training, evaluations included: it stops there cleanly with the best so far; 0 for no limit."""
     memory_gib: float = Field(default=3.0, gt=0.5)
     """Peak memory of the child: a larger step is made in parts (Gao et al. 2021)."""
     dtype: CpuArithmetic = "auto"

@@ -36,11 +36,10 @@ def spawn(
         progress: Told what the child tells.
 
     Raises:
-        NothingToLearn, TrainingError: as the child says; else the message holds the end of its log.
+        NothingToLearn, DiskFull, TrainingError: as the child says; else the message holds the end of its log.
     """
     directory.mkdir(parents=True, exist_ok=True)
     writing.write(directory / "job.json", json.dumps(handed))
-    (directory / "error.json").unlink(missing_ok=True)
     log = directory / "train.log"
     command = [module, str(directory)]
     if processes > 1:
@@ -55,27 +54,30 @@ def spawn(
     ):
         assert child.stdout is not None
         tell: Progress = progress or (lambda *_: None)
+        fault: Json = {}
         tell("start training", 0, 1)
         for number, line in enumerate(child.stdout):
             if number == 0:
                 tell("start training", 1, 1)
             event = json.loads(line)
-            tell(event["stage"], event["done"], event["total"])
+            if "error" in event:
+                fault = event["error"]
+            else:
+                tell(event["stage"], event["done"], event["total"])
         status = child.wait()
+    if fault:
+        kinds = {c.code: c for c in (errors.NothingToLearn, errors.DiskFull, TrainingError)}
+        raise kinds.get(fault["code"], TrainingError)(fault["message"], cure=fault["cure"])
     if status != 0:
-        raise _error(directory, log, status, memory=memory)
+        raise _died(log, status, memory=memory)
     report: Json = json.loads((directory / "training.json").read_text(encoding="utf-8"))
     for name in _LEFT_OVER:
         (directory / name).unlink(missing_ok=True)
     return report
 
 
-def _error(directory: Path, log: Path, status: int, *, memory: str) -> TrainingError:
-    error_file = directory / "error.json"
-    if error_file.is_file():
-        fault = json.loads(error_file.read_text(encoding="utf-8"))
-        kinds = {c.code: c for c in (errors.NothingToLearn, TrainingError)}
-        return kinds.get(fault["code"], TrainingError)(fault["message"], cure=fault["cure"])
+def _died(log: Path, status: int, *, memory: str) -> TrainingError:
+    """The error of a child that ended without a word."""
     tail = deque(log.read_text(encoding="utf-8", errors="replace").splitlines(), maxlen=6)
     if status in (-9, 137):
         return TrainingError(

@@ -37,6 +37,7 @@ from twofold.store.model_record import ModelRecord
 from twofold.store.model_registry import LEARNED, weights_of
 from twofold.tuning.forgetting_gate import ForgettingGate
 from twofold.types import Adapter, Answer, Arm, Example, Json
+from twofold.verdict.effort import unfinished
 
 _FILE_FIELDS = ("key", "made", "bytes", "files")
 """Fields of a manifest about its own files."""
@@ -106,9 +107,9 @@ class Finishing:
         manifest = self.artifacts.manifest(trained)
         # Weights after no step are the base: measuring them, or merging them back, would only add noise.
         effort = manifest["report"].get("effort") or {}
-        measured = self._swept(
-            trained, manifest["template"], self.artifacts.working(key), unchanged=effort.get("steps") == 0
-        )
+        # A combination has the effort of a part, which may have done no step; the others have.
+        unchanged = effort.get("steps") == 0 and "combined" not in lineage
+        measured = self._swept(trained, manifest["template"], self.artifacts.working(key), unchanged=unchanged)
         inherited = {name: value for name, value in manifest.items() if name not in _FILE_FIELDS}
         self.artifacts.finish(key, {**inherited, **measured, "kind": "adapter", "trained": trained, "lineage": lineage})
 
@@ -298,7 +299,10 @@ def put_together(artifacts: Artifacts, arm: Arm, parts: Sequence[tuple[ModelReco
         _learned(adapters, work)
         shared = {name: manifests[0].get(name) for name in ("arm", "tuning", "template", "model", "base", "seed")}
         trainer = {"name": "combined", "version": 1, "options": {"weights": weights}}
-        report = {"steps": 0, "best_step": 0, "seconds": 0.0, "stopped": "combined", "dev": [], "loss": []}
+        report: Json = {"steps": 0, "best_step": 0, "seconds": 0.0, "stopped": "combined", "dev": [], "loss": []}
+        # A part that was not given its chance spoils the whole; of finished parts no effort is that of the whole.
+        efforts = [manifest["report"].get("effort") for manifest in manifests]
+        report["effort"] = next(filter(unfinished, efforts), None)
         documents = sorted(set(chain.from_iterable(manifest["documents"] for manifest in manifests)))
         # One part that read everything makes the whole unfit for a study.
         seen = next((one["seen"] for one in manifests if (one.get("seen") or {}).get("everything")), None)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -138,6 +139,35 @@ def test_a_stopped_run_goes_on_from_its_checkpoint(encoder: Path, tmp_path: Path
     whole = fit(job(encoder), options(), _fresh(tmp_path / "whole"), progress=lambda *_: None)
     assert report["steps"] == whole["steps"]
     assert report["tuned"] == pytest.approx(whole["tuned"], abs=1e-6)
+
+
+@pytest.mark.parametrize(("scored", "evaluations"), [(1.0, 4), (6.0, 1)])
+def test_a_cap_holds_with_its_evaluations(
+    scored: float, evaluations: int, encoder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Steps of a second and evaluations of `scored` seconds, on a clock that they move."""
+    from types import SimpleNamespace
+
+    from twofold.training.worker import embedder_loop
+
+    now = [0.0]
+
+    def slow(function: Any, seconds: float) -> Any:
+        def slowed(*arguments: Any, **more: Any) -> Any:
+            now[0] += seconds
+            return function(*arguments, **more)
+
+        return slowed
+
+    monkeypatch.setattr(embedder_loop, "time", SimpleNamespace(perf_counter=lambda: now[0]))
+    monkeypatch.setattr(embedder_loop, "_take_step", slow(embedder_loop._take_step, 1.0))
+    monkeypatch.setattr(embedder_loop, "_dev_score", slow(embedder_loop._dev_score, scored))
+    capped = options(epochs=9, evaluations=4, minutes=0.5, blends=(1.0, 0.5, 0.25), patience=9)
+    report = embedder_loop.fit(job(encoder), capped, tmp_path, progress=lambda *_: None)
+    assert now[0] <= 1.1 * 30
+    assert report["seconds"] == pytest.approx(now[0])
+    assert report["steps"] >= 5
+    assert len(report["dev"]) == 1 + evaluations, "the first is of the stock model"
 
 
 def _fresh(path: Path) -> Path:

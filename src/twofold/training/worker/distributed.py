@@ -85,6 +85,10 @@ class Crew:
         torch.distributed.broadcast_object_list(values, src=0)
         return values[0]
 
+    def follow(self, value: T) -> T:
+        """`shared` among those that measure: the first alone, unless weights are spread."""
+        return self.shared(value) if self.spreads else value
+
     def close(self) -> None:
         """Part, after all have come this far."""
         if self.size > 1:

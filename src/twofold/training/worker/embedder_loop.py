@@ -27,6 +27,7 @@ from twofold.plugins import loading
 from twofold.plugins.jobs import EmbedderJob, SearchPair
 from twofold.plugins.protocols import Progress
 from twofold.training.embedder import MODEL, EmbedderOptions
+from twofold.training.schedule import EVALUATION_SHARE, evaluations_within
 from twofold.training.worker import curves
 from twofold.types import Answer, Chunk, Hit, Json, Span
 
@@ -47,6 +48,34 @@ class _State:
     best: float = -1.0
     best_step: int = 0
     since_best: int = 0
+    evaluation: float = 0.0
+    """Seconds of the slowest evaluation."""
+
+
+class _Clock:
+    """The seconds that a run has spent, and those that its limit leaves.
+
+    Args:
+        minutes: Limit; 0 for none.
+        earlier: Seconds of the runs that this one goes on from.
+    """
+
+    def __init__(self, minutes: float, *, earlier: float) -> None:
+        self._limit, self._earlier, self._began = minutes * 60, earlier, time.perf_counter()
+
+    def spent(self) -> float:
+        """Seconds, those of earlier runs among them."""
+        return self._earlier + time.perf_counter() - self._began
+
+    def left(self) -> float:
+        """Seconds until the limit; infinite without one."""
+        return self._limit - self.spent() if self._limit else math.inf
+
+    def evaluations(self, most: int, *, each: float) -> int:
+        """How often the dev split is scored: once at least, and no oftener than its share of the limit allows."""
+        if not self._limit:
+            return most
+        return evaluations_within(EVALUATION_SHARE * self._limit, each=each, most=most, items=1)[0]
 
 
 class _Encoder:
@@ -145,18 +174,23 @@ def fit(job: EmbedderJob, options: EmbedderOptions, directory: Path, *, progress
     state = _restored(directory, encoder.network, optimiser)
     each = math.ceil(len(job.pairs) / options.batch)
     total = max(1, round(each * options.epochs))
-    marks = {round(total * (i + 1) / options.evaluations) for i in range(options.evaluations)} | {total}
-    earlier = state.seconds
-    began = time.perf_counter()
+    clock = _Clock(options.minutes, earlier=state.seconds)
     saved = time.perf_counter()
     if not state.dev:
-        state.dev.append((0, _dev_score(encoder, job, progress)))
-        state.best = state.dev[0][1]
-    stopped = "epochs"
+        state.best = _timed_score(encoder, job, state=state, progress=progress)
+        state.dev.append((0, state.best))
+    count = clock.evaluations(options.evaluations, each=state.evaluation)
+    marks = {round(total * (i + 1) / count) for i in range(count)} | {total}
+    stopped, longest = "epochs", 0.0
     while state.step < total:
         if state.since_best >= options.patience:
             stopped = "patience"
             break
+        # A last evaluation is within the limit, as is the step before it.
+        if clock.left() < longest + state.evaluation:
+            stopped = "minutes"
+            break
+        tick = time.perf_counter()
         members = _members(job, options, epoch=state.step // each, place=state.step % each)
         for group in optimiser.param_groups:
             group["lr"] = options.learning_rate * _pace(state.step, total, options.warmup)
@@ -169,30 +203,24 @@ def fit(job: EmbedderJob, options: EmbedderOptions, directory: Path, *, progress
             )
         state.step += 1
         state.losses.append(loss)
-        state.seconds = earlier + time.perf_counter() - began
         progress("train", state.step, total)
-        late = bool(options.minutes) and state.seconds > options.minutes * 60
-        if state.step in marks or late:
+        longest = max(longest, time.perf_counter() - tick)
+        if state.step in marks:
             _evaluate(encoder, job, directory, state=state, progress=progress)
-        if state.step in marks or late or time.perf_counter() - saved > _CHECKPOINT_SECONDS:
-            state.seconds = earlier + time.perf_counter() - began
-            checkpoint = {
-                "state": vars(state),
-                "weights": _weights(encoder.network),
-                "optimiser": optimiser.state_dict(),
-            }
-            _save(directory / "checkpoint.pt", checkpoint)
+        state.seconds = clock.spent()
+        if state.step in marks or time.perf_counter() - saved > _CHECKPOINT_SECONDS:
+            _checkpoint(encoder, directory, state=state, optimiser=optimiser)
             saved = time.perf_counter()
-        if late:
-            stopped = "minutes"
-            break
-    blend, tuned = _choose(encoder, job, directory, stock=stock, state=state, progress=progress)
+    if state.step > state.dev[-1][0]:
+        _evaluate(encoder, job, directory, state=state, progress=progress)
+    blend, tuned = _choose(encoder, job, directory, stock=stock, state=state, clock=clock, progress=progress)
+    state.seconds = clock.spent()
     return _finish(encoder, job, directory, state=state, each=each, stopped=stopped, blend=blend, tuned=tuned)
 
 
 def _evaluate(encoder: _Encoder, job: EmbedderJob, directory: Path, *, state: _State, progress: Progress) -> None:
     """Score the dev split and keep the weights when they are the best so far."""
-    reached = _dev_score(encoder, job, progress)
+    reached = _timed_score(encoder, job, state=state, progress=progress)
     state.dev.append((state.step, reached))
     if reached > state.best:
         state.best = reached
@@ -201,6 +229,13 @@ def _evaluate(encoder: _Encoder, job: EmbedderJob, directory: Path, *, state: _S
         _save(directory / "best.pt", _weights(encoder.network))
     else:
         state.since_best += 1
+
+
+def _timed_score(encoder: _Encoder, job: EmbedderJob, *, state: _State, progress: Progress) -> float:
+    tick = time.perf_counter()
+    score = _dev_score(encoder, job, progress)
+    state.evaluation = max(state.evaluation, time.perf_counter() - tick)
+    return score
 
 
 def _members(job: EmbedderJob, options: EmbedderOptions, *, epoch: int, place: int) -> list[int]:
@@ -308,9 +343,19 @@ def _dev_score(encoder: _Encoder, job: EmbedderJob, progress: Progress) -> float
 
 
 def _choose(
-    encoder: _Encoder, job: EmbedderJob, directory: Path, *, stock: Json, state: _State, progress: Progress
+    encoder: _Encoder,
+    job: EmbedderJob,
+    directory: Path,
+    *,
+    stock: Json,
+    state: _State,
+    clock: _Clock,
+    progress: Progress,
 ) -> tuple[float, float]:
-    """Load the mixture of stock and best tuned weights that is best on dev; returns its share and score."""
+    """Load the mixture of stock and best tuned weights that is best on dev; returns its share and score.
+
+    Shares that the limit leaves no time to score are not tried; the tuned weights themselves are scored already.
+    """
     import torch
 
     if not state.best_step:
@@ -319,10 +364,14 @@ def _choose(
     best = torch.load(directory / "best.pt", weights_only=True)
     chosen = (-1.0, 0.0)
     for share in encoder.options.blends:
+        if share != 1 and clock.left() < state.evaluation:
+            continue
         mixed = {name: torch.lerp(stock[name], value, share) for name, value in best.items()}
         encoder.network.load_state_dict(mixed, strict=False)
         reached = state.best if share == 1 else _dev_score(encoder, job, progress)
         chosen = max(chosen, (reached, share))
+    if chosen[0] < 0:
+        chosen = (state.best, 1.0)
     mixed = {name: torch.lerp(stock[name], value, chosen[1]) for name, value in best.items()}
     encoder.network.load_state_dict(mixed, strict=False)
     return chosen[1], chosen[0]
@@ -377,6 +426,11 @@ def _save(path: Path, value: Any) -> None:
 
     with writing.replacing(path) as draft:
         torch.save(value, draft)
+
+
+def _checkpoint(encoder: _Encoder, directory: Path, *, state: _State, optimiser: Any) -> None:
+    progress = {"state": vars(state), "weights": _weights(encoder.network), "optimiser": optimiser.state_dict()}
+    _save(directory / "checkpoint.pt", progress)
 
 
 def _restored(directory: Path, network: Any, optimiser: Any) -> _State:

@@ -26,6 +26,16 @@ _SETTLING = 4
 """Steps whose pace tells how many fit into the limit; fewer where they take a quarter of it."""
 
 
+def settle_micro_batches(run: TrainingRun) -> None:
+    """Measure the pace of reading where there is a limit, and let no micro-batch take more than a small part of it."""
+    if not run.options.limit:
+        return
+    run.forward = run.crew.shared(_forward_pace(run))
+    # The clock is looked at between micro-batches: with large ones a cap of six seconds took fourteen.
+    bite = int(_BITE * run.options.limit * 60 / (TRAINED * run.forward))
+    run.state.budget = max(1, min(run.state.budget, bite))
+
+
 def settle_evaluations(run: TrainingRun) -> None:
     """Decide how often and on how many items the dev split is scored, and whether other things are followed at all.
 
@@ -37,20 +47,16 @@ def settle_evaluations(run: TrainingRun) -> None:
         trained = run.planned_tokens()
         count, items = free_evaluations(trained, each=run.item_tokens(), most=options.evaluations, items=most_items)
     else:
-        run.forward = run.crew.shared(_forward_pace(run))
-        # The clock is looked at between micro-batches: with large ones a cap of six seconds took fourteen.
-        bite = int(_BITE * options.limit * 60 / (TRAINED * run.forward))
-        state.budget = max(1, min(state.budget, bite))
         room, each = EVALUATION_SHARE * options.limit * 60, run.item_tokens() * run.forward
         count, items = evaluations_within(room, each=each, most=options.evaluations, items=most_items)
     # A resumed run keeps what was settled: scores of other items do not compare with those before.
     state.evaluations, state.items = state.evaluations or count, state.items or items
     if most_items and not state.items and options.limit:
-        state.notes.append("the dev split was not scored: the limit leaves no time for it")
+        state.note("the dev split was not scored: the limit leaves no time for it")
     following = run.followed_tokens() * run.forward * (state.evaluations + 1)
     if options.limit and following > FOLLOWED_SHARE * options.limit * 60:
         run.general, run.facts = [], []
-        state.notes.append("the loss on a general set and known facts were not followed: the limit leaves no time")
+        state.note("the loss on a general set and known facts were not followed: the limit leaves no time")
 
 
 def _forward_pace(run: TrainingRun) -> float:
@@ -74,7 +80,10 @@ def limits(run: TrainingRun) -> tuple[bool, int]:
     state, options = run.state, run.options
     if not options.limit:
         return False, state.planned
-    each = state.training_seconds / state.step
+    # One step tells no pace: it may have compiled. The micro-batches of the second one look at the clock.
+    if state.step == 1:
+        return False, state.planned
+    each = state.step_seconds()
     # Settled once: the learning rate decays over the steps planned, and must not jump.
     if state.step == _SETTLING or (state.step < _SETTLING and run.spent() > options.limit * 15):
         due = sum(1 for mark in marks(state.planned, state.evaluations) if mark > state.step)
@@ -83,11 +92,21 @@ def limits(run: TrainingRun) -> tuple[bool, int]:
     return run.left() < each, state.planned
 
 
+def affords_evaluation(run: TrainingRun) -> bool:
+    """Is there time for an evaluation before the last one, at the pace of the earlier ones?"""
+    state = run.state
+    if not run.options.limit or not state.dev or state.step == state.planned:
+        return True
+    # This one and the last one.
+    due = 2 * state.items * run.item_tokens() * run.forward
+    return run.crew.shared(state.evaluation_seconds + due <= EVALUATION_SHARE * run.options.limit * 60)
+
+
 def needed(run: TrainingRun) -> float | None:
     """Seconds that the whole plan takes at the pace seen; None where there was none."""
     state = run.state
     whole = run.planned_tokens()
-    pace_seen = state.training_seconds / state.tokens if state.tokens else TRAINED * run.forward
+    pace_seen = state.token_seconds() or TRAINED * run.forward
     if not pace_seen:
         return None
     most_items = min(len(run.dev), run.options.dev_items)
@@ -97,4 +116,5 @@ def needed(run: TrainingRun) -> float | None:
     scored = len(state.dev) * state.items * run.item_tokens() + len(state.general_loss) * following
     read = state.evaluation_seconds / scored if scored else run.forward
     again = count * items * run.item_tokens() + (count + 1) * following
-    return state.setup_seconds + whole * pace_seen + again * read
+    warming = max(0.0, state.first_seconds - state.first_tokens * pace_seen)
+    return state.setup_seconds + warming + whole * pace_seen + again * read

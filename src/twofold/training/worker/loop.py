@@ -29,7 +29,7 @@ from twofold.training.encoding import Encoder
 from twofold.training.options import MEMORY, FitOptions
 from twofold.training.packing import BRANCHES, Pack, TrainingRow, micro_batches, variants_of
 from twofold.training.schedule import TRAINED, effort, followed, marks, pace, schedule
-from twofold.training.worker import checkpoints, curves, limits, methods, objectives, scoring
+from twofold.training.worker import checkpoints, curves, evaluation, limits, methods, objectives, scoring
 from twofold.training.worker.distributed import Crew
 from twofold.training.worker.memory import per_token_bytes, token_budget, weights_bytes
 from twofold.training.worker.network import Masters, plain_of, token_losses, why_apart
@@ -41,6 +41,8 @@ _POINTS = 40
 _PROBED = (1 / 3, 1.0, 3.0)
 """Times the learning rate, where it is probed."""
 _PROBE_STEPS = 10
+_PROBE_SHARE = 0.2
+"""Part of the limit that probing may take; beyond it the configured learning rate is taken."""
 
 
 def fit(job: TrainerJob, options: FitOptions, directory: Path, *, progress: Progress) -> Json:
@@ -65,6 +67,7 @@ def fit(job: TrainerJob, options: FitOptions, directory: Path, *, progress: Prog
         network.to(methods.device())
     run = _prepared(job, options, directory, encoder=encoder, network=network, crew=crew, progress=progress)
     run.began = began
+    limits.settle_micro_batches(run)
     # DPO's reference is the untrained model: asked before a probe or a checkpoint changes the weights.
     if options.objective == "preference":
         run.references = _references(run)
@@ -200,11 +203,11 @@ def _loop(run: TrainingRun, log: curves.Log) -> str:
     # What forgetting is measured from: taken before the first step, once, also where a run is resumed at step 0.
     if state.step == 0 and crew.measures and not state.general_loss and not state.known_facts:
         tick = time.perf_counter()
-        log.tell(step=0, **_other_things(run))
+        log.tell(step=0, **evaluation.other_things(run))
         state.evaluation_seconds += time.perf_counter() - tick
     state.setup_seconds = state.setup_seconds or run.spent() - state.evaluation_seconds
     run.progress("train", state.step, state.planned)
-    while state.step < state.planned and not limited:
+    while state.step < state.planned and state.since_best < options.patience and not limited:
         epoch, members = plan[state.step]
         bundles = bundles_of(run, epoch % len(run.variants), members)
         variant = run.variants[epoch % len(run.variants)]
@@ -219,32 +222,29 @@ def _loop(run: TrainingRun, log: curves.Log) -> str:
             break
         if not math.isfinite(loss):
             return _broken(run, rows)
-        state.step += 1
-        state.losses.append(loss)
-        read, seconds = sum(len(one.ids) for one in chain.from_iterable(bundles)), time.perf_counter() - tick
-        state.tokens += read
-        state.row_tokens += sum(len(row.ids) - 1 for row in rows)
-        state.training_seconds += seconds
-        state.fastest = min(state.fastest or math.inf, seconds / read)
+        read, learned = sum(len(one.ids) for one in chain.from_iterable(bundles)), sum(len(row.ids) - 1 for row in rows)
+        state.count(loss, read=read, learned=learned, seconds=time.perf_counter() - tick)
         state.seconds = run.spent()
         # Clocks differ between processes: all follow the first one's, or some would wait for others for ever.
         limited, state.planned = crew.shared(limits.limits(run))
         log.tell(step=state.step, epoch=epoch, loss=loss, rate=run.masters.rate * factor, seconds=state.seconds)
         run.progress("train", state.step, state.planned)
         due = crew.shared(time.perf_counter() - saved > every)
-        if state.step in marks(state.planned, state.evaluations) or limited:
+        marked = state.step in marks(state.planned, state.evaluations)
+        if limited or (marked and limits.affords_evaluation(run)):
             if crew.measures:
-                _evaluate(run, log)
+                evaluation.evaluate(run, log)
             vars(state).update(crew.shared(vars(state)))
             due = True  # an evaluation is dear, and may have found the best weights so far
         if due and crew.measures:
             state.seconds = run.spent()
             _checkpoint(run)
         saved = time.perf_counter() if due else saved
-        if state.since_best >= options.patience:
-            return "patience"
+    # A run that was killed after its last checkpoint finds this in its state.
+    if state.since_best >= options.patience:
+        return "patience"
     if state.step and crew.measures and state.step not in [step for step, _ in state.dev]:
-        _evaluate(run, log)
+        evaluation.evaluate(run, log)
     return "plan" if state.step == len(plan) else options.limited_by
 
 
@@ -333,6 +333,9 @@ def _references(run: TrainingRun) -> list[list[float]]:
             margins = []
             for member in range(len(groups)):
                 (packs,) = bundles_of(run, variant, [member])
+                # Without a reference there is no step to take; nor is there after the limit.
+                if run.crew.shared(run.remaining() <= run.forward * sum(len(one.ids) for one in packs)):
+                    return []
                 losses = token_losses(run.network, packs)
                 ((part, _),) = objectives.units(objectives.row_sums(losses, packs), packs)
                 margins.append(float(part[1] - part[0]))
@@ -345,37 +348,17 @@ def _probe(run: TrainingRun) -> Json:
 
     What was found is kept, so that a resumed run goes on with the same rate.
     """
-    import torch
-
     path = run.directory / "probe.json"
-    if not path.is_file():
-        begin = {name: p.detach().clone() for name, p in run.masters.full.items()}
-        chance = torch.get_rng_state()
-        tried = []
-        steps = run.plan[:_PROBE_STEPS]
-        run.network.train()
-        for number, times in enumerate(_PROBED):
-            run.masters.rate = run.options.learning_rate * times
-            losses = []
-            for step, (epoch, members) in enumerate(steps):
-                factor = pace(step, len(steps), run.options.warmup)
-                losses.append(take_step(run, bundles_of(run, epoch % len(run.variants), members), factor=factor))
-                run.progress("probe", number * len(steps) + step + 1, len(_PROBED) * len(steps))
-            loss = scoring.mean_loss(run.network, [row for _, row in run.dev], budget=run.state.budget)
-            tried.append({"learning_rate": run.masters.rate, "loss": losses[-1], "dev_loss": loss})
-            with torch.no_grad():
-                for name, full in run.masters.full.items():
-                    full.copy_(begin[name])
-            # Each rate begins with the same weights, an optimiser that has seen nothing, and the same dropout.
-            run.masters.renew()
-            run.masters.publish()
-            torch.set_rng_state(chance)
-        outcome: Json = {"steps": len(steps), "tried": tried}
+    if path.is_file():
+        outcome = json.loads(path.read_text(encoding="utf-8"))
+    else:
+        outcome = _tried(run)
         if run.crew.first:
             writing.write(path, json.dumps(outcome))
-    else:
-        outcome = json.loads(path.read_text(encoding="utf-8"))
     outcome = run.crew.shared(outcome)
+    if not outcome["tried"]:
+        run.state.note("the learning rate was not probed: the limit leaves no time for it")
+        return {**outcome, "chosen": run.masters.rate}
     measured = [t for t in outcome["tried"] if math.isfinite(t["loss"])]
     if not measured:
         raise TrainingError(
@@ -387,58 +370,42 @@ def _probe(run: TrainingRun) -> Json:
     return {**outcome, "chosen": best["learning_rate"]}
 
 
-def _evaluate(run: TrainingRun, log: curves.Log) -> None:
-    """Score the dev split; the best checkpoint so far is kept.
+def _tried(run: TrainingRun) -> Json:
+    """The losses by learning rate; none of them where the limit leaves no time for all."""
+    import torch
 
-    The later checkpoint is the better one unless an earlier one is ahead by more than a standard error of the paired
-    difference: with a dozen items the earlier would else often win by chance.
-    """
-    state = run.state
-    budget = run.state.budget
-    tick = time.perf_counter()
-    dev = run.dev[: state.items]
-    loss = scoring.mean_loss(run.network, [row for _, row in dev], budget=budget)
-    scores = scoring.task_scores(
-        run.network,
-        dev,
-        run.job,
-        encoder=run.encoder,
-        options=run.options,
-        budget=budget,
-        progress=run.progress,
-    )
-    # The slowest pace seen counts: the last evaluation is reserved for within the limit.
-    if dev and run.options.limit:
-        run.forward = max(run.forward, (time.perf_counter() - tick) / (len(dev) * run.item_tokens()))
-    mean = sum(scores) / len(scores) if scores else 0.0
-    if dev:
-        state.dev.append((state.step, mean))
-        state.dev_loss.append((state.step, loss or 0.0))
-    log.tell(step=state.step, dev=mean if dev else None, dev_loss=loss, **_other_things(run))
-    # The loss decides between equal scores: a task metric on a dozen items has few values.
-    reached = (round(mean, 6), -(loss or 0.0))
-    state.since_best = 0 if reached > tuple(state.highest) else state.since_best + 1
-    state.highest = max(reached, (state.highest[0], state.highest[1]))
-    if dev and scoring.keeps_up(scores, state.best_scores):
-        state.best_scores = scores
-        state.best_step = state.step
-        live = run.masters.whole(run.masters.live)
-        if run.crew.first:
-            checkpoints.write(run.directory / "best.pt", live)
-    state.evaluation_seconds += time.perf_counter() - tick
-
-
-def _other_things(run: TrainingRun) -> Json:
-    """Measure abilities beside the task: the loss on a general set, and which facts are still known."""
-    state = run.state
-    followed_values = {
-        "general_loss": scoring.mean_loss(run.network, run.general, budget=state.budget),
-        "known_facts": scoring.known(run.network, run.facts, budget=state.budget),
-    }
-    for name, value in followed_values.items():
-        if value is not None:
-            getattr(state, name).append((state.step, value))
-    return followed_values
+    begin = {name: p.detach().clone() for name, p in run.masters.full.items()}
+    chance = torch.get_rng_state()
+    tried: list[Json] = []
+    steps = run.plan[:_PROBE_STEPS]
+    run.network.train()
+    limit, began = run.options.limit, run.spent()
+    for number, times in enumerate(_PROBED):
+        run.masters.rate = run.options.learning_rate * times
+        losses: list[float] = []
+        try:
+            for step, (epoch, members) in enumerate(steps):
+                if limit and run.crew.shared(run.spent() - began > _PROBE_SHARE * limit * 60):
+                    raise OutOfTime
+                factor = pace(step, len(steps), run.options.warmup)
+                losses.append(take_step(run, bundles_of(run, epoch % len(run.variants), members), factor=factor))
+                run.progress("probe", number * len(steps) + step + 1, len(_PROBED) * len(steps))
+            loss = scoring.mean_loss(run.network, [row for _, row in run.dev], budget=run.state.budget)
+            tried.append({"learning_rate": run.masters.rate, "loss": losses[-1], "dev_loss": loss})
+        except OutOfTime:
+            tried = []
+            run.masters.drop()
+            run.masters.rate = run.options.learning_rate
+        with torch.no_grad():
+            for name, full in run.masters.full.items():
+                full.copy_(begin[name])
+        # Each rate begins with the same weights, an optimiser that has seen nothing, and the same dropout.
+        run.masters.renew()
+        run.masters.publish()
+        torch.set_rng_state(chance)
+        if not tried:
+            break
+    return {"steps": len(steps), "tried": tried}
 
 
 def _checkpoint(run: TrainingRun) -> None:
@@ -460,7 +427,10 @@ def _restore(run: TrainingRun) -> None:
         return
     run.masters.restore(checkpoint)
     torch.set_rng_state(checkpoint["random"])
-    vars(run.state).update({**checkpoint["state"], "notes": [*checkpoint["state"]["notes"], *notes]})
+    stored = checkpoint["state"]
+    # The machine may be slower now than it was: the smaller micro-batch keeps to the limit.
+    budget = min(run.state.budget, stored["budget"])
+    vars(run.state).update({**stored, "notes": [*stored["notes"], *notes], "budget": budget})
     run.earlier = run.state.seconds
 
 

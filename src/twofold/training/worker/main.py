@@ -1,18 +1,20 @@
 """Code shared by training child processes; ``python -m twofold.training.worker.main DIRECTORY`` tunes a model.
 
 A child reads ``job.json``, trains (or resumes), and leaves its files and ``training.json``. Progress goes to standard
-output as JSON lines, everything else to standard error, which the parent keeps as ``train.log``.
+output as JSON lines, and so does a known error, which a full disk would not take; everything else goes to standard
+error, which the parent keeps as ``train.log``.
 """
 
 from __future__ import annotations
 
+import contextlib
 import json
 import sys
 import traceback
 from collections.abc import Callable
 from pathlib import Path
 
-from twofold.errors import TrainingError, TwofoldError
+from twofold.errors import DiskFull, TrainingError, TwofoldError, refused
 from twofold.plugins.jobs import TrainerJob
 from twofold.plugins.protocols import Progress
 from twofold.training.options import KINDS, MEMORY
@@ -20,27 +22,37 @@ from twofold.types import Json
 
 
 def run(directory: Path, work: Callable[[Json, Progress], object], *, memory: str) -> int:
-    """Do `work` with the job in `directory`; returns the exit status. A known error is left in ``error.json``."""
+    """Do `work` with the job in `directory`; returns the exit status. A known error is the last line of the output."""
     out = sys.stdout
     sys.stdout = sys.stderr
 
-    def progress(stage: str, done: int, total: int) -> None:
-        out.write(json.dumps({"stage": stage, "done": done, "total": total}) + "\n")
+    def write(event: Json) -> None:
+        out.write(json.dumps(event) + "\n")
         out.flush()
 
-    handed = json.loads((directory / "job.json").read_text(encoding="utf-8"))
+    def progress(stage: str, done: int, total: int) -> None:
+        write({"stage": stage, "done": done, "total": total})
+
     try:
-        work(handed, progress)
-    except TwofoldError as error:
-        _tell(directory, error)
-        return 3
-    except MemoryError:
-        _tell(directory, TrainingError("out of memory", cure=memory))
-        return 3
-    except Exception:
-        traceback.print_exc()
-        return 1
+        work(json.loads((directory / "job.json").read_text(encoding="utf-8")), progress)
+    except Exception as error:
+        known = _known(error, directory, memory=memory)
+        if known is not None:
+            write({"error": {"code": known.code, "message": known.message, "cure": known.cure}})
+        with contextlib.suppress(OSError):  # the log may lie on a full disk
+            traceback.print_exc()
+        return 3 if known else 1
     return 0
+
+
+def _known(error: Exception, directory: Path, *, memory: str) -> TwofoldError | None:
+    """The error as one that a user can mend; None where nobody foresaw it."""
+    if isinstance(error, TwofoldError):
+        return error
+    if isinstance(error, MemoryError):
+        return TrainingError("out of memory", cure=memory)
+    refusal = refused("training cannot write its files", error, file=directory)
+    return refusal if isinstance(refusal, DiskFull) else None
 
 
 def main(directory: Path) -> int:
@@ -56,12 +68,6 @@ def main(directory: Path) -> int:
         fit(job, options, directory, progress=progress)
 
     return run(directory, work, memory=MEMORY)
-
-
-def _tell(directory: Path, error: TwofoldError) -> None:
-    traceback.print_exc()
-    fault = {"code": error.code, "message": error.message, "cure": error.cure}
-    (directory / "error.json").write_text(json.dumps(fault), encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -36,6 +36,10 @@ class State:
     setup_seconds: float = 0.0
     """Of them before the first step."""
     training_seconds: float = 0.0
+    first_seconds: float = 0.0
+    """Of them the first step's, which may compile, or wait for memory: no pace where there are others."""
+    first_tokens: int = 0
+    """Tokens that the first step read."""
     fastest: float = 0.0
     """Seconds a token read of the fastest step."""
     evaluation_seconds: float = 0.0
@@ -65,6 +69,34 @@ class State:
     """The highest dev score, and minus the loss with it."""
     since_best: int = 0
     """Evaluations since the highest."""
+
+    def note(self, text: str) -> None:
+        """Add a note, unless an earlier part of this run has it already."""
+        if text not in self.notes:
+            self.notes.append(text)
+
+    def count(self, loss: float, *, read: int, learned: int, seconds: float) -> None:
+        """Count a step: its loss, the tokens that it read and those of its rows, and what it took."""
+        self.step += 1
+        self.losses.append(loss)
+        self.tokens += read
+        self.row_tokens += learned
+        self.training_seconds += seconds
+        if self.step == 1:
+            self.first_seconds, self.first_tokens = seconds, read
+        self.fastest = min(self.fastest or math.inf, seconds / read)
+
+    def step_seconds(self) -> float:
+        """Mean seconds of a step."""
+        if self.step > 1:
+            return (self.training_seconds - self.first_seconds) / (self.step - 1)
+        return self.training_seconds / max(1, self.step)
+
+    def token_seconds(self) -> float:
+        """Mean seconds to learn from a token that is read; 0 before the first step."""
+        if self.tokens > self.first_tokens:
+            return (self.training_seconds - self.first_seconds) / (self.tokens - self.first_tokens)
+        return self.training_seconds / max(1, self.tokens)
 
 
 class OutOfTime(Exception):
@@ -111,12 +143,13 @@ class TrainingRun:
         """Seconds since the start, those of earlier runs among them."""
         return self.earlier + time.perf_counter() - self.began
 
+    def remaining(self) -> float:
+        """Seconds until the limit; infinite without one."""
+        return self.options.limit * 60 - self.spent() if self.options.limit else math.inf
+
     def left(self) -> float:
         """Seconds until the limit that are not needed for a last evaluation; infinite without a limit."""
-        if not self.options.limit:
-            return math.inf
-        pace = max(self.forward, self.trained / TRAINED)
-        return self.options.limit * 60 - self.spent() - self.state.items * self.item_tokens() * pace
+        return self.remaining() - self.state.items * self.item_tokens() * max(self.forward, self.trained / TRAINED)
 
     def planned_tokens(self) -> int:
         """Tokens that all steps of the plan read."""
