@@ -1,4 +1,4 @@
-"""A project stored by the version before the packages moved opens, answers and repeats its study as it did."""
+"""Projects stored by earlier versions open, answer, show and repeat their study as they did."""
 
 from __future__ import annotations
 
@@ -15,52 +15,71 @@ from twofold.errors import IndexMismatch
 from twofold.metrics import overlap
 from twofold.plugins import loading
 from twofold.project import Project
+from twofold.reports import archive
+from twofold.reports.study_page import render_summary
 from twofold.retrieval.analysis import ANALYSIS
 
-STORED = Path(__file__).parent / "samples" / "stored_project.tar.xz"
-"""Forty bundled questions, hashing embedder, echo generator, arms base, rag and ft+rag with a stand-in's adapter."""
+SAMPLES = Path(__file__).parent / "samples"
+FIRST = "stored_project"
+"""Before the packages moved: forty bundled questions, hashing embedder, echo generator, a stand-in's adapter."""
+SECOND = "stored_project_2"
+"""Written by `store_project.py`: the same, with a document that is forgotten and an alias that points to the model."""
 
 
-@pytest.fixture
-def as_stored(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    with tarfile.open(STORED) as archive:
-        archive.extractall(tmp_path, filter="data")
-    monkeypatch.setenv("TRAINED", str(tmp_path / "trained"))
-    # Scores of a later version are another look at the same questions: the metrics are those of that day.
-    monkeypatch.setattr(overlap._Overlap, "version", 7)
-    monkeypatch.setattr(overlap.AnswerF1, "version", 8)
+def opened(name: str, directory: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Unpack a stored project; the metrics are those of its day, for later scores are another look."""
+    with tarfile.open(SAMPLES / f"{name}.tar.xz") as stored_files:
+        stored_files.extractall(directory, filter="data")
+    monkeypatch.setenv("TRAINED", str(directory / "trained"))
+    versions = expected(directory / name).get("versions", {"overlap": 7, "answer_f1": 8})
+    monkeypatch.setattr(overlap._Overlap, "version", versions["overlap"])
+    monkeypatch.setattr(overlap.AnswerF1, "version", versions["answer_f1"])
+    return directory / name
+
+
+def expected(directory: Path) -> dict[str, Any]:
+    described: dict[str, Any] = json.loads((directory / "expected.json").read_text(encoding="utf-8"))
+    return described
+
+
+@pytest.fixture(autouse=True)
+def trainer() -> Iterator[None]:
     with loading.registered("trainers", "one", stand_in_trainer.StandIn):
-        yield tmp_path / "stored_project"
+        yield
 
 
-@pytest.fixture
-def stored(as_stored: Path) -> Path:
-    described = as_stored / ".twofold" / "index" / "index.json"
+@pytest.fixture(params=[FIRST, SECOND])
+def stored(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    directory = opened(request.param, tmp_path, monkeypatch)
+    described = directory / ".twofold" / "index" / "index.json"
     settings = json.loads(described.read_text(encoding="utf-8"))
-    # The English words of this index have the same terms in every analysis since.
+    # The English words of these indexes have the same terms in every analysis since.
     described.write_text(json.dumps({**settings, "analysis": ANALYSIS}), encoding="utf-8")
-    return as_stored
+    return directory
 
 
-def test_an_index_of_an_earlier_analysis_is_made_again_and_answers_as_before(as_stored: Path) -> None:
-    expected: Any = json.loads((as_stored / "expected.json").read_text(encoding="utf-8"))
-    with Project.open(as_stored) as project, pytest.raises(IndexMismatch, match="made with analysis 5"):
-        project.ask(expected["question"], arm="rag")
-    with Project.open(as_stored) as project:
+def test_an_index_of_an_earlier_analysis_is_made_again_and_answers_as_before(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    directory = opened(FIRST, tmp_path, monkeypatch)
+    before = expected(directory)
+    with Project.open(directory) as project, pytest.raises(IndexMismatch, match="made with analysis 5"):
+        project.ask(before["question"], arm="rag")
+    with Project.open(directory) as project:
         project.sync(rebuild=True)
-        answer, provenance = project.ask(expected["question"], arm="rag")
-    assert (answer.text, provenance["key"]) == (expected["rag"]["text"], expected["rag"]["key"])
+        answer, provenance = project.ask(before["question"], arm="rag")
+    assert (answer.text, provenance["key"]) == (before["rag"]["text"], before["rag"]["key"])
 
 
 @pytest.mark.parametrize("arm", ["rag", "ft+rag"])
 def test_questions_are_answered_as_before(stored: Path, arm: str) -> None:
-    expected: Any = json.loads((stored / "expected.json").read_text(encoding="utf-8"))
+    before = expected(stored)
     with Project.open(stored) as project:
-        answer, provenance = project.ask(expected["question"], arm=arm)
-    assert answer.text == expected[arm]["text"]
-    assert len(answer.citations) == expected[arm]["citations"]
-    assert (provenance["key"], provenance["measured"]) == (expected[arm]["key"], True)
-    assert provenance["model"] == expected[arm]["model"]
+        answer, provenance = project.ask(before["question"], arm=arm)
+    assert answer.text == before[arm]["text"]
+    assert len(answer.citations) == before[arm]["citations"]
+    assert (provenance["key"], provenance["measured"]) == (before[arm]["key"], True)
+    assert provenance["model"] == before[arm]["model"]
 
 
 def test_a_sync_finds_nothing_to_do(stored: Path) -> None:
@@ -70,8 +89,28 @@ def test_a_sync_finds_nothing_to_do(stored: Path) -> None:
 
 
 def test_the_study_repeated_computes_nothing_and_says_the_same(stored: Path, tmp_path: Path) -> None:
-    expected: Any = json.loads((stored / "expected.json").read_text(encoding="utf-8"))
+    looks = (stored / "studies" / "looks.jsonl").read_text(encoding="utf-8")
     with Project.open(stored) as project:
         record = project.study()
-    assert record["verdict"]["sentence"] == expected["verdict"]
+    assert record["verdict"]["sentence"] == expected(stored)["verdict"]
     assert not (tmp_path / "trained").exists(), "an adapter was trained again"
+    assert (stored / "studies" / "looks.jsonl").read_text(encoding="utf-8") == looks, "it was counted as another look"
+
+
+def test_the_stored_study_is_shown_as_before(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    directory = opened(SECOND, tmp_path, monkeypatch)
+    with Project.open(directory) as project:
+        assert render_summary(archive.find_record(project.records, "")) == expected(directory)["summary"]
+
+
+def test_aliases_and_what_was_forgotten_stay(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    directory = opened(SECOND, tmp_path, monkeypatch)
+    tuned = expected(directory)["ft+rag"]["model"]
+    with Project.open(directory) as project:
+        registry = project.models.registry
+        assert (registry.find("champion")["id"], registry.history("champion")) == (tuned, [tuned])
+        assert project.workspace.catalogue.models.alias_moves()[0]["why"] == "it won"
+        assert project.models.card("champion")
+        project.sync()
+        assert "secret" not in {document.id for document in project.documents}
+        assert "secret" not in project.workspace.search.index.documents()

@@ -550,6 +550,8 @@ FEATURES: tuple[Feature, ...] = (
     Feature("docx", "strikethrough over several runs", word(p(r("30", "<w:strike/>") + r(" ", "<w:strike/>") + r("EUR", "<w:dstrike/>") + r(" 25"))), ("~~30 EUR~~ 25",)),
     Feature("html", "nested ruby", html("<p><ruby><ruby>日<rt>ひ</rt></ruby>本<rt>Japan</rt></ruby>, <ruby>旧<rt>jiu</rt><rtc>old</rtc></ruby></p>"), ("日本 (ひ Japan)", "旧 (jiu old)")),
     Feature("html", "addresses and symbols written by CSS (content)", html("<style>@media print{a::after{content:' (' attr(href) ')'}} .c::after{content:''} .d::before{content:'\\201C'}</style><p>Seen</p><textarea placeholder='Your remark'></textarea>"), ("Seen", "Your remark")),
+    Feature("html", "blocks of older and of newest pages", html("<hgroup><p>Guide</p></hgroup><div>one<search>two</search>three<nav><a href='x'>Home page</a></nav>four<xmp>five</xmp>six<dir><li>seven</dir>eight<marquee>nine</marquee>ten</div>"), ("one\n\ntwo\n\nthree\n\nfour\n\n", "\n\nsix\n", "nine ten"), ("Home",)),
+    Feature("md", "quotation marks in quoted front matter", b"---\ntitle: Rules\nnote: 'The driver''s seat'\nmore: \"a \\\"bent\\\" pin\"\n---\nBody\n", ("note: The driver's seat", 'more: a "bent" pin')),
 )  # fmt: skip
 
 

@@ -161,6 +161,15 @@ def test_no_two_rows_share_an_id_and_reading_again_gives_the_same(text: str, hea
         ("7;Oslo\n8;Rome\n9;Bern\n", False),
         ("Kettle,29.50\nLamp,7.25\nRug,3.10\n", False),
         ("1,5.5\n2,6.1\n3,7.9\n", False),
+        ("2031-05-04,Kettle,29.50\n2031-05-05,Lamp,7.25\n2031-05-07,Rug,3.10\n", False),
+        ("04.05.2031 09:30;Kettle\n05.05.2031 10:00;Lamp\n07.05.2031 10:00;Rug\n", False),
+        ("Ada,ada@ab.org\nBen,ben@ab.org\nCy,cy@cd.org\n", False),
+        ("PX-7,Kettle\nPX-8,Lamp\nPX-11,Rug\n", False),
+        ("Kettle,5 kg\nLamp,2 kg\nRug,11 kg\n", False),
+        ("Q1,Q2\n5,6\n7,9\n", True),
+        ("room 1,room 2\nAda,Ben\nCy,Di\n", True),
+        ("task,2031-05-04,2031-06-04\na,2031-05-06,2031-06-07\nb,2031-05-05,2031-06-09\n", True),
+        ("2031-05-04,stock\n2031-05-01,5\n2031-05-02,7\n", True),
         ("region,2030,2031\nnorth,5,6\nsouth,7,9\n", True),
         ("item,1,2,3\na,5,6,7\nb,8,9,1\n", True),
         ("gene,0.5,0.9\na,1.5,2.5\nb,0.1,0.2\n", True),
@@ -203,3 +212,10 @@ def test_what_office_keeps_beside_an_open_file_is_no_document(tmp_path: Path) ->
     (tmp_path / "d" / "~$a.docx").write_bytes(b"\x05ann" + b"\0" * 150)
     documents, problems = load_documents(DocumentsSection(paths=("d",)), tmp_path, strict=False)
     assert ([one.id for one in documents], problems) == (["d/a.txt"], [])
+
+
+def test_a_header_with_names_for_a_part_of_the_columns_is_the_header() -> None:
+    documents, problems = read("Stock list\nsku,name\nPX-7,Kettle,blue,12\nPX-8,Lamp,red,5\nPX-9,Rug,grey,7\n")
+    assert [one.metadata["name"] for one in documents] == ["Kettle", "Lamp", "Rug"]
+    assert documents[0].metadata["column 3"] == "blue"
+    assert problems

@@ -298,11 +298,16 @@ def test_a_watched_folder_is_followed(make: Callable[..., Path]) -> None:
 
 def test_an_empty_file_is_nothing_to_mend(make: Callable[..., Path]) -> None:
     directory = make()
-    (directory / "data" / "documents" / "__init__.py").write_text("")
+    for name, text in (("__init__.py", ""), ("settings.json", "{}"), ("list.json", "[]")):
+        (directory / "data" / "documents" / name).write_text(text)
     (directory / "data" / "documents" / "a.md").write_text("Water.")
     for _ in range(2):
         report = sync(directory)
-        assert (report["failed"], by_file(report)["data/documents/__init__.py"]) == (0, "skipped")
+        assert report["failed"] == 0
+        statuses = by_file(report)
+        assert {statuses[f"data/documents/{name}"] for name in ("__init__.py", "settings.json", "list.json")} == {
+            "skipped"
+        }
 
 
 def test_no_name_of_a_file_leaves_it_out_silently(

@@ -217,6 +217,11 @@ def test_the_same_thing_written_in_another_way(reference: str, answer: str) -> N
         ("do not lift", "do lift"),
         ("https://ab.org", "https://ab.com"),
         ("Oslo", "Oslo? No, Bergen."),
+        ("5/8", "3 5/8"),
+        ("⅝ of a cup", "3⅝ of a cup"),
+        ("1/4 %", "2 1/4 %"),
+        ("7 %", "< 7 %"),
+        ("rate ?? 7", "rate ?: 7"),
     ],
 )
 def test_another_thing_that_looks_alike(reference: str, answer: str) -> None:
@@ -303,3 +308,8 @@ def test_shared_words_do_not_make_a_contrary_right(reference: str, answer: str) 
 )
 def test_another_order_or_spelling_of_the_same_is_right(reference: str, answer: str) -> None:
     assert ANSWER.compare(answer, reference) >= 0.5
+
+
+@pytest.mark.parametrize(("reference", "answer"), [("5/8", "In 2031 5/8 of it was sold."), ("7 %", "It was 7 % then.")])
+def test_a_number_after_another_one_or_a_word_is_said(reference: str, answer: str) -> None:
+    assert (CONTAINS.compare(answer, reference), ANSWER.compare(answer, reference)) == (1, 1)

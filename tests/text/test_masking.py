@@ -78,6 +78,12 @@ def test_a_study_keeps_no_secret(directory: Path, capsys: pytest.CaptureFixture[
         ("http://host:8080/users?mail=b@example.org", "http://host:8080/users?mail=b@example.org"),
         ('{"a": "http://host", "b": "c@example.org"}', '{"a": "http://host", "b": "c@example.org"}'),
         ("https://h/?pwd=x&sort.key=y;auth=z", f"https://h/?pwd={HIDDEN}&sort.key={HIDDEN};auth={HIDDEN}"),
+        ("https://h/p#access_token=x", f"https://h/p#access_token={HIDDEN}"),
+        ("host=db user=ann password=x dbname=a", f"host=db user=ann password={HIDDEN} dbname=a"),
+        ("host=db sslpassword='a b' user=ann", f"host=db sslpassword={HIDDEN} user=ann"),
+        ("Server=db;Uid=ann;Pwd=x;Port=5432", f"Server=db;Uid=ann;Pwd={HIDDEN};Port=5432"),
+        ("refused: {'Authorization': 'Bearer x'}", f"refused: {{'Authorization': 'Bearer {HIDDEN}'}}"),
+        ("password authentication failed for user ann", "password authentication failed for user ann"),
         ("https://h/?monkey=x&author=y&page=2", "https://h/?monkey=x&author=y&page=2"),
         ("https://example.org/?a=1&token=x&b=2", f"https://example.org/?a=1&token={HIDDEN}&b=2"),
         (

@@ -41,6 +41,12 @@ _SEP = re.compile(r'"?sep=(.)"?[\t;|, ]*', re.IGNORECASE)
 _SINGLE = re.compile(rf"(?:^|[{_SEPARATORS}])\s*'[^']*'\s*(?:$|[{_SEPARATORS}])")
 _LONE = frozenset(("answer", "body", "content", "context", "document", "id", "question", "text", "title"))
 """Names of a lone column: a file that begins with such a name has one column, however many commas its texts contain."""
+_FORMS = {
+    "date": re.compile(r"(?:\d{4}-\d\d-\d\d|\d{1,2}([./-])\d{1,2}\1(?:\d\d){1,2})(?:[T ]\d\d?:\d\d\S{0,30})?"),
+    "address": re.compile(r"https?://\S+|[^@\s]{1,64}@[^@\s]{1,63}\.\w{2,20}"),
+}
+_CODE = re.compile(r"(?=\D{0,39}\d)(?=[^a-zA-Z]{0,39}[a-zA-Z])[\w ./#-]{2,40}")
+_FIGURES = re.compile(r"\d+")
 _TITLE = 200
 """Characters of the text above a table that become its title."""
 
@@ -98,6 +104,7 @@ def table_of(text: str, *, tab: bool = False) -> DelimitedTable:
     at = _header(first)
     if at is None:
         return DelimitedTable(columns=(), title="", rows=iter(()))
+    at = _short_header(first, at)
     above, cells = [r for r in first[:at] if _text(r.cells) and not _comment(r)], first[at].cells
     if _groups(first[at:]):
         at += 1
@@ -261,6 +268,15 @@ def _header(first: Sequence[_Record]) -> int | None:
     return chosen
 
 
+def _short_header(first: Sequence[_Record], at: int) -> int:
+    """The number of the header: of the row above, with names for some columns, where the chosen row is data."""
+    above = next((n for n in range(at - 1, -1, -1) if _text(first[n].cells)), None)
+    if above is None or _named(first[above].cells) < 2 or any(map(str.isdigit, _text(first[above].cells))):
+        return at
+    below = [record.cells for record in first[at + 1 :] if _text(record.cells)]
+    return at if _labelled(first[at].cells, below) else above
+
+
 def _comment(record: _Record) -> bool:
     return record.cells[0].lstrip().startswith(("#", "//")) if record.cells else False
 
@@ -344,13 +360,18 @@ def _has_decimals(row: Sequence[Any]) -> bool:
 def _labelled(cells: Sequence[str], below: Sequence[Sequence[str]]) -> bool:
     """Are these labels of the columns below? Not where one only begins a count, or has decimals as all below it have.
 
-    Years and months are labels, too: so nothing is taken for data where words stand over numbers, or decimals rise from
-    column to column.
+    Nor where one is an address over addresses, a code over codes (``PX-7`` over ``PX-8``), or the only date over dates.
+    Years, months and days are labels, too: so nothing is taken for data where words stand over numbers, or decimals
+    rise from column to column.
     """
     if len(below) < 2 or any(len(row) != len(cells) for row in below) or not all(cell.strip() for cell in cells):
         return True
     values: list[list[Any]] = []
+    forms: Counter[str] = Counter()
     for label, *column in zip(cells, *below, strict=True):
+        if (form := _form(label)) and all(_form(cell) == form for cell in column):
+            forms["date" if form == "date" else "other"] += 1
+            continue
         numbers = [value_of(cell) for cell in column]
         if None in numbers:
             continue  # words: the label may be any
@@ -358,6 +379,8 @@ def _labelled(cells: Sequence[str], below: Sequence[Sequence[str]]) -> bool:
         if head is None:
             return True  # words over numbers
         values.append([head, *numbers])
+    if forms["other"] or forms["date"] == 1:
+        return False
     if not values:
         return True
     counts = any(_counts(column) for column in values)
@@ -365,6 +388,13 @@ def _labelled(cells: Sequence[str], below: Sequence[Sequence[str]]) -> bool:
     heads = [column[0] for column in values]
     rising = len(heads) > 1 and all(left < right for left, right in pairwise(heads))
     return not (counts or (decimals and not rising))
+
+
+def _form(cell: str) -> str:
+    """The form of a cell that hardly names a column (a date, an address, a code); empty where it has none."""
+    bare = cell.strip()
+    named = next((name for name, pattern in _FORMS.items() if pattern.fullmatch(bare)), "")
+    return named or (_FIGURES.sub("0", bare) if _CODE.fullmatch(bare) else "")
 
 
 def _columns(cells: Sequence[str]) -> tuple[str, ...]:

@@ -94,7 +94,7 @@ _MOST_LISTED = 3
 class _Overlap(ABC):
     """Behaviour shared by the metrics of this module: references, abstention, and best of."""
 
-    version: ClassVar[int] = 8
+    version: ClassVar[int] = 9
     Options: ClassVar[type[protocols.Options]] = protocols.Options
 
     def __init__(self, options: protocols.Options) -> None:
@@ -250,7 +250,7 @@ class AnswerF1(TokenF1):
     the same get less than 0.5: a query that is nearly right is wrong.
     """
 
-    version: ClassVar[int] = 9
+    version: ClassVar[int] = 10
     right: ClassVar[float | None] = 0.5
 
     def compare(self, text: str, reference: str) -> float:

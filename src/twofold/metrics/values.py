@@ -63,7 +63,7 @@ _TOKEN = re.compile(
     |(?<=[\d)])(?P<between>[-–—/:])(?=[\d(.])
     |(?<=\w)(?P<slash>/)(?=\w)
     |(?<=[\w)\]])(?P<times>\*\*|\*)(?=[\w(\[])
-    |(?<=[\w)\]])\s(?P<spaced>\*\*|//|:=|[*/&:])\s(?=[\w(\[])
+    |(?<=[\w)\]])\s(?P<spaced>\*\*|//|:=|\?\?|\?:|[*/&:])\s(?=[\w(\[])
     |(?<=\b\w|[\d)])\s(?P<less>[-–—])\s(?=\d|\w\b|\()
     |(?P<symbol>\S)
     """,
@@ -87,6 +87,9 @@ _SHORT_SCALES = {"k": "e3", "K": "e3", "m": "e6", "M": "e6", "mn": "e6", "bn": "
 _CURRENCY = re.compile(CURRENCY)
 _PLAIN_NUMBER = re.compile(r"-?\d+(?:\.\d+)?")
 _RANGE = re.compile(r"-?\d[\d.]*-\d[\d.]*")
+_FRACTION = re.compile(r"(\d{1,2})/(\d{1,3})%?")
+_WHOLE = re.compile(r"-?\d{1,3}")
+"""What a fraction may follow as a part of the same number; a year is none."""
 _ZEROS = re.compile(r"\d\.\d*[1-9]0+")
 """A number that ends with a zero: only such a one is read otherwise in a version."""
 _CODES = frozenset(("usd", "eur", "gbp", "jpy", "inr"))
@@ -216,8 +219,8 @@ def versioned(text: str) -> bool:
 def contained(needle: tuple[str, ...], hay: tuple[str, ...], *, begin: int = 0) -> int:
     """Where `needle` stands in `hay`, from `begin` on, as consecutive tokens; -1 where it does not.
 
-    A part of a longer number or name is not it: ``3 days`` in ``2-3 days``, ``hepatitis`` in ``hepatitis B``, ``5 km``
-    in ``5 km per hour``, ``44`` in ``44 BC``, ``5`` in ``between 5 and 10``.
+    A part of a longer number or name is not it: ``3 days`` in ``2-3 days``, ``3/4`` in ``2 3/4``, ``5 %`` in ``< 5 %``,
+    ``hepatitis`` in ``hepatitis B``, ``5 km`` in ``5 km per hour``, ``44`` in ``44 BC``, ``5`` in ``between 5 and 10``.
     """
     size = len(needle)
     korean = bool(size) and _HANGUL.fullmatch(needle[-1]) is not None
@@ -230,16 +233,27 @@ def contained(needle: tuple[str, ...], hay: tuple[str, ...], *, begin: int = 0) 
             continue
         before = hay[start - 1] if start else ""
         after = hay[start + size] if start + size < len(hay) else ""
-        if needle[-1][-1].isdigit():
+        if _is_figure(needle[-1]):
             longer = after in _AFTER
         else:
             compound = after == "^" or _SALT.fullmatch(after) is not None
             rate = _is_rate(needle, hay[start + size : start + size + 2])
             longer = after in _SINGLE_LETTERS or compound or rate
         longer = longer or _is_end_of_range(hay, start, start + size)
-        if not longer and before not in _UNARY and not (needle[0][-1].isdigit() and before in _BEFORE):
+        begun = _is_figure(needle[0]) and (before in _BEFORE or _is_mixed(before, needle[0]))
+        if not longer and before not in _UNARY and not begun:
             return start
     return -1
+
+
+def _is_figure(token: str) -> bool:
+    return token[-1].isdigit() or (token[-1] == "%" and len(token) > 1)
+
+
+def _is_mixed(before: str, token: str) -> bool:
+    """Is the token, below one, the fraction of the mixed number that the token before it begins: ``2 3/4``, ``1½``?"""
+    fraction = _FRACTION.fullmatch(token)
+    return fraction is not None and int(fraction[1]) < int(fraction[2]) and _WHOLE.fullmatch(before) is not None
 
 
 def _is_with_particle(needle: tuple[str, ...], piece: tuple[str, ...]) -> bool:

@@ -13,7 +13,7 @@ from typing import Any
 HIDDEN = "***"
 _NAMED = re.compile(
     r"passw|secret|credential|authori[sz]ation|cookie|private[_-]?key|api[_-]?key|access[_-]?key|"
-    r"(?<![a-z])token(?![a-z])|(?<![a-z])auth(?![a-z])",
+    r"(?<![a-z])token(?![a-z])|(?<![a-z])auth(?![a-z])|(?<![a-z])bearer(?![a-z])",
     re.IGNORECASE,
 )
 _VARIABLE = re.compile(r"_env$|^env:", re.IGNORECASE)
@@ -27,12 +27,19 @@ _LOGIN = re.compile(
 
 Everything up to the last @ of the address is hidden, even part of a path, so that no tail of a password stays visible.
 """
-_QUERY = re.compile(r"(?<=[?&;])(?P<name>[\w.-]{1,60}=)[^&;\s#\"']+")
+_QUERY = re.compile(r"(?<=[?&;#])(?P<name>[\w.-]{1,60}=)[^&;\s#\"']+")
 _NAMED_IN_QUERY = re.compile(rf"{_NAMED.pattern}|pwd|(?:^|[_.-])(?:key|sig|signature|pass)=", re.IGNORECASE)
+_WORDED = re.compile(
+    r"(?<![\w.?&#-])(?P<name>(?:\w{0,20}[_-])?(?:ssl)?(?:password|passwd|pwd)\s?=\s?"
+    r"|authorization[\"']?\s?[:=]\s?[\"']?(?:(?:bearer|basic|token)\s)?)(?:'[^']{1,200}'|[^\s\"',;}]+)",
+    re.IGNORECASE,
+)
+"""What databases take beside addresses (``host=db password=…``), and a header as messages repeat it."""
 
 
 def masked_text(text: str) -> str:
-    """A text without the logins in its addresses: ``user:password@`` before the host, keys and tokens in the query."""
+    """A text without the logins in its addresses, keys and tokens in the query, and passwords told by their names."""
+    text = _WORDED.sub(lambda match: f"{match['name']}{HIDDEN}", text)
     if "://" not in text:
         return text
     return _QUERY.sub(_unless_named, _LOGIN.sub(f"{HIDDEN}@", text))

@@ -135,8 +135,8 @@ def _yaml(block: str) -> dict[str, str] | None:
 
 def _value(text: str) -> str:
     """A value without its quotes or the comment behind it."""
-    for quote in "\"'":
+    for quote, doubled in (('"', '\\"'), ("'", "''")):
         if text.startswith(quote):
             end = text.rfind(quote)
-            return text[1:end] if end > 0 else text[1:]
+            return (text[1:end] if end > 0 else text[1:]).replace(doubled, quote)
     return _COMMENT.sub("", text)

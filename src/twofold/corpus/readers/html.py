@@ -20,7 +20,7 @@ class HtmlReader:
     the links of a ``<nav>`` are left out.
     """
 
-    version: ClassVar[int] = 6
+    version: ClassVar[int] = 7
     suffixes: ClassVar[tuple[str, ...]] = (".html", ".htm", ".xhtml")
 
     class Options(protocols.Options):

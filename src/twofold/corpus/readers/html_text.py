@@ -30,9 +30,9 @@ _CHARSET = re.compile(
 _UNREAD = frozenset(["script", "style", "canvas", "iframe", "embed", "rp"])
 """Elements without readable text; ``rp`` has brackets that only browsers without ruby show."""
 _BLOCKS_WORDS = """
-    address article aside blockquote body caption center dd details dialog div dl dt fieldset figcaption figure
-    footer form header hr html legend li main menu object ol optgroup option p pre section select summary table
-    tbody textarea tfoot thead title desc text tr ul video audio
+    address article aside blockquote body caption center dd details dialog dir div dl dt fieldset figcaption figure
+    footer form header hgroup hr html legend li listing main menu nav object ol optgroup option p plaintext pre search
+    section select summary table tbody textarea tfoot thead title desc text tr ul video audio xmp
 """
 _BLOCKS = frozenset(_BLOCKS_WORDS.split())
 _SHORT = frozenset(["abbr", "acronym", "dfn"])
@@ -45,7 +45,7 @@ _OF_MENUS = frozenset(
 """Elements of a ``<nav>`` that lead elsewhere; other words in it are text of the page."""
 _LEVEL = re.compile(r"vertical-align\s*+:\s*+(super|sub)\b", re.IGNORECASE)
 _INLINE = frozenset(["a", "b", "big", "em", "font", "i", "small", "span", "strong"])
-_APART = frozenset(["button", "label", "input", "img", "math", "svg", "output", "meter", "progress", "area"])
+_APART = frozenset(["button", "label", "input", "img", "math", "svg", "output", "meter", "progress", "area", "marquee"])
 """Inline elements that a page shows at some distance from their neighbours."""
 _STRUCK = frozenset(["s", "strike", "del"])
 _CELLS = frozenset(["cell", "gridcell", "columnheader", "rowheader"])

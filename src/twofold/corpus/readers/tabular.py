@@ -50,7 +50,7 @@ _FORM = 'Give each record a "text" (and best an "id" and a "title").'
 class _RecordReader(ABC):
     """The common part of all readers of records."""
 
-    version: ClassVar[int] = 5
+    version: ClassVar[int] = 6
     suffixes: ClassVar[tuple[str, ...]] = ()
 
     def read(self, path: Path, data: bytes) -> Iterator[Document]:
@@ -111,7 +111,8 @@ class JsonReader(_TextReader):
 
     def _records(self, text: str, name: str) -> Iterator[tuple[int, Document | BadRecord]]:
         for record in json_records(text, name=name):
-            yield record.line, _document(record, name, label=f"record {record.number}")
+            if record.value != {}:  # an object without anything is like an empty file: nothing to mend
+                yield record.line, _document(record, name, label=f"record {record.number}")
 
 
 class CsvReader(_TextReader):

@@ -100,7 +100,7 @@ class MarkdownReader:
     inside the text (base64) are left out and reported.
     """
 
-    version: ClassVar[int] = 6
+    version: ClassVar[int] = 7
     suffixes: ClassVar[tuple[str, ...]] = (".md", ".markdown", ".mdown", ".mdx", ".qmd", ".rmd")
     trusted: ClassVar[bool] = True
 
