@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, ExitStack
 from copy import deepcopy
+from functools import cache as cache_of
 from pathlib import Path
 from socketserver import TCPServer
 from typing import Any
@@ -15,13 +17,14 @@ import forked
 from data_sets import DATA, NO_DATA
 from longest_first import pytest_collection_modifyitems  # noqa: F401 - a hook of this session
 from skip_limit import pytest_configure, pytest_sessionfinish, pytest_terminal_summary  # noqa: F401 - hooks of this session
-from twofold.host import cache
+from twofold.host import cache, children
 from twofold.models import hub
 from twofold.project import Project
 from twofold.testing import projects
 
 # Of eight connections at once to a server of Python's own, which lets five wait, one is tried again after a second.
 TCPServer.request_queue_size = 64
+STARTED = children.running
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -58,10 +61,39 @@ def demo_questions(tmp_path: Path) -> Callable[[int], Path]:
 
 
 @pytest.fixture(scope="session")
-def nursery(own_cache: Path) -> Iterator[forked.Nursery]:
+def nursery() -> Iterator[forked.Nursery]:
     """Starts processes that have the library's imports behind them."""
-    with forked.opened() as made:
+    with forked.opened(forked.LIBRARY) as made:
         yield made
+
+
+@pytest.fixture(scope="session")
+def torch_nursery() -> Iterator[Callable[[], forked.Nursery]]:
+    """Opens, where it is first called, a nursery whose processes have torch and transformers behind them."""
+    with ExitStack() as stack:
+        yield cache_of(lambda: stack.enter_context(forked.opened(forked.TORCH)))
+
+
+@pytest.fixture(scope="session", autouse=True)
+def forked_children(torch_nursery: Callable[[], forked.Nursery]) -> Iterator[None]:
+    """Children that train or check a model start with torch imported, which takes longer than what they do in tests.
+
+    A test of the start itself takes `started_children`.
+    """
+
+    def running(module: str, arguments: Sequence[str], **streams: Any) -> AbstractContextManager[Any]:
+        start = torch_nursery().running if module in forked.WITH_TORCH else STARTED
+        return start(module, arguments, **streams)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(children, "running", running)
+        yield
+
+
+@pytest.fixture
+def started_children(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Children are started as users start them."""
+    monkeypatch.setattr(children, "running", STARTED)
 
 
 @pytest.fixture(scope="session")

@@ -1,10 +1,11 @@
-"""Processes that a test kills, limits or watches, forked from one that has imported what they all need.
+"""Processes that a test starts, kills, limits or watches, forked from one that has imported what they all need.
 
 `lancedb` itself is not among that: it starts threads, which a fork would not take along.
 """
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import signal
@@ -13,44 +14,133 @@ import subprocess
 import sys
 import threading
 import traceback
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from select import select
 from typing import IO, Any
 
-_IMPORTED = """
+from twofold.host import children
+
+LIBRARY = """
 import lance_namespace, numpy, pyarrow.dataset
 import twofold.cli.main, twofold.project
 """
+TORCH = """
+import peft, torch, transformers
+import transformers.models.llama.modeling_llama
+from transformers import AutoModelForCausalLM, AutoTokenizer
+import twofold.training.worker.embedder_loop, twofold.training.worker.loop
+"""
+WITH_TORCH = (
+    "twofold.generation.export.exporting",
+    "twofold.generation.export.parity",
+    "twofold.training.difficulty",
+    "twofold.training.worker.embedder_main",
+    "twofold.training.worker.main",
+)
+"""Children for which the imports of torch take longer than a small model's work."""
 _SECONDS = 120.0
+_WIDTH = 16
+"""Bytes in which a number is answered."""
+_MODULE = "import sys; from twofold.host import children; children.main(sys.argv[1:])"
+
+
+class Process:
+    """A process that runs: what `subprocess.Popen` offers, as far as `twofold.host.children` and its callers use it."""
+
+    def __init__(self, server: socket.socket, job: Mapping[str, Any], outputs: Sequence[Any]) -> None:
+        """Start it; `outputs` are its stdout and stderr, each as `Popen` takes it."""
+        watched, end = os.pipe()
+        status, tell = os.pipe()
+        self.stdin: IO[bytes] | None = os.fdopen(end, "wb", buffering=0)
+        self._status, self._returncode = status, -1
+        self._ended = False
+        reading: list[IO[bytes] | None] = []
+        theirs, closing = [watched], [watched, tell]
+        for output in outputs:
+            if output == subprocess.PIPE:
+                read, write = os.pipe()
+                reading.append(os.fdopen(read, "rb"))
+                closing.append(write)
+            else:
+                reading.append(None)
+                write = theirs[-1] if output == subprocess.STDOUT else output.fileno()
+            theirs.append(write)
+        self.stdout, self.stderr = reading
+        socket.send_fds(server, [json.dumps(job).encode()], [*theirs, tell])
+        for descriptor in closing:
+            os.close(descriptor)
+        self.pid = int(os.read(status, _WIDTH))
+
+    def poll(self) -> int | None:
+        """Its exit status, minus the signal that ended it, or None while it runs."""
+        return self._look(0)
+
+    def wait(self, timeout: float | None = None) -> int:
+        """Its exit status, or minus the signal that ended it."""
+        status = self._look(timeout)
+        if status is None:
+            raise subprocess.TimeoutExpired("a forked process", timeout or 0)
+        return status
+
+    def terminate(self) -> None:
+        """End it by SIGTERM."""
+        self._signal(signal.SIGTERM)
+
+    def kill(self) -> None:
+        """Kill it unless it has ended; `wait` must follow."""
+        self._signal(signal.SIGKILL)
+
+    def _signal(self, number: signal.Signals) -> None:
+        if self.poll() is None:
+            with suppress(ProcessLookupError):
+                os.kill(self.pid, number)
+
+    def _look(self, timeout: float | None) -> int | None:
+        if not self._ended:
+            if not select([self._status], [], [], timeout)[0]:
+                return None
+            self._returncode = int(os.read(self._status, _WIDTH))
+            self._ended = True
+            os.close(self._status)
+        return self._returncode
 
 
 class Forked:
-    """A process that runs; `stdout` and `stderr` are pipes from it."""
+    """A process of a test's own code; `stdout` and `stderr` are pipes from it."""
 
-    def __init__(self, server: socket.socket, code: str, argv: tuple[str, ...]) -> None:
-        self._server = server
-        ends, descriptors = [os.pipe(), os.pipe()], []
-        for read, write in ends:
-            os.set_inheritable(read, False)
-            descriptors.append(write)
-        socket.send_fds(server, [json.dumps({"code": code, "argv": argv}).encode()], descriptors)
-        for write in descriptors:
-            os.close(write)
-        self.stdout: IO[str] = os.fdopen(ends[0][0], encoding="utf-8", errors="replace")
-        self.stderr: IO[str] = os.fdopen(ends[1][0], encoding="utf-8", errors="replace")
-        self.pid = int(server.recv(64))
-        self._clock = threading.Timer(_SECONDS, self.kill)
+    def __init__(self, process: Process) -> None:
+        assert process.stdin
+        assert process.stdout
+        assert process.stderr
+        process.stdin.close()
+        self._process, self.pid = process, process.pid
+        self.stdout: IO[str] = io.TextIOWrapper(process.stdout, encoding="utf-8", errors="replace")
+        self.stderr: IO[str] = io.TextIOWrapper(process.stderr, encoding="utf-8", errors="replace")
+        self._clock = threading.Timer(_SECONDS, process.kill)
         self._clock.daemon = True
         self._clock.start()
 
     def kill(self) -> None:
         """Kill it unless it has ended; `wait` must follow."""
-        with suppress(ProcessLookupError):
-            os.kill(self.pid, signal.SIGKILL)
+        self._process.kill()
+
+    def poll(self) -> int | None:
+        """Its exit status, or None while it runs."""
+        return self._process.poll()
+
+    def communicate(self) -> tuple[str, str]:
+        """All that it writes to stdout and to stderr; `wait` must follow."""
+        errors: list[str] = []
+        listening = threading.Thread(target=lambda: errors.append(self.stderr.read()))
+        listening.start()
+        written = self.stdout.read()
+        listening.join()
+        return written, errors[0]
 
     def wait(self) -> int:
         """Its exit status, or minus the signal that ended it."""
-        status = int(self._server.recv(64))
+        status = self._process.wait()
         self._clock.cancel()
         self.stdout.close()
         self.stderr.close()
@@ -58,30 +148,44 @@ class Forked:
 
 
 class Nursery:
-    """Starts processes, one at a time, that run Python code as ``python -c`` would."""
+    """Starts processes that run Python code as ``python -c`` would, or a module as `twofold.host.children` does."""
 
     def __init__(self, server: socket.socket) -> None:
         self._server = server
 
     def start(self, code: str, *argv: str) -> Forked:
         """Start a process, which must be waited for."""
-        return Forked(self._server, code, argv)
+        return Forked(Process(self._server, _job(code, argv), [subprocess.PIPE, subprocess.PIPE]))
 
     def run(self, code: str, *argv: str) -> subprocess.CompletedProcess[str]:
         """Run a process to its end."""
-        child, errors = self.start(code, *argv), []
-        listening = threading.Thread(target=lambda: errors.append(child.stderr.read()))
-        listening.start()
-        said = child.stdout.read()
-        listening.join()
-        return subprocess.CompletedProcess([*argv], child.wait(), said, errors[0])
+        child = self.start(code, *argv)
+        written, errors = child.communicate()
+        return subprocess.CompletedProcess([*argv], child.wait(), written, errors)
+
+    @contextmanager
+    def running(
+        self, module: str, arguments: Sequence[str], *, stdout: Any, stderr: Any, environment: Any = None
+    ) -> Iterator[Process]:
+        """Stands for `children.running`."""
+        child = Process(self._server, _job(_MODULE, [module, *arguments], environment), [stdout, stderr])
+        try:
+            yield child
+        finally:
+            children._end(child)  # type: ignore[arg-type]
+
+
+def _job(code: str, argv: Sequence[str], environment: Mapping[str, str] | None = None) -> dict[str, Any]:
+    """What a process of this environment and working directory runs."""
+    surroundings = {"environment": dict(environment or os.environ), "directory": os.getcwd()}
+    return {"code": code, "argv": argv, **surroundings}
 
 
 @contextmanager
-def opened() -> Iterator[Nursery]:
-    """A nursery, whose own process ends with the block."""
+def opened(imports: str) -> Iterator[Nursery]:
+    """A nursery, whose processes have these imports behind them; its own process ends with the block."""
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-    code = f"import sys; sys.path[:] = {sys.path!r}; import forked; forked.serve({theirs.fileno()})"
+    code = f"import sys; sys.path[:] = {sys.path!r}; import forked; forked.serve({theirs.fileno()}, {imports!r})"
     process = subprocess.Popen([sys.executable, "-c", code], pass_fds=[theirs.fileno()], stdin=subprocess.DEVNULL)
     theirs.close()
     try:
@@ -91,32 +195,52 @@ def opened() -> Iterator[Nursery]:
         process.wait(60)
 
 
-def serve(descriptor: int) -> None:
+def serve(descriptor: int, imports: str) -> None:
     """Fork a process for every message: its number is answered, and then how it ended."""
-    exec(_IMPORTED, {})
-    with socket.socket(fileno=descriptor) as asked:
+    exec(imports, {})
+    with socket.socket(fileno=descriptor) as requests:
         while True:
-            message, pipes, *_ = socket.recv_fds(asked, 1 << 20, 2)
+            message, pipes, *_ = socket.recv_fds(requests, 1 << 20, 4)
             if not message:
                 return
-            number = os.fork()
-            if not number:
-                asked.close()
-                _run(json.loads(message), pipes)
+            if not os.fork():
+                requests.close()
+                _start(json.loads(message), pipes)
             for pipe in pipes:
                 os.close(pipe)
-            asked.send(str(number).encode())
-            _, status = os.waitpid(number, 0)
-            asked.send(str(os.waitstatus_to_exitcode(status)).encode())
+            with suppress(ChildProcessError):
+                while os.waitpid(-1, os.WNOHANG)[0]:
+                    pass
 
 
-def _run(job: dict[str, Any], pipes: list[int]) -> None:
+def _start(job: dict[str, Any], pipes: list[int]) -> None:
+    """In between: fork the process and write its number and how it ends; it never returns."""
+    *streams, status = pipes
+    try:
+        number = os.fork()
+        if not number:
+            os.close(status)
+            _run(job, streams)
+        for stream in streams:
+            os.close(stream)
+        os.write(status, f"{number:{_WIDTH}}".encode())
+        _, ended = os.waitpid(number, 0)
+        os.write(status, f"{os.waitstatus_to_exitcode(ended):{_WIDTH}}".encode())
+    finally:
+        os._exit(0)
+
+
+def _run(job: dict[str, Any], streams: list[int]) -> None:
     """In the child: what ``python -c`` would do; it never returns."""
     status: Any = 1
     try:
-        for descriptor, pipe in zip((1, 2), pipes, strict=True):
-            os.dup2(pipe, descriptor)
-            os.close(pipe)
+        for descriptor, stream in enumerate(streams):
+            os.dup2(stream, descriptor)
+        for stream in streams:
+            os.close(stream)
+        os.chdir(job["directory"])
+        os.environ.clear()
+        os.environ.update(job["environment"])
         sys.argv = ["-c", *job["argv"]]
         exec(compile(job["code"], "<test>", "exec"), {"__name__": "__main__"})
         status = 0

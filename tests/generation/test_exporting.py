@@ -87,25 +87,39 @@ PRE = {
 }
 
 
+@pytest.fixture
+def resplit(tiny: Path, tmp_path: Path) -> Callable[[str], Path]:
+    """Makes a copy of the tiny model whose tokenizer splits text in the way of this name."""
+
+    def make(name: str) -> Path:
+        model = tmp_path / "model"
+        shutil.copytree(tiny, model)
+        settings = json.loads((model / "tokenizer.json").read_text())
+        settings["pre_tokenizer"] = {"type": "Sequence", "pretokenizers": PRE[name]}
+        (model / "tokenizer.json").write_text(json.dumps(settings))
+        return model
+
+    return make
+
+
 @pytest.mark.parametrize("name", PRE)
 def test_the_way_a_tokenizer_splits_text_has_the_name_that_llama_cpp_gives_it(
-    tiny: Path, adapter: Adapter, tmp_path: Path, name: str
+    resplit: Callable[[str], Path], adapter: Adapter, name: str
 ) -> None:
     assert gguf_file.pre_tokenizer({"pre_tokenizer": {"type": "Sequence", "pretokenizers": PRE[name]}}) == name
     assert gguf_file.pre_tokenizer({"pre_tokenizer": BYTES}) == "gpt-2"
-    model = tmp_path / "model"
-    shutil.copytree(tiny, model)
-    told = json.loads((model / "tokenizer.json").read_text())
-    told["pre_tokenizer"] = {"type": "Sequence", "pretokenizers": PRE[name]}
-    (model / "tokenizer.json").write_text(json.dumps(told))
-    reason = why_not(Tuned(model=model, weights="w", adapter=adapter), "gguf")
+    reason = why_not(Tuned(model=resplit(name), weights="w", adapter=adapter), "gguf")
     assert ("pre-tokenizer" in reason) == (name == "")
-    if name:
-        gguf_file.write_gguf(model, tmp_path / "m.gguf")
-        fields = gguf.GGUFReader(tmp_path / "m.gguf").fields
-        assert fields["tokenizer.ggml.pre"].contents() == name
-        own = (model / "chat_template.jinja").read_text()
-        assert fields["tokenizer.chat_template"].contents() == own, "as llama.cpp's converter writes it"
+
+
+def test_a_gguf_file_names_the_way_of_its_own_tokenizer(resplit: Callable[[str], Path], tmp_path: Path) -> None:
+    """That of another model is written where all forms are."""
+    model = resplit("qwen2")
+    gguf_file.write_gguf(model, tmp_path / "m.gguf")
+    fields = gguf.GGUFReader(tmp_path / "m.gguf").fields
+    assert fields["tokenizer.ggml.pre"].contents() == "qwen2"
+    own = (model / "chat_template.jinja").read_text()
+    assert fields["tokenizer.chat_template"].contents() == own, "as llama.cpp's converter writes it"
 
 
 def test_a_peft_export_opens_with_peft_alone_and_has_the_same_logits(

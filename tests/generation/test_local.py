@@ -14,6 +14,7 @@ from twofold.errors import GenerationError, ModelError, ModelNotPulled, WrongWei
 from twofold.generation.export import merging
 from twofold.generation.local import LocalGenerator, LocalOptions
 from twofold.generation.runtimes.contract import Request, Tokens
+from twofold.generation.runtimes.openvino import _tokenizer as compiled
 from twofold.host import capabilities
 from twofold.models.tensors import Weights
 from twofold.plugins import loading
@@ -184,6 +185,7 @@ def test_adapters_do_not_leak_and_equal_the_unmerged_adapter(
     ]
     prompts = [prompt("The same long beginning of all. " * 12 + question, max_tokens=16) for question in QUESTIONS]
     made = [local(a, model=model, runtime="openvino", dtype="f32", parity=a is adapters[1]) for a in adapters]
+    before = compiled.cache_info().misses
     warm = [[c.text for c in generator.generate(prompts)] for generator in made]
     again = [[c.text for c in generator.generate(prompts)] for generator in made[::-1]][::-1]
     assert again == warm
@@ -195,6 +197,7 @@ def test_adapters_do_not_leak_and_equal_the_unmerged_adapter(
     assert parity["checked"]
     assert parity["logits"] < 0.05 * parity["moved"]
     assert parity["greedy"] == 1.0
+    assert compiled.cache_info().misses - before <= 1, "one tokenizer serves all that have the same"
     for generator in made:
         generator.close()
 

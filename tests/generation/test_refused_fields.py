@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import logging
-import subprocess
-import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from forked import Nursery
 from tuning_endpoint import Endpoint, served
 from twofold.generation.endpoint.openai import OpenAIGenerator
 from twofold.generation.endpoint.refused_fields import FILE, OTHER_LIMIT, Refused, keep, known
@@ -85,21 +84,22 @@ diagnostics = []
     return directory
 
 
-def command(*words: str) -> Any:
+def command(nursery: Nursery, *words: str) -> Any:
     """Run twofold in a process of its own."""
-    done = subprocess.run(
-        [sys.executable, "-m", "twofold", *words, "--json"], capture_output=True, text=True, timeout=120, check=False
-    )
+    code = "import sys; from twofold.cli.main import main; sys.exit(main(sys.argv[1:]))"
+    done = nursery.run(code, *words, "--json")
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout)
 
 
-def test_the_second_process_sends_no_refused_field_and_names_the_answer_alike(tmp_path: Path, picky: Picky) -> None:
+def test_the_second_process_sends_no_refused_field_and_names_the_answer_alike(
+    tmp_path: Path, picky: Picky, nursery: Nursery
+) -> None:
     where = project(tmp_path / "p", picky)
-    first = command("ask", "-C", str(where), "Which colour has item 3?")
+    first = command(nursery, "ask", "-C", str(where), "Which colour has item 3?")
     assert [len(PICKY.keys() & body) for body in picky.bodies] == [2, 1, 0]
     picky.bodies.clear()
-    second = command("ask", "-C", str(where), "Which colour has item 3?")
+    second = command(nursery, "ask", "-C", str(where), "Which colour has item 3?")
     (body,) = picky.bodies
     assert not PICKY.keys() & body
     assert body[OTHER_LIMIT] > 0

@@ -38,6 +38,14 @@ def at_least(share: float, n: int) -> float:
     return share - 2.33 * math.sqrt(share * (1 - share) / n)
 
 
+@pytest.fixture
+def choice_alone(monkeypatch):
+    """Verdicts without forecast and flips, which follow the choice and take as long: for tests that count choices."""
+    monkeypatch.setattr(rule, "further", lambda *_args, **_more: None)
+    monkeypatch.setattr(rule, "flips", lambda *_args, **_more: [])
+
+
+@pytest.mark.usefixtures("choice_alone")
 @pytest.mark.parametrize(("groups", "kind"), SETTINGS)
 def test_no_effect_crowns_no_complex_arm(groups, kind):
     n = SIMULATIONS[groups]
@@ -46,13 +54,6 @@ def test_no_effect_crowns_no_complex_arm(groups, kind):
     false = sum(share for arm, share in found.items() if arm not in ("", "base"))
     assert false <= at_most(0.05, n)
     assert found[""] > 0.5, "under no effect most studies must end undecided"
-
-
-@pytest.fixture
-def choice_alone(monkeypatch):
-    """Verdicts without forecast and flips, which follow the choice and take as long: for tests that count choices."""
-    monkeypatch.setattr(rule, "further", lambda *_args, **_more: None)
-    monkeypatch.setattr(rule, "flips", lambda *_args, **_more: [])
 
 
 def test_the_choice_is_the_same_without_forecast_and_flips(request):

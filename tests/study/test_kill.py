@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 import json
-import os
 import random
-import signal
 import sqlite3
-import subprocess
-import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from forked import Nursery
 from twofold.project import Project
 from twofold.study import looks
 
@@ -24,11 +21,6 @@ from twofold.project import Project
 with Project.open(Path(sys.argv[1]), json.loads(sys.argv[2])) as project:
     print(json.dumps(project.study()))
 """
-
-
-def start(directory: Path, settings: dict[str, Any]) -> subprocess.Popen[str]:
-    command = [sys.executable, "-c", CHILD, str(directory), json.dumps(settings)]
-    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
 
 def answers(directory: Path) -> dict[tuple[str, str], str]:
@@ -44,7 +36,7 @@ def answers(directory: Path) -> dict[tuple[str, str], str]:
 
 
 def test_a_study_killed_at_random_moments_ends_as_one_that_was_not(
-    tmp_path: Path, folder: Path, fast: Callable[..., dict[str, Any]]
+    tmp_path: Path, folder: Path, fast: Callable[..., dict[str, Any]], nursery: Nursery
 ) -> None:
     settings = fast(stall_seconds=0.02)
     settings["generation"]["batch"] = 4
@@ -55,23 +47,23 @@ def test_a_study_killed_at_random_moments_ends_as_one_that_was_not(
     chance, kills, held = random.Random(11), 0, 0
     total = len(answers(tmp_path / "whole"))
     for quarter in range(4):  # a random moment of each quarter of the answers, the last one too
-        child = start(tmp_path / "killed", settings)
+        child = nursery.start(CHILD, str(tmp_path / "killed"), json.dumps(settings))
         moment = quarter * total // 4 + chance.randrange(1, 1 + total // 4)
         wanted, deadline = max(held + 1, moment), time.monotonic() + 60
         while child.poll() is None and time.monotonic() < deadline and len(answers(tmp_path / "killed")) < wanted:
             time.sleep(0.02)
         if child.poll() is None:
-            os.kill(child.pid, signal.SIGKILL)
+            child.kill()
             kills += 1
         child.communicate()
+        child.wait()
         now = len(answers(tmp_path / "killed"))
         assert now >= held
         held = now
     assert kills >= 2
-    last = start(tmp_path / "killed", settings)
-    out, err = last.communicate(timeout=300)
-    assert last.returncode == 0, err
-    record = json.loads(out)
+    last = nursery.run(CHILD, str(tmp_path / "killed"), json.dumps(settings))
+    assert last.returncode == 0, last.stderr
+    record = json.loads(last.stdout)
     assert answers(tmp_path / "killed") == answers(tmp_path / "whole")
     del record["verdict"]["flips"], expected["verdict"]["flips"]  # they name measured latencies
     assert record["verdict"] == expected["verdict"]

@@ -1,14 +1,9 @@
-"""A machine whose arithmetic is slow, on a clock that the test moves: caps are tested to the second, without waiting.
-
-Run as a command it trains the jobs of folders, one after another, as one of ``WORLD_SIZE``
-processes, each with its own such clock.
-"""
+"""A machine whose arithmetic is slow, on a clock that the test moves: caps tested to the second, without waiting."""
 
 from __future__ import annotations
 
 import json
 import os
-import sys
 import time
 from pathlib import Path
 from types import SimpleNamespace
@@ -96,7 +91,7 @@ def train(job: TrainerJob, options: LoraOptions, folder: Path, machine: SlowMach
 
 
 def train_folder(place: Path) -> None:
-    """Train the job of a folder on a slow machine, and put back what that replaces."""
+    """Train the job of a folder as one of ``WORLD_SIZE`` processes, each with its own such clock."""
     import pytest
 
     given = json.loads((place / "given.json").read_text())
@@ -107,8 +102,3 @@ def train_folder(place: Path) -> None:
         took = train(job, LoraOptions.model_validate(given["options"]), place, machine, patch.setattr)
     if os.environ["RANK"] == "0":
         (place / "took.json").write_text(json.dumps(took))
-
-
-if __name__ == "__main__":
-    for folder in sys.argv[1:]:
-        train_folder(Path(folder))

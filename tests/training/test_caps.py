@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import json
-import os
 import socket
-import subprocess
-import sys
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -14,6 +12,7 @@ from typing import Any
 import pytest
 from small_job import small_job
 
+from forked import Nursery
 from twofold.plugins.jobs import TrainerJob
 
 pytest.importorskip("torch")
@@ -23,6 +22,14 @@ BY_TWO: dict[str, tuple[float, dict[str, Any]]] = {
     "cut": (0.06, {"minutes": 0.2}),
     "whole": (1e-5, {"epochs": 6, "minutes": 2.0, "learning_rate": 5e-2, "patience": 9}),
 }
+ONE_OF_TWO = """
+import json, os, sys
+os.environ.update(json.loads(sys.argv[1]))
+from pathlib import Path
+import slow_machine
+for folder in sys.argv[2:]:
+    slow_machine.train_folder(Path(folder))
+"""
 SETTINGS: dict[str, Any] = {"epochs": 1000, "batch": 12, "dtype": "f32", "threads": 1, "share_prefixes": False}
 
 
@@ -41,7 +48,9 @@ def trained(
 
 
 @pytest.fixture(scope="module")
-def trained_by_two(tiny: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[float, Any]]:
+def trained_by_two(
+    tiny: Path, tmp_path_factory: pytest.TempPathFactory, torch_nursery: Callable[[], Nursery]
+) -> dict[str, tuple[float, Any]]:
     """The same by two processes, which train one after another what `BY_TWO` names."""
     place, job = tmp_path_factory.mktemp("crew"), small_job(tiny)
     for name, (seconds, options) in BY_TWO.items():
@@ -53,17 +62,10 @@ def trained_by_two(tiny: Path, tmp_path_factory: pytest.TempPathFactory) -> dict
         (place / name / "given.json").write_text(json.dumps(settings))
         (place / name / "rows.json").write_text((few(job) if name == "cut" else job).model_dump_json())
     crew = {"WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1"}
-    command = [sys.executable, str(Path(__file__).with_name("slow_machine.py")), *(str(place / one) for one in BY_TWO)]
-    running = [
-        subprocess.Popen(command, env={**os.environ, **crew, "RANK": str(rank)}, stderr=subprocess.PIPE)
-        for rank in range(2)
-    ]
-    try:
-        ends = [one.communicate(timeout=120) for one in running]
-    finally:
-        for one in running:
-            one.kill()
-    assert [one.returncode for one in running] == [0, 0], ends[0][1].decode()[-2000:]
+    folders = [str(place / name) for name in BY_TWO]
+    running = [torch_nursery().start(ONE_OF_TWO, json.dumps({**crew, "RANK": str(n)}), *folders) for n in range(2)]
+    errors = [process.communicate()[1] for process in running]
+    assert [process.wait() for process in running] == [0, 0], errors[0][-2000:]
     return {
         name: (
             json.loads((place / name / "took.json").read_text()),

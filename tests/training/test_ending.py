@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import os
 import signal
-import subprocess
-import sys
 import time
 from pathlib import Path
 
 import pytest
 
+from forked import Nursery
 from twofold.plugins.jobs import TrainerJob
 
 PARENT = """
@@ -48,20 +47,21 @@ def training(place: Path) -> list[int]:
         pytest.param(signal.SIGKILL, 2, id="kill-together", marks=pytest.mark.slow),
     ],
 )
-def test_training_ends_with_its_parent(number: signal.Signals, processes: int, job: TrainerJob, tmp_path: Path) -> None:
+def test_training_ends_with_its_parent(
+    number: signal.Signals, processes: int, job: TrainerJob, tmp_path: Path, nursery: Nursery
+) -> None:
     (tmp_path / "given").write_text(job.model_dump_json(), encoding="utf-8")
     place = tmp_path / "made"
-    command = [sys.executable, "-c", PARENT, str(tmp_path / "given"), str(place), str(processes)]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as parent:
-        assert parent.stdout is not None
-        for line in parent.stdout:
-            if line.startswith("train ") and line.split()[1] not in ("0", "1"):
-                break
-        else:
-            raise AssertionError((place / "train.log").read_text(encoding="utf-8"))
-        assert len(training(place)) >= processes
-        parent.send_signal(number)
-        began = time.monotonic()
-        while training(place):
-            assert time.monotonic() - began < 3
-            time.sleep(0.02)
+    parent = nursery.start(PARENT, str(tmp_path / "given"), str(place), str(processes))
+    for line in parent.stdout:
+        if line.startswith("train ") and line.split()[1] not in ("0", "1"):
+            break
+    else:
+        raise AssertionError((place / "train.log").read_text(encoding="utf-8"))
+    assert len(training(place)) >= processes
+    os.kill(parent.pid, number)
+    began = time.monotonic()
+    while training(place):
+        assert time.monotonic() - began < 3
+        time.sleep(0.02)
+    assert parent.wait() == -number

@@ -131,6 +131,7 @@ def test_a_run_learns_and_reports(job: TrainerJob, tmp_path: Path) -> None:
     assert (tmp_path / "adapter_config.json").is_file()
 
 
+@pytest.mark.usefixtures("started_children")
 def test_files_of_the_working_directory_are_no_modules(
     job: TrainerJob, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -245,12 +246,9 @@ def test_a_killed_child_is_an_error_and_the_rerun_ends_with_the_same_weights(
 
     def kill_child() -> None:
         for pid in (p for p in os.listdir("/proc") if p.isdigit()):
-            try:
-                command = Path(f"/proc/{pid}/cmdline").read_text()
-            except OSError:
-                continue
-            if "twofold.training.worker.main" in command and str(cut) in command:
-                os.kill(int(pid), signal.SIGKILL)
+            with contextlib.suppress(OSError):
+                if os.readlink(f"/proc/{pid}/fd/2") == str(cut / "train.log"):
+                    os.kill(int(pid), signal.SIGKILL)
 
     with pytest.raises(TrainingError, match="killed"):
         trainer.train(job, cut, progress=watch)

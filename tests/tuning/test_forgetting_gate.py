@@ -3,13 +3,9 @@
 from __future__ import annotations
 
 import json
-import os
 import random
 import re
-import signal
 import sqlite3
-import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -18,6 +14,7 @@ from typing import Any
 import pytest
 
 import stand_in_trainer
+from forked import Nursery
 from twofold.cli.main import main
 from twofold.errors import ConfigError
 from twofold.project import Project
@@ -263,28 +260,29 @@ with stand_in_trainer.known(), Project.open(Path(sys.argv[1]), json.loads(sys.ar
 """
 
 
-def test_tuning_killed_at_random_moments_loses_nothing_and_trains_once(folder: Path, trainer: Path) -> None:
+def test_tuning_killed_at_random_moments_loses_nothing_and_trains_once(
+    folder: Path, trainer: Path, nursery: Nursery
+) -> None:
     with_stall = settings(merge_back=[0.5])
     with_stall["generation"]["generator"]["options"]["stall_seconds"] = 0.002
-    command = [sys.executable, "-c", CHILD, str(folder), json.dumps(with_stall)]
-    path = os.pathsep.join([str(Path(stand_in_trainer.__file__).parent), os.environ.get("PYTHONPATH", "")])
-    environment = {**os.environ, "PYTHONPATH": path}
+    words = (str(folder), json.dumps(with_stall))
     chance, held, kills = random.Random(5), 0, 0
     for _ in range(4):
-        child = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment)
+        child = nursery.start(CHILD, *words)
         deadline = time.monotonic() + 60
         wanted = held + chance.randrange(50, 600)
         while child.poll() is None and time.monotonic() < deadline and answers(folder) < wanted:
             time.sleep(0.05)
         if child.poll() is None:
-            os.kill(child.pid, signal.SIGKILL)
+            child.kill()
             kills += 1
         child.communicate()
+        child.wait()
         assert answers(folder) >= held
         held = answers(folder)
     assert kills >= 2
-    done = subprocess.run(command, capture_output=True, env=environment, check=False)
-    assert done.returncode == 0, done.stderr.decode()[-2000:]
+    done = nursery.run(CHILD, *words)
+    assert done.returncode == 0, done.stderr[-2000:]
     gate = json.loads(done.stdout)
     assert trainer.read_text().split() == ["a"], "what was trained is kept through every kill"
     assert not list((folder / ".twofold" / "artifacts").glob("*.partial"))

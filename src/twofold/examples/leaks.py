@@ -222,7 +222,7 @@ def _token() -> re.Pattern[str]:
     """A number, a word with its marks (an apostrophe within it too), a quotation of digits, or one sign."""
     marks = []
     start = None
-    for code in range(0x300, 0xE01F0):
+    for code in range(0x300, 0x20000):  # beyond are ideographs and the selectors of their variants
         mark = unicodedata.category(chr(code))[0] == "M"
         if mark and start is None:
             start = code

@@ -58,9 +58,10 @@ class NearTexts:
         return both / (len(a) + len(b) - both)
 
     def _bands(self, number: int) -> Iterator[bytes]:
-        row = self._marks[number]
+        minima = self._marks[number].tobytes()
+        width = len(minima) // _BANDS
         for band in range(_BANDS):
-            yield band.to_bytes(1, "big") + row[band * _ROWS : (band + 1) * _ROWS].tobytes()
+            yield band.to_bytes(1, "big") + minima[band * width : (band + 1) * width]
 
 
 def grams(text: str) -> set[str]:
@@ -74,17 +75,18 @@ def _signatures(sets: Sequence[set[str]]) -> NDArray[np.uint32]:
     size = _BANDS * _ROWS
     factor = chance.integers(1, _PRIME, size, dtype=np.uint64)
     offset = chance.integers(0, _PRIME, size, dtype=np.uint64)
-    known: dict[str, int] = {}
+    numbers = _Numbers()
     out = np.empty((len(sets), size), dtype=np.uint32)
     for row, members in enumerate(sets):
         # (grams,) × (128,): a minimum under each permutation.
-        values = np.fromiter((_number(gram, known) for gram in members), dtype=np.uint64, count=len(members))
+        values = np.fromiter(map(numbers.__getitem__, members), dtype=np.uint64, count=len(members))
         out[row] = ((values[:, None] * factor + offset) % _PRIME).min(axis=0)
     return out
 
 
-def _number(gram: str, known: dict[str, int]) -> int:
-    number = known.get(gram)
-    if number is None:
-        number = known[gram] = zlib.crc32(gram.encode("utf-8", "surrogatepass")) % _PRIME
-    return number
+class _Numbers(dict[str, int]):
+    """The number of every gram that was asked for: most grams of a text stand in others too."""
+
+    def __missing__(self, gram: str) -> int:
+        number = self[gram] = zlib.crc32(gram.encode("utf-8", "surrogatepass")) % _PRIME
+        return number

@@ -448,6 +448,7 @@ def fingerprint(cpu: Processor | None = None) -> str:
     return digest("machine", made_of)
 
 
+@lru_cache(maxsize=1)
 def torch_version() -> str:
     """Version of the installed torch; empty if there is none."""
     try:

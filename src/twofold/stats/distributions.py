@@ -6,6 +6,9 @@ import math
 from functools import lru_cache
 from statistics import NormalDist
 
+_LEAST = 1e-300
+"""Stands for 0 where it would be divided by (Press et al., Numerical Recipes, 5.2)."""
+
 
 @lru_cache(maxsize=4096)
 def t_quantile(probability: float, freedom: float) -> float:
@@ -41,14 +44,25 @@ def binomial_below(count: float, n: float, share: float) -> float:
 
 @lru_cache(maxsize=4096)
 def binomial_upper(count: float, n: float, level: float) -> float:
-    """Upper end of the one-sided Clopper-Pearson interval of a share, by bisection (accurate to 1e-10)."""
+    """Upper end of the one-sided Clopper-Pearson interval of a share (accurate to 1e-12).
+
+    By Newton's steps on the incomplete beta function, and by halves where one leaves what is known to hold the root.
+    """
     if count >= n:
         return 1.0
+    a, b = count + 1, n - count
+    scale = math.lgamma(a + b) - math.lgamma(a) - math.lgamma(b)
     low, high = count / n, 1.0
-    while high - low > 1e-10:
-        middle = (low + high) / 2
-        low, high = (middle, high) if binomial_below(count, n, middle) > 1 - level else (low, middle)
-    return high
+    share = (low + high) / 2
+    while high - low > 1e-13:
+        excess = _incomplete_beta(a, b, share) - level
+        low, high = (share, high) if excess < 0 else (low, share)
+        density = math.exp(scale + (a - 1) * math.log(share) + (b - 1) * math.log1p(-share))
+        following = share - excess / density if density else math.inf
+        if abs(following - share) < 1e-13:
+            break
+        share = following if low < following < high else (low + high) / 2
+    return share
 
 
 def t_below(t: float, freedom: float) -> float:
@@ -63,20 +77,17 @@ def _incomplete_beta(a: float, b: float, x: float) -> float:
     front = math.exp(math.lgamma(a + b) - math.lgamma(a) - math.lgamma(b) + a * math.log(x) + b * math.log1p(-x))
     if x > (a + 1) / (a + b + 2):
         return 1 - _incomplete_beta(b, a, 1 - x)
-    c, d = 1.0, 1 / _away_from_zero(1 - (a + b) * x / (a + 1))
+    c, d = 1.0, 1 / (1 - (a + b) * x / (a + 1) or _LEAST)
     result = d
+    # Written out: verdicts spend much of their time in these lines. A sum of 1 and a term is 0 or far above `_LEAST`.
     for m in range(1, 400):
-        for term in (
-            m * (b - m) * x / ((a + 2 * m - 1) * (a + 2 * m)),
-            -(a + m) * (a + b + m) * x / ((a + 2 * m) * (a + 2 * m + 1)),
-        ):
-            d = 1 / _away_from_zero(1 + term * d)
-            c = _away_from_zero(1 + term / c)
-            result *= c * d
+        last = a + 2 * m
+        term = m * (b - m) * x / ((last - 1) * last)
+        c, d = 1 + term / c or _LEAST, 1 / (1 + term * d or _LEAST)
+        result *= c * d
+        term = -(a + m) * (a + b + m) * x / (last * (last + 1))
+        c, d = 1 + term / c or _LEAST, 1 / (1 + term * d or _LEAST)
+        result *= c * d
         if abs(c * d - 1) < 1e-15:
             break
     return front * result / a
-
-
-def _away_from_zero(value: float) -> float:
-    return value if abs(value) > 1e-300 else 1e-300

@@ -11,6 +11,7 @@ from typing import Any
 from twofold import prompts
 from twofold.errors import NothingToLearn, TrainingError
 from twofold.models.adapter_layers import chat_template_of
+from twofold.models.tokenizers import tokenizer_of
 from twofold.text import sanitise
 from twofold.training.packing import TrainingRow
 from twofold.types import Message, Pair
@@ -31,11 +32,9 @@ class Encoder:
     """
 
     def __init__(self, directory: Path, *, chat_template: str = "") -> None:
-        from tokenizers import Tokenizer
-
         try:
             settings: dict[str, Any] = json.loads((directory / "tokenizer_config.json").read_text(encoding="utf-8"))
-            self.tokenizer = Tokenizer.from_file(str(directory / "tokenizer.json"))
+            self.tokenizer = tokenizer_of(directory)
         except Exception as error:  # tokenizers raises plain Exception
             raise TrainingError(
                 f"the base model's tokenizer cannot be read: {error}",

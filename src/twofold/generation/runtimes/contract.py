@@ -12,6 +12,7 @@ from typing import Literal, Protocol
 from twofold import prompts
 from twofold.errors import ModelError
 from twofold.models.adapter_layers import chat_template_of
+from twofold.models.tokenizers import tokenizer_of
 from twofold.plugins.protocols import Progress
 from twofold.text import sanitise
 from twofold.types import Failure, Json, Message
@@ -81,8 +82,6 @@ class Tokens:
     """
 
     def __init__(self, directory: Path, *, chat_template: str = "") -> None:
-        from tokenizers import Tokenizer
-
         settings, config = _json(directory / "tokenizer_config.json"), _json(directory / "config.json")
         template = chat_template or chat_template_of(directory, settings)
         if not template:
@@ -94,9 +93,7 @@ class Tokens:
             )
         self.template = template
         self.specials = {key: _special(settings.get(key)) for key in ("bos_token", "eos_token")}
-        self.tokenizer = Tokenizer.from_file(str(directory / "tokenizer.json"))
-        self.tokenizer.no_truncation()
-        self.tokenizer.no_padding()
+        self.tokenizer = tokenizer_of(directory)
         added = self.tokenizer.get_added_tokens_decoder().values()
         self.controls = sanitise.control_tokens((one.content, one.special) for one in added)
         self.context = int(config.get("max_position_embeddings") or 2048)

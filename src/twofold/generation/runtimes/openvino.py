@@ -12,7 +12,8 @@ import itertools
 import json
 import time
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, Literal
 
@@ -20,7 +21,7 @@ from twofold.errors import GenerationError, ModelError
 from twofold.generation.cached import derived
 from twofold.generation.export.gguf import write_gguf, write_tokenizer
 from twofold.generation.runtimes.contract import Request, Result, Sampling
-from twofold.hashing import digest
+from twofold.hashing import digest, digest_file
 from twofold.host import telemetry
 from twofold.host.signal_stack import usual_signal_stack
 from twofold.plugins.protocols import Progress
@@ -28,6 +29,7 @@ from twofold.types import Failure, Json
 
 _CONVERTER = 1
 """Raised when the same weights would become another graph."""
+_TOKENIZER = "tokenizer.gguf"
 _POLL = 4
 """Steps between two looks at the clock for a report of progress."""
 _SECONDS = 0.25
@@ -48,6 +50,26 @@ class Settings:
     """0: all cores."""
     prefix_cache: bool
     """Keep the keys and values of prompt beginnings."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _TokenizerFile:
+    """A file is that with the same content: merged copies of a base model have each their own, all alike."""
+
+    digest: str
+    path: Path = field(compare=False)
+
+
+def _tokenizer_in(directory: Path) -> Any:
+    """The compiled tokenizer of a graph's directory; it is shared, and nothing is set on it."""
+    path = directory / _TOKENIZER
+    return _tokenizer(_TokenizerFile(digest=digest_file("tokenizer", path), path=path))
+
+
+# Compiling one takes two seconds, a small model's pipeline a tenth of one.
+@lru_cache(maxsize=1)
+def _tokenizer(file: _TokenizerFile) -> Any:
+    return telemetry.imported("openvino_genai").Tokenizer(str(file.path))
 
 
 def package_version() -> str:
@@ -73,13 +95,17 @@ def graph(model: Path, weights: str) -> Path:
         openvino_genai = telemetry.imported("openvino_genai")
         file = work / "model.gguf"
         write_gguf(model, file, chat_template="")
+        write_tokenizer(model, work / _TOKENIZER)
         scheduler = openvino_genai.SchedulerConfig()
         # the pipeline is opened only to write the graph: the smallest cache will do
         scheduler.cache_size = 1
         properties = {"enable_save_ov_model": True, "INFERENCE_PRECISION_HINT": "f32"}
         try:
             with usual_signal_stack():
-                openvino_genai.ContinuousBatchingPipeline(str(file), scheduler, "CPU", properties)
+                # with a tokenizer given, it does not compile another one out of the weights' file
+                openvino_genai.ContinuousBatchingPipeline(
+                    str(file), _tokenizer_in(work), scheduler, "CPU", **properties
+                )
         except RuntimeError as error:
             raise ModelError(
                 f"OpenVINO cannot load {model.name}: {_short(error)}",
@@ -87,7 +113,6 @@ def graph(model: Path, weights: str) -> Path:
             ) from error
         # the graph contains the weights: the GGUF would only take the same space again
         file.unlink()
-        write_tokenizer(model, work / "tokenizer.gguf")
         return {"weights": weights, "package": package_version()}
 
     return derived("openvino", key, make)
@@ -123,9 +148,8 @@ class OpenVinoRuntime:
             properties["INFERENCE_NUM_THREADS"] = settings.threads
         try:
             with usual_signal_stack():
-                tokenizer = self._genai.Tokenizer(str(self._directory / "tokenizer.gguf"))
                 return self._genai.ContinuousBatchingPipeline(
-                    str(self._directory), tokenizer, scheduler, "CPU", **properties
+                    str(self._directory), _tokenizer_in(self._directory), scheduler, "CPU", **properties
                 )
         except RuntimeError as error:
             raise GenerationError(
