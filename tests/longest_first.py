@@ -5,31 +5,36 @@ from __future__ import annotations
 import pytest
 
 LONGEST = (
-    "corpus/test_linear_time.py",
     "generation/test_exporting.py",
-    "study/test_kill.py",
+    "answering/test_permissions.py",
+    "retrieval/indexes/test_databases.py",
+    "metrics/test_changes.py",
     "stats/test_calibration.py",
-    "host/test_fastest.py",
     "training/test_fit.py",
-    "retrieval/indexes/test_congruence.py",
+    "generation/test_local.py",
+    "study/test_kill.py",
+    "host/test_fastest.py",
+    "corpus/test_linear_time.py",
     "training/test_caps.py",
     "tuning/test_training_data.py",
-    "answering/test_permissions.py",
-    "metrics/test_changes.py",
-    "generation/test_local.py",
     "training/test_methods.py",
     "training/test_ending.py",
-    "retrieval/indexes/test_databases.py",
+    "metrics/test_sets.py",
+    "metrics/test_answers_in_linear_time.py",
+    "indexing/test_damage.py",
+    "retrieval/test_index.py",
+    "retrieval/indexes/test_congruence.py",
     "study/retrieval/test_embedder_tuning.py",
     "cli/test_first_use.py",
-    "indexing/test_damage.py",
     "examples/test_loading_examples.py",
-    "metrics/test_sets.py",
     "tuning/test_forgetting_gate.py",
     "reports/test_study_page.py",
     "curation/test_making.py",
 )
-"""Files under tests/ that take half a minute or more. pytest-xdist would begin with those of the most tests."""
+"""Files under tests/ that take 15 processor seconds or more, the longest first.
+
+pytest-xdist would begin with those of the most tests.
+"""
 
 
 @pytest.hookimpl(trylast=True)

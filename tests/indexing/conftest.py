@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ssl
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -38,14 +37,6 @@ def warm_readers() -> Iterator[None]:
         yield
     for worker in idle:
         worker.close()
-
-
-@pytest.fixture(scope="module", autouse=True)
-def without_authorities() -> Iterator[None]:
-    """No client reads the certificates of all authorities: every server of these tests is on this machine."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(ssl.SSLContext, "load_verify_locations", lambda *_, **__: None)
-        yield
 
 
 @pytest.fixture

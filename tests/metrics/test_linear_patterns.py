@@ -11,7 +11,6 @@ import pkgutil
 import re
 import time
 from collections.abc import Iterator
-from itertools import pairwise
 
 import pytest
 
@@ -54,7 +53,7 @@ def _patterns() -> Iterator[tuple[str, re.Pattern[str]]]:
         for name, value in vars(module).items():
             if isinstance(value, re.Pattern):
                 yield f"{module.__name__.rpartition('.')[2]}.{name}", value
-    for number, (pattern, _) in enumerate(spellings._COMPILED):
+    for number, (_, pattern, _) in enumerate(spellings._COMPILED):
         yield f"spellings.{number}", pattern
 
 
@@ -80,11 +79,16 @@ def test_the_time_of_a_pattern_grows_with_the_text(name: str) -> None:
             def of(times: int, unit: str = unit, before: str = before, after: str = after) -> str:
                 return before + unit * (times * START // len(unit)) + after
 
-            if _seconds(pattern, of(1), whole=whole) < 0.01:
+            first = _seconds(pattern, of(1), whole=whole)
+            if first < 0.01:
                 continue
-            taken = [min(_seconds(pattern, of(times), whole=whole) for _ in range(2)) for times in (1, 2, 4)]
-            steps = [later / earlier for earlier, later in pairwise(taken)]
-            assert min(steps) < 3, (name, unit, after, taken)
+            taken = [min(first, _seconds(pattern, of(1), whole=whole))]
+            for times in (2, 4):  # the second step only where the first one is in doubt
+                taken.append(min(_seconds(pattern, of(times), whole=whole) for _ in range(2)))
+                if taken[-1] < 3 * taken[-2]:
+                    break
+            else:
+                pytest.fail(f"{name} on {unit!r} {after!r}: {taken}")
 
 
 def test_the_calls_are_among_the_patterns() -> None:
@@ -95,7 +99,7 @@ def test_the_calls_are_among_the_patterns() -> None:
 def test_a_quadratic_pattern_is_seen() -> None:
     PATTERNS["planted"] = re.compile(r"[a-z]+@")
     try:
-        with pytest.raises(AssertionError, match="planted"):
+        with pytest.raises(pytest.fail.Exception, match="planted"):
             test_the_time_of_a_pattern_grows_with_the_text("planted")
     finally:
         del PATTERNS["planted"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import gzip
 import json
 from dataclasses import replace
@@ -43,6 +44,7 @@ MOST_TEXT = 100_000
 SAMPLES = ["advising_sql", "banking77", "mtrag", "mts_dialog", "pubmedqa", "snips_json", "truthfulqa"]
 
 
+@functools.cache
 def load(name):
     path = next(folder(name).glob("examples.jsonl*"))
     opener = gzip.open if path.suffix == ".gz" else open

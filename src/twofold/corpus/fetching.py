@@ -20,6 +20,7 @@ from urllib.request import getproxies
 
 from twofold.errors import FileTooLarge, SourceEndless, SourceError, SourceUnreachable, UnreadableFile
 from twofold.files.reading import unpacked
+from twofold.host import certificates
 
 AGENT = "twofold"
 """Name given to servers, and looked for in robots.txt."""
@@ -124,7 +125,9 @@ class Fetcher:
         self._inner: set[str] = set()
         """Hosts to which a connection to a private address is open."""
         defaults = {"user-agent": AGENT, "accept-encoding": "identity, gzip;q=0.5"}
-        self._client = httpx.Client(timeout=seconds, headers=defaults, follow_redirects=False)
+        self._client = httpx.Client(
+            timeout=seconds, headers=defaults, follow_redirects=False, verify=certificates.trusted()
+        )
 
     def close(self) -> None:
         """Close the connections."""

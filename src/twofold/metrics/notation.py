@@ -38,7 +38,7 @@ _DOTTED = re.compile(r"\w[\w-]*(?:\.\w[\w-]*)+(?::\d+)?(?:\(\))?|[A-Za-z]\w*(?::
 _ABBREVIATED = re.compile(r"(?:[A-Z]\.)+[A-Z]|[A-Za-z]{1,2}\.[A-Z][a-z]?|(?i:e\.g|i\.e|[ap]\.m|[bc]\.[ce]|a\.k\.a)")
 _IPV6 = re.compile(r"[0-9A-Fa-f]{0,4}(?::[0-9A-Fa-f]{0,4}){2,7}(?:/\d{1,3})?")
 _URL = re.compile(r"https?://\S+", re.IGNORECASE)
-_ANGLED = re.compile(r"<(https?://[^<>]+)>")
+_ANGLED = re.compile(r"<(https?://[^<>\s]+)>")
 _TAG = re.compile(r"</?[A-Za-z][\w-]*\s?/?>")
 _REPEATED = re.compile(r"\)\d")
 """A group of a chemical formula that stands in it several times: ``Fe(OH)2``."""
@@ -139,7 +139,8 @@ def _by_letters(text: str) -> dict[str, tuple[str, ...]]:
 def _chunks(text: str) -> list[str]:
     """The runs without blanks, without what quotes them and the punctuation of the sentence."""
     plain = _EMPHASIS.sub(_unemphasised, _QUOTED.sub(r"\2", text))
-    return [_bare(_ANGLED.sub(r"\1", match.group())) for match in _CHUNK.finditer(plain)]
+    plain = _ANGLED.sub(r"\1", plain)
+    return [_bare(match.group()) for match in _CHUNK.finditer(plain)]
 
 
 def _unemphasised(match: re.Match[str]) -> str:

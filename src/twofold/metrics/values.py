@@ -40,12 +40,14 @@ MONTHS = (
 _MONTH = "|".join(f"{name[:3]}(?:{name[3:]})?" if name != "may" else name for name in MONTHS).replace(
     "sep(?:tember)?", "sept?(?:ember)?"
 )
+_SHORT_MONTH = "|".join(name[:3] for name in MONTHS)
 _LETTER = r"[^\s\x00-\x2f\x3a-\x40\x5b-\x60\x7b-\x7f\d–—·]"
 _SIGN = r"(?:(?<![^\s(\[{<>=*/+,:^|$€£¥])[-+])?"
 _END = rf"[-+]?\s?(?:{NUMBER}|∞|π|[a-z])"
 _TOKEN = re.compile(
     rf"""
-    (?P<interval>[\[\]]\s?{_END}\s?[,;]\s?{_END}\s?[\])(\[]|\(\s?{_END}\s?[,;]\s?{_END}\s?[\]\[])
+    \s?(?P<plain>(?!{_SHORT_MONTH}|per)[a-z]++)(?=[.,;:]?(?:\s|\Z))
+    |(?P<interval>[\[\]]\s?{_END}\s?[,;]\s?{_END}\s?[\])(\[]|\(\s?{_END}\s?[,;]\s?{_END}\s?[\]\[])
     |(?P<address>https?://[^\s<>"]*[^\s<>".,;:!?)\]]|[\w.+-]{{1,64}}@[\w-]{{1,63}}(?:\.[\w-]{{1,63}}){{1,9}})
     |(?<!\d)(?P<year>\d{{4}})(?P<apart>[-/.])(?P<month>0\d|1[0-2])(?P=apart)(?P<day>[0-3]\d)(?!\d)
     |\b(?P<day2>\d{{1,2}})(?:st|nd|rd|th)?\.?[\s-](?:of\s)?(?P<month2>{_MONTH})\b\.?(?:,?[\s-](?P<year2>\d{{4}})\b)?
@@ -69,6 +71,7 @@ _TOKEN = re.compile(
     """,
     re.VERBOSE | re.IGNORECASE,
 )
+"""The first is a word with nothing of what the others look for, which most tokens of prose are."""
 _LONGEST = 200
 """Characters from which a run of numbers and signs is several tokens."""
 _SINGLE = re.compile(r"([a-zA-Z])-(\d|[a-zA-Z])")
@@ -317,6 +320,8 @@ def number(text: str) -> str:
 def _read(match: re.Match[str], text: str, *, versions: bool) -> list[str]:
     """The tokens of one match of `_TOKEN`; none for punctuation."""
     kind = match.lastgroup or ""
+    if kind == "plain":
+        return [_COUNTED.get(match["plain"].lower(), match["plain"])]
     # Words first: nearly all matches are words, and the groups of the others need not be made for them.
     if kind in ("word", "tail"):
         return _word(match["word"], match["tail"] or "", text, match.end())

@@ -22,6 +22,7 @@ from pydantic import Field
 from twofold.errors import NothingToLearn, TrainingError
 from twofold.files import writing
 from twofold.files.reading import excerpt
+from twofold.host import certificates
 from twofold.models.endpoints import AGAIN, LONGEST_WAIT, reason, retry_after
 from twofold.plugins.jobs import TrainerJob
 from twofold.plugins.protocols import Options, Progress, quiet
@@ -326,7 +327,8 @@ class OpenAITrainer:
         o = self.options
         key = os.environ.get(o.api_key_env, "").strip()
         headers = {"Authorization": f"Bearer {key}"} if key else {}
-        return httpx.Client(base_url=o.base_url.rstrip("/"), timeout=o.timeout, headers=headers)
+        place, trusted = o.base_url.rstrip("/"), certificates.trusted()
+        return httpx.Client(base_url=place, timeout=o.timeout, headers=headers, verify=trusted)
 
     def _ask(
         self,

@@ -30,6 +30,7 @@ from twofold.generation.endpoint.events import Letters, events
 from twofold.generation.endpoint.refusals import refuses
 from twofold.generation.endpoint.refused_fields import CAN_DO_WITHOUT, FILE, OTHER_LIMIT, Refused, keep, known
 from twofold.hashing import digest
+from twofold.host import certificates
 from twofold.models.endpoints import AGAIN, LONGEST_WAIT, reason, retry_after
 from twofold.plugins.protocols import Options, Progress
 from twofold.text.masking import masked_text
@@ -96,6 +97,7 @@ class OpenAIGenerator:
             timeout=options.timeout,
             headers={"Authorization": f"Bearer {key}"} if key else {},
             limits=httpx.Limits(max_connections=options.concurrency),
+            verify=certificates.trusted(),
         )
 
     @property

@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from twofold.errors import DatabaseRefused, DatabaseUnreachable, StoreError
+from twofold.host import certificates
 from twofold.retrieval.indexes.client_bm25 import ClientWords
 from twofold.retrieval.indexes.database import DatabaseIndex, DatabaseOptions
 from twofold.retrieval.indexes.database_rows import (
@@ -74,7 +75,7 @@ class _ChromaRows(VersionedRows):
         headers = {} if secret is None else {"x-chroma-token": secret.get_secret_value()}
         place = f"/api/v2/tenants/{quote(options.tenant)}/databases/{quote(options.database)}/collections"
         self._address = options.url.rstrip("/") + place
-        self._client = httpx.Client(headers=headers, timeout=options.timeout)
+        self._client = httpx.Client(headers=headers, timeout=options.timeout, verify=certificates.trusted())
         super().__init__()
         self._words = ClientWords(self, options.language)
         self._name = f"twofold_{options.name}"
