@@ -18,7 +18,7 @@ from pydantic import (
     model_validator,
 )
 
-from twofold.errors import BadFilter, ConfigError, ProjectMissing
+from twofold.errors import BadFilter, ConfigError, ProjectMissing, TwofoldError, UnknownName
 from twofold.files.toml_values import oddity
 from twofold.metadata.conditions import conditions, written
 from twofold.plugins.loading import explain
@@ -541,27 +541,27 @@ def origins(directory: Path, overrides: Json | None = None) -> list[tuple[str, A
     return [(".".join(path), value, origin(path)) for path, value in every_value(config)]
 
 
-def every_value(config: Config) -> list[tuple[tuple[str, ...], Any]]:
+def every_value(config: Config, faults: list[TwofoldError] | None = None) -> list[tuple[tuple[str, ...], Any]]:
     """Every value of a configuration by its path, options of plugins with the plugin's own defaults.
+
+    Args:
+        config: The configuration.
+        faults: Gets what would be raised, each fault of a key; without it the first is raised.
 
     Raises:
         ConfigError: a plugin has no such option, or not with that value.
         UnknownName: there is no such plugin.
     """
-    from twofold.plugins import loading, protocols
+    from twofold.plugins import loading
 
     rows: list[tuple[tuple[str, ...], Any]] = []
 
     def walk(path: tuple[str, ...], value: Any) -> None:
-        if isinstance(value, SourceSection):
-            for key in ("kind", "description", "metadata", "readers"):
+        if isinstance(value, SourceSection | ToolSection):
+            for key in ("kind", "description", *(("metadata",) if path[0] == "sources" else ()), "readers"):
                 walk((*path, key), getattr(value, key))
-            for key, option in loading.options("sources", value.kind, value.options, where=".".join(path)):
-                walk((*path, key), option)
-        elif isinstance(value, ToolSection):
-            for key in ("kind", "description", "readers"):
-                walk((*path, key), getattr(value, key))
-            for key, option in loading.options("tools", value.kind, value.options, where=".".join(path)):
+            kind: Any = path[0]
+            for key, option in loading.options(kind, value.kind, value.options, where=".".join(path)):
                 walk((*path, key), option)
         elif path in (("sources",), ("tools",)):
             for key, source in value.items():
@@ -571,20 +571,27 @@ def every_value(config: Config) -> list[tuple[tuple[str, ...], Any]]:
             rows.append((path, value.model_dump(mode="json")))
         elif isinstance(value, Part):
             walk((*path, "name"), value.name)
-            kind: Any = {"retrieval.index": "indexes", "tuning.embedder": "trainers"}.get(
-                ".".join(path), path[-1] + "s"
-            )
+            kinds = {"retrieval.index": "indexes", "tuning.embedder": "trainers"}
+            kind = kinds.get(".".join(path), path[-1] + "s")
             chosen: Options = loading.options(kind, value.name, value.options, where=".".join(path))
             for key, option in chosen.model_dump().items():
                 walk((*path, "options", key), option)
         elif path in (("retrieval", "rewriters"), ("retrieval", "rerankers")):
-            where = ".".join(path)
-            stage_kind: protocols.Kind = "rewriters" if path[-1] == "rewriters" else "rerankers"
-            named = [(p.name, loading.options(stage_kind, p.name, p.options, where=where).model_dump()) for p in value]
+            where, kind = ".".join(path), path[-1]
+            named = [(p.name, loading.options(kind, p.name, p.options, where=where).model_dump()) for p in value]
             rows.append((path, [{"name": name, "options": chosen} for name, chosen in named]))
+        elif path == ("study", "metrics"):
+            for metric in value:
+                loading.options("metrics", metric.name, metric.options, where=f"study.metrics: {metric.name}")
+            rows.append((path, value))
         elif isinstance(value, BaseModel):
             for key, field in type(value).model_fields.items():
-                walk((*path, field.alias or key), getattr(value, key))
+                try:
+                    walk((*path, field.alias or key), getattr(value, key))
+                except (ConfigError, UnknownName) as fault:
+                    if faults is None:
+                        raise
+                    faults.append(fault)
         else:
             rows.append((path, value))
 

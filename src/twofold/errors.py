@@ -100,7 +100,7 @@ class ConfigError(TwofoldError):
     """`twofold.toml` (or an option given in code) is not valid."""
 
     code = "config"
-    cure = "Correct the key in twofold.toml; `twofold config` prints every value with its origin."
+    cure = "Correct the key or its value in twofold.toml; `twofold config` prints every value with its origin."
     exit_code = 2
 
 
@@ -144,7 +144,7 @@ class UnreadableFile(DataError):
     """A file is missing, too large, in another encoding, or of a kind no reader knows."""
 
     code = "data.unreadable"
-    cure = "Check the path in twofold.toml and save the file as UTF-8."
+    cure = "Look at the file and its rights, save it as UTF-8, or take it out."
 
 
 class LeftOut(DataError):

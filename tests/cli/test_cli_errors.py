@@ -108,6 +108,29 @@ def test_a_fault_of_our_own_shows_its_traceback_only_when_asked(
 
 
 @pytest.mark.parametrize(
+    ("line", "message", "cure"),
+    [
+        ("study --limit -3", "(got '-3')", "Run `twofold study --help`."),
+        ("tune --minutes soon", "(got 'soon')", "Run `twofold tune --help`."),
+        ("plugins generators", "unexpected argument 'generators'", "Leave it out: this command takes options only;"),
+        ("show one two", "unexpected argument 'two'", "Put quotes around text with spaces"),
+        ("bench -C p", "no such option: -C", "Put options after the command: twofold bench COMMAND OPTIONS;"),
+        ("-C p study", "no such option: -C", "Put options after the command: twofold COMMAND OPTIONS;"),
+        ("tune --plan", "belongs to --what embedder and to --if-due", "Leave --plan out: work and minutes are printed"),
+        ("examples import no.csv --into x.jsonl", "no.csv: there is no such file", "Name a plain file that is there."),
+    ],
+)
+def test_wrong_use_names_the_value_and_a_cure_that_fits(
+    capsys: pytest.CaptureFixture[str], line: str, message: str, cure: str
+) -> None:
+    assert main(line.split()) == 2
+    error, help_line = capsys.readouterr().err.splitlines()
+    assert error.startswith("error: ")
+    assert error.endswith(message)
+    assert help_line.startswith(f"help: {cure}")
+
+
+@pytest.mark.parametrize(
     "arguments", [["stduy"], ["check", "--no-such"], ["init"], ["study", "--limit", "0"], ["ask"], ["study", "--limit"]]
 )
 def test_wrong_use_is_exit_code_2(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:

@@ -166,6 +166,7 @@ def test_the_command_tells_the_time_of_the_project_and_what_is_configured(
     assert main(["doctor", "--quick", "-C", str(tmp_path / "p"), *settings]) == 0
     text = capsys.readouterr().out
     assert "this project's study: about" in text
+    assert f"\n{'':22} ({findings['minutes']['paces']})\n" in text
     assert text.rstrip().splitlines()[-1].startswith(("Nothing to do.", "  - "))
 
 

@@ -155,6 +155,9 @@ def as_lines(count: int, *, of: str = "mast") -> str:
 LABELS = "text,label\n" + "".join(f"Ticket {n} of the {k} counter,{k}\n" for n in range(20) for k in ("red", "blue"))
 
 
+QUESTIONS_SHEET = [["Question", "Answer"], ["Who heads radiology?", "Ruth"], ["Where is it?", "In hall 2"]]
+
+
 @pytest.mark.parametrize("link", [False, True])
 def test_a_file_whose_records_were_imported_as_examples_is_no_document(
     call: Call, tmp_path: Path, *, link: bool
@@ -176,6 +179,65 @@ def test_a_file_whose_records_were_imported_as_examples_is_no_document(
     assert "the questions and answers of examples.jsonl" in left["message"]
     assert ids(call, tmp_path / "p") == ["hours.csv#row1"]
     assert call("sync", "-C", fast(tmp_path / "p"))[1]["added"] == 1
+
+
+def test_a_file_of_fields_in_another_language_is_imported_as_init_says_and_is_no_document(
+    call: Call, tmp_path: Path
+) -> None:
+    folder = tmp_path / "amt"
+    folder.mkdir()
+    rows = "".join(f"Wo steht Schalter {n}?,Halle {n}\n" for n in range(30))
+    (folder / "examples.csv").write_text("Frage,Antwort\n" + rows, encoding="utf-8")
+    code, told, _ = call("init", tmp_path / "p", "--from", folder)
+    command = told["error"]["cure"].partition("`")[2].partition("`")[0]
+    assert (code, told["error"]["code"]) == (2, "data.too-few")
+    assert "(Frage, Antwort) for Q and A" in told["error"]["cure"]
+    (folder / "examples.csv").rename(folder / "raw.csv")
+    words = shlex.split(command.replace("=Q", "=Frage").replace("=A", "=Antwort"))[1:]
+    assert call(*words)[0] == 0
+    told = call("init", tmp_path / "p", "--from", folder)[1]
+    assert (told["documents"], told["questions"]) == (0, 30), "else every test question would find its own answer"
+
+
+def test_a_folder_of_which_nothing_can_be_read_is_cured_by_its_first_fault(call: Call, tmp_path: Path) -> None:
+    folder = tmp_path / "letters"
+    folder.mkdir()
+    (folder / "a.txt").write_bytes("Die Größe beträgt zwölf Meter.".encode("latin-1"))
+    error = call("init", tmp_path / "p", "--from", folder)[1]["error"]
+    assert "a.txt: byte 6 (0xf6) is not UTF-8" in error["message"]
+    assert error["cure"].startswith(
+        "Save the file as UTF-8, or name a document's encoding in [documents.encodings]. Or"
+    )
+
+
+def test_a_spreadsheet_of_questions_is_told_since_its_answers_stand_in_a_passage(call: Call, tmp_path: Path) -> None:
+    xlsxwriter = pytest.importorskip("xlsxwriter")
+    folder = tmp_path / "sheets"
+    folder.mkdir()
+    for name, rows in (("asked.xlsx", QUESTIONS_SHEET), ("phones.xlsx", [["Name", "Extension"], ["Ruth", "3410"]])):
+        with xlsxwriter.Workbook(folder / name) as book:
+            sheet = book.add_worksheet()
+            for number, row in enumerate(rows):
+                sheet.write_row(number, 0, row)
+    told = call("init", tmp_path / "p", "--from", folder)[1]
+    [problem] = told["problems"]
+    assert (told["documents"], problem["file"], problem["severity"]) == (2, "asked.xlsx", "warning")
+    assert "look like examples (question-answer: Question | Answer), and are read as documents" in problem["message"]
+    assert "Save the sheet as examples.csv" in problem["cure"]
+
+
+def test_a_picture_is_named_as_one_by_sync_and_a_project_without_documents_weighs_no_words(
+    call: Call, handbook: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (handbook / "scan.png").write_bytes(b"\x89PNG")
+    call("init", tmp_path / "p", "--from", handbook)
+    assert main(["sync", "-q", "-C", fast(tmp_path / "p")]) == 0
+    assert "1 file skipped (scan.png): this is a picture. Set [documents].ocr" in capsys.readouterr().out
+    alone = tmp_path / "alone"
+    alone.mkdir()
+    (alone / "examples.jsonl").write_text('{"question": "Who?", "answers": ["Me"]}\n', encoding="utf-8")
+    call("init", tmp_path / "q", "--from", alone)
+    assert call("sync", "-C", fast(tmp_path / "q"))[1]["words"] is None
 
 
 IN_OTHER_SHAPES = {

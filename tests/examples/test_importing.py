@@ -529,3 +529,11 @@ def test_json_answers_that_can_be_meant_otherwise_are_told(tmp_path: Path) -> No
     (found,) = [problem for problem in check([], examples) if problem.code == "data.json-answers"]
     assert "1 example has several JSON answers, and each of them alone is right" in found.message
     assert found.line == 2
+
+
+def test_columns_are_known_whatever_the_case_of_their_letters(tmp_path: Path) -> None:
+    (tmp_path / "s.csv").write_text("ID,Text,Label,Remark\n7,Where is it?,place,none\n", encoding="utf-8")
+    report = import_file(tmp_path / "s.csv", tmp_path / "e.jsonl")
+    [example] = load_examples(["e.jsonl"], tmp_path)[0]
+    assert (example.id, example.question, example.references) == ("7", "Where is it?", ("place",))
+    assert report["idle"] == ["Remark"]

@@ -90,6 +90,15 @@ def test_csv_and_json(tmp_path: Path) -> None:
     ]
 
 
+def test_fields_are_known_whatever_the_case_of_their_letters(tmp_path: Path) -> None:
+    (tmp_path / "e.csv").write_text("ID,Question, Answer ,Doc_IDs,Note\n7,q,a,d.md,Question\n")
+    (tmp_path / "e.jsonl").write_text('{"Question": "other", "question": "this", "Answers": ["b"]}\n')
+    made, problems = load_examples(["e.csv", "e.jsonl"], tmp_path)
+    assert problems == []
+    assert [(e.question, e.references, e.sources) for e in made] == [("q", ("a",), ("d.md",)), ("this", ("b",), ())]
+    assert made[0].id == "7"
+
+
 @pytest.mark.parametrize("cell", ["NaN", "nan", "<NA>", "#N/A"])
 def test_what_programs_write_for_a_missing_cell_is_no_answer(tmp_path: Path, cell: str) -> None:
     (tmp_path / "e.csv").write_text(f"id,question,answers,group\n1,q,{cell},{cell}\n2,r,3,{cell}\n")

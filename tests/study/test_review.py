@@ -134,3 +134,18 @@ def test_the_sentence_counts_reserve_questions_by_their_name_and_gives_the_right
     assert (counts["span"], counts["exact"], counts["near"]) == (1, 0, 0)
     assert "20 train (1 dropped: they give test or dev questions away)" in made.sentence
     assert "10 of 30 test and reserve questions name no document" in made.sentence
+
+
+def test_all_faults_of_the_settings_are_findings_those_of_listed_metrics_too(tmp_path: Path) -> None:
+    opened(tmp_path, rows()).close()
+    settings = {
+        "study": {"metric": "f1", "metrics": [{"name": "json_valid", "options": {"schemaa": 1}}]},
+        "tuning": {"trainer": {"options": {"epoks": 3}}},
+    }
+    with Project.open(tmp_path / "project", settings) as project:
+        wrong = [p.message for p in project.check() if p.severity == "error"]
+    assert [message.partition(";")[0] for message in wrong] == [
+        "tuning.trainer: unknown key 'epoks'",
+        "unknown metric 'f1'",
+        "study.metrics: json_valid: unknown key 'schemaa'",
+    ]

@@ -40,6 +40,8 @@ _BESIDE = ("license", "license.*", "licence", "licence.*", "source", "source.*")
 _LEFT = "data.left-out"
 _TABLES = re.compile(r"\.(?:(?:jsonl|ndjson|json|csv|tsv)(?:\.gz)?|parquet)$")
 """Endings of files that may hold examples."""
+_SHEETS = (".xlsx", ".xlsm", ".xlsb", ".xls", ".ods")
+"""Endings of spreadsheets."""
 _PEEKED = 100
 """Records whose fields are named."""
 _PLACE = "data/documents"
@@ -288,7 +290,7 @@ def _table(source: Path, name: str, reader: FileReader, examples: Sequence[str])
         what = "its records look like examples: they ask questions, and have no answers"
         note = _left(name, what, f"Give each record answers, {again}")
         return _Table(remark=note) if rows else _Table(problem=note)
-    if shape is not None and usable and examples and _repeats(records, name, source, examples):
+    if usable and examples and _repeats(records, name, source, examples):
         these = ", ".join(examples[:3]) + (", …" if len(examples) > 3 else "")
         note = _left(
             name,
@@ -324,7 +326,7 @@ def _table(source: Path, name: str, reader: FileReader, examples: Sequence[str])
 
 
 def _repeats(records: Sequence[Record], name: str, source: Path, examples: Sequence[str]) -> bool:
-    """Does at least every second record ask what an example asks, with an answer of it?"""
+    """Does at least every second record ask what an example asks, with an answer of it, in whatever fields?"""
     answers: dict[str, set[str]] = {}
     for example in loading.load_examples(examples, source, strict=False)[0]:
         answers.setdefault(example.question.strip(), set()).update(example.references)
@@ -332,6 +334,13 @@ def _repeats(records: Sequence[Record], name: str, source: Path, examples: Seque
     for number, value in enumerate(converted(records, name, source="")[0], 1):
         row = row_of(value, name, number).outcome
         same += isinstance(row, Example) and not answers.get(row.question.strip(), set()).isdisjoint(row.references)
+    # Imported under --map, the fields have names that no shape knows.
+    plain = 0
+    for record in records:
+        values = () if isinstance(record.value, BadRecord) else record.value.values()
+        texts = {value.strip() for value in values if isinstance(value, str)}
+        plain += any(not texts.isdisjoint(answers[text]) for text in texts & answers.keys())
+    same = max(same, plain)
     return bool(same) and 2 * same >= len(records)
 
 
@@ -382,6 +391,7 @@ def _read(source: Path, listing: _Folder, progress: Progress) -> tuple[list[Docu
         documents, met = load_documents(section, source, strict=False, progress=progress)
         # A folder holds all sorts of files: one that cannot be read does not stop a project from being made.
         problems = [p if listing.records or p.code in ERRORS else replace(p, severity="warning") for p in met]
+        problems += filter(None, map(_sheet_of_questions, documents))
     examples: list[Example] = []
     if listing.examples:
         examples, more = loading.load_examples(listing.examples, source, strict=False)
@@ -396,14 +406,29 @@ def _read(source: Path, listing: _Folder, progress: Progress) -> tuple[list[Docu
     if not documents and not examples:
         first = next(iter((*problems, *listing.left)), None)
         where = f" (first problem: {first.file}: {first.message})" if first else ""
-        rename = f"{first.cure} Or put" if first and first.code == _LEFT else "Put"
+        mend = f"{first.cure} Or put" if first else "Put"
         raise TooFewExamples(
             f"the folder contains neither a document nor an example{where}",
             file=source,
-            cure=f"{rename} documents (Markdown, text, HTML, PDF, …) into it, or an examples.jsonl, or both.",
+            cure=f"{mend} documents (Markdown, text, HTML, PDF, …) into it, or an examples.jsonl, or both.",
         )
     problems += [p for p in checking.check(documents, examples) if p.code == "data.unknown-document"]
     return documents, examples, [p for p in problems if p.code != TooFewExamples.code]
+
+
+def _sheet_of_questions(document: Document) -> Problem | None:
+    """The warning that a spreadsheet, which can only be read as a document, has columns of questions and answers."""
+    name = document.id.partition("#")[0]
+    head = next((line for line in document.text.splitlines() if " | " in line), "")
+    shape = shape_of(cell.strip().lower() for cell in head.split(" | "))
+    if shape is None or suffix_of(name) not in _SHEETS:
+        return None
+    return _left(
+        name,
+        f"its rows look like examples ({shape}: {excerpt(head)}), and are read as documents: every answer in it stands "
+        "in a passage",
+        "Save the sheet as examples.csv and run init again, to study on them, and take the spreadsheet out.",
+    )
 
 
 def _language(documents: Sequence[Document]) -> list[Problem]:
@@ -439,15 +464,17 @@ def _importing(file: Path) -> str:
     fields = dict.fromkeys(chain.from_iterable(values))
     shape = shape_of(fields)
     rows = converted(records, file.name, source="")[0] if shape else []
-    if not any(isinstance(row_of(value, file.name, n).outcome, Example) for n, value in enumerate(rows, 1)):
-        return ""
     ending = file.name[-len(_TABLES.search(file.name.lower())[0]) :]  # type: ignore[index]
     renamed = file.with_name(f"raw{ending}")
-    return (
-        f"Its records look like examples in another shape ({shape}: {excerpt(', '.join(fields))}). Rename it to "
-        f"{renamed.name}, run `twofold examples import {shlex.quote(str(renamed))} --into "
-        f"{shlex.quote(str(file.with_name('examples.jsonl')))}`, and init again."
-    )
+    into = f"--into {shlex.quote(str(file.with_name('examples.jsonl')))}"
+    rename = f"Rename it to {renamed.name}, run `twofold examples import {shlex.quote(str(renamed))} {into}"
+    if any(isinstance(row_of(value, file.name, n).outcome, Example) for n, value in enumerate(rows, 1)):
+        look = f"Its records look like examples in another shape ({shape}: {excerpt(', '.join(fields))})."
+        return f"{look} {rename}`, and init again."
+    if len(fields) > 1 and not shape:
+        named = f"with the names of its fields ({excerpt(', '.join(fields))}) for Q and A"
+        return f"{rename} --map question=Q --map answers=A` {named}, and init again; or take it out of the folder."
+    return ""
 
 
 def _copied(place: Path, source: Path, listing: _Folder) -> Paths:

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import importlib
+import re
 import sys
 import traceback
 from typing import Annotated, Any
 
 import typer
+from pydantic import ValidationError
+from typer.core import TyperGroup
 
 from twofold import __version__
 from twofold.cli import (
@@ -102,11 +105,7 @@ def run(arguments: list[str], *, as_json: bool, verbose: bool) -> int:
         say(error.format_message(), err=True)
         return 2
     except usage.ClickException as error:
-        # The command that was called wrongly, for the cure; an error at the top has none.
-        context = getattr(error, "ctx", None)
-        where = context.command_path if context else "twofold"
-        wrong = TwofoldError(_sentence(error.format_message()), cure=_usage_cure(error.format_message(), where))
-        return report(wrong, as_json=as_json, code="usage", exit_code=2)
+        return report(_wrong_use(error), as_json=as_json, code="usage", exit_code=2)
     except typer.Abort:
         return INTERRUPTED
     except BrokenPipeError:
@@ -150,11 +149,26 @@ def report(error: TwofoldError, *, as_json: bool, code: str = "", exit_code: int
     return error.exit_code if exit_code is None else exit_code
 
 
-def _usage_cure(message: str, where: str) -> str:
-    quotes = (
-        'Put quotes around text with spaces, as in "how long is a shift?"; or run' if "extra arg" in message else "Run"
-    )
-    return f"{quotes} `{where} --help`."
+def _wrong_use(error: Any) -> TwofoldError:
+    """A usage error of Typer with the value at fault and a cure that fits the command that was called."""
+    # An error at the top has no context.
+    context = getattr(error, "ctx", None)
+    where = context.command_path if context else "twofold"
+    message, cure = _sentence(error.format_message()), f"Run `{where} --help`."
+    if isinstance(error.__cause__, ValidationError):
+        message += f" (got {error.__cause__.errors()[0]['input']!r})"
+    extra = re.fullmatch(r"got unexpected extra argument\(s\) \((.*)\)", message)
+    if extra and context:
+        message = f"unexpected argument {extra[1]!r}"
+        takes = any(param.param_type_name == "argument" for param in context.command.params)
+        cure = (
+            f'Put quotes around text with spaces, as in "how long is a shift?"; or run `{where} --help`.'
+            if takes
+            else f"Leave it out: this command takes options only; `{where} --help` lists them."
+        )
+    elif context and isinstance(context.command, TyperGroup) and message.startswith("no such option"):
+        cure = f"Put options after the command: {where} COMMAND OPTIONS; `{where} --help` lists the commands."
+    return TwofoldError(message, cure=cure)
 
 
 def _sentence(text: str) -> str:

@@ -106,7 +106,7 @@ def _minutes(minutes: Json) -> Iterator[str]:
         if minutes[key] is not None:
             yield _row("time", f"{name}: about {duration(minutes[key] * 60)}")
     if minutes["paces"]:
-        yield _row("", f"(from {minutes['paces']})")
+        yield _row("", f"({minutes['paces']})")
 
 
 def _gib(count: int) -> str:

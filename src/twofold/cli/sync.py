@@ -100,9 +100,8 @@ def _why(entry: dict[str, Any]) -> str:
     if entry["status"] == "forgotten":
         return "left out since `twofold forget`"
     failure = entry["failure"] or {}
-    # The messages of these two name the file; without it, files left out for one reason share a line.
-    if failure.get("code") == "data.no-reader":
-        return f"of a kind that no reader knows. {failure['cure']}"
     if failure.get("code") == "data.empty-document":
         return "without text"
-    return str(failure.get("message", "")).removeprefix(f"{entry['file']}: ")
+    # Without the file's name, files left out for one reason share a line.
+    message = str(failure.get("message", "")).removeprefix(f"{entry['file']}: ")
+    return f"{message}. {failure['cure']}" if failure.get("code") == "data.no-reader" else message

@@ -96,11 +96,12 @@ def tune(
         _embedder(run, minutes, plan=plan)
         return
     if what != "adapter" or plan:
-        problem = "--plan belongs to --what embedder" if plan else f"unknown value --what {what!r}"
-        raise ConfigError(
-            problem,
-            cure="Choose --what adapter or --what embedder; run `twofold study --plan` for the bill of a study.",
-        )
+        if plan and what == "adapter":
+            raise ConfigError(
+                "an adapter has no --plan, which belongs to --what embedder and to --if-due",
+                cure="Leave --plan out: work and minutes are printed before training. Or run `twofold study --plan`.",
+            )
+        raise ConfigError(f"unknown value --what {what!r}", cure="Choose --what adapter or --what embedder.")
     # Options win over twofold.toml for this call; None leaves what stands there.
     laid = {"tuning__trainer__options__minutes": minutes, "tuning__methods": method or None}
     weights = _weights(combine or [])

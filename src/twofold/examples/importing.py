@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 from twofold.errors import BadRecord, ConfigError
 from twofold.examples.loading import row_of
-from twofold.examples.spelling import REFERENCES, answers_of, cell, is_declined
+from twofold.examples.spelling import FIELDS, REFERENCES, answers_of, cell, is_declined, named_as_ours
 from twofold.examples.turns import is_conversation, turns_of
 from twofold.files.reading import Record, excerpt, kind, spelled
 from twofold.hashing import canonical_json, digest
@@ -24,12 +24,6 @@ _OURS = (
     "id", "doc_ids", "sources", "spans", "grades", "answerable", "choices", "group", "origin", "maker", "parent", "at",
     "date", "split",
 )  # fmt: skip
-_READ = {
-    *_QUESTIONS, *_ANSWERS, *_COMPLETIONS, *_OURS, "messages", "conversations", "conversation", "instruction",
-    "context", "system", "system_prompt", "history", "prompt", "chosen", "rejected", "preferred_output",
-    "non_preferred_output", "kto_tag", "is_impossible",
-}  # fmt: skip
-"""Columns that some shape reads, or leaves out knowingly."""
 TARGETS = ("question", "answers", "messages", "context", *_OURS)
 """Fields that a column may be mapped to."""
 _Wrong = Callable[..., BadRecord]
@@ -37,7 +31,7 @@ _Wrong = Callable[..., BadRecord]
 
 def shape_of(fields: Iterable[str]) -> Shape | None:
     """The shape that field names tell, None for none that is known."""
-    names = set(fields)
+    names = set(named_as_ours(dict.fromkeys(fields)))
     # From the most telling field to the least: a preference has a prompt too, and a conversation may have an input.
     if names & {"chosen", "preferred_output"}:
         return "preference"
@@ -104,7 +98,8 @@ def converted(
             f"{file} has no column {missing[0]!r}",
             cure=f"Name one of its columns: {excerpt(', '.join(sorted(seen)), 200)}.",
         )
-    return out, bad, shapes, sorted(seen - _READ - set(mapping.values()))
+    idle = named_as_ours(dict.fromkeys(sorted(seen - set(mapping.values())))).keys() - FIELDS
+    return out, bad, shapes, sorted(idle)
 
 
 def _convert(record: Record, file: str, mapping: Mapping[str, str], source: str) -> tuple[Shape, Json]:
@@ -113,6 +108,7 @@ def _convert(record: Record, file: str, mapping: Mapping[str, str], source: str)
     for field, column in mapping.items():
         if column in fields:
             fields[field] = fields.pop(column) if column not in mapping else fields[column]
+    fields = named_as_ours(fields)
     wrong = _wrong(file, record)
     value = {key: item for key, item in fields.items() if item is not None}
     shape = _shape(value, fields, mapping, wrong)

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, get_args
 
 from twofold.errors import BadRecord, DataError, TooFewExamples, UnreadableFile
-from twofold.examples.spelling import REFERENCES, answers_of, cell, is_declined
+from twofold.examples.spelling import REFERENCES, answers_of, cell, is_declined, named_as_ours
 from twofold.examples.turns import is_conversation, turns_of
 from twofold.files.paths import MISSING, expand
 from twofold.files.reading import (
@@ -214,7 +214,7 @@ def _example(record: Record, file: str) -> Example | Problem | None:
     if isinstance(record.value, BadRecord):
         raise record.value
     # A column that is null here is a column that this record does not have.
-    value = {key: item for key, item in record.value.items() if item is not None}
+    value = {key: item for key, item in named_as_ours(record.value).items() if item is not None}
 
     def bad(message: str, cure: str | None = None) -> BadRecord:
         return _bad(record, message, file, cure=cure)

@@ -8,13 +8,31 @@ from typing import Any, Literal
 from twofold.files.reading import parsed, spelled
 from twofold.hashing import canonical_json
 from twofold.text.wrapping import answer_text
+from twofold.types import Json
 
 REFERENCES = ("answers", "outputs", "output", "answer", "reference")
 """Fields of the project's own files that hold answers."""
+FIELDS = frozenset((
+    "question", "input", "messages", *REFERENCES, "id", "doc_ids", "sources", "spans", "grades", "answerable",
+    "choices", "group", "origin", "maker", "parent", "at", "date", "split",
+    "query", "text", "utterance", "label", "intent", "completion", "response", "conversations", "conversation",
+    "instruction", "context", "system", "system_prompt", "history", "prompt", "chosen", "rejected",
+    "preferred_output", "non_preferred_output", "kto_tag", "is_impossible",
+))  # fmt: skip
+"""Fields that the project's own files or a shape of others' have, some left out knowingly."""
 _SEVERAL = ("answers", "outputs")
 """Fields that hold a list of answers, in a table as JSON text."""
 _VALUE = ("output", "completion", "response", "chosen")
 """Fields that hold one answer: a list there is itself the answer."""
+
+
+def named_as_ours(record: Mapping[str, Any]) -> Json:
+    """The record with its known fields in our spelling: ``Question`` heads a spreadsheet's column as often."""
+    out: Json = {}
+    for field, value in record.items():
+        name = field.strip().lower()
+        out[name if name in FIELDS and name not in record and name not in out else field] = value
+    return out
 
 
 def answers_of(value: Any, field: str) -> list[str]:

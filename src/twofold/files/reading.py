@@ -89,7 +89,7 @@ def read_bytes(path: Path, *, limit: int, name: str = "") -> bytes:
     try:
         if not path.is_file():
             reason = "this is not a plain file" if path.exists() else "there is no such file"
-            raise UnreadableFile(reason, file=name)
+            raise UnreadableFile(reason, file=name, cure="Name a plain file that is there.")
         # before it is opened: a file that is too large is not read at all
         size = path.stat().st_size
         packed = path.suffix.lower() == ".gz"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -36,12 +37,10 @@ def review(config: Config, root: Path, embedder: Callable[[], Embedder] | None) 
         root: The project's directory.
         embedder: Makes the embedder, where it is at hand: paraphrases of test questions are told by it.
     """
-    problems: list[Problem] = []
-    try:
-        every_value(config)
-    # A finding like any other, so that one run of `check` names all that is wrong.
-    except (ConfigError, UnknownName) as error:
-        problems.append(as_problem(error))
+    # Findings like any other, so that one run of `check` names all that is wrong.
+    wrong: list[TwofoldError] = []
+    every_value(config, wrong)
+    problems = [as_problem(error) for error in wrong]
     documents: list[Document] = []
     if config.documents.paths:
         documents, faults = load_documents(config.documents, root, strict=False, question_paths=config.examples.paths)
@@ -67,7 +66,8 @@ def review(config: Config, root: Path, embedder: Callable[[], Embedder] | None) 
     problems += schemas.problems(config.generation.json_schema, root)
     if not examples:
         return problems
-    problems += changes.of_study(config.study.metric.name, config.study.metric.options, examples)
+    with contextlib.suppress(ConfigError, UnknownName):  # one of the findings above
+        problems += changes.of_study(config.study.metric.name, config.study.metric.options, examples)
     try:
         same, holders = twins.compared(documents)
         splits = splitting.split(examples, config.examples, documents=same, holders=holders)

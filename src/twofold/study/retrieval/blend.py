@@ -106,7 +106,7 @@ def settle(
         progress: Shows searching.
 
     Returns:
-        None where the settings leave nothing to choose, or nobody to choose as.
+        None where documents or settings leave nothing to choose, or nobody to choose as.
     """
     part = weighing.searching(search.config)
     config = search.config
@@ -115,6 +115,8 @@ def settle(
     recipe = weighing.recipe(config, chunks=search.chunk_recipe, embedder=search.embedder.fingerprint)
     content = search.index.state().content
     sketch = weighing.sketch(search.index.contents())
+    if not sketch:  # without documents there is nothing to weigh
+        return None
     last = weighing.last_choice(search.catalogue.notes)
     # Chosen for another search, a weight says nothing of this one.
     if last is not None and last["recipe"] != recipe:
