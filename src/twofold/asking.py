@@ -30,7 +30,7 @@ from twofold.reports import archive
 from twofold.store.model_record import read_everything
 from twofold.store.model_registry import model_id
 from twofold.text import grounding
-from twofold.types import Answer, Arm, Example, Filter, Json, Message, Role
+from twofold.types import Answer, Arm, Citation, Example, Filter, Json, Message, Role
 
 log = logging.getLogger(__name__)
 
@@ -314,10 +314,8 @@ def provenance(
         answer: Its answer.
         choice: Why that system.
     """
-    follows = any(message.role == "user" for message in example.messages[:-1])
-    template = replace(system.template, about=0.0) if follows else system.template
-    attached = None if system.schema else prompts.attached(answer, template=template, question=example.question)
-    shown = whereabouts(workspace.catalogue.documents, answer, (attached,) if attached else ())
+    citation = attached(system, answer, example)
+    shown = whereabouts(workspace.catalogue.documents, answer, (citation,) if citation else ())
     system = system.as_sent()
     measured = system.key in workspace.catalogue.systems.descriptions()
     why = choice.why
@@ -341,9 +339,18 @@ def provenance(
         "max_tokens": system.max_tokens,
         "places": [one.place for one in shown],
         "names": [one.name for one in shown],
-        "attached": plain(attached),
-        "unsupported": "" if attached else _unsupported(workspace.config, system, answer),
+        "attached": plain(citation),
+        "unsupported": "" if citation else _unsupported(workspace.config, system, answer),
     }
+
+
+def attached(system: System, answer: Answer, example: Example) -> Citation | None:
+    """The passage that holds an answer which cites nothing; None where there is none, or one is cited."""
+    if system.schema:
+        return None
+    follows = any(message.role == "user" for message in example.messages[:-1])
+    template = replace(system.template, about=0.0) if follows else system.template
+    return prompts.attached(answer, template=template, question=example.question)
 
 
 def _unsupported(config: Config, system: System, answer: Answer) -> str:

@@ -373,6 +373,21 @@ class AccessSection(Section):
     """Readers of documents where neither the document nor its source names readers."""
 
 
+class ServingSection(Section):
+    """The server, `twofold serve`."""
+
+    queue: int = Field(default=64, ge=1)
+    """Requests that may wait or run at once; more are refused until one ends."""
+    seconds: float = Field(default=120.0, gt=0)
+    """Time limit of an answer, waiting included."""
+    grace: float = Field(default=30.0, ge=0)
+    """Seconds that running answers have to end when the server is stopped."""
+    max_body_mib: float = Field(default=4.0, gt=0, le=1024)
+    """Largest body of a request, in MiB."""
+    system_prompt: bool = False
+    """Take a system message from the caller, which changes the prompt that was measured; else refuse such requests."""
+
+
 class ProjectSection(Section):
     """Name and description."""
 
@@ -412,6 +427,7 @@ class Config(Section):
     retraining: RetrainingSection = RetrainingSection()
     study: StudySection = StudySection()
     access: AccessSection = AccessSection()
+    serving: ServingSection = ServingSection()
 
     @property
     def template(self) -> Template:

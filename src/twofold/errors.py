@@ -42,8 +42,18 @@ Hierarchy (codes in brackets)::
     │   ├── ProjectMissing [store.no-project]       no twofold.toml here
     │   ├── DatabaseUnreachable [store.unreachable] nothing answers at the database's address
     │   └── DatabaseRefused [store.refused]         wrong password or key, or a missing right
-    └── StudyError [study]
-        └── ScorerBroken [study.scorer]             gold answers do not score 1, or shuffled gold does
+    ├── StudyError [study]
+    │   └── ScorerBroken [study.scorer]             gold answers do not score 1, or shuffled gold does
+    └── ServingError [serving]                      the server refuses a request, or cannot start
+        ├── QueueFull [serving.busy]                more requests wait than may
+        ├── Closing [serving.closing]               the server is stopping and takes no more requests
+        ├── DeadlinePassed [serving.deadline]       no answer within the request's time
+        ├── BadRequest [serving.request]            a parameter is unknown, unsupported or has a wrong value
+        ├── TooLong [serving.too-long]              a conversation exceeds the model's context
+        ├── NotServed [serving.missing]             no such address, model or document, or none for this key
+        ├── Conflict [serving.conflict]             the document is there already, or is not the version named
+        ├── BadKey [serving.key]                    no API key, or one that is unknown, expired or revoked
+        └── Forbidden [serving.scope]               the API key lacks the scope
 
 Exit codes of the command line: 0 done; 1 a study or check finished and found failures; 2 wrong use (config, data,
 missing extra); 3 a model, index, training or store error; 130 interrupted.
@@ -409,3 +419,79 @@ class ScorerBroken(StudyError):
 
     code = "study.scorer"
     cure = "Check that references fit the metric; `twofold check` shows examples whose own reference scores below 1."
+
+
+class ServingError(TwofoldError):
+    """The server refuses a request, or cannot start."""
+
+    code = "serving"
+    cure = "Read docs/how-to/serve.md; `twofold serve --help` lists the options."
+
+
+class QueueFull(ServingError):
+    """More requests wait than may."""
+
+    code = "serving.busy"
+    cure = "Send the request again after the seconds in the header Retry-After, or raise [serving].queue."
+    retry_after: float = 1.0
+    """Seconds after which a place in the queue is likely."""
+
+
+class Closing(ServingError):
+    """The server is stopping: it ends the answers that it has begun and begins no more."""
+
+    code = "serving.closing"
+    cure = "Send the request again when the server has been started again."
+
+
+class DeadlinePassed(ServingError):
+    """The answer was not there within the request's time."""
+
+    code = "serving.deadline"
+    cure = "Send the request again when fewer requests run, ask for fewer max_tokens, or raise [serving].seconds."
+
+
+class BadRequest(ServingError):
+    """A parameter of a request is unknown, unsupported or has a wrong value."""
+
+    code = "serving.request"
+    cure = "Correct or leave out the parameter; /openapi.json lists those of every address."
+    exit_code = 2
+    param: str = ""
+    """Name of the parameter."""
+
+
+class TooLong(ServingError):
+    """A conversation with its passages and the answer's tokens exceeds the model's context."""
+
+    code = "serving.too-long"
+    cure = "Send fewer or shorter messages, or ask for fewer max_tokens."
+
+
+class NotServed(ServingError):
+    """There is no such address, model or document, or none that this key may see."""
+
+    code = "serving.missing"
+    cure = "Use an address of /openapi.json, a model of /v1/models, a document of /v1/documents."
+
+
+class Conflict(ServingError):
+    """A document is there already, or is not the version that the request names."""
+
+    code = "serving.conflict"
+    cure = "Read the document's present version with GET, and send the request with it."
+
+
+class BadKey(ServingError):
+    """There is no API key, or an unknown, expired or revoked key."""
+
+    code = "serving.key"
+    cure = "Send a valid key as `Authorization: Bearer KEY`; `twofold keys add` makes a key."
+    exit_code = 2
+
+
+class Forbidden(ServingError):
+    """The API key lacks the scope that the address needs."""
+
+    code = "serving.scope"
+    cure = "Use a key with that scope; `twofold keys add --scope` makes such a key."

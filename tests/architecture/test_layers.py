@@ -13,6 +13,7 @@ import pytest
 ROOT = Path(__file__).resolve().parents[2]
 HEAVY = {
     "accelerate",
+    "fastapi",
     "gguf",
     "lancedb",
     "openvino",
@@ -25,6 +26,7 @@ HEAVY = {
     "tokenizers",
     "torch",
     "transformers",
+    "uvicorn",
 }
 
 

@@ -84,14 +84,14 @@ def test_an_interrupted_batch_leaves_nothing_in_the_engine(
     prompts = [prompt("Name a fruit."), prompt("Name a colour.")]
     expected = [done.text for done in shipped.generate(prompts)]
     runtime = shipped._runtime
-    steps, real = iter(range(3)), runtime._step
+    steps, real = iter(range(3)), runtime.step
 
     def step() -> None:
         if next(steps, None) is None:
             raise KeyboardInterrupt
         real()
 
-    monkeypatch.setattr(runtime, "_step", step)
+    monkeypatch.setattr(runtime, "step", step)
     with pytest.raises(KeyboardInterrupt):
         shipped.generate(prompts)
     assert not runtime._pipeline.has_non_finished_requests()

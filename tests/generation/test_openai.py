@@ -8,11 +8,12 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from queue import SimpleQueue
 from typing import Any
 
 import pytest
 
-from twofold.errors import GenerationError
+from twofold.errors import BadRequest, GenerationError
 from twofold.generation.endpoint.openai import OpenAIGenerator
 from twofold.plugins import loading
 from twofold.testing.conformance_generator import PROMISES, Subject, opened, prompt
@@ -377,3 +378,48 @@ def test_a_stream_tells_that_it_was_cut_and_what_it_cost(endpoint: Endpoint) -> 
     assert isinstance(last, Completion)
     assert ("".join(map(str, pieces)), last.text, last.finish) == ("one two", "one two", "length")
     assert last.usage.prompt_tokens == 1
+
+
+def test_live_requests_are_streams_at_most_so_many_at_once(endpoint: Endpoint) -> None:
+    generator = client(endpoint, concurrency=3)
+    endpoint.answer = lambda body, _: (time.sleep(0.05), said(body["messages"][-1]["content"]))[1]
+    batch, queues = generator.live(), [SimpleQueue[Any]() for _ in range(9)]
+    for number, queue in enumerate(queues):
+        batch.submit(prompt(f"question {number}"), queue.put, temperature=number / 10, seed=number)
+    for number, queue in enumerate(queues):
+        while isinstance(item := queue.get(timeout=20), str):
+            pass
+        assert item.text == f"question {number}"
+    assert endpoint.most == 3
+    sent = {body["messages"][-1]["content"]: (body["temperature"], body["seed"]) for body in endpoint.bodies}
+    assert sent == {f"question {n}": (n / 10, n) for n in range(9)}
+    batch.close()
+    generator.close()
+
+
+def test_a_stream_that_did_not_begin_is_tried_again(endpoint: Endpoint) -> None:
+    generator = client(endpoint)
+    endpoint.answer = lambda _, number: (429, {"Retry-After": "0.05"}, {}) if number < 3 else said("ok")
+    assert next(iter(generator.stream(prompt("x")))) == "ok"
+    assert len(endpoint.bodies) == 3
+    endpoint.answer = lambda *_: (429, {"Retry-After": "86400"}, {})
+    with pytest.raises(GenerationError, match="429"):
+        list(generator.stream(prompt("x")))
+    assert len(endpoint.bodies) == 4
+    generator.close()
+
+
+def test_a_temperature_that_the_endpoint_refuses_is_refused_by_name(endpoint: Endpoint) -> None:
+    generator = client(endpoint)
+    refusal = {"error": {"message": "Unsupported parameter: 'temperature'", "param": "temperature"}}
+    endpoint.answer = lambda body, _: (400, {}, refusal) if "temperature" in body else said("ok")
+    batch, queue = generator.live(), SimpleQueue[Any]()
+    batch.submit(prompt("x"), queue.put)  # without one of its own it does without
+    assert queue.get(timeout=20) == "ok"
+    queue.get(timeout=20)
+    batch.submit(prompt("x"), queue.put, temperature=0.5)
+    error = queue.get(timeout=20)
+    assert isinstance(error, BadRequest)
+    assert error.param == "temperature"
+    batch.close()
+    generator.close()

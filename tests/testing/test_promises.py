@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import inspect
+from dataclasses import replace
 from types import ModuleType
 from typing import Any, ClassVar
 
 import numpy as np
 import pytest
 
+from twofold.generation.live.threads import Threads
 from twofold.plugins import protocols
 from twofold.testing import conformance_embedder, conformance_generator, conformance_index, conformance_metric
 from twofold.testing.echo_generator import EchoGenerator
 from twofold.testing.hashing_embedder import HashingEmbedder
 from twofold.testing.memory_index import MemoryIndex
-from twofold.types import Completion, Hit, Prompt
+from twofold.types import Completion, Hit, Message, Prompt
 
 SUITES = [conformance_embedder, conformance_generator, conformance_index, conformance_metric]
 
@@ -101,6 +103,14 @@ class Rude(EchoGenerator):
         yield from super().stream(prompt)
 
 
+class Muddled(EchoGenerator):
+    """Its running batch loses the end of every prompt."""
+
+    def live(self) -> Threads:
+        lost = Message(role="user", content="?")
+        return Threads(lambda prompt, *_: self.stream(replace(prompt, messages=(lost,))), workers=2)
+
+
 class Restless(EchoGenerator):
     """Its key is another each time it is made."""
 
@@ -128,7 +138,8 @@ class Upside(EchoGenerator):
     [
         (EchoGenerator, set()),
         (Undying, {"closed_it_answers_nothing"}),
-        (Rude, {"a_stream_joins_to_the_text"}),
+        (Rude, {"a_stream_joins_to_the_text", "a_running_batch_says_the_same"}),  # its batch is of its streams
+        (Muddled, {"a_running_batch_says_the_same"}),
         (Restless, {"one_key_gives_one_answer"}),
     ],
 )

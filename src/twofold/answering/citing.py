@@ -52,6 +52,18 @@ def _begins(chunk: Chunk) -> str:
     return f"section {section}" if section and section != chunk.title else chunk.place
 
 
+def evidence(answer: Answer, citation: Citation) -> tuple[str, bool]:
+    """The words of a citation, and whether they are the answer's own words rather than the whole passage."""
+    chunk = next((hit.chunk for hit in answer.hits if hit.chunk.span == citation.span), None)
+    if chunk is None:
+        return "", False
+    if citation.quote is None:
+        return " ".join(chunk.text.split()), False
+    # Quotes are located in the document; the passage begins at its own offset.
+    start = citation.quote.start - chunk.span.start
+    return " ".join(chunk.text[start : citation.quote.end - chunk.span.start].split()), True
+
+
 def place_at(document: Document, character: int) -> str:
     """The place of a character in a document's text: ``page 3``, ``sheet Rates, row 7``, ``section Fees, line 12``."""
     before = [place for place in document.places if place.start <= character]

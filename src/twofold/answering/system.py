@@ -19,6 +19,7 @@ from twofold.answering.sufficiency import Calibration
 from twofold.plugins.protocols import Generator, Progress, Retriever
 from twofold.prompts import Template
 from twofold.text import sanitise
+from twofold.text.wrapping import Unwrapped
 from twofold.types import (
     Answer,
     Arm,
@@ -195,6 +196,20 @@ class Renderer:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Prepared:
+    """A question with what was found for it, before anything is generated."""
+
+    example: Example
+    """The question."""
+    retrieved: Retrieval | None
+    """The passages; None for an arm without retrieval."""
+    prompt: Prompt | None
+    """The prompt; None where the search says that the passages do not hold the answer: an abstention costs nothing."""
+    seconds: float
+    """Seconds of searching; a share where several were searched for together."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class System(Renderer):
     """An arm made ready to answer, with its generator."""
 
@@ -222,6 +237,21 @@ class System(Renderer):
             AccessDenied: access control is enabled, and `filter` has no principal, or one who may not ask these
                 weights.
         """
+        prepared = self.prepare(examples, filter=filter)
+        prompt_batch = [one.prompt for one in prepared if one.prompt is not None]
+        completions = iter(self.generator.generate(prompt_batch, progress=progress) if prompt_batch else [])
+        return [self.read(one, None if one.prompt is None else next(completions)) for one in prepared]
+
+    def prepare(self, examples: Sequence[Example], *, filter: Filter | None = None) -> list[Prepared]:
+        """The first half of an answer: retrieve passages for each example, and render its prompt.
+
+        Args:
+            examples: The questions.
+            filter: Filter on the chunks that may be seen, for the whole batch.
+
+        Raises:
+            AccessDenied: as in `answer`.
+        """
         if not examples:
             return []
         filter = self.granted(filter)
@@ -229,23 +259,20 @@ class System(Renderer):
         started = time.perf_counter()
         retrievals = self.retrieve(examples, filter)
         seconds = (time.perf_counter() - started) / len(examples) if self.retriever else 0.0
-        # an abstention costs no generation
-        to_generate = [n for n, one in enumerate(retrievals) if one is None or not one.insufficient]
-        prompt_batch = [self.prompt(examples[n], _shown(retrievals[n]), shots=shots) for n in to_generate]
-        completions = dict(
-            zip(
-                to_generate,
-                self.generator.generate(prompt_batch, progress=progress) if prompt_batch else [],
-                strict=True,
+        return [
+            Prepared(
+                example=example,
+                retrieved=one,
+                prompt=None if one is not None and one.insufficient else self.prompt(example, _shown(one), shots=shots),
+                seconds=seconds,
             )
-        )
-        silent = Completion(text=self.template.abstention)
-        answers: list[Answer] = []
-        for number, (example, retrieval) in enumerate(zip(examples, retrievals, strict=True)):
-            answers.append(self._read(example, completions.get(number, silent), retrieval, seconds))
-        return answers
+            for example, one in zip(examples, retrievals, strict=True)
+        ]
 
-    def _read(self, example: Example, completion: Completion, retrieved: Retrieval | None, retrieval: float) -> Answer:
+    def read(self, prepared: Prepared, completion: Completion | None) -> Answer:
+        """The second half of an answer: read the completion of its prompt; None where there is no prompt."""
+        example, retrieved = prepared.example, prepared.retrieved
+        completion = completion or Completion(text=self.template.abstention)
         follows = any(message.role == "user" for message in example.messages[:-1])
         shown = _shown(retrieved)
         answer = prompts.read(
@@ -256,7 +283,7 @@ class System(Renderer):
             choices=example.choices,
         )
         answer = replace(answer, hits=tuple(shown or ()))
-        timing = Timing(retrieval=retrieval, generation=completion.seconds)
+        timing = Timing(retrieval=prepared.seconds, generation=completion.seconds)
         if retrieved is None:
             return replace(answer, timing=timing)
         spent = Usage(
@@ -277,17 +304,13 @@ class System(Renderer):
             GenerationError: the generator failed.
             AccessDenied: as in `answer`.
         """
-        filter = self.granted(filter)
-        shots = self.shown_shots(filter)
-        started = time.perf_counter()
-        retrieved = self.retrieve([example], filter)[0]
-        searched = time.perf_counter()
-        completion = Completion(text=self.template.abstention)
-        if retrieved is not None and retrieved.insufficient:
-            yield completion.text
+        prepared = self.prepare([example], filter=filter)[0]
+        completion = None
+        if prepared.prompt is None:
+            yield self.template.abstention
         else:
-            coming = prompts.stream(self.template, None if self.schema else _shown(retrieved))
-            for piece in self.generator.stream(self.prompt(example, _shown(retrieved), shots=shots)):
+            coming = self.shown(prepared)
+            for piece in self.generator.stream(prepared.prompt):
                 # the generator yields pieces of text, and the completion last
                 if isinstance(piece, Completion):
                     completion = piece
@@ -295,7 +318,11 @@ class System(Renderer):
                     yield text
             if text := coming.rest():
                 yield text
-        yield self._read(example, completion, retrieved, searched - started)
+        yield self.read(prepared, completion)
+
+    def shown(self, prepared: Prepared) -> Unwrapped:
+        """A filter of the completion's pieces, which shows them on their way as `read` will read them."""
+        return prompts.stream(self.template, None if self.schema else _shown(prepared.retrieved))
 
     def as_sent(self) -> System:
         """This system, under another key where the generator now sends other parameters than it was configured with.

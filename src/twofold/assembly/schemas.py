@@ -104,8 +104,6 @@ def _problem(severity: Literal["error", "warning"], message: str, *, cure: str, 
 
 def _checked(configured: str | Json, root: Path) -> tuple[Json, Path | None]:
     """The schema, and the file it comes from; raises as `schema_text` does."""
-    import jsonschema
-
     file = root / configured if isinstance(configured, str) else None
     schema = configured if file is None else _read(file)
     if not isinstance(schema, dict):
@@ -114,23 +112,43 @@ def _checked(configured: str | Json, root: Path) -> tuple[Json, Path | None]:
             file=file,
             cure='Write an object such as {"type": "object", "properties": {…}} into the file.',
         )
+    require_valid(
+        schema,
+        _WHERE,
+        file=file,
+        cure="Correct the schema in that file." if file else f"Correct {_WHERE} in twofold.toml.",
+    )
+    return schema, file
+
+
+def require_valid(schema: Json, where: str, *, file: Path | None = None, cure: str) -> None:
+    """Refuse what is no JSON schema, or refers to anything outside itself: nothing is ever fetched.
+
+    Args:
+        schema: The schema.
+        where: Where it stands, for the message.
+        file: Its file, if any.
+        cure: What to do about an invalid one.
+
+    Raises:
+        ConfigError: the schema is not valid, or one of its references leads nowhere.
+    """
+    import jsonschema
+
     try:
         jsonschema.validators.validator_for(schema).check_schema(schema)
     except jsonschema.SchemaError as error:
         place = f" (at {error.json_path})" if error.path else ""
         raise ConfigError(
-            f"{_WHERE} is not a valid JSON schema{place}: {error.message}",
-            file=file,
-            cure="Correct the schema in that file." if file else f"Correct {_WHERE} in twofold.toml.",
+            f"{where} is not a valid JSON schema{place}: {error.message}", file=file, cure=cure
         ) from error
     # The first is enough: the user mends them one by one.
     for reference in _dangling(schema):
         raise ConfigError(
-            f"{_WHERE} refers to {reference!r}, which it does not define",
+            f"{where} refers to {reference!r}, which it does not define",
             file=file,
             cure='Put the definition under "$defs" of the schema and refer to it as "#/$defs/NAME".',
         )
-    return schema, file
 
 
 def _parts(schema: Json) -> Iterator[Json]:

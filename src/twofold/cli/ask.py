@@ -191,7 +191,9 @@ def text(answer: Answer, made_by: Mapping[str, Any], *, streamed: str = "") -> s
 
 
 def _evidence(answer: Answer, citation: Citation, made_by: Mapping[str, Any], *, remark: str = "") -> list[str]:
-    _, words, exact = evidence(answer, citation)
+    from twofold.answering.citing import evidence
+
+    words, exact = evidence(answer, citation)
     body = textwrap.wrap(
         f"{'quote' if exact else 'passage'}: “{words}”", 96, initial_indent="    ", subsequent_indent="    "
     )
@@ -216,7 +218,9 @@ def _named(answer: Answer, number: int, made_by: Mapping[str, Any]) -> str:
 
 
 def _described(answer: Answer, citation: Citation, made_by: Mapping[str, Any]) -> dict[str, Any]:
-    _, words, exact = evidence(answer, citation)
+    from twofold.answering.citing import evidence
+
+    words, exact = evidence(answer, citation)
     title = _named(answer, citation.number, made_by)
     return {"title": title, "text": words, "exact": exact, "place": made_by["places"][citation.number - 1]}
 
@@ -226,16 +230,3 @@ def _citation(value: dict[str, Any]) -> Citation:
 
     quote = Span(**value["quote"]) if value["quote"] else None
     return Citation(number=value["number"], span=Span(**value["span"]), quote=quote)
-
-
-def evidence(answer: Answer, citation: Citation) -> tuple[str, str, bool]:
-    """Title (or document id), words, and whether they are the answer's own words rather than the whole passage."""
-    chunk = next((hit.chunk for hit in answer.hits if hit.chunk.span == citation.span), None)
-    if chunk is None:
-        return citation.span.document, "", False
-    title = f"{chunk.title} ({citation.span.document})" if chunk.title else citation.span.document
-    if citation.quote is None:
-        return title, " ".join(chunk.text.split()), False
-    # Quotes are located in the document; the passage begins at its own offset.
-    start = citation.quote.start - chunk.span.start
-    return title, " ".join(chunk.text[start : citation.quote.end - chunk.span.start].split()), True

@@ -25,8 +25,11 @@ from twofold.cli import (
     gc,
     index,
     init,
+    keys,
+    mcp,
     models,
     plugins,
+    serve,
     show,
     study,
     sync,
@@ -62,6 +65,9 @@ command(app, "forget")(forget.forget)
 command(app, "ask")(ask.ask)
 command(app, "tune")(tune.tune)
 command(app, "study")(study.study)
+command(app, "serve")(serve.serve)
+command(app, "mcp")(mcp.mcp)
+app.add_typer(keys.app, name="keys")
 command(app, "show")(show.show)
 command(app, "config")(config.config)
 command(app, "plugins", without=("project", "settings"))(plugins.plugins)

@@ -12,22 +12,34 @@ import logging
 import threading
 import time
 from collections.abc import Iterator, Sequence
+from dataclasses import asdict, replace
 from pathlib import Path
-from typing import ClassVar, Literal
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 from pydantic import Field
 
 from twofold.errors import ConfigError, GenerationError, MissingExtra, ModelError, WrongWeights, install
 from twofold.generation.export import gguf, merging
-from twofold.generation.runtimes.contract import Request, Result, Runtime, Sampling, Tokens, cut, pieces
+from twofold.generation.runtimes.contract import (
+    Pieces,
+    Request,
+    Result,
+    Runtime,
+    Sampling,
+    Tokens,
+)
 from twofold.hashing import digest
 from twofold.host import capabilities
 from twofold.models import hub
 from twofold.models.adapter_layers import WEIGHTS
+from twofold.plugins.live import LiveBatch
 from twofold.plugins.protocols import Options, Progress, quiet
 from twofold.plugins.results import ExportedForm
 from twofold.store.artifacts import MANIFEST
-from twofold.types import Adapter, Completion, Failure, Json, Prompt, Usage
+from twofold.types import Adapter, Completion, Failure, Json, Prompt
+
+if TYPE_CHECKING:
+    from twofold.generation.runtimes import openvino
 
 _log = logging.getLogger(__name__)
 
@@ -158,7 +170,7 @@ class LocalGenerator:
             if isinstance(item, Failure):
                 completions.append(Completion(text="", seconds=share, failure=item))
             else:
-                completions.append(_completion(tokens, item, next(results), share))
+                completions.append(tokens.completion(item, next(results), share))
         return completions
 
     def stream(self, prompt: Prompt) -> Iterator[str | Completion]:
@@ -167,22 +179,53 @@ class LocalGenerator:
         Raises:
             GenerationError: the prompt is too long, or the runtime failed.
         """
+        for item in self._streamed(prompt, None, None):
+            if isinstance(item, Completion) and item.failure is not None:
+                raise GenerationError(item.failure.message, cure="Show fewer or shorter passages.")
+            yield item
+
+    def _streamed(self, prompt: Prompt, temperature: float | None, seed: int | None) -> Iterator[str | Completion]:
+        """The stream of a prompt with its own sampling; a completion with a failure where the prompt is at fault."""
         with self._lock:
             runtime, tokens = self._ready()
             request = self._request(tokens, prompt)
             if isinstance(request, Failure):
-                raise GenerationError(request.message, cure="Show fewer or shorter passages.")
-            begun, ids = time.monotonic(), list[int]()
+                yield Completion(text="", failure=request)
+                return
+            o = self.options
+            sampling = Sampling(
+                temperature=o.temperature if temperature is None else temperature, seed=o.seed if seed is None else seed
+            )
+            request = replace(request, sampling=sampling)
+            begun, text = time.monotonic(), Pieces(tokens, request.stop)
+            for new in runtime.stream(request):
+                if piece := text.add(new):
+                    yield piece
+                if text.ended:
+                    break
+            if piece := text.rest():
+                yield piece
+            ended = len(text.ids) < request.max_tokens or text.ids[-1] in tokens.ends
+            result = Result(ids=tuple(text.ids), finish="stop" if ended else "length")
+            yield tokens.completion(request, result, time.monotonic() - begun)
 
-            def counted() -> Iterator[Sequence[int]]:
-                for new in runtime.stream(request):
-                    ids.extend(new)
-                    yield new
+    def live(self) -> LiveBatch:
+        """A running batch: OpenVINO's, which requests join at any step; with transformers one stream at a time.
 
-            yield from pieces(tokens, request.stop, counted())
-            ended = len(ids) < request.max_tokens or ids[-1] in tokens.ends
-            result = Result(ids=tuple(ids), finish="stop" if ended else "length")
-            yield _completion(tokens, request, result, time.monotonic() - begun)
+        Raises:
+            GenerationError: the generator is closed, or the runtime does not start.
+        """
+        from twofold.generation.live.process import Process
+        from twofold.generation.live.threads import Threads
+
+        with self._lock:
+            tokens = self._tokenizer()
+            if self._runtime_name == "transformers":
+                return Threads(self._streamed, workers=1)
+            graph, settings = self._graph()
+        sampling = Sampling(temperature=self.options.temperature, seed=self.options.seed)
+        start = {"directory": str(graph), "settings": asdict(settings), "ends": sorted(tokens.ends), **asdict(sampling)}
+        return Process(start, tokens=tokens, requested=lambda prompt: self._request(tokens, prompt), sampling=sampling)
 
     def export(
         self, target: Path, *, forms: Sequence[str], prompts: Sequence[Prompt], progress: Progress | None = None
@@ -226,12 +269,17 @@ class LocalGenerator:
         return Request(ids=ids, max_tokens=prompt.max_tokens, stop=prompt.stop, schema=prompt.schema)
 
     def _ready(self) -> tuple[Runtime, Tokens]:
+        tokens = self._tokenizer()
+        if self._runtime is None:
+            self._runtime = self._start(tokens)
+        return self._runtime, tokens
+
+    def _tokenizer(self) -> Tokens:
         if self._closed:
             raise GenerationError("this generator is closed", cure="Create a new generator.")
-        if self._runtime is None or self._tokens is None:
+        if self._tokens is None:
             self._tokens = Tokens(self._model, chat_template=self.options.chat_template)
-            self._runtime = self._start(self._tokens)
-        return self._runtime, self._tokens
+        return self._tokens
 
     def _start(self, tokens: Tokens) -> Runtime:
         o = self.options
@@ -248,20 +296,19 @@ class LocalGenerator:
                 threads=o.threads,
                 adapter=self._adapter.path if self._adapter else "",
             )
-        return self._start_openvino(tokens, sampling)
-
-    def _start_openvino(self, tokens: Tokens, sampling: Sampling) -> Runtime:
-        from twofold.generation.export import parity
         from twofold.generation.runtimes import openvino
 
-        o, adapter = self.options, self._adapter
-        model, weights = self._model, self._weights
-        whole = _whole(adapter)
-        # a fully tuned model: its weights are run, and nothing is merged
-        if adapter is not None and whole is not None:
-            model, weights, adapter = whole, adapter.weights, None
-        if adapter is not None:
-            model, weights = merging.merged(model, weights, adapter), merging.merged_key(weights, adapter)
+        graph, settings = self._graph()
+        runtime = openvino.OpenVinoRuntime(graph, settings, ends=tokens.ends, sampling=sampling)
+        self._compare(runtime, tokens)
+        return runtime
+
+    def _graph(self) -> tuple[Path, openvino.Settings]:
+        """The directory of the OpenVINO graph, converted now if it is not in the cache, and how it is run."""
+        from twofold.generation.runtimes import openvino
+
+        model, weights = self._merged()
+        o = self.options
         settings = openvino.Settings(
             dtype=self._dtype,
             cache_gib=o.cache_gib,
@@ -269,27 +316,34 @@ class LocalGenerator:
             threads=o.threads,
             prefix_cache=o.prefix_cache,
         )
-        runtime = openvino.OpenVinoRuntime(
-            openvino.graph(model, weights), settings, ends=tokens.ends, sampling=sampling
-        )
+        return openvino.graph(model, weights), settings
+
+    def _merged(self) -> tuple[Path, str]:
+        """The directory of the weights with the adapter merged into them, and their digest."""
+        adapter, whole = self._adapter, _whole(self._adapter)
+        # a fully tuned model: its weights are run, and nothing is merged
+        if adapter is not None and whole is not None:
+            return whole, adapter.weights
+        if adapter is None:
+            return self._model, self._weights
+        merged = merging.merged(self._model, self._weights, adapter)
+        return merged, merging.merged_key(self._weights, adapter)
+
+    def _compare(self, runtime: Runtime, tokens: Tokens) -> None:
+        """Compare a merged adapter with the unmerged one, once."""
+        from twofold.generation.export import parity
+
+        adapter, o = self._adapter, self.options
         # sampled answers differ by chance: only greedy ones can be compared
-        if adapter is not None and o.parity and o.temperature == 0:
-            self._parity = parity.check(
-                (self._model, model),
-                adapter,
-                tokens,
-                key=self.key,
-                generate=lambda requests: runtime.generate(requests, None),
-            )
-        return runtime
-
-
-def _completion(tokens: Tokens, request: Request, result: Result, seconds: float) -> Completion:
-    usage = Usage(prompt_tokens=len(request.ids), completion_tokens=len(result.ids))
-    if result.failure is not None:
-        return Completion(text="", usage=usage, seconds=seconds, failure=result.failure)
-    text, stopped = cut(tokens.decode(result.ids), request.stop)
-    return Completion(text=text, usage=usage, seconds=seconds, finish="stop" if stopped else result.finish)
+        if adapter is None or _whole(adapter) is not None or not o.parity or o.temperature > 0:
+            return
+        self._parity = parity.check(
+            (self._model, self._merged()[0]),
+            adapter,
+            tokens,
+            key=self.key,
+            generate=lambda requests: runtime.generate(requests, None),
+        )
 
 
 def _choose(options: LocalOptions, model: Path, adapter: Adapter | None) -> tuple[str, str]:

@@ -42,6 +42,10 @@ from twofold.types import Document, Loaded, Problem
 
 log = logging.getLogger(__name__)
 
+PUSHED = "pushed"
+"""Name of the source of documents that a server was sent; it exists once there is one."""
+PUSHED_FOLDER = "serving/documents"
+"""Folder of those documents in a project, one JSON file each."""
 _SAME = "same documents"
 """Name of the note in the catalogue that says which documents are the same text, and for which content."""
 RESTORED = "restored"
@@ -71,6 +75,13 @@ def feeds(search: Search, root: Path, *, only: str = "") -> list[Feed]:
             "ids_from": documents.ids_from,
         }
         sections = {UNNAMED: SourceSection(kind="folder", options=folder_options), **sections}
+    if (root / PUSHED_FOLDER).is_dir():
+        if PUSHED in sections:
+            raise ConfigError(
+                f"the source name {PUSHED!r} is reserved for documents that the server was sent",
+                cure="Give the source another name.",
+            )
+        sections[PUSHED] = SourceSection(kind="folder", options={"paths": [PUSHED_FOLDER]})
     if only and only not in sections:
         raise UnknownName(f"unknown source {only!r}", cure=f"Name one of the sources: {', '.join(sections) or 'none'}.")
     configured = []

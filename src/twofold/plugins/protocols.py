@@ -23,6 +23,7 @@ from pydantic import BaseModel, ConfigDict
 
 from twofold.errors import BadRecord
 from twofold.plugins.jobs import TrainerJob
+from twofold.plugins.live import LiveBatch
 from twofold.plugins.results import CancelledJob, ErasedChunks, ExportedForm, ModelOrigin
 from twofold.types import (
     Answer,
@@ -461,6 +462,21 @@ class Generator(Protocol):
 
     def close(self) -> None:
         """Free the generator's memory; the generator is unusable afterwards."""
+        ...
+
+
+@runtime_checkable
+class Batches(Protocol):
+    """A generator that answers live requests together, or with a temperature and a seed for each."""
+
+    def live(self) -> LiveBatch:
+        """Open a running batch.
+
+        A greedy completion in it is that of `generate`, where arithmetic does not depend on the batch (decision 19).
+
+        Raises:
+            GenerationError: the engine does not start.
+        """
         ...
 
 

@@ -101,6 +101,16 @@ class Documents:
                 named[name] = (source or "", None if readers is None else tuple(self._database.json(readers)))
         return named
 
+    def versions(self, ids: Sequence[str]) -> dict[str, tuple[str, str]]:
+        """Document id → digest of its text, and its source; unknown ids are left out."""
+        rows: dict[str, tuple[str, str]] = {}
+        for start in range(0, len(ids), BATCH):
+            part = list(ids[start : start + BATCH])
+            sql = "SELECT id, content, json_extract(record, '$.source') FROM documents "
+            for name, content, source in self._database.read(f"{sql}WHERE id IN ({','.join('?' * len(part))})", part):
+                rows[name] = (content, source or "")
+        return rows
+
     def known(self) -> dict[str, KnownDocument]:
         """Document id → record without the text; without documents that `SyncState.renew` left."""
         rows = self._database.read(

@@ -16,6 +16,7 @@ from __future__ import annotations
 from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from queue import SimpleQueue
 from typing import Any
 
 from twofold.errors import TwofoldError
@@ -29,6 +30,8 @@ QUESTIONS = (
     "Name a colour.",
     "[1] Bees need water.\n[2] Soil should be tested every three years.\n\nQuestion: How often is soil tested?",
 )
+PATIENCE = 120.0
+"""Seconds to wait for one piece of a running batch."""
 
 
 def prompt(question: str, *, max_tokens: int = 12) -> Prompt:
@@ -198,6 +201,31 @@ def a_stream_may_be_abandoned(subject: Subject) -> None:
     assert after == subject.texts[0], "an abandoned stream has left something behind"
 
 
+def a_running_batch_says_the_same(subject: Subject) -> None:
+    """Where there is one (`Batches`): each request gets its own pieces and completion, whatever is cancelled beside."""
+    if not isinstance(subject.generator, protocols.Batches):
+        return
+    batch = subject.generator.live()
+    try:
+        coming: list[SimpleQueue[str | Completion | Exception]] = [SimpleQueue() for _ in subject.prompts]
+        batch.submit(subject.prompts[0], lambda _: None)()  # cancelled at once
+        for question, queue in zip(subject.prompts, coming, strict=True):
+            batch.submit(question, queue.put)
+        for queue, text in zip(coming, subject.texts, strict=True):
+            pieces = ""
+            while isinstance(item := queue.get(timeout=PATIENCE), str):
+                pieces += item
+            assert isinstance(item, Completion), f"a request of the running batch failed: {item!r}"
+            assert pieces == item.text == text, f"the running batch gave {item.text!r} for {text!r}"
+    finally:
+        batch.close()
+    try:
+        batch.submit(subject.prompts[0], lambda _: None)
+    except TwofoldError:
+        return
+    raise AssertionError("a closed batch takes requests")
+
+
 def one_key_gives_one_answer(subject: Subject) -> None:
     """A second generator made alike has the same key, and says the same."""
     second = subject.make()
@@ -238,6 +266,7 @@ PROMISES: Sequence[Callable[[Subject], None]] = (
     a_stream_ends_with_its_completion,
     a_stream_joins_to_the_text,
     a_stream_may_be_abandoned,
+    a_running_batch_says_the_same,
     one_key_gives_one_answer,
     closed_it_answers_nothing,
 )

@@ -15,7 +15,9 @@ from typing import Any, ClassVar, Literal
 from pydantic import Field
 
 from twofold.errors import GenerationError
+from twofold.generation.live.threads import Threads
 from twofold.hashing import digest
+from twofold.plugins.live import LiveBatch
 from twofold.plugins.protocols import Options, Progress
 from twofold.types import Adapter, Completion, Failure, Json, Prompt, Usage
 
@@ -103,6 +105,10 @@ class EchoGenerator:
             time.sleep(self.options.word_seconds)
             yield word
         yield completion
+
+    def live(self) -> LiveBatch:
+        """Streams in threads; temperature and seed change nothing, for nothing here is left to chance."""
+        return Threads(lambda prompt, _temperature, _seed: self.stream(prompt), workers=16)
 
     def close(self) -> None:
         """Nothing to give back."""

@@ -25,13 +25,15 @@ from typing import Any, ClassVar, Literal
 import httpx
 from pydantic import Field
 
-from twofold.errors import GenerationError
+from twofold.errors import BadRequest, GenerationError
 from twofold.generation.endpoint.events import Letters, events
 from twofold.generation.endpoint.refusals import refuses
 from twofold.generation.endpoint.refused_fields import CAN_DO_WITHOUT, FILE, OTHER_LIMIT, Refused, keep, known
+from twofold.generation.live.threads import Threads
 from twofold.hashing import digest
 from twofold.host import certificates
 from twofold.models.endpoints import AGAIN, LONGEST_WAIT, reason, retry_after
+from twofold.plugins.live import LiveBatch
 from twofold.plugins.protocols import Options, Progress
 from twofold.text.masking import masked_text
 from twofold.types import Adapter, Completion, Failure, Json, Prompt, ToolCall, Turn, Usage
@@ -161,38 +163,76 @@ class OpenAIGenerator:
         Raises:
             GenerationError: the endpoint failed before or while answering.
         """
-        body = {**self._body(prompt), "stream": True}
-        begun, text, finish, usage, reasoned = time.monotonic(), "", "", Usage(), False
-        letters = Letters()
-        try:
-            with self._client.stream("POST", "/chat/completions", json=body) as response:
-                if response.status_code != 200:
+        return self._streamed(prompt, None, None)
+
+    def live(self) -> LiveBatch:
+        """A running batch: streams in threads, `concurrency` at a time."""
+        return Threads(self._streamed, workers=self.options.concurrency)
+
+    def _streamed(self, prompt: Prompt, temperature: float | None, seed: int | None) -> Iterator[str | Completion]:
+        begun, attempt = time.monotonic(), 0
+        while True:
+            body = self._sampled(prompt, temperature, seed)
+            try:
+                with self._client.stream("POST", "/chat/completions", json=body) as response:
+                    if response.status_code == 200:
+                        yield from self._arriving(response, begun)
+                        return
                     response.read()
                     self._fatal(response)
                     if self._adapts(response, body):
-                        yield from self.stream(prompt)
-                        return
-                    raise GenerationError(f"the endpoint answered {response.status_code}: {reason(response)}")
-                pieces = response.iter_bytes()
-                first = next((piece for piece in pieces if piece.strip()), b"")
-                # an endpoint that does not stream answers with one JSON object
-                if first.lstrip().startswith(b"{"):
-                    whole = httpx.Response(200, content=first + b"".join(pieces))
-                    yield from self._unstreamed(self._read(whole, time.monotonic() - begun))
-                    return
-                for event in events(itertools.chain([first], pieces)):
-                    choice = (event.get("choices") or [{}])[0]
-                    delta = choice.get("delta") or {}
-                    piece, reasoned = letters.take(_text(delta.get("content"))), reasoned or _reasons(delta)
-                    finish = choice.get("finish_reason") or finish or ("stop" if event.get("done") else "")
-                    usage = _usage(event) if event.get("usage") else usage
-                    text += piece
-                    if piece:
-                        yield piece
-        except httpx.TimeoutException as error:
-            raise GenerationError(f"no answer within {self.options.timeout:g} s", cure="Raise timeout.") from error
-        except httpx.HTTPError as error:
-            raise GenerationError(f"the connection to {self.options.base_url} failed: {error}") from error
+                        continue
+                    attempt += 1
+                    pause = self._pause(response, attempt)
+                    if pause is None:
+                        raise GenerationError(f"the endpoint answered {response.status_code}: {reason(response)}")
+            except httpx.TimeoutException as error:
+                raise GenerationError(f"no answer within {self.options.timeout:g} s", cure="Raise timeout.") from error
+            except httpx.HTTPError as error:
+                raise GenerationError(f"the connection to {self.options.base_url} failed: {error}") from error
+            time.sleep(pause)
+
+    def _sampled(self, prompt: Prompt, temperature: float | None, seed: int | None) -> Json:
+        """The body of a stream with the request's own sampling."""
+        body = {**self._body(prompt), "stream": True}
+        for name, value in (("temperature", temperature), ("seed", seed)):
+            if value is not None and name in self._dropped:
+                error = BadRequest(f"the endpoint refuses {name}", cure=f"Leave out {name}.")
+                error.param = name
+                raise error
+            if value is not None:
+                body[name] = value
+        return body
+
+    def _pause(self, response: httpx.Response, attempt: int) -> float | None:
+        """Seconds to wait before a stream is tried again; None where it is not."""
+        if response.status_code not in AGAIN or attempt > self.options.retries:
+            return None
+        demanded = retry_after(response)
+        if demanded is None:
+            return self._wait(attempt)
+        return demanded if demanded <= LONGEST_WAIT else None
+
+    def _arriving(self, response: httpx.Response, begun: float) -> Iterator[str | Completion]:
+        """The pieces of a response, then its completion."""
+        text, finish, usage, reasoned = "", "", Usage(), False
+        letters = Letters()
+        pieces = response.iter_bytes()
+        first = next((piece for piece in pieces if piece.strip()), b"")
+        # an endpoint that does not stream answers with one JSON object
+        if first.lstrip().startswith(b"{"):
+            whole = httpx.Response(200, content=first + b"".join(pieces))
+            yield from self._unstreamed(self._read(whole, time.monotonic() - begun))
+            return
+        for event in events(itertools.chain([first], pieces)):
+            choice = (event.get("choices") or [{}])[0]
+            delta = choice.get("delta") or {}
+            piece, reasoned = letters.take(_text(delta.get("content"))), reasoned or _reasons(delta)
+            finish = choice.get("finish_reason") or finish or ("stop" if event.get("done") else "")
+            usage = _usage(event) if event.get("usage") else usage
+            text += piece
+            if piece:
+                yield piece
         # a broken stream is no answer, however much of it arrived
         if not finish:
             raise GenerationError(

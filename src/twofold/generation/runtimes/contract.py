@@ -15,7 +15,17 @@ from twofold.models.adapter_layers import chat_template_of
 from twofold.models.tokenizers import tokenizer_of
 from twofold.plugins.protocols import Progress
 from twofold.text import sanitise
-from twofold.types import Failure, Json, Message
+from twofold.types import Completion, Failure, Json, Message, Usage
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sampling:
+    """Sampling settings for the next token."""
+
+    temperature: float = 0.0
+    """0: the most likely token, always."""
+    seed: int = 0
+    """Seed of sampling, where the temperature is above 0."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,6 +40,8 @@ class Request:
     """Strings that end the completion."""
     schema: str = ""
     """JSON schema, or empty."""
+    sampling: Sampling | None = None
+    """How tokens are chosen for this prompt; None: as for all others."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,16 +54,6 @@ class Result:
     """Reason for its end."""
     failure: Failure | None = None
     """The failure, where there is no completion."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Sampling:
-    """Sampling settings for the next token."""
-
-    temperature: float = 0.0
-    """0: the most likely token, always."""
-    seed: int = 0
-    """Seed of sampling, where the temperature is above 0."""
 
 
 class Runtime(Protocol):
@@ -121,6 +123,14 @@ class Tokens:
         """Text of token ids without special tokens."""
         return str(self.tokenizer.decode([i for i in ids if i not in self.ends], skip_special_tokens=True))
 
+    def completion(self, request: Request, result: Result, seconds: float) -> Completion:
+        """The completion of a request: its text before the stop string, what it cost, why it ended."""
+        usage = Usage(prompt_tokens=len(request.ids), completion_tokens=len(result.ids))
+        if result.failure is not None:
+            return Completion(text="", usage=usage, seconds=seconds, failure=result.failure)
+        text, stopped = cut(self.decode(result.ids), request.stop)
+        return Completion(text=text, usage=usage, seconds=seconds, finish="stop" if stopped else result.finish)
+
 
 def cut(text: str, stop: Sequence[str]) -> tuple[str, bool]:
     """The text before the stop string that was complete first during generation, and whether there is one."""
@@ -132,27 +142,42 @@ def cut(text: str, stop: Sequence[str]) -> tuple[str, bool]:
     return (text[: min(places)[1]], True) if places else (text, False)
 
 
-def pieces(tokens: Tokens, stop: Sequence[str], new: Iterator[Sequence[int]]) -> Iterator[str]:
-    """Text pieces from token ids: whole characters only, no part of a stop string; joined, they are the whole text."""
-    ids: list[int] = []
-    sent = 0
-    # the last letters may be the beginning of a stop string
-    tail = max((len(mark) for mark in stop), default=1) - 1
-    for more in new:
-        ids += more
-        text, ended = cut(tokens.decode(ids), stop)
-        ready = len(text) if ended else len(text) - tail
+class Pieces:
+    """Token ids → text pieces: whole characters only, no part of a stop string; joined, they are the whole text.
+
+    Args:
+        tokens: The model's tokenizer.
+        stop: Strings that end the text.
+    """
+
+    def __init__(self, tokens: Tokens, stop: Sequence[str]) -> None:
+        self.ids: list[int] = []
+        """The ids so far."""
+        self.ended = False
+        """A stop string is complete: what follows is no part of the text."""
+        self._tokens, self._stop = tokens, stop
+        self._sent = 0
+        # the last letters may be the beginning of a stop string
+        self._tail = max((len(mark) for mark in stop), default=1) - 1
+
+    def add(self, new: Sequence[int]) -> str:
+        """The piece that is complete with these ids; often empty."""
+        self.ids += new
+        text, self.ended = cut(self._tokens.decode(self.ids), self._stop)
         # half a character: its other bytes come with the next token
-        if not ended and text.endswith("\ufffd"):
-            continue
-        if ready > sent:
-            yield text[sent:ready]
-            sent = ready
-        if ended:
-            return
-    text, _ = cut(tokens.decode(ids), stop)
-    if len(text) > sent:
-        yield text[sent:]
+        if not self.ended and text.endswith("\ufffd"):
+            return ""
+        return self._until(text, len(text) if self.ended else len(text) - self._tail)
+
+    def rest(self) -> str:
+        """The piece that was held back, after the last id."""
+        text, _ = cut(self._tokens.decode(self.ids), self._stop)
+        return self._until(text, len(text))
+
+    def _until(self, text: str, end: int) -> str:
+        piece = text[self._sent : end]
+        self._sent = max(self._sent, end)
+        return piece
 
 
 def _special(value: object) -> str:

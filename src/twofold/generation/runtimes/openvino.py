@@ -32,6 +32,8 @@ _CONVERTER = 1
 _TOKENIZER = "tokenizer.gguf"
 _POLL = 4
 """Steps between two looks at the clock for a report of progress."""
+_SCHEMAS = 1000
+"""Schemas of which is remembered whether they are usable."""
 _SECONDS = 0.25
 """Least time between two reports of progress."""
 
@@ -131,6 +133,7 @@ class OpenVinoRuntime:
         self._ends, self._sampling = ends, sampling
         self._numbers = itertools.count()
         self._schemas: dict[str, str] = {}
+        self._trial: Any = None
         self._pipeline: Any = self._open()
 
     def _open(self) -> Any:
@@ -167,7 +170,7 @@ class OpenVinoRuntime:
         handles: dict[int, Any] = {}
         try:
             for place, request in enumerate(requests):
-                handle = self._submit(request)
+                handle = self.begin(request)
                 if isinstance(handle, Failure):
                     results[place] = Result(failure=handle)
                 else:
@@ -176,7 +179,7 @@ class OpenVinoRuntime:
             for step in itertools.count():
                 if not self._pipeline.has_non_finished_requests():
                     break
-                self._step()
+                self.step()
                 if progress is not None and step % _POLL == 0 and time.monotonic() - last_report > _SECONDS:
                     last_report = time.monotonic()
                     running = self._genai.GenerationStatus.RUNNING
@@ -195,15 +198,16 @@ class OpenVinoRuntime:
         Raises:
             GenerationError: the engine refused or failed.
         """
-        handle = self._submit(request)
+        handle = self.begin(request)
         if isinstance(handle, Failure):
             raise GenerationError(handle.message)
         try:
-            while self._pipeline.has_non_finished_requests():
-                self._step()
-                while handle.can_read():
-                    for output in handle.read().values():
-                        yield tuple(output.generated_ids)
+            result = None
+            while result is None and self._pipeline.has_non_finished_requests():
+                self.step()
+                ids, result = self.progress(handle)
+                if ids:
+                    yield ids
         finally:
             self._cancel([handle])
 
@@ -218,10 +222,12 @@ class OpenVinoRuntime:
 
     def close(self) -> None:
         """Drop the pipeline."""
-        self._pipeline = None
+        self._pipeline = self._trial = None
 
     def _fault_of(self, schema: str) -> str:
         """The problem with a schema, or empty. A schema is tried once, alone: a bad one would end its whole batch."""
+        if len(self._schemas) > _SCHEMAS:  # live requests may bring ever new ones
+            self._schemas.clear()
         if schema not in self._schemas:
             self._schemas[schema] = self._try(schema)
         return self._schemas[schema]
@@ -242,16 +248,19 @@ class OpenVinoRuntime:
         config.structured_output_config = self._genai.StructuredOutputConfig(json_schema=schema)
         # any token will do: the question is only whether the schema compiles
         first = np.array([[min(self._ends, default=0)]], dtype=np.int64)
-        pipeline = self._open()
+        pipeline, self._trial = self._trial or self._open(), None
         try:
-            pipeline.add_request(0, openvino.Tensor(first), config)
+            pipeline.add_request(next(self._numbers), openvino.Tensor(first), config)
             while pipeline.has_non_finished_requests():
                 pipeline.step()
         except RuntimeError as error:
-            return _short(error)
+            return _short(error)  # the failed pipeline would refuse all further requests
+        if self._schemas:  # a study has one schema, and needs no second pipeline for the next
+            self._trial = pipeline
         return ""
 
-    def _submit(self, request: Request) -> Any:
+    def begin(self, request: Request) -> Any:
+        """Let a request join the batch; returns its handle, or a `Failure` where the request is at fault."""
         import numpy as np
 
         openvino = telemetry.imported("openvino")
@@ -265,10 +274,11 @@ class OpenVinoRuntime:
             config.stop_strings = set(request.stop)
             # `contract.cut` removes the string, the same way for every runtime
             config.include_stop_str_in_output = True
-        if self._sampling.temperature > 0:
+        sampling = request.sampling or self._sampling
+        if sampling.temperature > 0:
             config.do_sample = True
-            config.temperature = self._sampling.temperature
-            config.rng_seed = self._sampling.seed
+            config.temperature = sampling.temperature
+            config.rng_seed = sampling.seed % 2**64
         if request.schema:
             fault = self._fault_of(request.schema)
             if fault:
@@ -280,12 +290,34 @@ class OpenVinoRuntime:
         except RuntimeError as error:
             return Failure(code="generation.refused", message=f"OpenVINO refused the prompt: {_short(error)}")
 
-    def _step(self) -> None:
+    def step(self) -> None:
+        """Compute one token more for every request of the batch, or the next part of the prompts.
+
+        Raises:
+            GenerationError: the engine failed; all requests of the batch are lost, and new ones may begin.
+        """
         try:
             self._pipeline.step()
         except RuntimeError as error:
             self._pipeline = self._open()  # the failed pipeline would refuse all further requests
             raise GenerationError(f"OpenVINO failed while generating: {_short(error)}") from error
+
+    def progress(self, handle: Any) -> tuple[tuple[int, ...], Result | None]:
+        """The new token ids of a request since the last call, and its end (without ids) if it has ended."""
+        ended = handle.get_status() != self._genai.GenerationStatus.RUNNING
+        if handle.get_status() == self._genai.GenerationStatus.IGNORED:
+            return (), self._read(handle)
+        ids: list[int] = []
+        length = False
+        while handle.can_read():
+            for output in handle.read().values():
+                ids += output.generated_ids
+                length = output.finish_reason == self._genai.GenerationFinishReason.LENGTH
+        return tuple(ids), Result(finish="length" if length else "stop") if ended else None
+
+    def cancel(self, handle: Any) -> None:
+        """Take a request out of the batch, at the next step."""
+        handle.cancel()
 
     def _read(self, handle: Any) -> Result:
         if handle.get_status() == self._genai.GenerationStatus.IGNORED:

@@ -163,11 +163,13 @@ class TransformersRuntime:
         stop = batch[0].stop
         rule = _stopping(self._tokens, stop, wide, stopped)
         arguments: dict[str, Any] = {"do_sample": False}
-        if self._sampling.temperature > 0:
+        # a request with a sampling of its own is streamed, and so alone in its batch
+        sampling = batch[0].sampling or self._sampling
+        if sampling.temperature > 0:
             # before each batch, so that its answers do not depend on earlier batches
-            torch.manual_seed(self._sampling.seed)
+            torch.manual_seed(sampling.seed)
             # top_k and top_p are set, since a model's generation_config may contain others
-            arguments = {"do_sample": True, "temperature": self._sampling.temperature, "top_k": 0, "top_p": 1.0}
+            arguments = {"do_sample": True, "temperature": sampling.temperature, "top_k": 0, "top_p": 1.0}
         with torch.inference_mode(), _quiet(self._transformers):
             generated = self._model.generate(
                 input_ids=ids.to(self._device),

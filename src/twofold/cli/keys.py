@@ -1,0 +1,85 @@
+"""`twofold keys`: the API keys of a project's server."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from twofold.cli.session import Run, command, require_known
+
+if TYPE_CHECKING:
+    from twofold.serving.keys import Key, Keys
+
+app = typer.Typer(help="API keys of the server: make, list, revoke and rotate them.", no_args_is_help=True)
+
+
+def _keys(run: Run) -> Keys:
+    from twofold.serving.keys import KEYS, Keys
+
+    with run.project() as project:
+        return Keys(project.directory / KEYS)
+
+
+def _row(key: Key) -> dict[str, Any]:
+    row = asdict(key)
+    del row["digest"]
+    return row
+
+
+def add(
+    run: Run,
+    *,
+    name: Annotated[str, typer.Argument(metavar="NAME", help="Name of the key, for people.")],
+    scope: Annotated[
+        str,
+        typer.Option(
+            "--scope", metavar="SCOPE", help="ask; curate, which also changes documents; or admin, which sees all."
+        ),
+    ] = "ask",
+    user: Annotated[
+        str, typer.Option("--user", metavar="NAME", help="User who asks with it; needed if [access] is enabled.")
+    ] = "",
+    group: Annotated[
+        list[str] | None, typer.Option("--group", metavar="NAME", help="A group of that user. Repeatable.")
+    ] = None,
+    days: Annotated[float, typer.Option("--days", help="Days until it expires; 0 for never.")] = 0,
+) -> None:
+    """Make a key and print it, once: only its digest is stored."""
+    from twofold.serving.keys import SCOPES
+
+    require_known("--scope", scope, SCOPES)
+    key, token = _keys(run).add(name, scope=SCOPES[SCOPES.index(scope)], user=user, groups=group or [], days=days)
+    run.note("note: this is the only time that the key is shown")
+    run.result({**_row(key), "key": token}, token)
+
+
+def list_keys(run: Run) -> None:
+    """List the keys; a key itself cannot be shown again."""
+    rows = [_row(key) for key in _keys(run).all()]
+    lines = []
+    for row in rows:
+        who = ", ".join(filter(None, [row["user"], *row["groups"]]))
+        end = f"revoked {row['revoked']}" if row["revoked"] else f"expires {row['expires'] or 'never'}"
+        lines.append("  ".join(filter(None, [row["id"], row["name"], row["scope"], who, end])))
+    run.result({"keys": rows}, "\n".join(lines))
+
+
+def revoke(run: Run, *, key: Annotated[str, typer.Argument(metavar="ID", help="Id of the key.")]) -> None:
+    """Make a key unusable, at once and for good; running servers follow."""
+    row = _row(_keys(run).revoke(key))
+    run.result(row, f"{row['id']} is revoked")
+
+
+def rotate(run: Run, *, key: Annotated[str, typer.Argument(metavar="ID", help="Id of the key.")]) -> None:
+    """Give a key another secret and print it; the old one is refused at once."""
+    changed, token = _keys(run).rotate(key)
+    run.note("note: this is the only time that the key is shown")
+    run.result({**_row(changed), "key": token}, token)
+
+
+command(app, "add")(add)
+command(app, "list")(list_keys)
+command(app, "revoke")(revoke)
+command(app, "rotate")(rotate)

@@ -1,0 +1,74 @@
+"""`twofold serve`: the measured arm behind the OpenAI API."""
+
+from __future__ import annotations
+
+import json
+import os
+from functools import partial
+from typing import Annotated, Any
+
+import typer
+
+from twofold.cli.session import Run
+from twofold.cli.terminal import say
+
+
+def serve(
+    run: Run,
+    *,
+    host: Annotated[
+        str, typer.Option("--host", metavar="ADDRESS", help="Address to listen to; another machine's need an API key.")
+    ] = "127.0.0.1",
+    port: Annotated[int, typer.Option("--port", min=0, max=65535, help="Port; 0 chooses a free one.")] = 8321,
+    arm: Annotated[
+        str, typer.Option("--arm", metavar="ARM", help="Arm to serve; by default the arm that the verdict chose.")
+    ] = "",
+    model: Annotated[
+        str, typer.Option("--model", metavar="MODEL", help="Serve this tuned model (id or alias), in its arm.")
+    ] = "",
+    unmeasured: Annotated[
+        bool, typer.Option("--unmeasured", help="Serve also what no study has measured with these settings.")
+    ] = False,
+) -> None:
+    """Serve the latest study's arm to OpenAI clients, with citations, until SIGTERM or Ctrl-C.
+
+    With --json one line with the address is printed when requests are taken.
+    """
+    from twofold.errors import ConfigError, MissingExtra, install
+
+    try:
+        from twofold.serving import app, running
+    except ModuleNotFoundError as error:
+        if (error.name or "").startswith("twofold"):
+            raise
+        raise MissingExtra(
+            f"serving needs the package {error.name!r}, which is not installed", cure=install("serve")
+        ) from error
+    from twofold.serving.arm import ServedArm
+    from twofold.serving.keys import KEYS, Keys
+    from twofold.serving.service import Service
+
+    with run.project() as project, run.project() as curated:
+        keys = Keys(project.directory / KEYS)
+        local = running.local(host)
+        if not local and not keys.usable():
+            raise ConfigError(
+                f"{host} can be reached from other machines, and there is no API key",
+                cure="Make a key with `twofold keys add NAME`, or listen to 127.0.0.1.",
+            )
+        listening = running.bound(host, port)
+        service = Service(project, curated, partial(ServedArm, project, arm=arm, model=model, unmeasured=unmeasured))
+        try:
+            with service.arms.using() as served:
+                model_record = served.description()
+            url = running.address(listening)
+            ready: dict[str, Any] = {"url": url, "pid": os.getpid(), "model": model_record}
+
+            def say_ready() -> None:
+                measured = "measured" if model_record["measured"] else "not measured"
+                say(json.dumps(ready) if run.json else f"{url}/v1 serves {model_record['id']} ({measured})")
+
+            grace = project.config.serving.grace
+            running.Server(app.built(service, local=local), grace=grace, ready=say_ready).run(sockets=[listening])
+        finally:
+            service.close()

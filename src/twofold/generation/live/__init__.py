@@ -1,0 +1,1 @@
+"""Running batches: completions for many who ask at once; see `plugins.live`."""

@@ -1,0 +1,200 @@
+"""The running batch of the OpenVINO runtime, in a process of its own.
+
+OpenVINO holds Python's interpreter lock for the whole of a step: in one process with a server, every send and receive
+would wait for a step (decision 19). So the steps run in a child, and this process sends token ids and gets token ids.
+A child that dies takes the requests under way with it; the next request starts another.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import json
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from typing import IO, Any
+
+from twofold.errors import GenerationError
+from twofold.generation.runtimes.contract import Pieces, Request, Result, Sampling, Tokens
+from twofold.plugins.live import Receive
+from twofold.types import Completion, Failure, Json, Prompt
+
+_PATIENCE = 2.0
+"""Seconds that the child has to end by itself."""
+
+
+@dataclass(kw_only=True)
+class _Running:
+    """A request under way."""
+
+    request: Request
+    receive: Receive
+    text: Pieces
+    begun: float
+
+
+class Process:
+    """A `LiveBatch` in a child process, which is started at once.
+
+    Args:
+        start: First message to the child; see `worker`.
+        tokens: The model's tokenizer.
+        requested: Renders and tokenises a prompt.
+        sampling: How tokens are chosen where a request does not say.
+
+    Raises:
+        GenerationError: the child does not start.
+    """
+
+    def __init__(
+        self, start: Json, *, tokens: Tokens, requested: Callable[[Prompt], Request | Failure], sampling: Sampling
+    ) -> None:
+        self._first, self._tokens, self._requested, self._sampling = start, tokens, requested, sampling
+        self._numbers = itertools.count()
+        self._lock = threading.Lock()
+        self._running: dict[int, _Running] = {}
+        self._child: subprocess.Popen[bytes] | None = None
+        self._reader: threading.Thread | None = None
+        self._closed = False
+        with self._lock:
+            self._start()
+
+    def submit(
+        self, prompt: Prompt, receive: Receive, *, temperature: float | None = None, seed: int | None = None
+    ) -> Callable[[], None]:
+        """See `LiveBatch.submit`."""
+        request = self._requested(prompt)
+        if isinstance(request, Failure):
+            receive(Completion(text="", failure=request))
+            return _nothing
+        chosen = asdict(self._sampling)
+        chosen |= {} if temperature is None else {"temperature": temperature}
+        chosen |= {} if seed is None else {"seed": seed}
+        number = next(self._numbers)
+        message = {
+            "begin": number,
+            "ids": request.ids,
+            "max_tokens": request.max_tokens,
+            "stop": request.stop,
+            "schema": request.schema,
+            "sampling": chosen,
+        }
+        with self._lock:
+            if self._closed:
+                raise GenerationError("the running batch is closed", cure="Open the system again.")
+            if self._child is None:
+                self._start()
+            self._running[number] = _Running(
+                request=request, receive=receive, text=Pieces(self._tokens, request.stop), begun=time.monotonic()
+            )
+            self._send(message)
+        return lambda: self._cancel(number)
+
+    def close(self) -> None:
+        """End the child; whatever still runs gets a `GenerationError`."""
+        with self._lock:
+            self._closed = True
+            child, reader = self._child, self._reader
+            if child is not None and child.stdin is not None:
+                with contextlib.suppress(OSError):
+                    child.stdin.close()
+        if child is not None:
+            try:
+                child.wait(_PATIENCE)
+            except subprocess.TimeoutExpired:
+                child.kill()
+        if reader is not None:
+            reader.join()
+
+    def _cancel(self, number: int) -> None:
+        with self._lock:
+            if self._running.pop(number, None) is not None:
+                self._send({"cancel": number})
+
+    def _send(self, message: Json) -> None:
+        """Write to the child; the lock is held. A dead child's requests are ended by the thread that reads from it."""
+        if self._child is not None and self._child.stdin is not None:
+            with contextlib.suppress(OSError, ValueError):
+                self._child.stdin.write(json.dumps(message).encode() + b"\n")
+                self._child.stdin.flush()
+
+    def _start(self) -> None:
+        """Start the child and wait until it is ready; the lock is held."""
+        errors = tempfile.TemporaryFile()  # noqa: SIM115 - closed by the thread that reads
+        child = subprocess.Popen(
+            # -P: a module in the working directory must not take the place of an installed one
+            [sys.executable, "-P", "-m", "twofold.generation.live.worker"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=errors,
+            # Ctrl-C in the terminal must not reach the child: answers under way may end
+            start_new_session=True,
+        )
+        self._child = child
+        self._send(self._first)
+        assert child.stdout is not None
+        ready = child.stdout.readline()
+        if not ready or "message" in (fault := json.loads(ready)):
+            self._child = None
+            child.kill()
+            message = _last_words(child, errors) if not ready else fault["message"]
+            cure = fault["cure"] if ready else None
+            errors.close()
+            raise GenerationError(f"the process of the running batch did not start: {message}", cure=cure)
+        self._reader = threading.Thread(target=self._read, args=(child, errors), daemon=True, name="twofold-batch")
+        self._reader.start()
+
+    def _read(self, child: subprocess.Popen[bytes], errors: IO[bytes]) -> None:
+        """Pass on what the child writes, until it ends."""
+        assert child.stdout is not None
+        for line in child.stdout:
+            for number, ids, end in json.loads(line)["steps"]:
+                self._pass(number, ids, end)
+        reason = _last_words(child, errors)
+        with self._lock:
+            lost, self._running = self._running, {}
+            self._child = None
+            closed = self._closed
+        errors.close()
+        for stream in (child.stdin, child.stdout):
+            if stream is not None:
+                with contextlib.suppress(OSError):  # what it did not read any more
+                    stream.close()
+        what = "the running batch was closed" if closed else f"the process of the running batch ended: {reason}"
+        for running in lost.values():
+            running.receive(GenerationError(what, cure="Send the request again."))
+
+    def _pass(self, number: int, ids: list[int], end: Any) -> None:
+        with self._lock:
+            running = self._running.get(number)
+            if running is None:  # cancelled meanwhile
+                return
+            if end is not None:
+                del self._running[number]
+        if piece := running.text.add(ids):
+            running.receive(piece)
+        if end is None:
+            return
+        failure = Failure(**end) if isinstance(end, dict) else None
+        if failure is None and (piece := running.text.rest()):
+            running.receive(piece)
+        result = Result(ids=tuple(running.text.ids), finish="length" if end == "length" else "stop", failure=failure)
+        running.receive(self._tokens.completion(running.request, result, time.monotonic() - running.begun))
+
+
+def _last_words(child: subprocess.Popen[bytes], errors: IO[bytes]) -> str:
+    """How a child ended, with the last line that it wrote."""
+    code = child.wait()
+    errors.seek(0)
+    lines = errors.read().decode("utf-8", "replace").strip().splitlines()
+    how = f"by signal {-code}" if code < 0 else f"with code {code}"
+    return f"{how}: {lines[-1][:200]}" if lines else how
+
+
+def _nothing() -> None:
+    pass

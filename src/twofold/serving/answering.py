@@ -1,0 +1,234 @@
+"""Routes that answer: chat completions, completions and responses, whole or as a stream."""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+import time
+from collections.abc import AsyncIterator, Callable, Sequence
+from typing import Any
+
+from fastapi import APIRouter, Request, Response  # noqa: TID253
+from fastapi.responses import StreamingResponse  # noqa: TID253
+from starlette.types import Receive, Scope, Send  # noqa: TID253
+
+from twofold.errors import BadRequest, GenerationError, TooLong
+from twofold.serving import conversation, faults, replies
+from twofold.serving.bodies import ChatBody, ChatMessage, CompletionBody, ResponseBody
+from twofold.serving.dispatch import Sampling, Ticket
+from twofold.serving.entrance import JsonReply, Visit, Visits
+from twofold.serving.replies import Envelope, Reply
+from twofold.serving.streams import ChatStream, CompletionStream, ResponseStream, Stream, event
+from twofold.types import Answer, Example
+
+router = APIRouter(tags=["answers"])
+_TOO_LONG = "generation.too-long"
+
+
+class Choices:
+    """The choices of one request, on their way.
+
+    Args:
+        visit: The request.
+        where: Conditions on the metadata of documents that may be found.
+
+    Raises:
+        BadFilter: a condition cannot be read.
+        BadRequest: there are conditions, and the arm reads no documents.
+    """
+
+    def __init__(self, visit: Visit, where: Sequence[str]) -> None:
+        self._arm = visit.arm
+        self._counters = visit.counters
+        self._filter = visit.arm.narrowed(visit.caller.filter, where)
+        self._tickets: list[Ticket] = []
+
+    def add(self, example: Example, sampling: Sampling) -> None:
+        """Hand a question to the dispatcher.
+
+        Raises:
+            QueueFull: too many requests wait; the choices that were added are stopped.
+            Closing: the server is stopping.
+        """
+        try:
+            ticket = self._arm.submit(example, filter=self._filter, sampling=sampling)
+        except BaseException:
+            self.cancel()
+            raise
+        self._tickets.append(ticket)
+
+    def cancel(self) -> None:
+        """Free what the answers hold; does nothing to one that has ended."""
+        for ticket in self._tickets:
+            ticket.cancel()
+
+    async def whole(self, request: Request) -> list[Reply]:
+        """All choices, answered; when the caller leaves, the answers are stopped.
+
+        Raises:
+            TooLong: the conversation exceeds the model's context.
+            GenerationError: an answer failed.
+        """
+        answering = asyncio.gather(*(_last(ticket) for ticket in self._tickets))
+        leaving = asyncio.ensure_future(_left(request))
+        try:
+            either: set[asyncio.Future[Any]] = {answering, leaving}
+            await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
+            if not answering.done():
+                answering.cancel()
+                raise BadRequest("the caller left before the answer was complete")
+            answers = await answering
+            return [await self._reply(number, answer) for number, answer in enumerate(answers)]
+        finally:
+            leaving.cancel()
+            self.cancel()
+
+    async def pieces(self) -> AsyncIterator[tuple[int, str | Reply]]:
+        """Pieces of all choices as they come, each with its choice's number, and each choice's reply at its end.
+
+        Raises:
+            TooLong, GenerationError: as `whole`.
+        """
+        arriving: asyncio.Queue[tuple[int, str | Answer | BaseException]] = asyncio.Queue()
+
+        async def follow(number: int, ticket: Ticket) -> None:
+            try:
+                async for piece in ticket.apieces():
+                    await arriving.put((number, piece))
+            except Exception as error:
+                await arriving.put((number, error))
+
+        tasks = [asyncio.ensure_future(follow(number, ticket)) for number, ticket in enumerate(self._tickets)]
+        unfinished = len(tasks)
+        try:
+            while unfinished:
+                number, piece = await arriving.get()
+                if isinstance(piece, BaseException):
+                    raise piece
+                if isinstance(piece, Answer):
+                    unfinished -= 1
+                    yield number, await self._reply(number, piece)
+                else:
+                    yield number, piece
+        finally:
+            self.cancel()
+            for task in tasks:
+                task.cancel()
+
+    async def stream(self, form: Stream) -> Response:
+        """The choices as a stream of events; an error before the first one is a reply of its own."""
+        pieces = self.pieces()
+        first = await anext(pieces)
+
+        async def events() -> AsyncIterator[str]:
+            try:
+                for text in _events(form, *first):
+                    yield text
+                async for piece in pieces:
+                    for text in _events(form, *piece):
+                        yield text
+                for text in form.end():
+                    yield text
+            except Exception as error:
+                # The status is sent: clients take an event with the key `error` for what it is.
+                yield event(faults.of_error(error)[1])
+
+        return _Events(events(), ended=self.cancel)
+
+    async def _reply(self, number: int, answer: Answer) -> Reply:
+        if answer.failure is not None:
+            self._counters.answer(answer, later=False)
+            if answer.failure.code == _TOO_LONG:
+                raise TooLong(answer.failure.message)
+            raise GenerationError(f"no answer ({answer.failure.code}): {answer.failure.message}")
+        reply = await asyncio.to_thread(self._arm.reply, answer, self._tickets[number].example)
+        self._counters.answer(answer, later=bool(reply.origin["later_index"]))
+        return reply
+
+
+class _Events(StreamingResponse):
+    """A stream of events that says when it has ended, also where the caller left."""
+
+    def __init__(self, events: AsyncIterator[str], *, ended: Callable[[], None]) -> None:
+        super().__init__(events, media_type="text/event-stream")
+        self._ended = ended
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        # Not left to the iterator: one that nobody reads any more ends when it is collected.
+        try:
+            await super().__call__(scope, receive, send)
+        finally:
+            self._ended()
+
+
+async def _last(ticket: Ticket) -> Answer:
+    async for piece in ticket.apieces():
+        if isinstance(piece, Answer):
+            return piece
+    raise GenerationError("the answer was stopped")
+
+
+async def _left(request: Request) -> None:
+    """Return when the caller has left."""
+    while (await request.receive())["type"] != "http.disconnect":
+        pass
+
+
+def _events(form: Stream, number: int, piece: str | Reply) -> Sequence[str]:
+    return form.piece(number, piece) if isinstance(piece, str) else form.last(number, piece)
+
+
+def _envelope(prefix: str, model: str) -> Envelope:
+    return Envelope(id=f"{prefix}{secrets.token_hex(12)}", created=int(time.time()), model=model)
+
+
+@router.post("/v1/chat/completions", response_class=JsonReply)
+async def chat(request: Request, body: ChatBody, visit: Visits) -> Any:
+    """Answer a conversation; `n` choices, whole or as a stream."""
+    visit.arm.require(body.model)
+    example = conversation.example(body.messages, system_prompt=visit.system_prompt)
+    choices = Choices(visit, body.where)
+    for number in range(body.n):
+        choices.add(example, conversation.sampling(body, number=number))
+    envelope = _envelope("chatcmpl-", body.model)
+    if body.stream:
+        usage = bool(body.stream_options and body.stream_options.include_usage)
+        return await choices.stream(ChatStream(envelope, usage=usage))
+    return JsonReply(replies.chat(envelope, await choices.whole(request)))
+
+
+@router.post("/v1/completions", response_class=JsonReply)
+async def complete(request: Request, body: CompletionBody, visit: Visits) -> Any:
+    """Answer each prompt as a question without a conversation."""
+    visit.arm.require(body.model)
+    choices = Choices(visit, body.where)
+    prompts = [body.prompt] if isinstance(body.prompt, str) else body.prompt
+    examples = []
+    for prompt in prompts:
+        message = ChatMessage(role="user", content=prompt)
+        examples.append(conversation.example([message], system_prompt=False, param="prompt"))
+    for example in examples:
+        for number in range(body.n):
+            choices.add(example, conversation.sampling(body, number=number))
+    envelope = _envelope("cmpl-", body.model)
+    if body.stream:
+        usage = bool(body.stream_options and body.stream_options.include_usage)
+        return await choices.stream(CompletionStream(envelope, usage=usage))
+    return JsonReply(replies.completion(envelope, await choices.whole(request)))
+
+
+@router.post("/v1/responses", response_class=JsonReply)
+async def respond(request: Request, body: ResponseBody, visit: Visits) -> Any:
+    """Answer a question or a conversation in the newer form of the OpenAI API."""
+    visit.arm.require(body.model)
+    messages = [ChatMessage(role="user", content=body.input)] if isinstance(body.input, str) else list(body.input)
+    if body.instructions is not None:
+        messages.insert(0, ChatMessage(role="system", content=body.instructions))
+    param = "instructions" if body.instructions is not None and not visit.system_prompt else "input"
+    example = conversation.example(messages, system_prompt=visit.system_prompt, param=param)
+    choices = Choices(visit, body.where)
+    choices.add(example, conversation.response_sampling(body))
+    envelope = _envelope("resp_", body.model)
+    if body.stream:
+        return await choices.stream(ResponseStream(envelope))
+    return JsonReply(replies.response(envelope, (await choices.whole(request))[0]))

@@ -1,0 +1,345 @@
+"""Live requests of one system: searched for together where they wait together, answered in its running batch.
+
+A request goes the way of `System.answer`, in its own steps: `System.prepare` in a searching thread, the prompt into the
+generator's batch, `System.read` where the answer is fetched. What goes wrong with one request is raised to its own
+asker.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import threading
+import time
+from collections import deque
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+
+from twofold.answering.system import Prepared, System
+from twofold.errors import BadRequest, Closing, DeadlinePassed, QueueFull
+from twofold.generation.live.threads import Threads
+from twofold.plugins.protocols import Batches
+from twofold.text.wrapping import Unwrapped
+from twofold.types import Answer, Completion, Example, Filter
+
+_TOGETHER = 16
+"""Most requests searched for in one call."""
+_SHORTEST = 1.0
+"""Least seconds after which an asker is sent for again."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sampling:
+    """What one request wants otherwise than the study measured; None, and empty: as measured."""
+
+    max_tokens: int | None = None
+    """Upper limit of the answer."""
+    temperature: float | None = None
+    """0: the most likely token, always."""
+    seed: int | None = None
+    """Seed of sampling."""
+    stop: tuple[str, ...] = ()
+    """Strings that end the answer."""
+    schema: str = ""
+    """JSON schema, as JSON text, that the answer satisfies."""
+
+
+class Dispatcher:
+    """Answers live requests of one system, many at once.
+
+    Args:
+        system: What answers. The caller closes it, after the dispatcher.
+        queue: Most requests at once, those under way included.
+        grace: Seconds that answers under way have to end in when the dispatcher is closed.
+
+    Raises:
+        GenerationError: the generator does not start.
+    """
+
+    def __init__(self, system: System, *, queue: int = 64, grace: float = 30.0) -> None:
+        self.system = system
+        """What answers."""
+        self._queue, self._grace = queue, grace
+        generator = system.generator
+        self._samples = isinstance(generator, Batches)
+        if isinstance(generator, Batches):
+            self._batch = generator.live()
+        else:  # a generator that cannot take several at once gets them one by one
+            self._batch = Threads(lambda prompt, _temperature, _seed: generator.stream(prompt), workers=1)
+        self._changed = threading.Condition()
+        self._waiting: list[Ticket] = []
+        self._open: set[Ticket] = set()
+        self._closing = self._stopped = False
+        self._seconds = 0.0
+        # one thread: no retriever need be safe to call from several, and those that wait are searched for together
+        self._searcher = threading.Thread(target=self._search, daemon=True, name="twofold-search")
+        self._searcher.start()
+
+    def submit(
+        self,
+        example: Example,
+        *,
+        filter: Filter | None = None,
+        sampling: Sampling = Sampling(),
+        deadline: float | None = None,
+    ) -> Ticket:
+        """Take a request; returns at once.
+
+        Args:
+            example: The question; see `answering.system.question`.
+            filter: Filter on the chunks that may be seen.
+            sampling: What the request wants otherwise.
+            deadline: Seconds that the request may take, from now.
+
+        Raises:
+            QueueFull: so many requests are under way that no more is taken.
+            Closing: the dispatcher was closed.
+            BadRequest: the generator cannot do what the request wants.
+            AccessDenied: access control is enabled, and `filter` has no principal, or one who may not ask this arm.
+        """
+        self._require(sampling)
+        self.system.granted(filter)
+        ticket = Ticket(self, self._varied(sampling), example, filter=filter, sampling=sampling, seconds=deadline)
+        with self._changed:
+            if self._closing:
+                raise Closing("the server is stopping")
+            if len(self._open) >= self._queue:
+                full = QueueFull(f"{len(self._open)} requests are under way")
+                # Little's law: of n requests that take so many seconds each, one ends every n-th part of them
+                full.retry_after = max(_SHORTEST, self._seconds / len(self._open))
+                raise full
+            self._open.add(ticket)
+            self._waiting.append(ticket)
+            self._changed.notify()
+        return ticket
+
+    def close(self) -> None:
+        """Take no more requests, let those under way end within the grace, and end the rest with `Closing`."""
+        with self._changed:
+            self._closing = True
+            self._changed.wait_for(lambda: not self._open, timeout=self._grace)
+            self._stopped = True
+            left = list(self._open)
+            self._changed.notify_all()
+        for ticket in left:
+            ticket.receive(Closing(f"the server stopped before the answer was complete ({self._grace:g} s of grace)"))
+            ticket.cancel()
+        self._batch.close()
+        self._searcher.join()
+
+    def leave(self, ticket: Ticket, *, seconds: float | None = None) -> None:
+        """Free a ticket's place; called by the ticket.
+
+        Args:
+            ticket: Whose request has ended or was cancelled.
+            seconds: How long it took, of one that ended.
+        """
+        with self._changed:
+            if ticket in self._open:
+                self._open.discard(ticket)
+                self._waiting = [one for one in self._waiting if one is not ticket]
+                if seconds is not None:  # the last ones count most
+                    self._seconds = seconds if not self._seconds else 0.8 * self._seconds + 0.2 * seconds
+                self._changed.notify_all()
+
+    def _require(self, sampling: Sampling) -> None:
+        if sampling.schema and not self.system.generator.follows_schema:
+            raise _unsupported("response_format", "cannot hold its answers to a JSON schema")
+        for name, value in (("temperature", sampling.temperature), ("seed", sampling.seed)):
+            if value is not None and not self._samples:
+                raise _unsupported(name, f"has no {name} of a single request")
+
+    def _varied(self, sampling: Sampling) -> System:
+        """The system with another schema or limit where the request has one: so both halves of an answer see it."""
+        system = self.system
+        if sampling.schema:
+            system = replace(system, schema=sampling.schema)
+        return system if sampling.max_tokens is None else replace(system, max_tokens=sampling.max_tokens)
+
+    def _search(self) -> None:
+        while True:
+            with self._changed:
+                self._changed.wait_for(lambda: self._waiting or self._stopped)
+                if self._stopped:
+                    return
+                taken, self._waiting = self._waiting[:_TOGETHER], self._waiting[_TOGETHER:]
+            for group in _alike(taken):
+                self._prepare(group)
+
+    def _prepare(self, tickets: Sequence[Ticket]) -> None:
+        """Search for tickets with one filter in one call, and let their prompts join the batch."""
+        first = tickets[0]
+        try:
+            prepared = first.system.prepare([one.example for one in tickets], filter=first.filter)
+        except Exception as error:
+            # The fault may be of one of them: each alone, so that it reaches only its own asker.
+            if len(tickets) == 1:
+                first.receive(error)
+                return
+            for ticket in tickets:
+                self._prepare([ticket])
+            return
+        for ticket, half in zip(tickets, prepared, strict=True):
+            try:
+                self._begin(ticket, half)
+            except Exception as error:
+                ticket.receive(error)
+
+    def _begin(self, ticket: Ticket, prepared: Prepared) -> None:
+        sampling = ticket.sampling
+        if ticket.cancelled:  # while it was searched for
+            return
+        ticket.prepared(prepared)
+        if prepared.prompt is None:
+            ticket.receive(None)
+            return
+        prompt = replace(prepared.prompt, stop=(*prepared.prompt.stop, *sampling.stop))
+        ticket.begun(self._batch.submit(prompt, ticket.receive, temperature=sampling.temperature, seed=sampling.seed))
+
+
+class Ticket:
+    """One request under way, made by `Dispatcher.submit`; its answer is fetched once, by `pieces` or by `apieces`."""
+
+    def __init__(
+        self,
+        dispatcher: Dispatcher,
+        system: System,
+        example: Example,
+        *,
+        filter: Filter | None,
+        sampling: Sampling,
+        seconds: float | None,
+    ) -> None:
+        self.system, self.example, self.filter, self.sampling = system, example, filter, sampling
+        self._dispatcher = dispatcher
+        self._seconds = seconds
+        self._begun = time.monotonic()
+        self._items: deque[str | Completion | Exception | None] = deque()
+        self._wake: Callable[[], object] | None = None
+        self._prepared: tuple[Prepared, Unwrapped] | None = None
+        self._leave_batch: Callable[[], None] | None = None
+        self.cancelled = False
+        """Nobody waits for the answer any more."""
+        self._over = False
+
+    def pieces(self) -> Iterator[str | Answer]:
+        """Pieces of the text as they come, and at the end the `Answer`; see `System.stream`. Blocking.
+
+        Who stops reading before the end cancels the request.
+
+        Raises:
+            DeadlinePassed: the request took longer than it may.
+            Closing: the dispatcher was closed meanwhile.
+            GenerationError: the generator failed.
+        """
+        ready = threading.Event()
+        self._listen(ready.set)
+        try:
+            while not self._over:
+                if not ready.wait(self._left()):
+                    raise self._late()
+                ready.clear()
+                yield from self._arrived()
+        finally:
+            self.cancel()
+
+    async def apieces(self) -> AsyncIterator[str | Answer]:
+        """As `pieces`, without blocking the event loop."""
+        loop = asyncio.get_running_loop()
+        ready = asyncio.Event()
+
+        def wake() -> None:
+            with contextlib.suppress(RuntimeError):  # the loop was closed: nobody waits any more
+                loop.call_soon_threadsafe(ready.set)
+
+        self._listen(wake)
+        try:
+            while not self._over:
+                try:
+                    await asyncio.wait_for(ready.wait(), self._left())
+                except TimeoutError:
+                    raise self._late() from None
+                ready.clear()
+                for piece in self._arrived():
+                    yield piece
+        finally:
+            self.cancel()
+
+    def cancel(self) -> None:
+        """Free the request's place, in the queue or in the batch; without effect after its end."""
+        self.cancelled = True
+        self._dispatcher.leave(self)
+        if self._leave_batch is not None:
+            self._leave_batch()
+
+    def prepared(self, prepared: Prepared) -> None:
+        """Note what was found; called by the dispatcher before anything of the answer arrives."""
+        self._prepared = prepared, self.system.shown(prepared)
+
+    def begun(self, leave: Callable[[], None]) -> None:
+        """Note how to leave the batch; called by the dispatcher."""
+        self._leave_batch = leave
+        if self.cancelled:  # meanwhile
+            leave()
+
+    def receive(self, item: str | Completion | Exception | None) -> None:
+        """Get a piece, the completion (None: no prompt, an abstention), or an error. Called from any thread."""
+        self._items.append(item)
+        if not isinstance(item, str):
+            seconds = None if isinstance(item, Exception) else time.monotonic() - self._begun
+            self._dispatcher.leave(self, seconds=seconds)
+        if self._wake is not None:
+            self._wake()
+
+    def _listen(self, wake: Callable[[], object]) -> None:
+        self._wake = wake
+        if self._items:  # what came before
+            wake()
+
+    def _arrived(self) -> Iterator[str | Answer]:
+        while self._items and not self._over:
+            item = self._items.popleft()
+            if isinstance(item, Exception):
+                self._over = True
+                raise item
+            assert self._prepared is not None  # nothing of an answer arrives before its prompt is made
+            prepared, coming = self._prepared
+            if isinstance(item, str):
+                text = coming.passed(item)
+            else:
+                text = self.system.template.abstention if item is None else coming.rest()
+            if text:
+                yield text
+            if not isinstance(item, str):
+                self._over = True
+                yield self.system.read(prepared, item)
+
+    def _left(self) -> float | None:
+        return None if self._seconds is None else max(0.0, self._begun + self._seconds - time.monotonic())
+
+    def _late(self) -> DeadlinePassed:
+        return DeadlinePassed(f"the answer was not complete within {self._seconds:g} s")
+
+
+def _alike(tickets: Sequence[Ticket]) -> list[list[Ticket]]:
+    """Tickets that one call can search for: the same filter, schema and limit."""
+    groups: list[list[Ticket]] = []
+    for ticket in tickets:
+        for group in groups:
+            first = group[0]
+            if (first.filter, first.sampling.schema, first.sampling.max_tokens) == (
+                ticket.filter,
+                ticket.sampling.schema,
+                ticket.sampling.max_tokens,
+            ):
+                group.append(ticket)
+                break
+        else:
+            groups.append([ticket])
+    return groups
+
+
+def _unsupported(name: str, what: str) -> BadRequest:
+    error = BadRequest(f"{name} is not supported: the generator {what}", cure=f"Leave out {name}.")
+    error.param = name
+    return error

@@ -1,0 +1,115 @@
+"""Errors in the shape of the OpenAI API: status, type, code and parameter, with the cure in the message."""
+
+from __future__ import annotations
+
+import json
+import logging
+import math
+from collections.abc import Mapping
+from http import HTTPStatus
+from typing import Any
+
+from twofold import errors
+from twofold.errors import TwofoldError
+from twofold.types import Json
+
+log = logging.getLogger(__name__)
+
+STATUS: Mapping[type[TwofoldError], int] = {
+    errors.BadRequest: 400,
+    errors.TooLong: 400,
+    errors.BadFilter: 400,
+    errors.BadKey: 401,
+    errors.Forbidden: 403,
+    errors.AccessDenied: 403,
+    errors.NotServed: 404,
+    errors.Conflict: 409,
+    errors.ProjectLocked: 409,
+    errors.DataError: 422,
+    errors.QueueFull: 429,
+    errors.SourceError: 502,
+    errors.Closing: 503,
+    errors.IndexEmpty: 503,
+    errors.DiskFull: 503,
+    errors.DatabaseUnreachable: 503,
+    errors.DeadlinePassed: 504,
+}
+"""Class of errors → status; another error is the server's: 500."""
+TYPES = {401: "authentication_error", 403: "permission_error", 404: "not_found_error", 429: "rate_limit_error"}
+_HTTP_CURES = {
+    404: "Use an address of /openapi.json.",
+    405: "Use a method that /openapi.json lists for this address.",
+    408: "Send the body without pauses.",
+    413: "Send less at once, or raise [serving].max_body_mib in twofold.toml.",
+    415: "Send JSON with the header Content-Type: application/json.",
+}
+_AGAIN = 2.0
+"""Seconds in Retry-After of a refusal that tells no time itself."""
+
+
+def status_of(error: TwofoldError) -> int:
+    """The status of an error, by its nearest class."""
+    return next((STATUS[kind] for kind in type(error).__mro__ if kind in STATUS), 500)
+
+
+def body(message: str, *, status: int, code: str, param: str | None = None) -> Json:
+    """An error object."""
+    kind = TYPES.get(status, "server_error" if status >= 500 else "invalid_request_error")
+    return {"error": {"message": message, "type": kind, "code": code, "param": param}}
+
+
+def of_error(error: BaseException) -> tuple[int, Json, dict[str, str]]:
+    """Status, body and headers of an error; of an unexpected one nothing is told but that it is one."""
+    if not isinstance(error, TwofoldError):
+        log.error("a request failed", exc_info=error)
+        message = "internal error. Report it with the server's log."
+        return 500, body(message, status=500, code="internal"), {}
+    status = status_of(error)
+    # The file's place on the server is nobody's business: only the message is told, never `str(error)`.
+    param = error.param if isinstance(error, errors.BadRequest) and error.param else None
+    message = sentence(error.message, error.cure)
+    headers = {}
+    if isinstance(error, errors.QueueFull):
+        headers["retry-after"] = str(max(1, math.ceil(error.retry_after)))
+    elif status == 503 or isinstance(error, errors.ProjectLocked):
+        headers["retry-after"] = str(math.ceil(_AGAIN))
+    if status == 401:
+        headers["www-authenticate"] = "Bearer"
+    if status == 500:
+        log.error("a request failed: %s", error, exc_info=error)
+    return status, body(message, status=status, code=error.code, param=param), headers
+
+
+def of_status(status: int) -> Json:
+    """The body of an error that the web framework raises."""
+    phrase = HTTPStatus(status).phrase.lower()
+    cure = _HTTP_CURES.get(status, "Correct the request; /openapi.json describes every address.")
+    return body(sentence(phrase, cure), status=status, code=f"http.{phrase.replace(' ', '-')}")
+
+
+def of_validation(faults: list[Any]) -> Json:
+    """The body of an error for a body that does not fit its model; no value of the request is repeated."""
+    fault = next((one for one in faults if one["type"] != "literal_error"), faults[0])
+    where = [str(part) for part in fault["loc"] if part not in ("body", "query", "path")]
+    # Parts in capitals or with brackets are pydantic's names of the branches of a union, not the caller's.
+    where = [part for part in where if part.isdigit() or (part[:1].islower() and "[" not in part and part != "str")]
+    param = ".".join(where) or None
+    named = f"{param}: " if param else ""
+    if fault["type"] == "extra_forbidden":
+        message = sentence(f"{named}unknown or unsupported parameter", errors.BadRequest.cure)
+    elif fault["type"] == "json_invalid":
+        message = sentence("the body is not valid JSON", "Send one JSON object.")
+    else:
+        text = str(fault["msg"]).removeprefix("Value error, ")
+        message = sentence(f"{named}{text[:1].lower()}{text[1:]}", errors.BadRequest.cure)
+    return body(message, status=400, code=errors.BadRequest.code, param=param)
+
+
+def sentence(message: str, cure: str) -> str:
+    """Message and cure as two sentences."""
+    return f"{message.rstrip('.')}. {cure}"
+
+
+def encoded(value: Any) -> bytes:
+    """JSON as UTF-8, without line breaks; what is no character is replaced."""
+    return json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode("utf-8", "replace")

@@ -1,0 +1,80 @@
+"""What people say of answers, written to a log that `twofold examples mine` reads."""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+from datetime import UTC, datetime
+from pathlib import Path
+
+from twofold.errors import refused
+from twofold.files import locking
+from twofold.serving.bodies import FeedbackBody
+from twofold.serving.conversation import text_of
+from twofold.types import Json
+
+
+class FeedbackLog:
+    """A log of feedback in JSON Lines; who gave it is not in it.
+
+    Args:
+        path: The file; it and its folder are made with the first line.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self.failure = ""
+        """Why the last line could not be written; empty when it was."""
+
+    def add(self, body: FeedbackBody) -> Json:
+        """Write a line, and return its id once the line is on the disk.
+
+        Raises:
+            StoreError: the disk refuses; nothing of the line is left in the log.
+        """
+        name = f"feedback_{secrets.token_hex(8)}"
+        record = {
+            "id": name,
+            "at": datetime.now(UTC).isoformat(timespec="seconds"),
+            "messages": [{"role": _role(one.role), "content": text_of(one)} for one in body.messages],
+            "answer": body.answer,
+            "rating": body.rating,
+            "correction": body.correction,
+            "conversation": body.conversation,
+            "hits": [
+                {"document": hit.document, "start": hit.start, "end": hit.end, "text": hit.quote, "title": hit.title}
+                for hit in body.hits
+            ],
+        }
+        line = json.dumps(record, ensure_ascii=False).encode()
+        try:
+            self._append(line)
+        except OSError as error:
+            self.failure = f"feedback cannot be written: {error.strerror or error}"
+            raise refused(self.failure, error) from error
+        self.failure = ""
+        return {"id": name, "object": "feedback"}
+
+    def _append(self, line: bytes) -> None:
+        self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        with locking.locked(self._path.with_name(f".{self._path.name}.lock")):
+            file = os.open(self._path, os.O_RDWR | os.O_CREAT, 0o600)
+            try:
+                size = os.lseek(file, 0, os.SEEK_END)
+                # A writer that was killed may have left a line without an end.
+                broken = size > 0 and os.pread(file, 1, size - 1) != b"\n"
+                data = (b"\n" if broken else b"") + line + b"\n"
+                try:
+                    while data:
+                        data = data[os.write(file, data) :]
+                    os.fsync(file)
+                except OSError:
+                    os.ftruncate(file, size)
+                    raise
+            finally:
+                os.close(file)
+
+
+def _role(role: str) -> str:
+    return "system" if role == "developer" else role

@@ -1,0 +1,166 @@
+"""What every request passes before it reaches a route: limits of its body, its origin, and counting."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable, MutableMapping
+from typing import Any
+from urllib.parse import urlsplit
+
+from twofold.errors import Closing
+from twofold.serving import faults
+from twofold.serving.counters import Counters
+
+Scope = MutableMapping[str, Any]
+Message = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
+App = Callable[[Scope, Receive, Send], Awaitable[None]]
+
+BODY_SECONDS = 20.0
+"""Time in which a whole body must arrive."""
+OPEN = frozenset(["/healthz", "/readyz", "/metrics"])
+"""Addresses that answer while the server is stopping."""
+_LOCAL = frozenset(["localhost", "127.0.0.1", "::1"])
+_HEADERS = (
+    (b"x-content-type-options", b"nosniff"),
+    (b"cache-control", b"no-store"),
+    (b"content-security-policy", b"default-src 'none'; frame-ancestors 'none'"),
+)
+
+
+class Guard:
+    """An ASGI application around the routes.
+
+    Args:
+        app: The routes.
+        counters: Counts the replies.
+        most: Largest body, in bytes.
+        keyless: Are requests of this machine answered without a key? Then one by another host's name is a page's trick
+            (DNS rebinding), and is refused.
+    """
+
+    def __init__(self, app: App, *, counters: Counters, most: int, keyless: Callable[[], bool]) -> None:
+        self._app = app
+        self._counters = counters
+        self._most = most
+        self._keyless = keyless
+        self.running = 0
+        """Requests that are being answered."""
+        self.closing = False
+        """No request is begun any more."""
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass a request on, or refuse it."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        begun = time.perf_counter()
+        status = 500
+        started = False
+
+        async def sending(message: Message) -> None:
+            nonlocal status, started
+            if message["type"] == "http.response.start":
+                status, started = message["status"], True
+                message = {**message, "headers": [*message.get("headers", ()), *_HEADERS]}
+            await send(message)
+
+        self.running += 1
+        self._counters.running.inc()
+        try:
+            status_and_body = self._refusal(scope)
+            if status_and_body is None:
+                body, refusal = await self._body(scope, receive)
+                if refusal is None:
+                    await self._app(scope, _replayed(body, receive), sending)
+                    return
+                status_and_body = refusal
+            await _reply(sending, *status_and_body)
+        except Exception as error:
+            if started:  # the status is sent: all that is left is to end the connection
+                raise
+            await _reply(sending, *faults.of_error(error))
+        finally:
+            self.running -= 1
+            self._counters.running.dec()
+            route = scope.get("route")
+            path = route.path if route is not None else "other"
+            self._counters.request(path, status, time.perf_counter() - begun)
+
+    def _refusal(self, scope: Scope) -> tuple[int, Any, dict[str, str]] | None:
+        headers = dict(scope["headers"])
+        host = headers.get(b"host", b"").decode("latin-1")
+        if _hostname(f"//{host}") not in _LOCAL and self._keyless():
+            return (
+                403,
+                _foreign("the host's name is not this machine's", "Use the address that the server printed."),
+                {},
+            )
+        origin = headers.get(b"origin", b"").decode("latin-1")
+        if origin and _netloc(origin) != host:
+            cure = "Call the API from a program, or from a page of the same address."
+            return 403, _foreign("requests from pages of other sites are refused", cure), {}
+        if self.closing and scope["path"] not in OPEN:
+            return faults.of_error(Closing("the server is stopping"))
+        length = headers.get(b"content-length", b"0")
+        if not length.isdigit() or int(length[:20]) > self._most:
+            return 413, faults.of_status(413), {"connection": "close"}
+        return None
+
+    async def _body(self, scope: Scope, receive: Receive) -> tuple[bytes, tuple[int, Any, dict[str, str]] | None]:
+        """The whole body, or why it is refused; read here, so that a slow caller holds no route."""
+        headers = dict(scope["headers"])
+        if headers.get(b"content-length", b"0") == b"0" and b"transfer-encoding" not in headers:
+            return b"", None
+        body = bytearray()
+        try:
+            async with asyncio.timeout(BODY_SECONDS):
+                while True:
+                    message = await receive()
+                    body += message.get("body", b"")
+                    if len(body) > self._most:
+                        return b"", (413, faults.of_status(413), {"connection": "close"})
+                    if message["type"] == "http.disconnect" or not message.get("more_body"):
+                        break
+        except TimeoutError:
+            return b"", (408, faults.of_status(408), {"connection": "close"})
+        return bytes(body), None
+
+
+def _replayed(body: bytes, receive: Receive) -> Receive:
+    """A `receive` that gives the body that was read, then what comes: the caller's leaving."""
+    pending = [{"type": "http.request", "body": body, "more_body": False}]
+
+    async def receiving() -> Message:
+        return pending.pop() if pending else await receive()
+
+    return receiving
+
+
+def _hostname(address: str) -> str:
+    try:
+        return urlsplit(address).hostname or ""
+    except ValueError:
+        return ""
+
+
+def _netloc(origin: str) -> str:
+    """Host and port of an origin; empty where it is none."""
+    try:
+        return urlsplit(origin).netloc
+    except ValueError:
+        return ""
+
+
+def _foreign(message: str, cure: str) -> Any:
+    return faults.body(faults.sentence(message, cure), status=403, code="http.forbidden")
+
+
+async def _reply(send: Send, status: int, body: Any, headers: dict[str, str]) -> None:
+    content = faults.encoded(body)
+    raw = [(b"content-type", b"application/json"), (b"content-length", str(len(content)).encode())]
+    raw += [(name.encode(), value.encode()) for name, value in headers.items()]
+    await send({"type": "http.response.start", "status": status, "headers": raw})
+    await send({"type": "http.response.body", "body": content})

@@ -1,0 +1,213 @@
+"""API keys: made, checked, revoked, rotated. Only digests are stored.
+
+A key is ``tf-ID-SECRET``. The secret has 256 random bits, so its SHA-256 needs no salt and nothing can be guessed from
+it. A key has a scope, may expire, and under access control names the user and groups that ask with it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import json
+import secrets
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Literal, get_args
+
+from twofold.answering import access
+from twofold.errors import BadKey, ConfigError, StoreError, UnknownName, refused
+from twofold.files import locking, writing
+
+Scope = Literal["ask", "curate", "admin"]
+SCOPES: tuple[Scope, ...] = get_args(Scope)
+"""Each scope contains those before it."""
+KEYS = "serving/keys.json"
+"""File of the keys in a project."""
+_PREFIX = "tf"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Key:
+    """The record of an API key."""
+
+    id: str
+    """Its public part."""
+    name: str
+    """For people."""
+    digest: str
+    """SHA-256 of the secret."""
+    scope: Scope = "ask"
+    """What it may do; see `SCOPES`."""
+    user: str = ""
+    """The user who asks with it."""
+    groups: tuple[str, ...] = ()
+    """Groups of that user."""
+    made_at: str = ""
+    """ISO time."""
+    expires: str = ""
+    """ISO time from which it is refused; empty for never."""
+    revoked: str = ""
+    """ISO time at which it was revoked; empty for a valid key."""
+
+    def covers(self, scope: Scope) -> bool:
+        """Does the key's scope contain this one?"""
+        return SCOPES.index(scope) <= SCOPES.index(self.scope)
+
+    def usable(self, now: datetime) -> bool:
+        """Is it neither revoked nor expired?"""
+        return not self.revoked and (not self.expires or now < datetime.fromisoformat(self.expires))
+
+
+class Keys:
+    """The keys of a project, in a file that other processes change while a server reads it.
+
+    Args:
+        path: The file; it and its folder are made with the first key.
+        now: The clock.
+    """
+
+    def __init__(self, path: Path, *, now: Callable[[], datetime] = lambda: datetime.now(UTC)) -> None:
+        self.path = path
+        self._now = now
+        self._read: tuple[object, dict[str, Key]] = (None, {})
+
+    def all(self) -> list[Key]:
+        """Every key ever made, oldest first."""
+        return list(self._keys().values())
+
+    @property
+    def required(self) -> bool:
+        """Is a key needed? From the first one that was ever made on."""
+        return bool(self._keys())
+
+    def usable(self) -> list[Key]:
+        """The keys that are neither revoked nor expired."""
+        return [key for key in self.all() if key.usable(self._now())]
+
+    def check(self, token: str) -> Key:
+        """The key of a token.
+
+        Raises:
+            BadKey: the token is not that of a usable key; the message is the same whatever is wrong with it.
+        """
+        prefix, _, rest = token.partition("-")
+        name, _, secret = rest.partition("-")
+        key = self._keys().get(name) if prefix == _PREFIX else None
+        # Compared even where there is no such key, so that the time tells nothing.
+        expected = key.digest if key else hashlib.sha256(b"").hexdigest()
+        same = hmac.compare_digest(_digest(secret), expected)
+        if key is None or not same or not key.usable(self._now()):
+            raise BadKey("the API key is unknown, expired or revoked")
+        return key
+
+    def add(
+        self, name: str, *, scope: Scope = "ask", user: str = "", groups: Sequence[str] = (), days: float = 0
+    ) -> tuple[Key, str]:
+        """Make a key.
+
+        Args:
+            name: For people.
+            scope: What it may do.
+            user: Who asks with it.
+            groups: Groups of theirs.
+            days: Days until it expires; 0 for never.
+
+        Returns:
+            Its record, and the token, which is stored nowhere.
+
+        Raises:
+            ConfigError: the name is empty or the days are not positive.
+            AccessDenied: user or groups are not valid names.
+        """
+        if not name.strip() or not name.isprintable():
+            raise ConfigError(f"the key's name {name!r} is empty or not printable", cure="Give the key a name.")
+        if days < 0:
+            raise ConfigError(f"a key cannot expire in {days} days", cure="Give a positive number, or 0 for never.")
+        if user or groups:
+            access.principal(user, groups)
+        secret = secrets.token_urlsafe(32)
+        now = self._now()
+        key = Key(
+            id=secrets.token_hex(4),
+            name=name,
+            digest=_digest(secret),
+            scope=scope,
+            user=user,
+            groups=tuple(groups),
+            made_at=now.isoformat(timespec="seconds"),
+            expires=(now + timedelta(days=days)).isoformat(timespec="seconds") if days else "",
+        )
+        with self._changing() as keys:
+            keys[key.id] = key
+        return key, _token(key, secret)
+
+    def revoke(self, name: str) -> Key:
+        """Make a key unusable, at once and for good.
+
+        Raises:
+            UnknownName: there is no such key.
+        """
+        with self._changing() as keys:
+            key = _named(keys, name)
+            keys[name] = replace(key, revoked=key.revoked or self._now().isoformat(timespec="seconds"))
+            return keys[name]
+
+    def rotate(self, name: str) -> tuple[Key, str]:
+        """Give a usable key another secret; the old one is refused at once.
+
+        Raises:
+            UnknownName: there is no such key, or the key is revoked.
+        """
+        secret = secrets.token_urlsafe(32)
+        with self._changing() as keys:
+            key = _named(keys, name)
+            if key.revoked:
+                raise UnknownName(f"the key {name!r} is revoked", cure="Make another one with `twofold keys add`.")
+            keys[name] = replace(key, digest=_digest(secret))
+            return keys[name], _token(key, secret)
+
+    def _keys(self) -> dict[str, Key]:
+        try:
+            seen = self.path.stat()
+        except FileNotFoundError:
+            return {}
+        state = (seen.st_mtime_ns, seen.st_size, seen.st_ino)
+        if self._read[0] != state:
+            try:
+                rows = json.loads(self.path.read_text(encoding="utf-8"))["keys"]
+                keys = {row["id"]: Key(**{**row, "groups": tuple(row["groups"])}) for row in rows}
+            except (ValueError, LookupError, TypeError) as error:
+                raise StoreError(
+                    "the file of API keys is damaged", file=self.path, cure="Restore it from a copy, or make new keys."
+                ) from error
+            self._read = (state, keys)
+        return self._read[1]
+
+    @contextmanager
+    def _changing(self) -> Iterator[dict[str, Key]]:
+        try:
+            self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            with locking.locked(self.path.with_name(f".{self.path.name}.lock")):
+                keys = dict(self._keys())
+                yield keys
+                text = json.dumps({"keys": [asdict(key) for key in keys.values()]}, indent=1)
+                writing.write(self.path, text + "\n", mode=0o600)
+        except OSError as error:
+            raise refused(f"the keys cannot be written: {error.strerror or error}", error, file=self.path) from error
+
+
+def _named(keys: dict[str, Key], name: str) -> Key:
+    if name not in keys:
+        raise UnknownName(f"unknown key {name!r}", cure="Name a key by its id; `twofold keys list` lists them.")
+    return keys[name]
+
+
+def _digest(secret: str) -> str:
+    return hashlib.sha256(secret.encode("utf-8", "replace")).hexdigest()
+
+
+def _token(key: Key, secret: str) -> str:
+    return f"{_PREFIX}-{key.id}-{secret}"

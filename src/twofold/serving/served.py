@@ -1,0 +1,116 @@
+"""What a server serves now: opened anew when a study, an alias or a calibration changes it, without dropping a request.
+
+The living index is followed by itself: `Dispatcher` searches its newest version.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Generic, Protocol, TypeVar
+
+from twofold.errors import TwofoldError
+from twofold.hashing import digest
+from twofold.project import Project
+from twofold.reports import archive
+
+log = logging.getLogger(__name__)
+
+
+class Closes(Protocol):
+    """Something that can be closed."""
+
+    def close(self) -> None:
+        """End what runs, and free the memory."""
+        ...
+
+
+T = TypeVar("T", bound=Closes)
+
+
+def mark(project: Project) -> str:
+    """Digest of what decides which system answers: the studies, the tuned models with their aliases, the calibrations.
+
+    Cheap: no record and no weights are read.
+    """
+    finished = [manifest["key"] for manifest in project.workspace.artifacts.list() if manifest["finished"]]
+    return digest("served", [archive.names(project.records), project.catalogue.models.aliases(), finished])
+
+
+class Served(Generic[T]):
+    """The one thing that answers requests now, such as a `Dispatcher` with its system.
+
+    While it is exchanged both are in memory.
+
+    Args:
+        project: Open for as long as this is used; the caller closes it.
+        opened: Opens what the project's newest study says is to be served.
+        seconds: Time between two looks at the project.
+
+    Raises:
+        TwofoldError: as `opened`.
+    """
+
+    def __init__(self, project: Project, opened: Callable[[], T], *, seconds: float = 2.0) -> None:
+        self.exchanged = 0
+        """How often it was exchanged."""
+        self._project, self._opened = project, opened
+        self._mark = mark(project)
+        self._current = opened()
+        self._users: Counter[int] = Counter()
+        self._changed = threading.Condition()
+        self._stop = threading.Event()
+        self._watcher = threading.Thread(target=self._watch, args=(seconds,), daemon=True, name="twofold-served")
+        self._watcher.start()
+
+    @contextmanager
+    def using(self) -> Iterator[T]:
+        """What is served now, for one request: it is not closed before the block is left."""
+        with self._changed:
+            current = self._current
+            self._users[id(current)] += 1
+        try:
+            yield current
+        finally:
+            with self._changed:
+                self._users[id(current)] -= 1
+                self._changed.notify_all()
+
+    def refresh(self) -> bool:
+        """Exchange what is served if the project has changed; True where it was exchanged.
+
+        What cannot be opened changes nothing: the former goes on answering.
+
+        Raises:
+            TwofoldError: as `opened`.
+        """
+        now = mark(self._project)
+        if now == self._mark:
+            return False
+        self._mark = now  # before opening: what fails is tried again when the project changes once more
+        fresh = self._opened()
+        with self._changed:
+            former, self._current = self._current, fresh
+            self.exchanged += 1
+            self._changed.wait_for(lambda: not self._users[id(former)] or self._stop.is_set())
+            del self._users[id(former)]
+        former.close()
+        return True
+
+    def close(self) -> None:
+        """Close what is served."""
+        self._stop.set()
+        with self._changed:
+            self._changed.notify_all()
+        self._watcher.join()
+        self._current.close()
+
+    def _watch(self, seconds: float) -> None:
+        while not self._stop.wait(seconds):
+            try:
+                self.refresh()
+            except TwofoldError as error:
+                log.warning("what the project says now cannot be served, the former goes on answering: %s", error)

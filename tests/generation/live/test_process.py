@@ -1,0 +1,158 @@
+"""Live requests in the batch of the OpenVINO runtime have the bytes of `generate`, whatever goes on beside them."""
+
+from __future__ import annotations
+
+import json
+import os
+import queue
+import random
+import signal
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from twofold.errors import GenerationError
+from twofold.generation.live.process import Process
+from twofold.generation.local import LocalGenerator
+from twofold.plugins import loading
+from twofold.plugins.live import LiveBatch
+from twofold.types import Completion, Message, Prompt
+
+WORDS = ["barley", "rust", "plough", "the frost of May", "a mill"]
+
+
+def ask(words: str, *, max_tokens: int = 12, **fields: Any) -> Prompt:
+    return Prompt(messages=(Message(role="user", content=f"Say more of {words}."),), max_tokens=max_tokens, **fields)
+
+
+@pytest.fixture(scope="module")
+def generator(tiny: Path) -> Iterator[LocalGenerator]:
+    made: LocalGenerator = loading.make(
+        "generators", "local", {"model": f"path:{tiny}", "runtime": "openvino", "dtype": "f32", "threads": 2}
+    )
+    yield made
+    made.close()
+
+
+@pytest.fixture(scope="module")
+def batch(generator: LocalGenerator) -> Iterator[LiveBatch]:
+    batch = generator.live()
+    yield batch
+    batch.close()
+
+
+class Answer:
+    """What one request got."""
+
+    def __init__(self, batch: LiveBatch, prompt: Prompt, **sampling: Any) -> None:
+        self.items: queue.Queue[str | Completion | Exception] = queue.Queue()
+        self.cancel: Callable[[], None] = batch.submit(prompt, self.items.put, **sampling)
+
+    def pieces(self) -> Iterator[str | Completion]:
+        while True:
+            item = self.items.get(timeout=60)
+            if isinstance(item, Exception):
+                raise item
+            yield item
+            if isinstance(item, Completion):
+                return
+
+    def whole(self) -> Completion:
+        *pieces, last = self.pieces()
+        assert isinstance(last, Completion)
+        assert "".join(map(str, pieces)) == last.text
+        return last
+
+
+def test_any_interleaving_gives_the_bytes_of_generate(generator: LocalGenerator, batch: LiveBatch) -> None:
+    """Prefix cache on; requests join at any step of others, some leave before their end."""
+    prompts = [ask(f"{one} and {two}", max_tokens=n + 3) for n, one in enumerate(WORDS) for two in WORDS[:2]]
+    prompts += [ask(one, stop=(" a", "e")) for one in WORDS]
+    expected = {prompt: generator.generate([prompt])[0] for prompt in prompts}
+    for seed in range(6):
+        chance = random.Random(seed)
+        under_way: list[tuple[Prompt, Answer]] = []
+        for prompt in chance.sample(prompts, 12):
+            answer = Answer(batch, prompt)
+            if chance.random() < 0.3:  # leaves, before or after its first words
+                if chance.random() < 0.5:
+                    next(answer.pieces())
+                answer.cancel()
+            else:
+                under_way.append((prompt, answer))
+            if under_way and chance.random() < 0.3:  # the next joins after this one has ended
+                one, early = under_way.pop(chance.randrange(len(under_way)))
+                _same(early.whole(), expected[one])
+        for one, answer in under_way:
+            _same(answer.whole(), expected[one])
+
+
+def _same(done: Completion, expected: Completion) -> None:
+    assert (done.text, done.finish, done.failure) == (expected.text, expected.finish, expected.failure)
+    # a stop string ends a stream at the same token
+    assert done.usage == expected.usage
+
+
+def test_a_bad_request_fails_alone(generator: LocalGenerator, batch: LiveBatch) -> None:
+    good, schema, long = (Answer(batch, one) for one in (ask("oats"), ask("x", schema="{"), ask("x " * 600)))
+    assert good.whole().text == generator.generate([ask("oats")])[0].text
+    for answer, code in ((schema, "generation.schema"), (long, "generation.too-long")):
+        failure = answer.whole().failure
+        assert failure is not None
+        assert failure.code == code
+
+
+def test_a_request_has_its_own_sampling(generator: LocalGenerator, batch: LiveBatch) -> None:
+    greedy = generator.generate([ask("rye")])[0].text
+    hot = [Answer(batch, ask("rye"), temperature=5.0, seed=seed).whole().text for seed in (1, 1, 2)]
+    assert hot[0] == hot[1]
+    assert len({greedy, *hot}) == 3
+    assert Answer(batch, ask("rye")).whole().text == greedy
+
+
+def test_a_schema_is_kept_beside_free_text(generator: LocalGenerator, batch: LiveBatch) -> None:
+    schema = json.dumps({"type": "boolean"})  # this model would fill an object with white space
+    free, held_to = Answer(batch, ask("hay")), Answer(batch, ask("hay", schema=schema, max_tokens=60))
+    assert free.whole().text == generator.generate([ask("hay")])[0].text
+    assert isinstance(json.loads(held_to.whole().text), bool)
+
+
+def test_a_cancelled_request_gets_nothing_more_and_frees_its_place(batch: LiveBatch) -> None:
+    assert isinstance(batch, Process)
+    answer = Answer(batch, ask("straw", max_tokens=300))
+    next(answer.pieces())
+    answer.cancel()
+    seen = answer.items.qsize()
+    Answer(batch, ask("chaff")).whole()
+    assert answer.items.qsize() <= seen + 1
+    assert not batch._running
+
+
+def test_a_dead_process_fails_what_ran_and_the_next_request_starts_another(
+    generator: LocalGenerator, batch: LiveBatch
+) -> None:
+    assert isinstance(batch, Process)
+    lost = Answer(batch, ask("clover", max_tokens=400))
+    next(lost.pieces())
+    assert batch._child is not None
+    os.kill(batch._child.pid, signal.SIGKILL)
+    with pytest.raises(GenerationError, match="signal 9"):
+        lost.whole()
+    assert Answer(batch, ask("rye")).whole().text == generator.generate([ask("rye")])[0].text
+
+
+def test_closing_ends_what_runs_and_refuses_more(generator: LocalGenerator) -> None:
+    batch = generator.live()
+    assert isinstance(batch, Process)
+    child = batch._child
+    assert child is not None
+    answer = Answer(batch, ask("maize", max_tokens=400))
+    next(answer.pieces())
+    batch.close()
+    with pytest.raises(GenerationError, match="closed"):
+        answer.whole()
+    with pytest.raises(GenerationError, match="closed"):
+        batch.submit(ask("more"), print)
+    assert child.poll() is not None

@@ -1,0 +1,103 @@
+"""The official SDK's client over standard input and output, as an agent's program starts the command."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sys
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from mcp import StdioServerParameters
+from mcp.client.client import Client
+
+from small_project import write_project
+from twofold.project import Project
+
+PARKING = "Parking costs 4 euros a day. It is free on Sunday."
+
+
+def talk(directory: Path, words: list[str], work: Callable[[Client], Awaitable[Any]]) -> Any:
+    command = ["-m", "twofold", "mcp", "-C", str(directory), *words]
+    server = StdioServerParameters(command=sys.executable, args=command, env=dict(os.environ))
+
+    async def run() -> Any:
+        async with Client(server, read_timeout_seconds=120) as client:
+            return await work(client)
+
+    return asyncio.run(run())
+
+
+async def call(client: Client, tool: str, **arguments: Any) -> Any:
+    result = await client.call_tool(tool, arguments)
+    return result.content[0].text if result.is_error else result.structured_content  # type: ignore[union-attr]
+
+
+def test_an_agent_searches_fetches_asks_and_lists(measured: Path) -> None:
+    async def work(client: Client) -> None:
+        listed = await client.list_tools()
+        assert {tool.name for tool in listed.tools} == {"search", "fetch", "ask", "sources"}
+        assert all(tool.description for tool in listed.tools)
+        first = (await call(client, "search", query="What does parking cost?"))["results"][0]
+        assert first["document"] == "parking"
+        whole = await call(client, "fetch", document=first["document"])
+        assert (whole["title"], whole["text"]) == ("On parking", PARKING)
+        assert whole["text"][first["start"] : first["end"]] == first["text"]
+        answers = await asyncio.gather(
+            *(call(client, "ask", question="What does parking cost?") for _ in range(4)),
+            call(client, "ask", question="When does the canteen open?"),
+        )
+        assert all("4 euros" in one["answer"] and one["origin"]["measured"] for one in answers[:4])
+        assert [one["document"] for one in answers[0]["citations"]] == ["parking"]
+        assert "seven" in answers[4]["answer"]
+        listed_sources = (await call(client, "sources"))["sources"]
+        assert sum(one["documents"] for one in listed_sources) == 2
+
+    talk(measured, [], work)
+
+
+def test_what_cannot_be_done_is_an_error_with_its_cure(measured: Path) -> None:
+    async def work(client: Client) -> None:
+        assert "no document 'nowhere'" in await call(client, "fetch", document="nowhere")
+        told = await call(client, "search", query="parking", where=["colour ~~ red"])
+        assert "config.filter" in told
+        assert (await call(client, "search", query="parking"))["results"], "the server goes on"
+
+    talk(measured, [], work)
+
+
+@pytest.fixture(scope="module")
+def closed(tmp_path_factory: pytest.TempPathFactory, own_cache: Path) -> Path:
+    """A project under access control: `secret` is for ann, `open` for all of the staff."""
+    documents = [
+        {"id": "secret", "title": "Pay", "text": "Ann is paid 900 coins a week.", "readers": ["ann"]},
+        {"id": "open", "title": "Tea", "text": "Tea is served at four.", "readers": ["staff"]},
+    ]
+    questions = [("open", "When is tea served?", "four")]
+    settings = '[access]\nenabled = true\nstudy_groups = ["staff"]\n'
+    directory = write_project(
+        tmp_path_factory.mktemp("closed") / "p", documents, questions, copies=12, settings=settings
+    )
+    with Project.open(directory) as project:
+        project.sync()
+    return directory
+
+
+def test_an_agent_sees_what_its_principal_may_see(closed: Path) -> None:
+    async def stranger(client: Client) -> None:
+        secret = await call(client, "fetch", document="secret")
+        assert secret == (await call(client, "fetch", document="secre")).replace("'secre'", "'secret'")
+        assert {one["document"] for one in (await call(client, "search", query="Ann is paid coins"))["results"]} <= {
+            "open"
+        }
+        assert sum(one["documents"] for one in (await call(client, "sources"))["sources"]) == 1
+        assert "900" not in str(await call(client, "ask", question="What is Ann paid?"))
+
+    async def ann(client: Client) -> None:
+        assert "900" in (await call(client, "fetch", document="secret"))["text"]
+        assert "900" in str(await call(client, "ask", question="What is Ann paid?"))
+
+    talk(closed, ["--arm", "rag", "--unmeasured", "--user", "bob", "--group", "staff"], stranger)
+    talk(closed, ["--arm", "rag", "--unmeasured", "--user", "ann", "--group", "staff"], ann)
