@@ -19,7 +19,7 @@ from pydantic import (
 )
 
 from twofold.errors import BadFilter, ConfigError, ProjectMissing, TwofoldError, UnknownName
-from twofold.files.toml_values import oddity
+from twofold.files.toml_values import merged, oddity
 from twofold.metadata.conditions import conditions, written
 from twofold.plugins.loading import explain
 from twofold.plugins.protocols import Options
@@ -522,14 +522,6 @@ def _laid(section: BaseModel, values: Json) -> Json:
             out[key] = {**value, "name": value.get("name", current.name), "options": options}
         else:
             out[key] = _laid(current, value) if isinstance(current, BaseModel) and isinstance(value, dict) else value
-    return out
-
-
-def merged(below: Json, above: Json) -> Json:
-    """Nested tables laid over each other; `above` wins, lists are replaced."""
-    out = dict(below)
-    for key, value in above.items():
-        out[key] = merged(out[key], value) if isinstance(value, dict) and isinstance(out.get(key), dict) else value
     return out
 
 

@@ -41,3 +41,11 @@ def _fault(value: Any) -> str:
     if isinstance(value, date | time):
         return "this is a date or a time; put it in quotes"
     return "the text holds a NUL" if isinstance(value, str) and "\0" in value else ""
+
+
+def merged(below: dict[str, Any], above: dict[str, Any]) -> dict[str, Any]:
+    """Nested tables laid over each other; `above` wins, lists are replaced."""
+    out = dict(below)
+    for key, value in above.items():
+        out[key] = merged(out[key], value) if isinstance(value, dict) and isinstance(out.get(key), dict) else value
+    return out

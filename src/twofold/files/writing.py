@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from twofold.errors import refused
+from twofold.files import locking
 
 
 def write(path: Path, content: str | bytes, *, mode: int | None = None, shared: bool = False) -> None:
@@ -30,6 +31,36 @@ def write(path: Path, content: str | bytes, *, mode: int | None = None, shared: 
     """
     with replacing(path, mode=mode, shared=shared) as draft:
         draft.write_bytes(content if isinstance(content, bytes) else content.encode("utf-8"))
+
+
+def append(path: Path, line: bytes, *, mode: int) -> None:
+    """Append a line to a file (created if missing) so that it is on the disk; other processes may append as well.
+
+    Args:
+        path: The file, in an existing folder.
+        line: The line without its end.
+        mode: Permissions of a new file.
+
+    Raises:
+        OSError: the disk refuses; nothing of the line is left in the file.
+    """
+    with locking.locked(path.with_name(f".{path.name}.lock")):
+        file = os.open(path, os.O_RDWR | os.O_CREAT, mode)
+        try:
+            size = os.lseek(file, 0, os.SEEK_END)
+            os.lseek(file, max(0, size - 1), os.SEEK_SET)
+            # a writer that was killed may have left a line without an end
+            broken = size > 0 and os.read(file, 1) != b"\n"
+            data = (b"\n" if broken else b"") + line + b"\n"
+            try:
+                while data:
+                    data = data[os.write(file, data) :]
+                os.fsync(file)
+            except OSError:
+                os.ftruncate(file, size)
+                raise
+        finally:
+            os.close(file)
 
 
 def save(path: Path, text: str) -> None:

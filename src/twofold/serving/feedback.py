@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import json
-import os
 import secrets
 from datetime import UTC, datetime
 from pathlib import Path
 
 from twofold.errors import refused
-from twofold.files import locking
+from twofold.files import writing
 from twofold.serving.bodies import FeedbackBody
 from twofold.serving.conversation import text_of
 from twofold.types import Json
@@ -49,31 +48,13 @@ class FeedbackLog:
         }
         line = json.dumps(record, ensure_ascii=False).encode()
         try:
-            self._append(line)
+            self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            writing.append(self._path, line, mode=0o600)
         except OSError as error:
             self.failure = f"feedback cannot be written: {error.strerror or error}"
             raise refused(self.failure, error) from error
         self.failure = ""
         return {"id": name, "object": "feedback"}
-
-    def _append(self, line: bytes) -> None:
-        self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        with locking.locked(self._path.with_name(f".{self._path.name}.lock")):
-            file = os.open(self._path, os.O_RDWR | os.O_CREAT, 0o600)
-            try:
-                size = os.lseek(file, 0, os.SEEK_END)
-                # A writer that was killed may have left a line without an end.
-                broken = size > 0 and os.pread(file, 1, size - 1) != b"\n"
-                data = (b"\n" if broken else b"") + line + b"\n"
-                try:
-                    while data:
-                        data = data[os.write(file, data) :]
-                    os.fsync(file)
-                except OSError:
-                    os.ftruncate(file, size)
-                    raise
-            finally:
-                os.close(file)
 
 
 def _role(role: str) -> str:

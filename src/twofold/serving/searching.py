@@ -12,6 +12,7 @@ from twofold.serving import conversation
 from twofold.serving.bodies import ChatMessage, EmbeddingBody, RetrieveBody
 from twofold.serving.conversation import bad
 from twofold.serving.entrance import Asks, JsonReply, Served, Visits
+from twofold.types import Json
 
 router = APIRouter(tags=["search"])
 
@@ -22,9 +23,13 @@ async def retrieve(body: RetrieveBody, visit: Visits) -> Any:
     messages = [*body.messages, ChatMessage(role="user", content=body.query)]
     example = conversation.example(messages, system_prompt=visit.system_prompt)
     which = visit.arm.narrowed(visit.caller.filter, body.where)
-    hits, insufficient = await asyncio.to_thread(visit.arm.retrieve, example, filter=which, k=body.k)
-    passages = await asyncio.to_thread(visit.arm.passages, hits, scores=visit.caller.filter is None)
-    return JsonReply({"object": "list", "data": passages, "insufficient": insufficient})
+
+    def search() -> Json:
+        hits, insufficient = visit.arm.retrieve(example, filter=which, k=body.k)
+        passages = visit.arm.passages(hits, scores=visit.caller.filter is None)
+        return {"object": "list", "data": passages, "insufficient": insufficient}
+
+    return JsonReply(await asyncio.to_thread(search))
 
 
 @router.post("/v1/embeddings", response_class=JsonReply)
