@@ -1,10 +1,8 @@
-"""`twofold.toml`, read strictly. Every value knows its origin; an unknown key is refused with the nearest name."""
+"""The sections of `twofold.toml` and what they accept; `config_loading` reads the file into them."""
 
 from __future__ import annotations
 
-import tomllib
 from itertools import combinations
-from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import (
@@ -12,17 +10,13 @@ from pydantic import (
     ConfigDict,
     Field,
     SerializerFunctionWrapHandler,
-    ValidationError,
     field_validator,
     model_serializer,
     model_validator,
 )
 
-from twofold.errors import BadFilter, ConfigError, ProjectMissing, TwofoldError, UnknownName
-from twofold.files.toml_values import merged, oddity
+from twofold.errors import BadFilter, ConfigError
 from twofold.metadata.conditions import conditions, written
-from twofold.plugins.loading import explain
-from twofold.plugins.protocols import Options
 from twofold.prompts import Template
 from twofold.types import Arm, Json
 
@@ -452,156 +446,3 @@ class Config(Section):
         if name not in arms:
             raise ConfigError(f"unknown arm {name!r}", cure=f"Name one of the arms: {', '.join(arms)}.")
         return arms[name]
-
-
-def load(directory: Path, overrides: Json | None = None) -> Config:
-    """Read ``directory/twofold.toml``; `overrides` are nested values laid over it (from the command line).
-
-    Raises:
-        ProjectMissing: there is no such file.
-        ConfigError: naming file, line (for bad TOML) and key.
-    """
-    path = directory / FILE
-    if not path.is_file():
-        raise ProjectMissing(f"there is no {FILE} in {directory}")
-    try:
-        values = tomllib.loads(path.read_text(encoding="utf-8"))
-    except tomllib.TOMLDecodeError as error:
-        raise ConfigError(
-            f"invalid TOML: {error}", file=path, cure="Correct the named line, or restore the file from a copy."
-        ) from error
-    except UnicodeDecodeError as error:
-        raise ConfigError(f"not UTF-8: {error}", file=path, cure="Save the file as UTF-8.") from error
-    except (ValueError, RecursionError) as error:  # a number of thousands of digits, brackets without end
-        raise ConfigError(f"the file cannot be read: {str(error)[:100]}", file=path) from error
-    for tree, where in ((values, path), (overrides or {}, None)):
-        if odd := oddity(tree):
-            raise ConfigError(odd, file=where)
-    try:
-        return Config.model_validate(merged(values, overrides or {}))
-    except ValidationError as error:
-        if overrides and not _faulty(values):
-            raise ConfigError(
-                explain(error, Config, "override"),
-                cure="Correct the value given with --set or another option; `twofold config` prints every key.",
-            ) from error
-        raise ConfigError(explain(error, Config), file=path) from error
-
-
-def _faulty(values: Json) -> bool:
-    try:
-        Config.model_validate(values)
-    except ValidationError:
-        return True
-    return False
-
-
-def laid_over(config: Config, values: Json) -> Config:
-    """A configuration with nested values laid over it; naming another plugin drops the options of the one before.
-
-    Raises:
-        ConfigError: an unknown key or a bad value.
-    """
-    if odd := oddity(values):
-        raise ConfigError(odd)
-    try:
-        return Config.model_validate(_laid(config, values))
-    except ValidationError as error:
-        raise ConfigError(explain(error, Config, "variant")) from error
-
-
-def _laid(section: BaseModel, values: Json) -> Json:
-    out: Json = {f.alias or name: getattr(section, name) for name, f in type(section).model_fields.items()}
-    if isinstance(section, RetrievalSection) and "preset" in values:  # another preset brings its own stages
-        out = {name: value for name, value in out.items() if name not in PRESETS["naive"]}
-    for key, value in values.items():
-        current = out.get(key)
-        if isinstance(current, Part) and isinstance(value, dict):
-            same = value.get("name", current.name) == current.name
-            options = merged(current.options, value.get("options", {})) if same else value.get("options", {})
-            out[key] = {**value, "name": value.get("name", current.name), "options": options}
-        else:
-            out[key] = _laid(current, value) if isinstance(current, BaseModel) and isinstance(value, dict) else value
-    return out
-
-
-def origins(directory: Path, overrides: Json | None = None) -> list[tuple[str, Any, str]]:
-    """Every value as ``(dotted key, value, origin)``; the origin is ``default``, ``twofold.toml`` or ``override``.
-
-    Options of plugins are shown with the plugin's own defaults.
-    """
-    config = load(directory, overrides)
-    file_values = tomllib.loads((directory / FILE).read_text(encoding="utf-8"))
-
-    def origin(path: tuple[str, ...]) -> str:
-        for name, tree in (("override", overrides or {}), (FILE, file_values)):
-            here: Any = tree
-            for part in path:
-                here = here.get(part) if isinstance(here, dict) else None
-                if here is None:
-                    break
-            else:
-                return name
-        if path[0] == "retrieval" and path[1] in PRESETS["naive"] and config.retrieval.preset != "naive":
-            return f"preset {config.retrieval.preset}"
-        return "default"
-
-    return [(".".join(path), value, origin(path)) for path, value in every_value(config)]
-
-
-def every_value(config: Config, faults: list[TwofoldError] | None = None) -> list[tuple[tuple[str, ...], Any]]:
-    """Every value of a configuration by its path, options of plugins with the plugin's own defaults.
-
-    Args:
-        config: The configuration.
-        faults: Gets what would be raised, each fault of a key; without it the first is raised.
-
-    Raises:
-        ConfigError: a plugin has no such option, or not with that value.
-        UnknownName: there is no such plugin.
-    """
-    from twofold.plugins import loading
-
-    rows: list[tuple[tuple[str, ...], Any]] = []
-
-    def walk(path: tuple[str, ...], value: Any) -> None:
-        if isinstance(value, SourceSection | ToolSection):
-            for key in ("kind", "description", *(("metadata",) if path[0] == "sources" else ()), "readers"):
-                walk((*path, key), getattr(value, key))
-            kind: Any = path[0]
-            for key, option in loading.options(kind, value.kind, value.options, where=".".join(path)):
-                walk((*path, key), option)
-        elif path in (("sources",), ("tools",)):
-            for key, source in value.items():
-                walk((*path, key), source)
-        elif isinstance(value, MetricPart):
-            loading.options("metrics", value.name, value.options, where=".".join(path))
-            rows.append((path, value.model_dump(mode="json")))
-        elif isinstance(value, Part):
-            walk((*path, "name"), value.name)
-            kinds = {"retrieval.index": "indexes", "tuning.embedder": "trainers"}
-            kind = kinds.get(".".join(path), path[-1] + "s")
-            chosen: Options = loading.options(kind, value.name, value.options, where=".".join(path))
-            for key, option in chosen.model_dump().items():
-                walk((*path, "options", key), option)
-        elif path in (("retrieval", "rewriters"), ("retrieval", "rerankers")):
-            where, kind = ".".join(path), path[-1]
-            named = [(p.name, loading.options(kind, p.name, p.options, where=where).model_dump()) for p in value]
-            rows.append((path, [{"name": name, "options": chosen} for name, chosen in named]))
-        elif path == ("study", "metrics"):
-            for metric in value:
-                loading.options("metrics", metric.name, metric.options, where=f"study.metrics: {metric.name}")
-            rows.append((path, value))
-        elif isinstance(value, BaseModel):
-            for key, field in type(value).model_fields.items():
-                try:
-                    walk((*path, field.alias or key), getattr(value, key))
-                except (ConfigError, UnknownName) as fault:
-                    if faults is None:
-                        raise
-                    faults.append(fault)
-        else:
-            rows.append((path, value))
-
-    walk((), config)
-    return rows

@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from twofold.config import Config, laid_over
+from twofold.config import Config
+from twofold.config_loading import laid_over
 from twofold.errors import ConfigError, GenerationError
 from twofold.hashing import plain
 from twofold.project import Project

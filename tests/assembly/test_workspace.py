@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from twofold import prompts
-from twofold.config import laid_over
+from twofold.config_loading import laid_over
 from twofold.errors import IndexMismatch, TemplateMismatch
 from twofold.plugins import loading
 from twofold.project import Project

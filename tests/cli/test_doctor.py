@@ -81,6 +81,8 @@ def test_a_light_install_is_told_what_to_install_and_nothing_is_measured(
         raise doctor_findings.importlib.metadata.PackageNotFoundError
 
     monkeypatch.setattr(doctor_findings.importlib.metadata, "version", missing)
+    # The process has read torch's version already, and remembers it.
+    monkeypatch.setattr(doctor_findings.capabilities, "torch_version", lambda: "")
     monkeypatch.setenv("TWOFOLD_CACHE", str(tmp_path / "none"))
     findings = doctor_findings.examine(tmp_path)
     assert not any(findings["speed"].values())

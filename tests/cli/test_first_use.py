@@ -88,7 +88,7 @@ def test_a_folder_of_plain_files_can_be_asked_at_once(
     assert code == 0
     assert (told["files"], told["documents"], told["questions"]) == (4, 5, 0)
     [left] = told["problems"]
-    assert (left["file"], left["message"]) == ("logo.bin", "no reader for .bin")
+    assert (left["file"], left["message"]) == ("logo.bin", "of a kind that no reader knows")
     assert (project / "data").exists() is not link
     fast(project)
     assert sorted(ids(call, project)) == IDS, "before the first sync"
@@ -462,7 +462,7 @@ def test_init_says_what_it_found_and_what_to_try_and_it_works(
     assert main(["init", "my project", "--from", "handbook"]) == 0
     lines = capsys.readouterr().out.splitlines()
     assert lines[0].startswith("made my project: 5 files, 5 documents, 40 questions")
-    assert "logo.bin: warning: no reader for .bin" in "\n".join(lines)
+    assert "logo.bin: warning: of a kind that no reader knows" in "\n".join(lines)
     fast(tmp_path / "my project")
     commands = [shlex.split(line, comments=True) for line in lines if line.startswith("  twofold ")]
     assert [words[1] for words in commands] == ["index", "ask", "check", "study"]

@@ -14,7 +14,7 @@ from sync_project import by_file, found, held, sync
 
 from forked import Nursery
 from twofold.cli.main import main
-from twofold.config import laid_over
+from twofold.config_loading import laid_over
 from twofold.errors import DataError, IndexMismatch, StoreError, UnknownDocument
 from twofold.project import Project
 from twofold.study.retrieval.benchmark import opened

@@ -10,7 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from twofold.assembly.workspace import Workspace
-from twofold.config import PRESETS, Config, laid_over, load, origins
+from twofold.config import PRESETS, Config
+from twofold.config_loading import laid_over, load, origins
 from twofold.errors import ConfigError, UnknownName
 from twofold.plugins import loading
 from twofold.plugins.protocols import Parts

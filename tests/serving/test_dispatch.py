@@ -17,7 +17,7 @@ from twofold.answering.system import System, question
 from twofold.errors import AccessDenied, BadRequest, Closing, DeadlinePassed, QueueFull
 from twofold.plugins import loading
 from twofold.project import Project
-from twofold.serving.dispatch import Dispatcher, Sampling, Ticket
+from twofold.serving.dispatch import Dispatcher, Overrides, Ticket
 from twofold.testing import projects
 from twofold.types import Answer, Example, Filter, Message, Timing
 
@@ -115,14 +115,14 @@ def test_a_request_has_its_own_limit_stop_and_schema(
     synced: Project, answering: System, live: Dispatcher, echo: Any
 ) -> None:
     example = synced.examples[0]
-    short = live.submit(example, sampling=Sampling(max_tokens=2))
+    short = live.submit(example, overrides=Overrides(max_tokens=2))
     word = answering.answer([example])[0].raw[3:5]
-    stopped = live.submit(example, sampling=Sampling(stop=(word,)))
+    stopped = live.submit(example, overrides=Overrides(stop=(word,)))
     assert fetched(short).usage.completion_tokens == 2
     assert word not in fetched(stopped).raw
     dispatcher = Dispatcher(echo())
     schema = '{"type": "object", "properties": {"said": {"type": "string"}}}'
-    assert fetched(dispatcher.submit(example, sampling=Sampling(schema=schema))).text.startswith('{"said"')
+    assert fetched(dispatcher.submit(example, overrides=Overrides(schema=schema))).text.startswith('{"said"')
     assert not fetched(dispatcher.submit(example)).text.startswith("{")
     dispatcher.close()
 
@@ -130,7 +130,7 @@ def test_a_request_has_its_own_limit_stop_and_schema(
 def test_what_a_generator_cannot_do_is_refused_by_name(synced: Project, echo: Any) -> None:
     dispatcher = Dispatcher(echo(schemas=False))
     with pytest.raises(BadRequest) as caught:
-        dispatcher.submit(synced.examples[0], sampling=Sampling(schema="{}"))
+        dispatcher.submit(synced.examples[0], overrides=Overrides(schema="{}"))
     assert caught.value.param == "response_format"
     dispatcher.close()
 

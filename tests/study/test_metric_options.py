@@ -10,7 +10,8 @@ from typing import Any
 
 import pytest
 
-from twofold.config import Config, origins
+from twofold.config import Config
+from twofold.config_loading import origins
 from twofold.errors import ConfigError, ScorerBroken
 from twofold.hashing import plain
 from twofold.plugins import loading

@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from twofold.config import ExamplesSection, laid_over
+from twofold.config import ExamplesSection
+from twofold.config_loading import laid_over
 from twofold.errors import GenerationError, LeakFound
 from twofold.examples.preparing import prepared
 from twofold.project import Project

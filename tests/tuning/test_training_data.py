@@ -15,7 +15,7 @@ import pytest
 import stand_in_trainer
 import twofold
 from twofold.assembly.workspace import Workspace
-from twofold.config import laid_over
+from twofold.config_loading import laid_over
 from twofold.errors import AccessDenied, StudyError, TooFewExamples
 from twofold.lifecycle.embedder import embedder_job
 from twofold.project import Project

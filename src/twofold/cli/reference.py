@@ -186,7 +186,7 @@ _BEYOND: dict[str, tuple[str, ...]] = {
     "indexes": ("Discards",),
     "retrievers": ("RetrieverSettings",),
     "rewriters": ("RewriterTraits", "RewriterSettings"),
-    "generators": ("Converses", "Remembers", "Exports", "GeneratorSettings"),
+    "generators": ("Converses", "Remembers", "Exports", "Batches", "GeneratorSettings"),
     "trainers": ("Cancels", "KnowsProvenance", "TrainerSettings"),
     "metrics": ("Pools", "Wants", "MetricTraits"),
 }

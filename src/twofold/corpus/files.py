@@ -86,7 +86,8 @@ class FileReader:
         if suffix_of(name) in self._pictures:
             return ScannedFile("this is a picture", file=name)
         return UnreadableFile(
-            f"no reader for {suffix_of(name) or 'a name without an ending'}",
+            # The same words for every ending: files that are left out for one reason share a line.
+            "of a kind that no reader knows",
             file=name,
             cure="Text, Markdown, HTML, PDF, office, mail, CSV, JSON and source files are read (all endings: "
             "docs/how-to/documents.md). Convert the file, or take it out.",

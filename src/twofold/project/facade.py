@@ -8,7 +8,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from twofold import asking, config
+from twofold import asking, config_loading
 from twofold.advice import scaffold
 from twofold.answering import system as answering
 from twofold.assembly.workspace import Workspace
@@ -73,7 +73,7 @@ class Project:
             ProjectMissing: there is no `twofold.toml`.
             ConfigError: it is not valid.
         """
-        return cls(directory, config.load(directory, overrides))
+        return cls(directory, config_loading.load(directory, overrides))
 
     def __enter__(self) -> Project:
         return self
@@ -342,7 +342,7 @@ class Project:
         # First: differences are those of each variant to it.
         configs = {"project": self.config}
         for name, values in variants.items():
-            configs[name] = config.laid_over(self.config, values)
+            configs[name] = config_loading.laid_over(self.config, values)
         self.workspace.search.require_principal()
         rules_of(self.config, unit)  # refuses, before the sync, a unit that cannot be ranked
         request = Bench(configs=configs, split=split, synthetic=synthetic, unit=unit, ablation=ablation, weigh=weigh)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from contextlib import nullcontext
 from dataclasses import replace
 
-from twofold import config
+from twofold import config_loading
 from twofold.assembly.workspace import Workspace
 from twofold.errors import ConfigError
 from twofold.indexing import feeds
@@ -93,7 +93,7 @@ class Tuning:
         if not self._material.config.arm(arm).tuning:
             raise ConfigError(f"the arm {arm!r} has nothing to train", cure="Name an arm that is tuned: ft or ft+rag.")
         # `[tuning].use` names a model to answer with: kept, it would be the candidate, and nothing would be trained.
-        fresh = config.laid_over(self._material.config, {"tuning": {"use": ""}})
+        fresh = config_loading.laid_over(self._material.config, {"tuning": {"use": ""}})
         workspace = self._material.under(fresh)
         models = self._material.models(workspace)
         # Evaluating triggers writes nothing, so it works while a study holds the lock.

@@ -15,7 +15,7 @@ from starlette.types import Receive, Scope, Send  # noqa: TID253
 from twofold.errors import BadRequest, GenerationError, TooLong
 from twofold.serving import conversation, faults, replies
 from twofold.serving.bodies import ChatBody, ChatMessage, CompletionBody, ResponseBody
-from twofold.serving.dispatch import Sampling, Ticket
+from twofold.serving.dispatch import Overrides, Ticket
 from twofold.serving.entrance import JsonReply, Visit, Visits
 from twofold.serving.replies import Envelope, Reply
 from twofold.serving.streams import ChatStream, CompletionStream, ResponseStream, Stream, event
@@ -43,7 +43,7 @@ class Choices:
         self._filter = visit.arm.narrowed(visit.caller.filter, where)
         self._tickets: list[Ticket] = []
 
-    def add(self, example: Example, sampling: Sampling) -> None:
+    def add(self, example: Example, overrides: Overrides) -> None:
         """Hand a question to the dispatcher.
 
         Raises:
@@ -51,7 +51,7 @@ class Choices:
             Closing: the server is stopping.
         """
         try:
-            ticket = self._arm.submit(example, filter=self._filter, sampling=sampling)
+            ticket = self._arm.submit(example, filter=self._filter, overrides=overrides)
         except BaseException:
             self.cancel()
             raise
@@ -189,7 +189,7 @@ async def chat(request: Request, body: ChatBody, visit: Visits) -> Any:
     example = conversation.example(body.messages, system_prompt=visit.system_prompt)
     choices = Choices(visit, body.where)
     for number in range(body.n):
-        choices.add(example, conversation.sampling(body, number=number))
+        choices.add(example, conversation.overrides(body, number=number))
     envelope = _envelope("chatcmpl-", body.model)
     if body.stream:
         usage = bool(body.stream_options and body.stream_options.include_usage)
@@ -209,7 +209,7 @@ async def complete(request: Request, body: CompletionBody, visit: Visits) -> Any
         examples.append(conversation.example([message], system_prompt=False, param="prompt"))
     for example in examples:
         for number in range(body.n):
-            choices.add(example, conversation.sampling(body, number=number))
+            choices.add(example, conversation.overrides(body, number=number))
     envelope = _envelope("cmpl-", body.model)
     if body.stream:
         usage = bool(body.stream_options and body.stream_options.include_usage)
@@ -227,7 +227,7 @@ async def respond(request: Request, body: ResponseBody, visit: Visits) -> Any:
     param = "instructions" if body.instructions is not None and not visit.system_prompt else "input"
     example = conversation.example(messages, system_prompt=visit.system_prompt, param=param)
     choices = Choices(visit, body.where)
-    choices.add(example, conversation.response_sampling(body))
+    choices.add(example, conversation.response_overrides(body))
     envelope = _envelope("resp_", body.model)
     if body.stream:
         return await choices.stream(ResponseStream(envelope))

@@ -14,7 +14,7 @@ from twofold.answering.system import System
 from twofold.errors import BadRequest, ConfigError, NotServed
 from twofold.metadata.conditions import conditions
 from twofold.project import Project
-from twofold.serving.dispatch import Dispatcher, Sampling, Ticket
+from twofold.serving.dispatch import Dispatcher, Overrides, Ticket
 from twofold.serving.replies import Cited, Reply
 from twofold.store.model_registry import model_id
 from twofold.types import Answer, Chunk, Citation, Example, Filter, Hit, Json
@@ -143,7 +143,7 @@ class ServedArm:
         search = self._project.workspace.search
         return asking.narrowed(search, self._choice.arm, requested, where=conditions(list(where)))
 
-    def submit(self, example: Example, *, filter: Filter | None, sampling: Sampling) -> Ticket:
+    def submit(self, example: Example, *, filter: Filter | None, overrides: Overrides) -> Ticket:
         """Hand a question to the dispatcher.
 
         Raises:
@@ -151,7 +151,7 @@ class ServedArm:
             Closing: the server is stopping.
         """
         seconds = self._project.config.serving.seconds
-        return self._dispatcher.submit(example, filter=filter, sampling=sampling, deadline=seconds)
+        return self._dispatcher.submit(example, filter=filter, overrides=overrides, deadline=seconds)
 
     def retrieve(self, example: Example, *, filter: Filter | None, k: int | None) -> tuple[list[Hit], bool]:
         """The passages that an answer would be given with, and whether they were judged insufficient.

@@ -1,4 +1,4 @@
-"""A request's messages → the example that is answered, and its sampling. Pure."""
+"""A request's messages → the example that is answered, and its overrides. Pure."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from twofold.assembly import schemas
 from twofold.errors import BadRequest, ConfigError
 from twofold.serving.bodies import ChatBody, ChatMessage, CompletionBody, ResponseBody
-from twofold.serving.dispatch import Sampling
+from twofold.serving.dispatch import Overrides
 from twofold.types import Example, Json, Message, Role
 
 ANY_OBJECT: Json = {"type": "object"}
@@ -59,15 +59,15 @@ def text_of(message: ChatMessage) -> str:
     return "\n".join(part.text for part in message.content)
 
 
-def sampling(body: ChatBody | CompletionBody, *, number: int = 0) -> Sampling:
-    """The sampling of one choice of a request; each choice has a seed of its own.
+def overrides(body: ChatBody | CompletionBody, *, number: int = 0) -> Overrides:
+    """The overrides of one choice of a request; each choice has a seed of its own.
 
     Raises:
         BadRequest: the response format's schema is not a JSON schema.
     """
     stop = (body.stop,) if isinstance(body.stop, str) else tuple(body.stop or ())
     chat = body if isinstance(body, ChatBody) else None
-    return Sampling(
+    return Overrides(
         max_tokens=chat.limit if chat else body.max_tokens,
         temperature=body.temperature,
         seed=None if body.seed is None else body.seed + number,
@@ -78,14 +78,14 @@ def sampling(body: ChatBody | CompletionBody, *, number: int = 0) -> Sampling:
     )
 
 
-def response_sampling(body: ResponseBody) -> Sampling:
-    """The sampling of a request to `/v1/responses`.
+def response_overrides(body: ResponseBody) -> Overrides:
+    """The overrides of a request to `/v1/responses`.
 
     Raises:
         BadRequest: the format's schema is not a JSON schema.
     """
     form = body.text.format if body.text else None
-    return Sampling(
+    return Overrides(
         max_tokens=body.max_output_tokens,
         temperature=body.temperature,
         schema=_schema(form.type, form.schema_, "text.format") if form else "",

@@ -17,7 +17,7 @@ Page = Annotated[int, Query(ge=1, le=1000)]
 
 @router.get("/v1/documents", response_class=JsonReply)
 async def documents(
-    service: Served, caller: Curates, after: Annotated[str, Query(max_length=1000)] = "", limit: Page = 100
+    service: Served, caller: Curates, *, after: Annotated[str, Query(max_length=1000)] = "", limit: Page = 100
 ) -> Any:
     """List the documents that were sent, by id; `after` is the last id of the page before."""
     rows, more = await asyncio.to_thread(service.pushed.listed, caller.filter, after=after, limit=limit)

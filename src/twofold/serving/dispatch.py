@@ -29,7 +29,7 @@ _SHORTEST = 1.0
 
 
 @dataclass(frozen=True, kw_only=True)
-class Sampling:
+class Overrides:
     """What one request wants otherwise than the study measured; None, and empty: as measured."""
 
     max_tokens: int | None = None
@@ -80,7 +80,7 @@ class Dispatcher:
         example: Example,
         *,
         filter: Filter | None = None,
-        sampling: Sampling = Sampling(),
+        overrides: Overrides = Overrides(),
         deadline: float | None = None,
     ) -> Ticket:
         """Take a request; returns at once.
@@ -88,7 +88,7 @@ class Dispatcher:
         Args:
             example: The question; see `answering.system.question`.
             filter: Filter on the chunks that may be seen.
-            sampling: What the request wants otherwise.
+            overrides: What the request wants otherwise.
             deadline: Seconds that the request may take, from now.
 
         Raises:
@@ -97,9 +97,9 @@ class Dispatcher:
             BadRequest: the generator cannot do what the request wants.
             AccessDenied: access control is enabled, and `filter` has no principal, or one who may not ask this arm.
         """
-        self._require(sampling)
+        self._require(overrides)
         self.system.granted(filter)
-        ticket = Ticket(self, self._varied(sampling), example, filter=filter, sampling=sampling, seconds=deadline)
+        ticket = Ticket(self, self._varied(overrides), example, filter=filter, overrides=overrides, seconds=deadline)
         with self._changed:
             if self._closing:
                 raise Closing("the server is stopping")
@@ -142,19 +142,19 @@ class Dispatcher:
                     self._seconds = seconds if not self._seconds else 0.8 * self._seconds + 0.2 * seconds
                 self._changed.notify_all()
 
-    def _require(self, sampling: Sampling) -> None:
-        if sampling.schema and not self.system.generator.follows_schema:
+    def _require(self, overrides: Overrides) -> None:
+        if overrides.schema and not self.system.generator.follows_schema:
             raise _unsupported("response_format", "cannot hold its answers to a JSON schema")
-        for name, value in (("temperature", sampling.temperature), ("seed", sampling.seed)):
+        for name, value in (("temperature", overrides.temperature), ("seed", overrides.seed)):
             if value is not None and not self._samples:
                 raise _unsupported(name, f"has no {name} of a single request")
 
-    def _varied(self, sampling: Sampling) -> System:
+    def _varied(self, overrides: Overrides) -> System:
         """The system with another schema or limit where the request has one: so both halves of an answer see it."""
         system = self.system
-        if sampling.schema:
-            system = replace(system, schema=sampling.schema)
-        return system if sampling.max_tokens is None else replace(system, max_tokens=sampling.max_tokens)
+        if overrides.schema:
+            system = replace(system, schema=overrides.schema)
+        return system if overrides.max_tokens is None else replace(system, max_tokens=overrides.max_tokens)
 
     def _search(self) -> None:
         while True:
@@ -186,15 +186,15 @@ class Dispatcher:
                 ticket.receive(error)
 
     def _begin(self, ticket: Ticket, prepared: Prepared) -> None:
-        sampling = ticket.sampling
+        overrides = ticket.overrides
         if ticket.cancelled:  # while it was searched for
             return
         ticket.prepared(prepared)
         if prepared.prompt is None:
             ticket.receive(None)
             return
-        prompt = replace(prepared.prompt, stop=(*prepared.prompt.stop, *sampling.stop))
-        ticket.begun(self._batch.submit(prompt, ticket.receive, temperature=sampling.temperature, seed=sampling.seed))
+        prompt = replace(prepared.prompt, stop=(*prepared.prompt.stop, *overrides.stop))
+        ticket.begun(self._batch.submit(prompt, ticket.receive, temperature=overrides.temperature, seed=overrides.seed))
 
 
 class Ticket:
@@ -207,10 +207,10 @@ class Ticket:
         example: Example,
         *,
         filter: Filter | None,
-        sampling: Sampling,
+        overrides: Overrides,
         seconds: float | None,
     ) -> None:
-        self.system, self.example, self.filter, self.sampling = system, example, filter, sampling
+        self.system, self.example, self.filter, self.overrides = system, example, filter, overrides
         self._dispatcher = dispatcher
         self._seconds = seconds
         self._begun = time.monotonic()
@@ -327,10 +327,10 @@ def _alike(tickets: Sequence[Ticket]) -> list[list[Ticket]]:
     for ticket in tickets:
         for group in groups:
             first = group[0]
-            if (first.filter, first.sampling.schema, first.sampling.max_tokens) == (
+            if (first.filter, first.overrides.schema, first.overrides.max_tokens) == (
                 ticket.filter,
-                ticket.sampling.schema,
-                ticket.sampling.max_tokens,
+                ticket.overrides.schema,
+                ticket.overrides.max_tokens,
             ):
                 group.append(ticket)
                 break

@@ -15,7 +15,7 @@ from twofold.errors import TwofoldError
 from twofold.metadata.facets import allowed
 from twofold.project import Project
 from twofold.serving.arm import ServedArm
-from twofold.serving.dispatch import Sampling
+from twofold.serving.dispatch import Overrides
 from twofold.serving.served import Served
 from twofold.types import Answer, Document, Filter, Json
 
@@ -57,7 +57,7 @@ class Tools:
             narrowed = arm.narrowed(self._filter, where or [])
             example = example_of(question)
             answer = None
-            async for piece in arm.submit(example, filter=narrowed, sampling=Sampling()).apieces():
+            async for piece in arm.submit(example, filter=narrowed, overrides=Overrides()).apieces():
                 answer = piece if isinstance(piece, Answer) else answer
             assert answer is not None  # a stream ends with it, or raises
             if answer.failure is not None:

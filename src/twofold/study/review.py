@@ -9,7 +9,8 @@ from pathlib import Path
 
 from twofold.answering import access
 from twofold.assembly import schemas
-from twofold.config import Config, every_value
+from twofold.config import Config
+from twofold.config_loading import every_value
 from twofold.corpus import filtering
 from twofold.corpus.loading import load_documents
 from twofold.errors import ConfigError, LeakFound, TooFewExamples, TwofoldError, UnknownName

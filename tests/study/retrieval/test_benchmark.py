@@ -10,7 +10,8 @@ import pytest
 
 from twofold.cli.bench import parse_variant
 from twofold.cli.main import main
-from twofold.config import Config, laid_over
+from twofold.config import Config
+from twofold.config_loading import laid_over
 from twofold.errors import ConfigError, StudyError
 from twofold.project import Project
 from twofold.study import looks

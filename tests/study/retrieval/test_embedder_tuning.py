@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from twofold.config import laid_over
+from twofold.config_loading import laid_over
 from twofold.errors import IndexMismatch, NothingToLearn
 from twofold.lifecycle import embedder
 from twofold.plugins import loading

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from twofold.answering import sufficiency
-from twofold.config import laid_over
+from twofold.config_loading import laid_over
 from twofold.errors import TooFewExamples
 from twofold.project import Project
 from twofold.types import Chunk, Example, Hit, Message, Query, Retrieval, Span

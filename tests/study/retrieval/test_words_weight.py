@@ -11,7 +11,7 @@ import pytest
 
 from twofold.answering.system import query
 from twofold.cli.main import main
-from twofold.config import laid_over
+from twofold.config_loading import laid_over
 from twofold.project import Project
 from twofold.reports import word_weight
 from twofold.retrieval.fusion import LEXICAL_WEIGHT

@@ -9,7 +9,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from twofold.assembly.searching import Search
-from twofold.config import Config, laid_over
+from twofold.config import Config
+from twofold.config_loading import laid_over
 from twofold.plugins import loading
 from twofold.plugins.protocols import Progress, quiet
 from twofold.study.retrieval.benchmark import METRICS, Rules, compare, opened, titled

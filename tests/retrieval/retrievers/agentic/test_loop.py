@@ -137,7 +137,7 @@ def test_no_planner_passes_the_caps(calls: int, cost: float, price: float, seed:
 
     with pytest.MonkeyPatch.context() as patch, loading.registered("retrievers", "hybrid", Search):
         patch.setattr(Anything, "seed", seed)
-        patch.setattr(loop, "Rules", Anything)
+        patch.setattr(loop, "RulePlanner", Anything)
         options = loop.AgenticRetriever.Options(
             max_calls=calls, max_cost=cost, price_per_call={"search": price, "shop": price / 2}
         )
