@@ -85,6 +85,28 @@ def test_module(path: Path) -> None:
     assert not faults, "\n".join(faults)
 
 
+COMPREHENSIONS = (ast.ListComp, ast.SetComp, ast.DictComp, ast.GeneratorExp)
+
+
+def nested(source: str) -> list[int]:
+    """Lines of comprehensions that contain another one."""
+    lines = []
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, COMPREHENSIONS):
+            inner = [part for part in ast.walk(node) if isinstance(part, COMPREHENSIONS) and part is not node]
+            lines += [node.lineno] if inner else []
+    return lines
+
+
+@pytest.mark.parametrize("path", MODULES, ids=name_of)
+def test_no_comprehension_stands_in_another(path: Path) -> None:
+    assert nested(path.read_text(encoding="utf-8")) == [], "one idea a line: name the inner one, or write a loop"
+
+
+def test_a_nested_comprehension_would_be_seen() -> None:
+    assert nested("x = [any(c for c in row) for row in rows]\ny = [a for b in c for a in b]\n") == [1]
+
+
 def _overload(node: ast.FunctionDef | ast.AsyncFunctionDef) -> bool:
     return any(ast.unparse(d).split(".")[-1] in {"overload", "setter"} for d in node.decorator_list)
 

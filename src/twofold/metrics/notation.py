@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
+from collections.abc import Sequence
 from functools import lru_cache
 
 from twofold.metrics.markup import plain
@@ -121,9 +122,14 @@ def _lacks_flag(text: str, reference: str) -> bool:
         if _SHORT_FLAGS.fullmatch(chunk):
             others.update(chunk[1:])
     # ``--recursive`` may be what ``-r`` is: a flag of the other form in the answer leaves it open.
-    lacks_long = any(not any(chunk.startswith(one) for chunk in mine) for one in long)
+    flags = tuple(mine)
+    lacks_long = not all(_begins_any(name, flags) for name in long)
     lacks_short = not short <= others
-    return (lacks_long and not others - short) or (lacks_short and not any(chunk.startswith("--") for chunk in mine))
+    return (lacks_long and not others - short) or (lacks_short and not _begins_any("--", flags))
+
+
+def _begins_any(start: str, chunks: Sequence[str]) -> bool:
+    return any(chunk.startswith(start) for chunk in chunks)
 
 
 @lru_cache(maxsize=16384)

@@ -48,7 +48,8 @@ class Reply:
     @property
     def marks(self) -> str:
         """The citations' marks, as they follow the text."""
-        return "".join(f" {mark}" for mark in dict.fromkeys(one.marker for one in self.citations))
+        markers = dict.fromkeys(citation.marker for citation in self.citations)
+        return "".join(f" {marker}" for marker in markers)
 
     @property
     def text(self) -> str:

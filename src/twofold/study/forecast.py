@@ -543,10 +543,8 @@ def _other(method: Part, options: Any, job: TrainerJob, *, cached: bool, elsewhe
     """A trainer that is not the loop of `fit`: its epochs and limit as far as it has them."""
     settings = TrainerSettings.of(options)
     epochs = float(settings.epochs)
-    read = (
-        sum(len(message.content) for message in chain.from_iterable(pair.messages for pair in job.rows[0]))
-        / reckoning.CHARACTERS
-    )
+    messages = chain.from_iterable(pair.messages for pair in job.rows[0])
+    read = sum(len(message.content) for message in messages) / reckoning.CHARACTERS
     return planning.Training(
         method=method.name,
         paces={},

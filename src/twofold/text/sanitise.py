@@ -19,7 +19,7 @@ from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from itertools import pairwise
+from itertools import pairwise, starmap
 from typing import Literal
 
 Kind = Literal["instruction", "control-token", "hidden-text"]
@@ -210,95 +210,98 @@ _SAY = r"(?:say|state|tell|output|print|reply|respond|answer|write|return|claim|
 _VERBS = "ignore disregard forget overlook bypass override neglect dismiss follow"
 _ORDERS = "instruction direction directive prompt rules guideline command orders restriction context"
 _REPLIES = "answer repl response output completion"
-_PATTERNS = tuple(
+_ATTACKS: tuple[tuple[tuple[str, ...], str], ...] = (
     (
-        tuple(words.split() for words in needed),
-        re.compile(pattern.replace("[^.!?\\n]", r"(?:[^.!?\n]|[.!?](?=\S))"), re.IGNORECASE),
-    )
-    for needed, pattern in (
+        (_VERBS, _ORDERS),
+        rf"\b{_VERB}\b[^.!?\n]{{0,40}}\b(?:previous|prior|above|earlier|preceding|past|all|any|your|these|those|system|"
+        rf"existing|current|other)\b[^.!?\n]{{0,30}}\b{_MODEL}\b",
+    ),
+    (
+        (_VERBS, "all everything anything every everthing", "told instructed said above before"),
+        rf"\b{_VERB}\s+(?:all|everything|anything|every\s*thing|everthing)\b[^.!?\n]{{0,30}}\b(?:told|instructed|said|"
+        r"above|before)\b",
+    ),
+    (
+        ("ignore disregard", "and instead then"),
+        rf"\b(?:ignore|disregard)\s+(?:the|this|that|all|everything)\b[^.!?\n]{{0,60}}\b(?:and|instead|then)\b"
+        rf"[^.!?\n]{{0,24}}\b{_SAY}\b",
+    ),
+    (
+        ("your", _REPLIES),
+        rf"{_FROM}(?:please\s+|also\s+|then\s+|and\s+|finally,?\s+)?{_DO}\b[^.!?\n]{{0,120}}{_REPLY}",
+    ),
+    (
+        ("your", _REPLIES),
+        rf"{_FROM}(?:please,?\s+)?(?:in|to|at\s+the\s+end\s+of|before|after)\s+{_REPLY}"
+        rf",?\s+(?:please\s+)?(?:suggest|tease|{_DO})\b",
+    ),
+    (
+        ("you", "now about longer"),
+        r"\byou\s+are\s+(?:now|about\s+to|no\s+longer)\s+(?:a|an|the|in|act|immerse|become|bound|entering|dan|free)\b",
+    ),
+    (
+        ("you", "ai artificial language chat llm"),
+        r"\byou\s+are\s+(?:an?\s+)?(?:ai|artificial\s+intelligence|large\s+language|language\s+model|chat\s?bot|llm)\b",
+    ),
+    (
+        ("ai llm language chat assistant", "as attention note dear hello if"),
+        r"\b(?:as\s+an?|attention,?|note\s+to(?:\s+the)?|dear|hello,?|if\s+you\s+are\s+an?)\s+(?:ai\b|llms?\b|"
+        r"language\s+model|chat\s?bot|assistant\s+reading|automated\s+assistant)",
+    ),
+    (
+        ("mode override anything",),
+        r"\b(?:do\s+anything\s+now|developer\s+mode|jail\s?break(?:ed)?\s+mode|(?:enter|entering|enable)\s+"
+        r"(?:system|god|debug|security|admin)\s+(?:mode|override)|<\s*system\s+mode|"
+        r"(?:system|developer|security|admin)\s+(?:\w+\s+){0,2}override)\b",
+    ),
+    (
+        ("you", "listen obey follow answer", "my"),
+        r"\byou\s+(?:must|have\s+to|will)\s+(?:listen\s+to|obey|follow|answer)\b[^.!?\n]{0,20}\bmy\s+(?:\w+\s+)?(?:instructions?|commands?|orders|questions)\b",
+    ),
+    (
+        ("new updated real actual", _ORDERS, ":"),
+        rf"\b(?:new|updated|real|actual)\s+{_MODEL}\s*:",
+    ),
+    (
         (
-            (_VERBS, _ORDERS),
-            rf"\b{_VERB}\b[^.!?\n]{{0,40}}\b(?:previous|prior|above|earlier|preceding|past|all|any|your|these|those|system|"
-            rf"existing|current|other)\b[^.!?\n]{{0,30}}\b{_MODEL}\b",
+            "prompt instructions password secret rules",
+            "reveal show print repeat output disclose leak tell give confirm",
         ),
-        (
-            (_VERBS, "all everything anything every everthing", "told instructed said above before"),
-            rf"\b{_VERB}\s+(?:all|everything|anything|every\s*thing|everthing)\b[^.!?\n]{{0,30}}\b(?:told|instructed|said|"
-            r"above|before)\b",
-        ),
-        (
-            ("ignore disregard", "and instead then"),
-            rf"\b(?:ignore|disregard)\s+(?:the|this|that|all|everything)\b[^.!?\n]{{0,60}}\b(?:and|instead|then)\b"
-            rf"[^.!?\n]{{0,24}}\b{_SAY}\b",
-        ),
-        (
-            ("your", _REPLIES),
-            rf"{_FROM}(?:please\s+|also\s+|then\s+|and\s+|finally,?\s+)?{_DO}\b[^.!?\n]{{0,120}}{_REPLY}",
-        ),
-        (
-            ("your", _REPLIES),
-            rf"{_FROM}(?:please,?\s+)?(?:in|to|at\s+the\s+end\s+of|before|after)\s+{_REPLY}"
-            rf",?\s+(?:please\s+)?(?:suggest|tease|{_DO})\b",
-        ),
-        (
-            ("you", "now about longer"),
-            r"\byou\s+are\s+(?:now|about\s+to|no\s+longer)\s+(?:a|an|the|in|act|immerse|become|bound|entering|dan|free)\b",
-        ),
-        (
-            ("you", "ai artificial language chat llm"),
-            r"\byou\s+are\s+(?:an?\s+)?(?:ai|artificial\s+intelligence|large\s+language|language\s+model|chat\s?bot|llm)\b",
-        ),
-        (
-            ("ai llm language chat assistant", "as attention note dear hello if"),
-            r"\b(?:as\s+an?|attention,?|note\s+to(?:\s+the)?|dear|hello,?|if\s+you\s+are\s+an?)\s+(?:ai\b|llms?\b|"
-            r"language\s+model|chat\s?bot|assistant\s+reading|automated\s+assistant)",
-        ),
-        (
-            ("mode override anything",),
-            r"\b(?:do\s+anything\s+now|developer\s+mode|jail\s?break(?:ed)?\s+mode|(?:enter|entering|enable)\s+"
-            r"(?:system|god|debug|security|admin)\s+(?:mode|override)|<\s*system\s+mode|"
-            r"(?:system|developer|security|admin)\s+(?:\w+\s+){0,2}override)\b",
-        ),
-        (
-            ("you", "listen obey follow answer", "my"),
-            r"\byou\s+(?:must|have\s+to|will)\s+(?:listen\s+to|obey|follow|answer)\b[^.!?\n]{0,20}\bmy\s+(?:\w+\s+)?(?:instructions?|commands?|orders|questions)\b",
-        ),
-        (
-            ("new updated real actual", _ORDERS, ":"),
-            rf"\b(?:new|updated|real|actual)\s+{_MODEL}\s*:",
-        ),
-        (
-            (
-                "prompt instructions password secret rules",
-                "reveal show print repeat output disclose leak tell give confirm",
-            ),
-            r"\b(?:reveal|show|print|repeat|output|disclose|leak|tell\s+me|give\s+me|confirm)\b[^.!?\n]{0,30}"
-            r"\b(?:system\s+prompt|initial\s+prompt|your\s+(?:instructions|prompt|password|secret|rules)|the\s+password)",
-        ),
-        (
-            ("user", "tell inform instruct convince urge direct"),
-            r"\b(?:tell|inform|instruct|convince|urge|direct)\s+(?:the\s+)?users?\s+(?:to|that|they)\b",
-        ),
-        (
-            ("pretend imagine act", "you", "ai model assistant rules restrict"),
-            r"\b(?:pretend|imagine|act\s+as\s+if)\b[^.!?\n]{0,30}\byou\s+(?:are|were|have)\b[^.!?\n]{0,30}"
-            r"\b(?:ai|model|assistant|no\s+rules|restrictions|unrestricted)\b",
-        ),
-        (
-            ("ignor olvida oubliez vergess vergiss esque", "instruc indica anweisung consignes ordenes órdenes"),
-            r"\b(?:ignor[ae]|olvida|ignorez|oubliez|ignoriere?n?|vergessen?|vergiss|esque[cç]a)\b[^.!?\n]{0,40}\b(?:instruc|"
-            r"indica|anweisung|consignes|ordenes|órdenes)\w*",
-        ),
-        (
-            (),
-            r"(?:忽略|无视|無視|忘记|忘記)[^。！？\n]{0,12}(?:指令|指示|说明|說明|提示|上述|以上|之前)|(?:指示|命令)を?(?:無視|忘れ)|"
-            r"無視して[^。\n]{0,40}(?:述べ|答え|言っ|出力|返)|"
-            r"이전\s*(?:지시|명령)\S{0,12}\s{0,4}(?:무시|잊)|(?:निर्देशों|निर्देश)\s*(?:की|को)\s*(?:अनदेखी|अनदेखा|भूल)|"
-            r"(?:игнорируй|забудь)\w{0,8}[^.!?\n]{0,30}(?:инструкц|указан)\w*",
-        ),
-    )
+        r"\b(?:reveal|show|print|repeat|output|disclose|leak|tell\s+me|give\s+me|confirm)\b[^.!?\n]{0,30}"
+        r"\b(?:system\s+prompt|initial\s+prompt|your\s+(?:instructions|prompt|password|secret|rules)|the\s+password)",
+    ),
+    (
+        ("user", "tell inform instruct convince urge direct"),
+        r"\b(?:tell|inform|instruct|convince|urge|direct)\s+(?:the\s+)?users?\s+(?:to|that|they)\b",
+    ),
+    (
+        ("pretend imagine act", "you", "ai model assistant rules restrict"),
+        r"\b(?:pretend|imagine|act\s+as\s+if)\b[^.!?\n]{0,30}\byou\s+(?:are|were|have)\b[^.!?\n]{0,30}"
+        r"\b(?:ai|model|assistant|no\s+rules|restrictions|unrestricted)\b",
+    ),
+    (
+        ("ignor olvida oubliez vergess vergiss esque", "instruc indica anweisung consignes ordenes órdenes"),
+        r"\b(?:ignor[ae]|olvida|ignorez|oubliez|ignoriere?n?|vergessen?|vergiss|esque[cç]a)\b[^.!?\n]{0,40}\b(?:instruc|"
+        r"indica|anweisung|consignes|ordenes|órdenes)\w*",
+    ),
+    (
+        (),
+        r"(?:忽略|无视|無視|忘记|忘記)[^。！？\n]{0,12}(?:指令|指示|说明|說明|提示|上述|以上|之前)|(?:指示|命令)を?(?:無視|忘れ)|"
+        r"無視して[^。\n]{0,40}(?:述べ|答え|言っ|出力|返)|"
+        r"이전\s*(?:지시|명령)\S{0,12}\s{0,4}(?:무시|잊)|(?:निर्देशों|निर्देश)\s*(?:की|को)\s*(?:अनदेखी|अनदेखा|भूल)|"
+        r"(?:игнорируй|забудь)\w{0,8}[^.!?\n]{0,30}(?:инструкц|указан)\w*",
+    ),
 )
 """Words, of each line of which one stands in all that the pattern finds, and the pattern: words are found sooner."""
+
+
+def _compiled(needed: tuple[str, ...], pattern: str) -> tuple[tuple[list[str], ...], re.Pattern[str]]:
+    # A full stop within a word, as in "e.g.this" or a version, ends no sentence.
+    inner = pattern.replace("[^.!?\\n]", r"(?:[^.!?\n]|[.!?](?=\S))")
+    return tuple(words.split() for words in needed), re.compile(inner, re.IGNORECASE)
+
+
+_PATTERNS = tuple(starmap(_compiled, _ATTACKS))
 _ENDS = re.compile(r"(?<=[.!?。！？])[\s\"')\]]+|\n+|-->|</?(?:p|div|li|td|h\d|body|html)\b[^<>]*>", re.IGNORECASE)
 _BASE64 = re.compile(r"(?<![\w+/])[A-Za-z0-9+/]{24,}={0,2}(?![\w+/=])")
 _HEX = re.compile(r"(?<!\w)(?:[0-9a-f]{2}\s?){16,}(?!\w)", re.IGNORECASE)

@@ -177,6 +177,6 @@ class Grid:
     def text(self) -> str:
         """One line a row; rows and columns without text are left out."""
         columns = zip_longest(*self.rows, fillvalue="")
-        used = [any(cell.strip() for cell in column) for column in columns]
+        used = [bool("".join(column).strip()) for column in columns]
         lines = (list(compress(line, used)) for line in self.rows)
         return "\n".join(line for line in map(row, lines) if line)

@@ -96,7 +96,7 @@ class OpenText:
         seen: dict[str, None] = {}
         for element in inside(self._pages, "header", "footer") if self._pages is not None else ():
             seen["\n".join(text for _, text in self._blocks(element))] = None
-        blocks += [("p", text) for text in seen if any(sign.isalpha() for sign in text)]
+        blocks += [("p", text) for text in seen if any(map(str.isalpha, text))]
         out: list[str] = []
         before = ""
         for kind, text in blocks:
