@@ -226,11 +226,13 @@ def how_to_project(name: str, page: str, place: Path) -> Path:
         ("manuals", "pump.md", "# Pump\n\nCheck the pressure."),
         ("docs", "leave.md", "# Leave\n\nThirty days a year."),
         ("handbook", "audit.md", "# Audit\n\nThe audit is on Friday."),
+        ("goods", "kettle.md", "---\nprice: 25\nadded: 2031-05-01\ntags: [red]\n---\n# Kettle\n\nThe kettle is cheap."),
     ):
         (here / folder).mkdir()
         (here / folder / file).write_text(text, encoding="utf-8")
-    if name == "permissions":
-        settings["documents"]["paths"].append("handbook")
+    folders = {"permissions": "handbook", "retrieval": "goods"}
+    if name in folders:
+        settings["documents"]["paths"].append(folders[name])
     if name == "agents":
         with sqlite3.connect(here / "data" / "shop.db") as shop:
             shop.execute("CREATE TABLE stock (item TEXT, amount INTEGER)")
