@@ -98,6 +98,7 @@ class JsonSchema(Body):
     description: str = ""
     schema_: dict[str, Any] = Field(alias="schema")
     strict: bool = True
+    """Taken from clients that send it; answers satisfy the schema in either case."""
 
 
 class ResponseFormat(Body):
@@ -174,6 +175,7 @@ class TextFormat(Body):
     description: str = ""
     schema_: dict[str, Any] | None = Field(default=None, alias="schema")
     strict: bool = True
+    """Taken from clients that send it; answers satisfy the schema in either case."""
 
     @model_validator(mode="after")
     def _needs_schema(self) -> TextFormat:
