@@ -316,6 +316,7 @@ def provenance(
     """
     citation = attached(system, answer, example)
     shown = whereabouts(workspace.catalogue.documents, answer, (citation,) if citation else ())
+    # An endpoint may have refused a parameter: the key is then that of what was sent.
     system = system.as_sent()
     measured = system.key in workspace.catalogue.systems.descriptions()
     why = choice.why
@@ -348,6 +349,7 @@ def attached(system: System, answer: Answer, example: Example) -> Citation | Non
     """The passage that holds an answer which cites nothing; None where there is none, or one is cited."""
     if system.schema:
         return None
+    # A question that goes on from earlier ones need not name its topic: its words are not asked for.
     follows = any(message.role == "user" for message in example.messages[:-1])
     template = replace(system.template, about=0.0) if follows else system.template
     return prompts.attached(answer, template=template, question=example.question)

@@ -33,6 +33,7 @@ class Section(BaseModel):
     @classmethod
     def _default_names(cls, values: Any) -> Any:
         """A part given by its options only keeps the default plugin's name."""
+        # Anything else is refused by the field's own check.
         if not isinstance(values, dict):
             return values
         filled = dict(values)
@@ -213,6 +214,7 @@ class RetrievalSection(Section):
             return values
         preset = PRESETS.get(str(values.get("preset", "naive")), {})
         retriever = values.get("retriever")
+        # Options without a name are for the preset's own retriever.
         if isinstance(retriever, dict) and "name" not in retriever:
             values = {**values, "retriever": {**preset.get("retriever", {}), **retriever}}
         return {**preset, **values}

@@ -42,6 +42,7 @@ def load(directory: Path, overrides: Json | None = None) -> Config:
     try:
         return Config.model_validate(merged(values, overrides or {}))
     except ValidationError as error:
+        # Where the file alone is valid, the overrides are at fault.
         if overrides and not _faulty(values):
             raise ConfigError(
                 explain(error, Config, "override"),

@@ -87,6 +87,7 @@ class TwofoldError(Exception):
     exit_code: ClassVar[int] = 3
 
     def __init__(self, message: str, *, cure: str | None = None, file: object = None, line: int | None = None) -> None:
+        # Here, so that no error of any kind shows a secret.
         self.message = masked_text(message)
         self.file = None if file is None else str(file)
         self.line = line
@@ -99,6 +100,7 @@ class TwofoldError(Exception):
         return place + self.message
 
     def __reduce__(self) -> tuple[object, ...]:
+        # Errors cross process borders; pickle by itself would give the constructor the text alone.
         return (_rebuild, (type(self), self.message, self.cure, self.file, self.line))
 
 
@@ -351,7 +353,9 @@ class DiskFull(StoreError):
 
 
 _FULL = frozenset([errno.ENOSPC, errno.EDQUOT, errno.EFBIG])
+# SQLite tells a full disk in several ways.
 _FULL_SQLITE = frozenset(["SQLITE_FULL", "SQLITE_IOERR_SHMOPEN", "SQLITE_IOERR_SHMSIZE", "SQLITE_IOERR_WRITE"])
+# Libraries in other languages tell it in words only.
 _FULL_TOLD = ("no space left on device", "disk quota exceeded", "file too large (os error", "database or disk is full")
 
 

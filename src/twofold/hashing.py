@@ -52,10 +52,12 @@ def plain(value: Any) -> Any:
             raise TypeError("only string keys have a canonical form")
         return {key: item if type(item) in _PLAIN else plain(item) for key, item in value.items()}
     if isinstance(value, (set, frozenset)):
+        # a set has no order: that of its members' JSON will do
         return sorted((plain(item) for item in value), key=canonical_json)
     if isinstance(value, PurePath):
         return value.as_posix()
     if isinstance(value, Decimal):
+        # written out as an integer, 1E+999999 would fill the memory
         whole = value.is_finite() and value.adjusted() < 40 and value == int(value)
         return int(value) if whole else plain(float(value))
     if isinstance(value, date):  # and `datetime`, which is one

@@ -140,10 +140,12 @@ def passage_text(chunk: Chunk, template: Template) -> Plain:
     A number in square brackets is put in round ones: only we number passages.
     """
     cleaned = sanitise.plain(chunk.text)
+    # A number in brackets within a passage would read as a marker.
     text = _NUMBERED.sub(r"(\1)", cleaned.text)
     if template.withhold and (doomed := sanitise.instructions(chunk.text)):
         origin = range(len(text) + 1) if cleaned.origin is None else cleaned.origin
         placed: list[tuple[str, int]] = []
+        # `origin` has one place more, for the end of a span.
         for letter, at in zip(text, origin, strict=False):
             within = next((one for one in doomed if one.start <= at < one.end), None)
             if within is None:
@@ -162,6 +164,7 @@ def quoted(chunk: Chunk, number: int, *, most: int) -> str:
         number: What it is called.
         most: Most characters of its text.
     """
+    # Blanks and hidden characters go: twice the length is enough, and the rest is not looked through.
     text = " ".join(passage_text(replace(chunk, text=chunk.text[: 2 * most]), _QUOTED).text.split())
     title = " ".join(passage_text(replace(chunk, text=chunk.title), _QUOTED).text.split())
     return f"[{number}] {title}: {text[:most]}"
@@ -175,8 +178,10 @@ def _passage(template: Template, number: int, chunk: Chunk) -> str:
         text = "\n".join((" ".join(_NUMBERED.sub(r"(\1)", sanitise.shown(names)).split()), text))
     title = " ".join(_NUMBERED.sub(r"(\1)", sanitise.shown(chunk.title)).split())
     if template.fence == "datamark":
+        # A mark of the text's own would read as a blank.
         text, title = (_MARK.join(one.replace(_MARK, " ").split()) for one in (text, title))
     values = {"number": str(number), "title": title, "text": text}
+    # All at once: braces within a passage are its text.
     return re.sub(r"\{(number|title|text)\}", lambda match: values[match.group(1)], template.passage)
 
 
@@ -189,6 +194,7 @@ def _fenced(fence: str, passages: Sequence[str], question_turn: str) -> str:
     body = "\n".join(passages)
     if not passages or fence in ("none", "datamark"):
         return body
+    # By a digest and not by chance: the same request renders alike.
     word = f" {digest('fence', [body, question_turn])[-6:]}" if fence == "nonce" else ""
     return f"<passages{word}>\n{body}\n</passages{word}>"
 
@@ -252,6 +258,7 @@ def read(
     if completion.failure is not None:
         return Answer(text="", failure=completion.failure, **common)  # type: ignore[arg-type]
     text, numbers = _answer_and_citations(completion.text, template, hits)
+    # A choice in these words is an answer like any other.
     abstained = text not in choices and declines(text, template.abstention)
     valid = [n for n in dict.fromkeys(numbers) if 1 <= n <= len(shown)]
     passages = [passage_text(hit.chunk, template) for hit in shown] if valid and not abstained else []
@@ -376,6 +383,7 @@ def _compiled(chat_template: str) -> jinja2.Template:
     def refuse(message: str) -> None:
         raise jinja2.TemplateError(message)
 
+    # A chat template comes with downloaded weights, and must not run code here.
     environment = ImmutableSandboxedEnvironment(trim_blocks=True, lstrip_blocks=True)
     environment.globals["raise_exception"] = refuse
     return environment.from_string(chat_template)

@@ -200,6 +200,7 @@ def _look(source: Path, directory: Path) -> _Folder:
         for file in expand(["."], source)[0]:
             if file.name in {*examples, *records, *beside}:
                 continue
+            # A link may lead into the project under another name.
             if inside and Path(os.path.realpath(file.path)).is_relative_to(project):
                 continue
             if file.refused:
@@ -270,6 +271,7 @@ def _table(source: Path, name: str, reader: FileReader, examples: Sequence[str])
         records = list(records_of(data, name=name))
         values = [record.value for record in records]
     except DataError as error:
+        # Of a file that is read as a document all the same, the reading tells the fault.
         return _Table(problem=None if reader.knows(name) else _left(name, error.message, error.cure))
     usable = [value for value in values if not isinstance(value, BadRecord)]
     fields = dict.fromkeys(chain.from_iterable(usable[:_PEEKED]))
@@ -457,6 +459,7 @@ def _importing(file: Path) -> str:
     """How to make examples of a file whose records are examples in another shape; empty where they are none."""
     try:
         data = read_bytes(file, limit=MAX_MIB * MIB, name=file.name)
+        # The first records tell the shape of a file, which may be large.
         records = list(islice(records_of(data, name=file.name), _PEEKED))
     except DataError:
         return ""
@@ -503,6 +506,7 @@ def _linked(directory: Path, source: Path, listing: _Folder) -> Paths:
         exclude=()
         if listing.records
         else tuple(
+            # A file's name may hold a wildcard.
             glob.escape(Path(name).name)
             for name in (*listing.examples, *listing.apart)
             if not skipped(Path(name).name, NOT_DOCUMENTS)
@@ -517,6 +521,7 @@ def _place(directory: Path) -> Iterator[Path]:
     existed = directory.exists()
     # Beside the project, on the same disk: only there a rename is all or nothing.
     place = directory.resolve().parent / f".{directory.resolve().name}.partial"
+    # An interrupted run may have left one.
     shutil.rmtree(place, ignore_errors=True)
     try:
         place.mkdir(parents=True)
@@ -526,6 +531,7 @@ def _place(directory: Path) -> Iterator[Path]:
             return
         if (place / "data").exists():
             if (directory / "data").exists():
+                # It is empty: `_check` refuses any other.
                 (directory / "data").rmdir()
             writing.put(place / "data", directory / "data")
         # Last: a directory with a twofold.toml is a project, and this one is whole now.

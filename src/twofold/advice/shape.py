@@ -34,9 +34,11 @@ def shape(references: Sequence[str], fits: Callable[[str], bool]) -> str:
     objects = [value for value in values if isinstance(value, dict)]
     items = chain.from_iterable(value for value in values if isinstance(value, list))
     lists = [item for item in items if isinstance(item, dict)]
+    # what most references are: an object each, or a list of objects
     chosen = objects if len(objects) * 2 > len(values) else lists
     if not chosen:
         return ""
+    # From the fullest clause to the shortest: the first that fits is taken.
     for depth, listing in ((2, True), (2, False), (1, False)):
         clause = _keys(chosen, depth=depth, listing=listing)
         if fits(clause):

@@ -513,4 +513,5 @@ def _listed(texts: Sequence[str]) -> str:
 
 
 def _quoted(text: str) -> str:
+    # TOML forbids DEL in a text, which JSON leaves as it is.
     return json.dumps(text, ensure_ascii=False).replace("\x7f", "\\u007f")

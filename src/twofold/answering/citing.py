@@ -48,6 +48,7 @@ def whereabouts(documents: Documents, answer: Answer, attached: Sequence[Citatio
 
 
 def _begins(chunk: Chunk) -> str:
+    # a heading that repeats the title tells nothing of the place
     section = chunk.headings[-1] if chunk.headings and not chunk.place else ""
     return f"section {section}" if section and section != chunk.title else chunk.place
 

@@ -66,6 +66,7 @@ def gold_chunks(example: Example, chunks: Sequence[Chunk]) -> list[Chunk]:
     """
 
     def grade(chunk: Chunk) -> int:
+        # on the marked words, else with the words of a reference, else only of the same document
         here = chunk.span
         if any(s.document == here.document and s.start < here.end and here.start < s.end for s in example.spans):
             return 0

@@ -100,6 +100,7 @@ class Calibrations:
                 manifests.append(candidate)
         fitting = []
         for candidate in manifests:
+            # An older one does not say its settings: only the one that was measured with is known to fit.
             if candidate.get("retrieval") == settings or (
                 "retrieval" not in candidate and candidate["key"] == measured
             ):

@@ -122,6 +122,7 @@ class Systems:
             if filter.without:
                 parts["retrieval"]["without"] = digest("without", filter.without)
         # The key names what decides an answer; the description below also says which version of the index it was.
+        # Without the arm's name: arms that differ in nothing else give the same answers.
         made_of = {**parts, "generator": generator.key, "arm": "", "version": _VERSION}
         if arm.retrieval:
             parts["retrieval"] = {**parts["retrieval"], "index_version": self.search.index.state().version}

@@ -124,6 +124,7 @@ class Fetcher:
         """Hosts that had a public address, without ``www.``: a site's list of pages may use either name."""
         self._inner: set[str] = set()
         """Hosts to which a connection to a private address is open."""
+        # no other way of packing is asked for: gzip alone is unpacked within a limit
         defaults = {"user-agent": AGENT, "accept-encoding": "identity, gzip;q=0.5"}
         self._client = httpx.Client(
             timeout=seconds, headers=defaults, follow_redirects=False, verify=certificates.trusted()
@@ -180,6 +181,7 @@ class Fetcher:
             except BaseException as error:  # raised again below
                 done.put(error)
 
+        # daemon: a request that hangs must not keep the process from ending
         threading.Thread(target=work, daemon=True, name="twofold-fetch").start()
         try:
             # a second more, so that the limits within the request speak first

@@ -97,6 +97,7 @@ def _item_end(text: str, at: int, indent: int, mark: str) -> int:
 
 def headings_of(text: str) -> list[tuple[int, int, int, str]]:
     """``(start, end, level, title)`` of every Markdown heading (ATX and setext) outside code, in order."""
+    # most texts have none of these, and no pattern is tried on them
     if "#" not in text and "\n==" not in text and "\n--" not in text and "\n~~~~" not in text:
         return []
     headings = [(m.start(), m.end(), len(m.group(1)), heading_text(m.group(2))[:TITLE]) for m in ATX.finditer(text)]
@@ -105,6 +106,7 @@ def headings_of(text: str) -> list[tuple[int, int, int, str]]:
         title, mark = m.group(1).strip(), m.group(2)
         if mark[0] == "~" and len(title) > len(mark):
             continue
+        # such a line begins a list, a table or a quotation
         if before in ("", "\n", "\n\n") and not title.startswith(("#", "-", "|", ">", "*")):
             headings.append((m.start(), m.end(), {"=": 1, "-": 2, "~": 3}[mark[0]], title))
     code = fences(text) if headings else []
@@ -131,6 +133,7 @@ class Table:
 
 def tables(text: str) -> list[Table]:
     """The tables of a text: three lines or more of two cells or more, one below the other, outside code."""
+    # a table has three lines, each with a bar
     if text.count("|") < 3:
         return []
     parsed_tables: list[Table] = []
@@ -159,6 +162,7 @@ def tables(text: str) -> list[Table]:
 def _table(text: str, lines: Sequence[tuple[int, int]]) -> Table:
     """A table whose head is its first row, and the rule below it where there is one."""
     (start, stop), (after, end) = lines[0], lines[1]
+    # bounded: a line of any length would be searched for as long
     ruled = end - after <= 4 * _NAMES and _RULE.fullmatch(text, after, end) is not None
     cells = (" ".join(cell.split()) for cell in text[start : min(stop, start + 4 * _NAMES)].strip(" |\t").split("|"))
     names = " | ".join(cells).strip(" |")

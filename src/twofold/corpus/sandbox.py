@@ -76,6 +76,7 @@ class Worker:
         except (ReaderCrashed, FileTooLarge):
             if not again:
                 raise
+            # files before it may have left their marks on the process: once more in a new one
             self.close()
             return self._ask(reader, options, name, data)
 

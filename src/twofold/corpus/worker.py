@@ -35,6 +35,7 @@ def main() -> None:
     os.dup2(2, 1)
     # Ctrl-C is for the process that asks, which then ends this one
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    # no core file: it would hold the text of the file
     _limit("RLIMIT_CORE", 0)
     coming: queue.SimpleQueue[tuple[Json, bytes]] = queue.SimpleQueue()
     threading.Thread(target=_receive, args=(coming,), daemon=True).start()

@@ -121,6 +121,7 @@ def import_file(
         )
     existing = _existing(into) if into.exists() else []
     out, came = importing.joined(existing, new, str(into), over=replace)
+    # a file that gains nothing is not written anew
     if came:
         save(out, into)
     kinds = Counter(json_answers(value["answers"]) for value in new)

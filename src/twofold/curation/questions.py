@@ -349,6 +349,7 @@ class _Maker:
         requests: list[tuple[Prompt, Chunk | None]] = []
         for drawn, chunk in candidates:
             turn = (Message(role="user", content=drawn.question),)
+            # a few words show whether the fact is known
             requests.append((prompts.render(turn, template=template, max_tokens=48), chunk))
         closed_book = self.writer.write(requests)
         f1, contains = loading.make("metrics", "token_f1", {}), loading.make("metrics", "contains", {})

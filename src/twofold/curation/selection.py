@@ -71,6 +71,7 @@ def _farthest_first(vectors: npt.NDArray[np.float64], pool: Sequence[int], budge
     if not pool:
         return []
     rows = vectors[list(pool)]  # (pool, dimension)
+    # the most typical example first
     at = int(np.argmax(rows @ rows.mean(axis=0)))
     chosen = [at]
     nearest = rows @ rows[at]  # (pool,): cosine to the nearest of the chosen

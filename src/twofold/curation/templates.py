@@ -185,6 +185,7 @@ def example_of(drawn: Drawn, chunk: Chunk, *, maker: str) -> Example:
     assert span is not None, "only for what stood the checks"
     start = chunk.span.start
     return Example(
+        # named by its passage: another run gives it the same id
         id=f"made/{chunk.id.rpartition(':')[2][:12]}/{drawn.kind}",
         messages=(Message(role="user", content=drawn.question.strip()),),
         references=(" ".join(chunk.text[span.start - start : span.end - start].split()),),
@@ -222,6 +223,7 @@ def altered(example: Example, chunks: Sequence[Chunk], places: Mapping[str, set[
     """
     chance = random.Random(f"{seed}/{example.id}/altered")
     question = example.question
+    # a name that stands twice may mean two things
     old = [entity for entity in entities(question) if question.count(entity) == 1]
     chance.shuffle(old)
     # a capitalised word of one passage only may be a chance capital; sorted, for one draw in any order of the passages
@@ -232,6 +234,7 @@ def altered(example: Example, chunks: Sequence[Chunk], places: Mapping[str, set[
         for new in tried:
             variant = question.replace(entity, new)
             holding = [chunks[number] for number in places[new]]
+            # the document asked about may tell of both names
             if any(chunk.span.document in example.sources for chunk in holding):
                 continue
             rest = variant.replace(new, " ")
@@ -251,6 +254,7 @@ def altered(example: Example, chunks: Sequence[Chunk], places: Mapping[str, set[
 
 def _shape(entity: str) -> str:
     if entity[0].isdigit():
+        # a year for a year, a price for a price
         return re.sub(r"\d", "0", entity)
     return f"{len(entity.split())} names"
 

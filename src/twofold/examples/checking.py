@@ -214,6 +214,7 @@ def nearest(name: str, ids: Iterable[str], count: int = 3) -> list[str]:
     ids = list(ids)
     bare_name = _stem(name)
     alike = [one for one in ids if _stem(one) == bare_name]
+    # Looser by the bare name: an id may have a folder and an ending that the name lacks.
     return (alike or get_close_matches(name, ids, count) or get_close_matches(bare_name, ids, count, 0.5))[:count]
 
 
@@ -269,6 +270,7 @@ def _quoted(example: Example, texts: Mapping[str, str]) -> bool:
     quotes = [texts[s.document][s.start : s.end] for s in example.spans if s.document in texts]
     words = set(chain.from_iterable(bare(quote).split() for quote in quotes))
     reference_words = [set(bare(r).split()) for r in example.references]
+    # Without words on both sides nothing can be compared.
     if not words or not any(reference_words):
         return True
     # A script without blanks has a whole sentence as one word: there the letters decide.

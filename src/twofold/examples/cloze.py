@@ -50,6 +50,7 @@ def cloze(text: str, chance: random.Random) -> tuple[str, str] | None:
     plain = " ".join(text.split())
     in_english = english(text)
     for sentence in sentences[:4]:
+        # Other languages have small words that `_STOP` does not know: only their length tells them.
         stretch = _answer(sentence, chance, shortest=3 if in_english else 5)
         # The stretch must stand in the passage as it is: markup within it was taken off.
         if stretch is not None and sentence[slice(*stretch)] in plain:
@@ -117,6 +118,7 @@ def _answer(sentence: str, chance: random.Random, *, shortest: int) -> tuple[int
             last -= 1
         start = words[first].start()
         end = words[last].end()
+        # What is left of the sentence must still say what is asked for.
         if len(sentence) - (end - start) >= 25:
             return start, end
     return None
@@ -124,4 +126,5 @@ def _answer(sentence: str, chance: random.Random, *, shortest: int) -> tuple[int
 
 def _content(word: str, shortest: int) -> bool:
     bare = word.strip(".'’-!?").casefold()
+    # A number says something however short it is.
     return bare not in _STOP and (len(bare) >= shortest or any(c.isdigit() for c in bare))

@@ -121,6 +121,7 @@ def _of_one_question(
     answered: Sequence[Interaction], out: Mined, *, abstention: str, hide: Callable[[str], str]
 ) -> None:
     def discard(interaction: Interaction, why: str) -> None:
+        # What is discarded is listed for people, and masked as all else is.
         out.discarded.append({"question": hide(interaction.messages[-1].content), "at": interaction.place, "why": why})
 
     votes: Counter[str] = Counter()
@@ -130,6 +131,7 @@ def _of_one_question(
         if candidate.correction and bare(candidate.correction) != bare(candidate.answer):
             corrected.append(candidate)
     for interaction in answered:
+        # A correction that repeats the answer says that it was right.
         vote = interaction.rating or (1 if interaction.correction and interaction not in corrected else 0)
         if interaction in corrected:
             vote = -1
@@ -270,6 +272,7 @@ def _interaction(value: Json, name: str, line: int) -> Interaction:
         raise BadRecord(
             f'"at" is not an ISO date: {excerpt(at, 20)!r}', file=name, line=line, cure="Write the date as 2025-01-31."
         )
+    # Without an id one made of the line: a log that is mined twice gives the same ids.
     fingerprint = digest("log", [[(m.role, m.content) for m in messages], answer, correction, at])
     return Interaction(
         id=_text(value, "id", name, line) or fingerprint.partition(":")[2][:12],
@@ -342,5 +345,6 @@ def _hits(items: Any, name: str, line: int) -> tuple[Hit, ...]:
         span = Span(document=value["document"], start=start, end=end)
         text = str(value.get("text") or "")
         chunk = Chunk(id=digest("chunk", [span, text]), span=span, text=text, title=str(value.get("title") or ""))
+        # A log tells the order of hits only.
         hits.append(Hit(chunk=chunk, score=0.0, rank=rank))
     return tuple(hits)

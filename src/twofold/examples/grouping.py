@@ -159,6 +159,7 @@ def _clashes(nodes: Mapping[str, str]) -> set[str]:
 
 
 def _chance(seed: int, name: str) -> str:
+    # A name may hold a lone surrogate, which strict UTF-8 refuses.
     return hashlib.sha256(f"{seed}/{name}".encode("utf-8", "surrogatepass")).hexdigest()
 
 

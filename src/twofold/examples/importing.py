@@ -114,6 +114,7 @@ def _convert(record: Record, file: str, mapping: Mapping[str, str], source: str)
     shape = _shape(value, fields, mapping, wrong)
     # KTO's rows are labelled: an answer with a false label is one that must not be learned.
     unwanted = "kto_tag" if "kto_tag" in value else "label" if shape == "prompt-completion" else ""
+    # As text: tables write a flag as a bool, a number or a word.
     if str(value.get(unwanted, "")).strip().lower() in ("false", "0", "0.0"):
         raise wrong(
             f'"{unwanted}" is {spelled(value[unwanted])}: the answer is marked as unwanted',
@@ -256,6 +257,7 @@ def _preference(value: Json, wrong: _Wrong) -> Json:
         return _answered(turns_of(value["chosen"], wrong, field="chosen"), wrong)
     if talk is None and "instruction" in value:
         shown = [value[key] for key in ("input", "context") if key in value]
+        # It is in the question now: `_continued` would add it once more.
         value = {key: item for key, item in value.items() if key != "context"}
         talk = _with_context(value["instruction"], shown, wrong)
     elif talk is None:
@@ -372,6 +374,7 @@ def _under_system(turns: Sequence[Message], value: Json, wrong: _Wrong) -> Seque
     text = next((value[key] for key in ("system", "system_prompt") if key in value), "")
     if not isinstance(text, str):
         raise wrong(f'"system" must be a string, not {kind(text)}')
+    # The conversation's own system message goes before the column's.
     if not text.strip() or (turns and turns[0].role == "system"):
         return turns
     return (Message(role="system", content=text.strip()), *turns)

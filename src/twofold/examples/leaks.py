@@ -148,6 +148,7 @@ def bare(text: str) -> str:
 
 def _bare(text: str) -> str:
     text = _INVISIBLE.sub("", text)
+    # Only what begins so can be JSON: the rest need not be parsed to see that.
     value = _value(text.strip()) if text.lstrip()[:1] in ("{", "[") else None
     return wording(text) if value is None else value
 
@@ -167,6 +168,7 @@ def wording(text: str) -> str:
     odd = {quote for quote in "'\"" if plain.count(quote) % 2}
     closed = {"'": True, '"': True}
     counted = 0
+    # Where all is in capitals they tell nothing.
     shouted = text == text.upper()
     tokens = []
     before = ""
@@ -181,11 +183,13 @@ def wording(text: str) -> str:
             lower = token.lower()
             # Nearly every token is in lower case: then nothing needs to be looked at.
             if lower != token and before != "\\":
+                # After a number case tells units apart, 5 mW and 5 MW.
                 unit = len(token) <= 2 and not shouted and before[-1:].isdigit()
                 tokens.append(token if unit else _folded(token, lower, shouted=shouted))
             else:
                 tokens.append(token)
         before = token
+    # A text of nothing but signs is compared as it stands.
     return " ".join(tokens) or " ".join(text.lower().split())
 
 
@@ -354,6 +358,7 @@ _EMPHASIS = re.compile(r"(?<![^\W_])[*_`]{1,3}|[*_`]{1,3}(?![^\W_])")
 
 def _unmarked_conversation(example: Example) -> str:
     """`conversation` without tags, entities and emphasis: a page's copy of a question asks the same."""
+    # Most examples have no mark-up, and keep the text that is worked out already.
     if not any(mark in m.content for m in example.messages for mark in "<&*_`"):
         return conversation(example)
     spoken = (m.content for m in example.messages if m.role != "system")
@@ -424,6 +429,7 @@ def _within(train: Sequence[Example], test: Sequence[Example]) -> tuple[dict[str
             other = everyone[inner]
             at = padded.find(f" {questions[inner]} ")
             alone = questions[inner] == questions[outer] and not (talks[inner] or talks[outer])
+            # Two test questions: nothing is learned from either.
             if at < 0 or inner == outer or alone or max(inner, outer) < tested:
                 continue
             if not labels and not e.choices and not other.choices and _answers_too(answers[outer], answers[inner]):

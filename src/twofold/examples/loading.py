@@ -261,6 +261,7 @@ def _example(record: Record, file: str) -> Example | Problem | None:
         # The model must see what the letters stand for; the answer is then one of the letters.
         messages = (*messages[:-1], replace(messages[-1], content=f"{messages[-1].content}\n{choices}"))
         letters = tuple(str(key) for key in value["choices"])
+        # Where the answers are the choices' texts, the letters decide nothing.
         choices = letters if all(reference in letters for reference in references) else ()
     origin = text_of("origin") or "human"
     if origin not in get_args(Origin):
@@ -301,6 +302,7 @@ def named_split(file: str) -> SplitName | None:
 
     Records that name a split themselves are where they say.
     """
+    # Up to the first point, as in ``train.jsonl.gz``.
     stem = Path(file).name.lower().partition(".")[0]
     return _SPLITS.get(re.sub(r"-[0-9]+-of-[0-9]+$", "", stem))
 
@@ -382,6 +384,7 @@ def _grades(value: Any, bad: Any) -> dict[str, float]:
         for grade in value.values()
     ):
         raise bad('"grades" must be an object of document id and relevance, for example {"doc-1": 2}')
+    # Grade 0 says that the document is of no use.
     return {name: float(grade) for name, grade in value.items() if grade > 0}
 
 
@@ -389,6 +392,7 @@ def _choices(value: Json, bad: Any) -> tuple[str, ...] | str:
     """Allowed answers; for choices with letters, the lines to put under the question."""
     choices = cell(value.get("choices", []))
     if isinstance(choices, dict):
+        # The caller reads the letters from here; a table's cell had them as text.
         value["choices"] = choices
         return "\n".join(f"{letter}: {text}" for letter, text in choices.items())
     if choices == "":
@@ -400,9 +404,11 @@ def _choices(value: Json, bad: Any) -> tuple[str, ...] | str:
 
 def moment_of(at: str) -> datetime | None:
     """An ISO date or time (year and month alone will do), in UTC."""
+    # `fromisoformat` wants a day.
     text = at + "-01-01" if re.fullmatch(r"\d{4}", at) else at + "-01" if re.fullmatch(r"\d{4}-\d\d", at) else at
     try:
         moment = datetime.fromisoformat(text)
+        # A time without a zone must be the same on every machine.
         return moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)
     except (ValueError, OverflowError):
         return None

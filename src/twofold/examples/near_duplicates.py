@@ -49,6 +49,7 @@ class NearTexts:
         others = np.array(sorted(candidates))
         # Estimated from the minima first: comparing sets gram by gram is what takes the time.
         likely = (self._marks[others] == self._marks[number]).mean(axis=1) >= _LIKELY
+        # Rounding must not lose a pair at exactly `NEAR`.
         return [int(o) for o in others[likely] if self.similarity(number, int(o)) >= NEAR - 1e-9]
 
     def similarity(self, first: int, second: int) -> float:
@@ -61,6 +62,7 @@ class NearTexts:
         minima = self._marks[number].tobytes()
         width = len(minima) // _BANDS
         for band in range(_BANDS):
+            # With the band's number: equal minima meet in one and the same band only.
             yield band.to_bytes(1, "big") + minima[band * width : (band + 1) * width]
 
 
@@ -88,5 +90,6 @@ class _Numbers(dict[str, int]):
     """The number of every gram that was asked for: most grams of a text stand in others too."""
 
     def __missing__(self, gram: str) -> int:
+        # `hash` of a text differs from process to process.
         number = self[gram] = zlib.crc32(gram.encode("utf-8", "surrogatepass")) % _PRIME
         return number

@@ -121,6 +121,7 @@ def _sentences(document: Document, spread: Counter[str], chance: random.Random) 
     for match in best:
         sentence = match.group().rstrip()
         words_at = list(_WORD.finditer(sentence))
+        # A third at most: enough words must be left to search by.
         size = min(chance.randint(2, 5), len(words_at) // 3)
         start = min(
             range(len(words_at) - size + 1),

@@ -62,6 +62,7 @@ def answers_of(value: Any, field: str) -> list[str]:
             texts.append(canonical_json(item))
         elif item is not None:
             text = spelled(item)
+            # An answer's reasoning is left out; where there is nothing else, it is the answer.
             texts.append(answer_text(text) or text)
     return [text for text in texts if text]
 

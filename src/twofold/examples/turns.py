@@ -56,6 +56,7 @@ def turns_of(value: Any, wrong: Callable[..., BadRecord], *, field: str = "messa
                 continue
             raise wrong(f"message {number} ({role}) is empty", _CURE)
         before = messages[-1].role if messages else ""
+        # Many chat templates refuse two turns of one role.
         if role == before:
             raise wrong(f"messages {number - 1} and {number} are both the {role}'s", "Join them into one message.")
         if role == "assistant" and before != "user":

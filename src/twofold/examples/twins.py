@@ -146,8 +146,10 @@ def holders(documents: Iterable[Document], same: Mapping[str, str]) -> dict[str,
 def _runs(text: str) -> NDArray[np.uint64]:
     """Hashes of one in `_KEPT` of the runs of `_RUN` characters of a text, sorted, each once."""
     points = np.frombuffer(text.casefold().encode("utf-32-le", "surrogatepass"), dtype=np.uint32).astype(np.uint64)
+    # From 1: a hash of 0 would stay 0 under multiplication.
     hashes, width = points + np.uint64(1), 1
     while width < _RUN:  # two runs side by side make one of twice the width
+        # Multipliers of splitmix64 and xxHash, which spread near hashes apart.
         hashes = (hashes[:-width] * np.uint64(0x9E3779B97F4A7C15)) ^ (hashes[width:] * np.uint64(0xC2B2AE3D27D4EB4F))
         hashes ^= hashes >> np.uint64(29)
         width *= 2
@@ -158,6 +160,7 @@ def _runs(text: str) -> NDArray[np.uint64]:
 
 def _contained(mine: NDArray[np.uint64], others: NDArray[np.uint64]) -> float:
     """Share of sorted hashes that are among other sorted ones; the time hardly grows with how many these are."""
+    # A hash above all others would have its place behind the last.
     places = np.minimum(np.searchsorted(others, mine), len(others) - 1)
     return float((others[places] == mine).mean())
 
@@ -189,6 +192,7 @@ def _sketch(text: str) -> NDArray[np.uint64]:
 
 
 def _similarity(first: NDArray[np.uint64], second: NDArray[np.uint64]) -> float:
+    # The least of both are the sketch of the union; beyond it one side knows too little.
     least = np.union1d(first, second)[:_SIZE]
     return float((np.isin(least, first) & np.isin(least, second)).mean())
 

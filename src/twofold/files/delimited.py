@@ -90,6 +90,7 @@ def table_of(text: str, *, tab: bool = False) -> DelimitedTable:
         text: The file's text.
         tab: The file's name says that tabs separate the cells (``.tsv``).
     """
+    # without translation: a line end within a cell stays as it is
     lines = list(io.StringIO(text.removeprefix("\ufeff"), newline=""))
     start, declared = _beginning(lines)
     sample = lines[start : start + _SAMPLE_LINES]
@@ -144,6 +145,7 @@ def _beginning(lines: Sequence[str]) -> tuple[int, str]:
 
 def _quote(sample: Sequence[str]) -> str:
     """The sign around cells: an apostrophe where most lines have cells in them and none has one in quotation marks."""
+    # not the first line: a header often stands without marks
     having = [line.rstrip("\r\n") for line in sample if line.strip()][1:]
     single = sum(1 for line in having if _SINGLE.search(line))
     return "'" if having and single > 0.6 * len(having) and not any('"' in line for line in having) else '"'
@@ -165,6 +167,7 @@ def _delimiter(sample: Sequence[str], quote: str, *, tab: bool) -> str:
         if not widths:
             continue
         width, often = max(widths.items(), key=lambda item: (item[1], item[0]))
+        # rounded: an odd row in a hundred does not decide between separators
         score = (round(often / len(rows), 2), width, first.count(mark))
         if score > best:
             best, chosen = score, mark
@@ -364,6 +367,7 @@ def _labelled(cells: Sequence[str], below: Sequence[Sequence[str]]) -> bool:
     Years, months and days are labels, too: so nothing is taken for data where words stand over numbers, or decimals
     rise from column to column.
     """
+    # a single row, or one with gaps, is too little to tell a header from data
     if len(below) < 2 or any(len(row) != len(cells) for row in below) or not all(cell.strip() for cell in cells):
         return True
     values: list[list[Any]] = []
@@ -408,6 +412,7 @@ def _columns(cells: Sequence[str]) -> tuple[str, ...]:
     columns = []
     for place, name in enumerate(names, 1):
         called = name or f"column {place}"
+        # a made-up name must not be one that another column has
         if called in seen or (not name and called in taken):
             base, counts[called] = called, max(counts[called], 1)
             while called in seen or called in taken:
@@ -435,6 +440,7 @@ def _rows(records: Iterator[_Record], columns: Sequence[str], *, header: Sequenc
         number += 1
         filled = {at: _number(cell) for at, cell in enumerate(cells) if cell.strip()}
         over = [at for at in filled if counted.get(at)]
+        # words where numbers stood, after a gap: a second table begins
         begins = gap and len(filled) > 1 and bool(over) and not any(filled.values())
         gap = False
         counted |= {at: is_number and counted.get(at, True) for at, is_number in filled.items()}

@@ -24,6 +24,7 @@ _AGAIN = 0.1
 @contextmanager
 def locked(path: Path) -> Iterator[None]:
     """Wait for the lock of a file (created if missing) and hold it in the block."""
+    # for appending: that creates a missing file, and empties none
     with path.open("ab") as file:
         take(file.fileno(), wait=True)
         try:

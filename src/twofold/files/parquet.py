@@ -48,7 +48,7 @@ def _classes(file: Any) -> dict[str, list[str]]:
         description = json.loads((file.schema_arrow.metadata or {}).get(b"huggingface", b"{}"))
         features = description["info"]["features"]
         return {key: list(one["names"]) for key, one in features.items() if one.get("_type") == "ClassLabel"}
-    except (ValueError, KeyError, TypeError, AttributeError):
+    except (ValueError, KeyError, TypeError, AttributeError):  # by other programs, in any form
         return {}
 
 

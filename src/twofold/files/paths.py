@@ -68,6 +68,7 @@ def expand(
         if exact.is_dir():
             walk.folder(exact)
         elif os.path.lexists(exact):
+            # a link to nothing too: its own error says more than that the file is missing
             walk.add(exact, named=True)
         elif any(mark in entry for mark in "*?["):
             matches = _matches(entry, root)
@@ -93,6 +94,7 @@ class _Walk:
         self.files: dict[str, MatchedFile] = {}
         self._root, self._skip = root, skip
         self._inside = [os.path.realpath(root)]
+        # folders that are named count as inside, wherever they lie
         named = [root / fixed_part(entry) for entry in paths]
         self._inside += [os.path.realpath(folder) for folder in named if folder.is_dir()]
         self._walked: set[str] = set()
@@ -113,6 +115,7 @@ class _Walk:
 
     def folder(self, folder: Path) -> None:
         for here, folders, files in os.walk(folder):
+            # in place: `os.walk` enters what is left of the list
             folders[:] = sorted(
                 name
                 for name in folders
@@ -167,6 +170,7 @@ def _within(path: str, folder: str) -> bool:
 def _matches(pattern: str, root: Path) -> list[Path]:
     import glob
 
+    # the root's own name may hold a wildcard
     return sorted(Path(match) for match in glob.glob(str(Path(glob.escape(str(root))) / pattern), recursive=True))
 
 
@@ -185,6 +189,7 @@ def looked_in(entry: str, root: Path) -> str:
     steps = Path(os.path.abspath(root), *Path(entry).parts)
     folder = next((parent for parent in steps.parents if parent.is_dir()), Path(steps.anchor))
     missing = steps.parts[len(folder.parts)]
+    # a folder that must not be listed gives no hint
     names = sorted(legible(name) for name in os.listdir(folder)) if os.access(folder, os.R_OK) else []
     near = get_close_matches(missing, names, 1)
     return f"Looked for {missing!r} in {legible(str(folder))}{f': did you mean {near[0]!r}?' if near else '.'}"
@@ -237,4 +242,4 @@ def skipped(name: str, patterns: tuple[str, ...]) -> bool:
 
 @lru_cache(maxsize=64)
 def _any_of(patterns: tuple[str, ...]) -> re.Pattern[str]:
-    return re.compile("|".join(translate(pattern.lower()) for pattern in patterns) or r"(?!)")
+    return re.compile("|".join(translate(pattern.lower()) for pattern in patterns) or r"(?!)")  # (?!) matches nothing

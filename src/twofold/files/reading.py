@@ -175,6 +175,7 @@ def writes(encoding: str) -> bool:
         codec = codecs.lookup(encoding) if encoding else None
     except (LookupError, ValueError):  # unknown, or no name at all
         return False
+    # ``hex`` and ``rot13`` are codecs too, and write no text
     return codec is not None and codec._is_text_encoding and codec.name.replace("_", "-") not in _NO_WRITING
 
 
@@ -188,7 +189,7 @@ def decode(data: bytes, *, name: str, declared: str = "") -> str:
     if data.startswith(b"\x1f\x8b"):
         raise UnreadableFile("the file is gzip but is not named .gz", file=name, cure="Rename the file to end in .gz.")
     mark, encoding = next(((m, e) for m, e in _MARKS if data.startswith(m)), (b"", declared or "utf-8"))
-    body = memoryview(data)[len(mark) :]
+    body = memoryview(data)[len(mark) :]  # a view: nothing is copied
     if not writes(encoding):
         raise UnreadableFile(f"it declares an unknown encoding, {encoding!r}", file=name)
     try:
@@ -202,6 +203,7 @@ def decode(data: bytes, *, name: str, declared: str = "") -> str:
             line=line,
             cure="Save the file as UTF-8, or name a document's encoding in [documents.encodings].",
         ) from error
+    # UTF-16 without a mark reads as UTF-8 with a NUL at every other place
     if "\0" in text:
         at = text.index("\0")
         raise UnreadableFile(
@@ -219,6 +221,7 @@ def counted(number: int, what: str) -> str:
 
 def excerpt(text: str, length: int = 60) -> str:
     """The beginning of `text` on one line, for messages."""
+    # blanks may be a part of it; a long text is not split as a whole
     flat = " ".join(text[: 4 * length].split())
     return flat if len(flat) <= length else flat[: length - 1] + "…"
 
@@ -268,6 +271,7 @@ CSV = (".csv", ".tsv")
 def jsonl_records(text: str, *, name: str) -> Iterator[Record]:
     """JSON Lines: one object a line, blank lines left out; a whole JSON file under that name is one error."""
     number = start = line = 0
+    # at \n only: `splitlines` cuts at characters, too, that JSON allows within a string
     while start < len(text):
         line += 1
         stop = text.find("\n", start)
@@ -388,6 +392,7 @@ def _unfit(value: Any) -> str | None:
             if not item.isascii() and (surrogate := _SURROGATE.search(item)):
                 return f"half of a surrogate pair stands alone (\\u{ord(surrogate.group()):04x}): this is not text"
         elif isinstance(item, float):
+            # 1e999 is valid JSON
             if math.isinf(item):
                 return "an infinite number is no value"
         elif isinstance(item, dict):

@@ -18,6 +18,7 @@ def oddity(values: Mapping[str, Any]) -> str:
 
     Odd are infinities and NaN, integers beyond 64 bits, dates and times, a NUL in a text or key, and too deep nesting.
     """
+    # a stack instead of recursion: users nest as deep as they like
     stack: list[tuple[tuple[str, ...], Any]] = [((key,), value) for key, value in values.items()]
     while stack:
         path, value = stack.pop()

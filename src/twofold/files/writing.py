@@ -54,9 +54,11 @@ def append(path: Path, line: bytes, *, mode: int) -> None:
             data = (b"\n" if broken else b"") + line + b"\n"
             try:
                 while data:
+                    # the system may take less than it is given
                     data = data[os.write(file, data) :]
                 os.fsync(file)
             except OSError:
+                # no half of a line stays
                 os.ftruncate(file, size)
                 raise
         finally:
@@ -95,7 +97,7 @@ def replacing(path: Path, *, mode: int | None = None, shared: bool = False) -> I
         if mode is not None:
             draft.chmod(mode)
         put(draft, path)
-    except BaseException:
+    except BaseException:  # an interruption, too
         with suppress(OSError):
             draft.unlink(missing_ok=True)
         raise

@@ -157,6 +157,7 @@ def _has(phrase: str, text: str) -> bool:
 
 def _holds(text: str, expected: Sequence[str], rule: Json) -> bool:
     if rule.get("last"):
+        # a calculation has its result at the end
         numbers = re.findall(r"\d+(?:\.\d+)?", text.replace(",", ""))
         return bool(numbers) and numbers[-1] in expected
     return any(_has(one, text) for one in expected)
@@ -252,6 +253,7 @@ def _floor(data: bytes, dtype: str, shape: tuple[int, int], level: float, seed: 
         before = whole[chosen, rng.integers(0, wordings, whole.shape)]
         after = whole[chosen, rng.integers(0, wordings, whole.shape)]
         drops[draw] = before.mean() - after.mean()
+    # Bessel's correction: draws from a few wordings vary less than new wordings would
     return max(0.0, float(np.quantile(drops, level)) * float(np.sqrt(wordings / (wordings - 1))))
 
 

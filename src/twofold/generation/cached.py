@@ -41,9 +41,11 @@ def derived(kind: str, key: str, make: Callable[[Path], Json]) -> Path:
         return directory
     folder.mkdir(parents=True, exist_ok=True)
     with locked(folder / f"{key.replace(':', '-')}.lock"):
+        # again: another process may have made it while this one waited for the lock
         directory = artifacts.find(key)
         if directory is not None:
             return directory
+        # a copy that a killed process left half made cannot be continued
         shutil.rmtree(artifacts.working(key))
         work = artifacts.working(key)
         record = artifacts.finish(key, make(work))

@@ -186,6 +186,7 @@ class LocalGenerator:
 
     def _streamed(self, prompt: Prompt, temperature: float | None, seed: int | None) -> Iterator[str | Completion]:
         """The stream of a prompt with its own sampling; a completion with a failure where the prompt is at fault."""
+        # held until the stream ends: a runtime serves one call at a time
         with self._lock:
             runtime, tokens = self._ready()
             request = self._request(tokens, prompt)
@@ -205,6 +206,7 @@ class LocalGenerator:
                     break
             if piece := text.rest():
                 yield piece
+            # the last token that the limit allows may be the end token
             ended = len(text.ids) < request.max_tokens or text.ids[-1] in tokens.ends
             result = Result(ids=tuple(text.ids), finish="stop" if ended else "length")
             yield tokens.completion(request, result, time.monotonic() - begun)
@@ -222,6 +224,7 @@ class LocalGenerator:
             tokens = self._tokenizer()
             if self._runtime_name == "transformers":
                 return Threads(self._streamed, workers=1)
+            # made here where it is missing; the child process loads it
             graph, settings = self._graph()
         sampling = Sampling(temperature=self.options.temperature, seed=self.options.seed)
         start = {"directory": str(graph), "settings": asdict(settings), "ends": sorted(tokens.ends), **asdict(sampling)}

@@ -169,6 +169,7 @@ def parse_processor(text: str, *, architecture: str, system: str, environment: M
     known = _LEVELS if architecture == "x86_64" else dict.fromkeys(_ARM, 0)
     caps = {}
     for name, levels in _CAPS.items() if architecture == "x86_64" else ():
+        # oneDNN still reads the variables that it had under its former name
         value = environment.get(name, "") or environment.get(name.replace("ONEDNN", "DNNL"), "")
         if value.upper() in levels:
             caps[f"{name}={value}"] = levels[value.upper()]
@@ -222,8 +223,10 @@ def _description(system: str) -> str:
 
 def cores() -> int:
     """Cores that this process may use: those it is bound to, or fewer under a cgroup's quota."""
+    # macOS and Windows have no such call
     count = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     quota = cpu_quota()
+    # rounded up: a thread can use the part of a core that is left over
     return max(1, min(count, math.ceil(quota))) if quota else count
 
 
@@ -261,6 +264,7 @@ def cpu_quota(root: Path = Path("/")) -> float:
         words = _read(folder / "cpu.max").split()
         if len(words) == 2 and words[0].isdigit():
             limits.append(int(words[0]) / int(words[1]))
+        # -1 where there is no limit
         quota, period = _read(folder / "cpu.cfs_quota_us"), _read(folder / "cpu.cfs_period_us")
         if quota.isdigit() and period.isdigit() and int(period):
             limits.append(int(quota) / int(period))
@@ -346,7 +350,7 @@ def _gpu(driver: ctypes.CDLL, number: int) -> Gpu:
     major, minor = ctypes.c_int(), ctypes.c_int()
     driver.cuDeviceGet(ctypes.byref(device), number)
     driver.cuDeviceGetName(name, len(name), device)
-    driver.cuDeviceTotalMem_v2(ctypes.byref(size), device)
+    driver.cuDeviceTotalMem_v2(ctypes.byref(size), device)  # the first version of the call counts in 32 bits
     # CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MAJOR and _MINOR of cuda.h
     driver.cuDeviceGetAttribute(ctypes.byref(major), 75, device)
     driver.cuDeviceGetAttribute(ctypes.byref(minor), 76, device)
@@ -487,6 +491,7 @@ def measure(cpu: Processor | None = None) -> dict[str, float] | None:
         writing.write(place, json.dumps({**measurement, "model": cpu.model, "caps": cpu.caps}), shared=True)
     except OSError as error:
         _log.info("the measurement cannot be kept: %s", error)
+    # what was resolved before stood on no measurement
     _on_cpu.cache_clear()
     return {name: float(value) for name, value in measurement["gflops"].items()}
 

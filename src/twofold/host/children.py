@@ -86,8 +86,10 @@ def run_program(
         subprocess.TimeoutExpired: the program took longer, and was ended.
     """
     path = None if environment is None else environment.get("PATH", os.defpath)
+    # here: the process in between could tell it by an exit status only
     if shutil.which(command[0], path=path) is None:
         raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), command[0])
+    # files and no pipes: a pipe that nobody reads fills, and stops the program
     with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
         with running(_PROGRAM, command, stdout=out, stderr=err, environment=environment) as child:
             status = child.wait(timeout)
@@ -131,8 +133,10 @@ def _wait(parent: int, end: Callable[[], object]) -> None:
         import ctypes
 
         kernel: Any = ctypes.WinDLL("kernel32", use_last_error=True)
+        # a handle is as wide as a pointer; ctypes assumes 32 bits
         kernel.OpenProcess.restype = ctypes.c_void_p
         process = kernel.OpenProcess(_SYNCHRONIZE, False, parent)
+        # none: the parent has ended already
         if process:
             kernel.WaitForSingleObject(ctypes.c_void_p(process), _FOREVER)
     else:
@@ -158,6 +162,7 @@ def _program(command: Sequence[str]) -> int:
 
     def end() -> None:
         if sys.platform != "win32":
+            # 0: this process's own group
             os.killpg(0, signal.SIGKILL)
         elif program is not None:
             program.kill()

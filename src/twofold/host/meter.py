@@ -39,6 +39,7 @@ class Meter:
 
 def _reset_peak() -> None:
     with contextlib.suppress(OSError):
+        # 5 resets the peak of resident memory (proc(5))
         Path("/proc/self/clear_refs").write_text("5", encoding="ascii")
 
 

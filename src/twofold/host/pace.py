@@ -76,6 +76,7 @@ def keep(subject: str, measured: Mapping[str, float], *, kind: Kind = "real") ->
             one beside other processes that counts until it is measured alone.
     """
     subject = _MARKS[kind] + subject
+    # nought, infinity and NaN are no pace
     fresh = {name: value for name, value in measured.items() if 0 < value < float("inf")}
     if not fresh:
         return
@@ -85,6 +86,7 @@ def keep(subject: str, measured: Mapping[str, float], *, kind: Kind = "real") ->
         with locked(path.with_suffix(".lock")):
             machines = _read(path)
             subjects = machines.setdefault(capabilities.fingerprint(), {})
+            # out and in again: the last measured stands last
             kinds = subjects.pop(subject, {})
             for name, value in fresh.items():
                 kinds[name] = [*kinds.get(name, []), value][-RECENT:]
@@ -174,8 +176,10 @@ def of_answers(arm: Arm, answers: Sequence[Answer], seconds: float, *, max_token
         max_tokens: Token limit of each answer.
         single: Were the answers made one at a time?
     """
+    # a failed answer takes another time than a written one
     if len(answers) < _LEAST_ANSWERS or any(answer.failure for answer in answers):
         return {}
+    # searching has a pace of its own
     seconds -= sum(answer.timing.retrieval for answer in answers)
     read = sum(answer.usage.prompt_tokens for answer in answers)
     written = sum(answer.usage.completion_tokens for answer in answers)

@@ -23,6 +23,7 @@ def imported(name: str) -> Any:
     Raises:
         ModuleNotFoundError: the module is not installed.
     """
+    # one at a time: the package is blocked for the whole process
     with _importing:
         hidden = _PACKAGE not in sys.modules
         if hidden:

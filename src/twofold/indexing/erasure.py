@@ -66,6 +66,7 @@ class Eraser:
         after a kill between the two sees that they differ. Studies come last.
         """
         catalogue, index = self.search.catalogue, self.search.index
+        # before anything is erased: answers that show the document name its chunks
         chunk_ids = [chunk.id for chunk in index.chunks_of([document])]
         try:
             self.forgotten.begin(document, _now(), chunk_ids)

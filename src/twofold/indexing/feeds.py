@@ -168,6 +168,7 @@ def refresh(search: Search, root: Path, *, progress: Progress) -> bool:
     for outage in report["sources"]:
         what = f"the source {outage['source']!r} cannot be read ({outage['failure']['message']})"
         log.warning("%s: what the last sync took from it is used; `twofold sync` tells more", what)
+    # each outage counts as one failure
     if report["failed"] > len(report["sources"]):
         count = report["failed"] - len(report["sources"])
         what = "file" if count == 1 else "files"
@@ -200,6 +201,7 @@ def behind(search: Search, root: Path) -> list[str]:
         changed += len(known.keys() - seen)
     if changed:
         remarks.append(f"{counted(changed, 'file')} changed since the last sync: run `twofold sync` to answer from it")
+    # under access control two sources give the same remark
     return list(dict.fromkeys(remarks))
 
 

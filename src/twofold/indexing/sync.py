@@ -82,7 +82,7 @@ def embedded_text(chunk: Chunk) -> str:
     A title that is only the file's name is left out, so that a file that moves keeps its vectors.
     """
     stem = title_of(Path(chunk.span.document.rsplit("/", 1)[-1].rsplit(":", 1)[-1]))
-    title = "" if chunk.title == stem else chunk.title
+    title = "" if chunk.title == stem else chunk.title  # a title made of the file's name says nothing
     return "\n".join(part for part in (title, " > ".join(chunk.headings), chunk.text) if part)
 
 
@@ -250,6 +250,7 @@ class Sync:
     def _feed(self, feed: Feed, progress: Progress) -> bool:
         """Read one source; True when its listing was complete, so that a document missing from it is gone."""
         known = self._catalogue.sync.items(feed.name)
+        # A state vouches for an item only under the recipe by which it was read.
         states = {n: row.state for n, row in known.items() if row.recipe == feed.recipe and not _again(row)}
         seen: set[str] = set()
         stage, began = f"sync {feed.name}".rstrip(), len(self._files)
@@ -295,6 +296,7 @@ class Sync:
         self._processed.add((feed.name, item.id))
         entry = row_of(feed.name, item.id, "added" if row is None else "changed")
         self._files.append(entry)
+        # Another item may have taken one of the ids: which of the two has it, reading decides.
         free = all(self._claimed.get(name, item.id) == item.id for name in ids)
         usable = row if row is not None and row.recipe == feed.recipe and not _again(row) and free else None
         if usable is not None and item.state and usable.state == item.state:
@@ -377,7 +379,7 @@ class Sync:
                 "%s: %s of it in %s too, and called %s", item.id, counted(count, "id"), first, below(item.id, "…")
             )
         lost = sum(times(problem) for problem in problems if problem.severity == "error")
-        for problem in sorted(problems, key=lambda p: p.severity):
+        for problem in sorted(problems, key=lambda p: p.severity):  # errors first
             where = f"line {problem.line}: " if problem.line else ""
             remark: FileFailure = {"code": problem.code, "message": where + problem.message, "cure": problem.cure}
             if problem.severity != "error" and documents:

@@ -115,6 +115,7 @@ class Versions:
             tags.update(dict.fromkeys(entry.tags, entry.version))
         if name in tags:
             return tags[name]
+        # ``²`` is a digit as well, and no number
         if not (name.isascii() and name.isdigit()):
             raise IndexMismatch(
                 f"unknown version {name!r} of the index",
@@ -162,6 +163,7 @@ class Versions:
 
     def lift(self, document: str) -> bool:
         """Let syncs read a forgotten document in again; False when the document was not forgotten."""
+        # first: an item that is lifted and not read again would stay out
         self.search.catalogue.sync.read_all_again()
         return self.eraser.forgotten.lift(document)
 

@@ -172,6 +172,7 @@ def retrain(
         TooFewExamples: no held-out question is left.
         StoreError: the champion's files are damaged, or its alias was moved meanwhile.
     """
+    # A metric that cannot decide is refused before anything is trained.
     specs.decider(workspace.config.study)
     registry = workspace.models.registry
     notes = []

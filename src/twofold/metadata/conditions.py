@@ -25,6 +25,7 @@ RELATIONS: Final[tuple[Relation, ...]] = get_args(Relation)
 ORDERED: Final = frozenset({"<", "<=", ">", ">="})
 """Relations that compare numbers and times only."""
 
+# the longer signs first: `<=` begins with `<`
 _SIGNS = ("<=", ">=", "!=", "==", "=", "<", ">")
 _BARE = ("exists", "missing")
 _QUOTES = "\"'"
@@ -66,6 +67,7 @@ class Condition:
     def __post_init__(self) -> None:
         if self.relation not in RELATIONS:
             raise BadFilter(f"unknown relation {self.relation!r}", cure=_FORM)
+        # the record is frozen: set once, here, in the exact form
         object.__setattr__(self, "values", tuple(_exact(self, value) for value in self.values))
         if self.relation in _BARE and self.values:
             raise BadFilter(f"{self.relation!r} of the field {self.field!r} takes no value", cure=_FORM)
@@ -103,6 +105,7 @@ def conditions(where: Where) -> tuple[Condition, ...]:
     Raises:
         BadFilter: a condition cannot be read.
     """
+    # a text is a sequence, too
     if isinstance(where, str):
         return (condition(where),)
     if isinstance(where, Mapping):
@@ -147,6 +150,7 @@ def _split(text: str) -> tuple[str, tuple[Relation, str] | None]:
     if sign := _SIGN.search(unquoted):
         return text[: sign.start()].strip(), _relation_first(text[sign.start() :])
     name, _, last = text.rpartition(" ")
+    # `lang in de, missing` ends in a value
     if last.lower() in _BARE and quote is None and "," not in name and not _RELATED.search(name):
         return name.strip(), (cast(Relation, last.lower()), "")
     if match := _BETWEEN.search(text):
@@ -237,6 +241,7 @@ def number(text: str) -> Decimal | None:
     if grouped := _GROUPED.fullmatch(text):
         return Decimal(f"{grouped[1]}{grouped[2].replace(',', '')}{grouped[3] or ''}".replace("−", "-"))
     comma = _COMMA.fullmatch(text)
+    # 1,234 may be either; 0,123 and 12345,678 can only be decimals
     if comma and ("." in comma[2] or len(comma[3]) != 3 or len(comma[2]) > 3 or comma[2] == "0"):
         return Decimal(f"{comma[1]}{comma[2].replace('.', '')}.{comma[3]}".replace("−", "-"))
     return None
@@ -261,6 +266,7 @@ def moment(text: str) -> datetime | None:
     zone = f"{match[4]}:{match[5] or '00'}".replace("−", "-") if match[4] else "+00:00"
     clock, _, fraction = (match[2] or "00:00").replace(",", ".").partition(".")
     try:
+        # Python keeps six digits of a second
         return utc(datetime.fromisoformat(f"{match[1]}T{clock}{f'.{fraction[:6]:0<6}' if fraction else ''}{zone}"))
     except (ValueError, OverflowError):
         return None
@@ -279,8 +285,10 @@ def _exact(which: Condition, value: Value) -> Value:
     """The canonical form of a value: numbers as decimals, times in UTC, texts without blanks around them."""
     if isinstance(value, str):
         return value.strip()
+    # before numbers: to Python true is 1
     if isinstance(value, bool):
         return value
+    # before days: a `datetime` is a `date`, too
     if isinstance(value, datetime):
         try:
             return utc(value)
@@ -289,6 +297,7 @@ def _exact(which: Condition, value: Value) -> Value:
     if isinstance(value, date):
         return value
     if isinstance(value, (int, float, Decimal)):
+        # by its text: the decimal of the float .1 has 55 digits
         decimal = Decimal(str(value))
         if decimal.is_finite():
             return decimal

@@ -35,6 +35,7 @@ _VECTOR = 20
 _ORDER: Mapping[str, Callable[[Any, Any], bool]] = {"<": lt, "<=": le, ">": gt, ">=": ge}
 _FIGURES = frozenset("0123456789+-−.")
 """First characters of numbers and times; a cheap test before the patterns."""
+# the signs that part a facet's field from its value
 _ESCAPED = {ord(sign): f"%{ord(sign):02x}" for sign in "%=#@?!"}
 
 Clause = tuple[bool, list[str]]
@@ -106,6 +107,7 @@ def holds(which: Condition, have: Parsed) -> bool:
     if isinstance(value, Decimal):
         return any(_ORDER[relation](one, value) for one in have.numbers)
     beginning = _beginning(value)
+    # cut to a day where the filter names one: all times of that day are alike
     return any(_ORDER[relation](one[: len(beginning)], beginning) for one in have.times)
 
 
@@ -124,6 +126,7 @@ def _members(value: str) -> list[str] | None:
     if not value.startswith("["):
         return None
     try:
+        # as decimals: .1 compares as it is written
         listed = json.loads(value, parse_float=Decimal)
     except (ValueError, RecursionError):
         return None
@@ -173,6 +176,7 @@ def _of_field(name: str, value: str) -> tuple[str, ...]:
     have, escaped = parsed(value), name.translate(_ESCAPED)
     if not have.texts:
         return ()
+    # sorted: a set's order differs between processes
     facets = [f"{escaped}?", *(f"{escaped}={text}" for text in sorted(have.texts))]
     facets += [f"{escaped}!{str(truth).lower()}" for truth in sorted(have.truths)]
     for figure in have.numbers:
@@ -224,6 +228,7 @@ def _range(name: str, relation: str, value: Value) -> list[str]:
         facets += _beyond(f"{numbers}{sign}", digits, above=above == (sign == "+"))
     order = "-0+"
     rest = order[order.index(sign) + 1 :] if above else order[: order.index(sign)]
+    # zero has no digits: the whole is its only facet
     return facets + [f"{numbers}0$" if one == "0" else f"{numbers}{one}" for one in rest]
 
 
@@ -243,6 +248,7 @@ def _magnitude(value: Decimal) -> str:
     digits = digits.lstrip("0").rstrip("0")
     if -49 <= exponent <= 48:
         return f"{exponent + 50:02d}{digits}"
+    # `number` reads three digits of an exponent; what is beyond four, from a caller, is clipped
     return (
         f"00{min(9999, max(0, exponent + 5000)):04d}{digits}"
         if exponent < 0

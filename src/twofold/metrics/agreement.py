@@ -11,6 +11,7 @@ from typing import Any
 from twofold.metrics.text import common_subsequence, label
 
 _HEADING = re.compile(r"^[ \t]*(?:#{1,6}[ \t]+(?P<hashed>\S[^\n]*)|(?P<named>[^\W\d][^\n:.!?;]{0,48}):(?=\s|$))", re.M)
+# A longer line with a colon is a sentence, not a heading.
 _HEADING_WORDS = 6
 _MOST_PAIRS = 40_000
 """Pairs of unequal array items that are looked at; longer arrays are compared in their order."""
@@ -29,6 +30,7 @@ def _agreeing(mine: Any, theirs: Any) -> int:
         return sum(_agreeing(mine[key], theirs[key]) for key in mine.keys() & theirs.keys())
     if isinstance(mine, list) and isinstance(theirs, list) and mine and theirs:
         return _matched(mine, theirs)
+    # Single values, and values of two kinds, agree whole or not at all.
     return int(form_of(mine) == form_of(theirs))
 
 
@@ -54,6 +56,7 @@ def _matched(mine: Sequence[Any], theirs: Sequence[Any]) -> int:
                 pairs.append((count, -abs(_leaves(a) - _leaves(b)), -row, -column))
     used: set[tuple[str, int]] = set()
     for count, _, i, j in sorted(pairs, reverse=True):
+        # Each item is matched once: an answer that repeats a right one gains nothing.
         if not {("left", i), ("right", j)} & used:
             used |= {("left", i), ("right", j)}
             total += count
@@ -61,6 +64,7 @@ def _matched(mine: Sequence[Any], theirs: Sequence[Any]) -> int:
 
 
 def _is_numbers(items: Sequence[Any]) -> bool:
+    # To Python a bool is an int.
     return all(isinstance(item, (int, float)) and not isinstance(item, bool) for item in items)
 
 
@@ -88,6 +92,7 @@ def form_of(value: Any) -> Any:
         return ("numbers", forms) if _is_numbers(value) else ("array", frozenset(Counter(forms).items()))
     if isinstance(value, str):
         return "string", " ".join(unicodedata.normalize("NFC", value).casefold().split())
+    # Before numbers: to Python True is 1.
     if isinstance(value, bool) or value is None:
         return "constant", repr(value)
     return ("empty", repr(value)) if isinstance(value, (dict, list)) else ("number", value)

@@ -68,11 +68,14 @@ def alike(metric: Metric, examples: Sequence[Example]) -> list[tuple[Example, Ex
     groups: defaultdict[str, dict[str, Example]] = defaultdict(dict)
     for example in examples:
         if example.answerable and example.references:
+            # NFC: two encodings of one text are no pair.
             reference = " ".join(unicodedata.normalize("NFC", example.references[0]).split())
             groups[_skeleton(reference)].setdefault(reference if closed else _plain(reference), example)
     couples: list[tuple[Example, Example]] = []
     for group in groups.values():
+        # Pairs grow with the square of a group, and a few show the matter.
         for first, second in combinations(list(group.values())[:SHOWN], 2):
+            # Both ways: a metric need not be symmetric.
             if _is_right(metric, first, second.references[0]) or _is_right(metric, second, first.references[0]):
                 couples.append((first, second))
     return couples
@@ -170,11 +173,13 @@ def _negated(text: str) -> str | None:
 def _marked(text: str) -> str | None:
     if language(text):
         return None
+    # Articles are left out of comparisons: a mark on one would go unseen.
     start = re.match(r"\W*(?:(?:an?|the)\b\W*)*", text, re.IGNORECASE).end()  # type: ignore[union-attr]
     for place, letter in enumerate(text[start:], start):
         mark = next((mark for low, high, mark in _MARKS if low <= letter <= high), "")
         if mark:
             changed = unicodedata.normalize("NFC", text[: place + 1] + mark + text[place + 1 :])
+            # A letter that has the mark already cannot have it twice.
             return changed if text[place + 1 : place + 2] != mark else None
     return None
 
@@ -185,6 +190,7 @@ def _swapped_fields(text: str) -> str | None:
     for items in _arrays(value):
         for first, second in combinations([item for item in items if isinstance(item, dict)], 2):
             unlike = [key for key in first.keys() & second.keys() if first[key] != second[key]]
+            # With a single unlike key the exchange would only change the order of the items.
             if len(unlike) > 1:
                 key = sorted(unlike)[0]
                 first[key], second[key] = second[key], first[key]
@@ -238,12 +244,15 @@ def _grouped(text: str) -> str | None:
 
 
 def _spaced(text: str) -> str | None:
+    # There blanks at the beginning of a line count.
     if language(text) == "code":
         return None
+    # Blanks within quotation marks may be meant: others are added around the text only.
     return f" {text}\n" if language(text) or '"' in text else "  ".join(re.split(r"(?<=\S) (?=\S)", text)) + "\n"
 
 
 def _fenced(text: str) -> str | None:
+    # A fence around a fence would end at the inner one.
     return None if "`" in text else f"```{language(text) or 'text'}\n{text}\n```"
 
 

@@ -70,7 +70,9 @@ _ENDING = re.compile(r"(?<=\w{3})(?:ing|ed|es|[sed])\Z")
 def _stem(word: str) -> str:
     """A word without its ending, roughly: ``passes``, ``passed`` and ``pass`` are one."""
     bare = _ENDING.sub("", word)
+    # The ending doubles a letter: ``stopped``, ``stopping``.
     bare = bare[:-1] if bare[-2:-1] == bare[-1:] else bare
+    # ``carry`` and ``carries`` have one stem.
     return f"{bare[:-1]}i" if bare.endswith("y") else bare
 
 
@@ -92,9 +94,11 @@ _NONE: set[str] = set()
 _DENYING = frozenset(map(_stem, DENIALS))
 _FEW = 3
 """Tokens of a name, or of one thing in a list, at most."""
+# Longer runs of capitals are words, as in a heading.
 _INITIALS = 4
 _PREFIXED = 3
 """Letters of a word before which ``in`` or ``un`` denies, at least: ``side`` and ``inside`` are contraries of none."""
+# What is longer is a sentence that begins with a capital.
 _LONGEST_NAME = 60
 _COMPASS = re.compile(r"\b(?:New|North|South|East|West|(?:North|South|East|West)ern)[ -]\Z")
 """Words that before a name make it another place's."""
@@ -142,6 +146,7 @@ def contrary(mine: tuple[str, ...], theirs: tuple[str, ...], *, denied: bool = F
     stems = {_stem(word) for word in added}
     if any(_EXCLUDED.get(_stem(word), _NONE) & stems for word in lacking):
         return True
+    # "Every other day" is half of the days; neither word alone has a contrary.
     if (("every", "other") in pairwise(mine)) != (("every", "other") in pairwise(theirs)):
         return True
     turned = 0
@@ -162,6 +167,7 @@ def other_word(mine: tuple[str, ...], theirs: tuple[str, ...]) -> bool:
     unlike = [(one, two) for one, two in zip(mine, theirs, strict=True) if one != two]
     return (
         len(unlike) == 1
+        # One beginning: an ending or a spelling, as ``colour`` and ``color``.
         and unlike[0][0][:4] != unlike[0][1][:4]
         and all(len(word) > 2 and word.isalpha() for word in unlike[0])
     )
@@ -181,6 +187,7 @@ def _exchange(word: str, contrary: str) -> bool:
     """Does another beginning make the contrary of the word: ``increase`` and ``decrease``?"""
     for beginning, other in _EXCHANGED:
         rest = word.removeprefix(beginning)
+        # A rest of one or two letters is no word.
         if rest != word and len(rest) > 2 and contrary == other + rest:
             return True
     return False
@@ -194,6 +201,7 @@ def other_name(text: str, reference: str) -> bool:
     """
     mine = [token for token in scanned(text) if token.lower() not in ARTICLES]
     theirs = [token for token in scanned(reference) if token.lower() not in ARTICLES]
+    # Token by token: in a text of another length nothing says which name took whose place.
     if not 2 <= len(theirs) <= _LONGEST or len(mine) != len(theirs):
         return False
     pairs = zip(mine, theirs, strict=True)
@@ -228,6 +236,7 @@ def longer_name(text: str, reference: str) -> bool:
 
 def _is_part(text: str, name: re.Match[str]) -> bool:
     """Does a name that was found in a text belong to a longer one?"""
+    # Room for the longest word of `_COMPASS`.
     before = text[max(0, name.start() - 12) : name.start()]
     return bool(_COMPASS.search(before) or _GOES_ON.match(text, name.end()))
 
@@ -253,6 +262,7 @@ def other_characters(mine: tuple[str, ...], theirs: tuple[str, ...]) -> bool:
 def other_currency(mine: tuple[str, ...], theirs: tuple[str, ...]) -> bool:
     """Have both a currency, and not the same: ``CHF 20`` and ``EUR 20``?"""
     my_currencies, their_currencies = (Counter(filter(_CURRENCIES.__contains__, said)) for said in (mine, theirs))
+    # Without a number the currency itself may be what was asked for.
     return bool(my_currencies - their_currencies and their_currencies - my_currencies) and any(
         token[:1].isdigit() for token in theirs
     )
@@ -283,6 +293,7 @@ def other_bound(mine: tuple[str, ...], theirs: tuple[str, ...]) -> bool:
     if len(theirs) > _LONGEST:
         return False
     my_bounds = _bounds(mine)
+    # A number that stands bare in the answer has no other bound.
     return any(my_bounds.get(value, bound) != bound for value, bound in _bounds(theirs).items())
 
 
@@ -300,6 +311,7 @@ def half_listed(mine: tuple[str, ...], reference: str) -> bool:
     items = [set(tokens(item)) for item in _ITEMS.split(reference)]
     if len(items) < 2 or not _LAST.search(reference) or not all(0 < len(item) <= _FEW for item in items):
         return False
+    # One word of an item is enough: a surname stands for a name.
     words = set(mine)
     return 2 * sum(words.isdisjoint(item) for item in items) >= len(items)
 

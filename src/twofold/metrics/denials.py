@@ -147,6 +147,7 @@ def is_negated(before: tuple[str, ...]) -> bool:
     # "Everyone but Ann" excludes her; "nobody but Ann", below, is Ann.
     if last == ("but",) and before[-2:-1] in _ALL:
         return True
+    # Thai is read character by character: its "not" is several tokens.
     if not NEGATIONS & near and not "".join(before[-4:]).endswith("ไม่"):
         return False
     if near & _WIDENED:  # "not only 42"
@@ -169,6 +170,7 @@ def is_refuted(after: tuple[str, ...]) -> bool:
     """Is what stands before these words called wrong: "is not right", "isn't the answer", "is too high"?"""
     if after in _TAKEN_BACK or (after[:1] == ("was",) and set(after[1:3]) & _FORMER):
         return True
+    # A relative clause judges as a sentence does: "42, which is wrong".
     after = after[1:] if after[:1] in (("which",), ("that",)) else after
     first = after[0] if after else ""
     if first in _IS:
@@ -180,5 +182,6 @@ def is_refuted(after: tuple[str, ...]) -> bool:
     elif first in _IS_NOT:
         judgement = tuple(one for one in after[1:5] if one not in _DEGREES)
     else:
+        # Scripts without blanks are read character by character: joined again, their words are found.
         return "".join(after[:4]).startswith(_AFTER)
     return not judgement or judgement[0] in _JUDGED

@@ -330,7 +330,7 @@ def of_money(text: str, beside: str) -> str:
 def _ordinal(match: re.Match[str]) -> str:
     tens, word = match.groups()
     value = _ORDINALS[word.lower()] + (_COUNT[tens.lower()] if tens else 0)
-    if tens and _ORDINALS[word.lower()] > 9:
+    if tens and _ORDINALS[word.lower()] > 9:  # "twenty eleventh" is no number
         return match.group()
     return _ordinal_of(value)
 
@@ -342,7 +342,7 @@ def _time(match: re.Match[str]) -> str:
 
 def _day(match: re.Match[str]) -> str:
     first, second = int(match[1]), int(match[3])
-    if first <= 12 < second <= 31:
+    if first <= 12 < second <= 31:  # the American order: the second can be no month
         first, second = second, first
     plain = (12 < first <= 31 and 1 <= second <= 12) or (first == second and 1 <= first <= 12)
     return f"{match[4]}-{second:02}-{first:02}" if plain else match.group()
@@ -427,6 +427,7 @@ def _regnal(match: re.Match[str]) -> str:
         return f"{match[1]} {_ORDINALS[match[2].lower()]}"
     if match[3]:
         return f"{match[1]} {match[3]}"
+    # A single letter may be an initial or a name of its own, as in ``Malcolm X``.
     return f"{match[1]} {_roman(match[4])}" if match[4].isupper() and len(match[4]) > 1 else match.group()
 
 
@@ -468,7 +469,7 @@ def _days_of_month(match: re.Match[str]) -> str:
 
 def _risen(match: re.Match[str]) -> str:
     low, high = (float(number.replace(",", "").replace("_", "")) for number in match.groups())
-    return f"{match[1]}-{match[2]}" if low < high else match.group()
+    return f"{match[1]}-{match[2]}" if low < high else match.group()  # "from 9 to 7" may tell a fall
 
 
 _Change = str | Callable[[re.Match[str]], str]

@@ -153,10 +153,12 @@ def language(reference: str) -> Language:
     """The formal language of a reference."""
     if parse(reference) is not None:
         return "json"
+    # A blank line must not part a statement from its body.
     text = re.sub(r"\n\s*\n", "\n", unfenced(reference).strip())
     # A query by its clauses before prose and code: SQL reads like a sentence, and has calls and operators too.
     if _QUERY.match(text) and (re.match(r"\s*[A-Z]{4}", text) or re.search(r"[=<>*;()]", text)):
         return "sql"
+    # Prose in comments and strings does not make prose of code.
     if _SENTENCE.search(re.sub(r"#.*|//.*|\"[^\"\n]*\"|'[^'\n]*'", "", text)):
         return ""
     if (
@@ -167,6 +169,7 @@ def language(reference: str) -> Language:
         )
     ):
         return "code"
+    # People fence prose as well: there must be a sign of a formula in it.
     return "code" if "```" in reference and _FORMULA.search(text) else ""
 
 
@@ -187,6 +190,7 @@ def pieces(text: str, kind: Language) -> tuple[str, ...]:
 def _unmarked(text: str, kind: Language) -> str:
     """Without the bold type around it all; a query also without the mark of a list's item and brackets around it."""
     bare = text.strip()
+    # Two bold pieces at both ends are no bold type around it all.
     if len(bare) > 4 and bare[:2] == bare[-2:] == "**" and "**" not in bare[2:-2]:
         return bare[2:-2]
     if kind != "sql":
@@ -215,6 +219,7 @@ def _plain(value: Any) -> Any:
         return [_plain(item) for item in value]
     if isinstance(value, str):
         return unicodedata.normalize("NFC", value)
+    # In JSON 2 and 2.0 are one number.
     return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
@@ -229,6 +234,7 @@ def _sql(text: str) -> tuple[str, ...]:
         elif match.lastgroup == "number":
             out.append(_value(token))
         else:
+            # Words of SQL have no case, and names in back ticks are names.
             out.append({"<>": "!=", "==": "="}.get(token, token.strip("`").lower()))
     while out and out[-1] in (";", "."):
         out.pop()
@@ -239,6 +245,7 @@ def _code(text: str) -> tuple[str, ...]:
     # Only where a line ends with a colon does indentation say what belongs to what.
     indented = bool(re.search(r":[ \t]*(?:#.*)?$", text, re.MULTILINE))
     out: list[str] = []
+    # Depth as tokens, as Python's own tokenizer gives it.
     depths = [0]
     for line in text.expandtabs(4).strip("\n").splitlines():
         if not line.strip():
@@ -261,13 +268,14 @@ def _code(text: str) -> tuple[str, ...]:
 
 
 def _value(token: str) -> str:
+    # `number` reads decimals only.
     return token.lower() if token[:2].lower() in ("0x", "0b", "0o") else number(token)
 
 
 def _loaded(text: str) -> Any:
     try:
         value = json.loads(text, parse_constant=_refused, parse_float=_finite, object_pairs_hook=_object)
-    except (ValueError, RecursionError):
+    except (ValueError, RecursionError):  # brackets nested deeper than the parser goes
         return None
     return value if isinstance(value, (dict, list)) else None
 
@@ -286,6 +294,7 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 def _finite(text: str) -> float:
     value = float(text)
+    # Python reads 1e999 as infinity, which JSON does not have.
     if value in (float("inf"), float("-inf")):
         raise ValueError(f"{text} is too large")
     return value

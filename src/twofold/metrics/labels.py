@@ -151,6 +151,7 @@ def _denied(text: str, choices: Sequence[str]) -> set[str]:
 def _compared(text: str, labels: Sequence[str]) -> str:
     """The label that is the comparison which the text makes, in words or signs; empty where no label is one."""
     signed = {name: _ranges(name) for name in labels if re.match(r"\s*[<>≤≥]", name)}
+    # A label with two bounds is an interval, which no single comparison tells.
     single = {name: ranges for name, ranges in signed.items() if len(ranges) == 1}
     comparison = _ranges(text) if single else set()
     same = {strict_label(name) for name, ranges in single.items() if ranges == comparison}
@@ -180,7 +181,9 @@ def _ranges(text: str) -> set[tuple[str, float]]:
 def _reread(text: str, labels: Sequence[str]) -> str:
     """The answer in the labels' way of writing: without idle phrases, scales and contractions."""
     text = _RULED_OUT.sub(" ", text) if any(re.fullmatch(r"\s*[A-Z]\s*", one) for one in labels) else text
+    # "Can't" first: without its "n't" it would be "ca".
     text = _NOT_ONLY.sub("", _CONTRACTED.sub(" not", re.sub(r"\bcan['’]t\b", "cannot", text)))
+    # A label may have such words itself.
     if not any(_IDLE.search(one) for one in labels):
         text = _IDLE.sub("", text)
     numbers = {one.strip() for one in labels if one.strip().isdigit()}
@@ -324,6 +327,7 @@ class MacroF1(Accuracy):
             if not right:
                 continue
             guess = predicted(example, answer, self.options.labels)
+            # In another case than the label's it would be a class of its own.
             guess = guess if guess in names else alike.get(guess.casefold(), guess)
             # Of several right labels the one that was said; else the first stands for the example.
             truth = guess if guess in right else right[0]

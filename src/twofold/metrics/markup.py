@@ -96,6 +96,7 @@ def plain(text: str) -> str:
 
     An entity that stands alone is what was asked for, and stays: ``&lt;`` is no ``<``.
     """
+    # Most texts have no mark-up, and one look tells.
     if not _MARKED.search(text):
         return text
     if "&" in text and not _ASKED_FOR.fullmatch(text):
@@ -132,7 +133,9 @@ def untagged(text: str) -> str:
     if "<" not in text:
         return text
     out = _BREAK.sub("\n", text)
+    # From the inside out: the pattern finds elements that hold no other.
     for _ in range(_NESTED):
+        # A paragraph or an item of a list ends its line.
         out, count = _PAIRED.subn(lambda m: f"{m[2]}\n" if m[1].lower() in ("p", "div", "li") else m[2], out)
         if not count:
             break

@@ -185,10 +185,13 @@ def _kind(chunk: str) -> str:
         return "flag"
     if _SIGIL.fullmatch(chunk):
         return "name"
+    # Dates and ratios have slashes as well, but no letter.
     if _PATH.fullmatch(chunk) and "//" not in chunk and any(map(str.isalpha, chunk)):
         return "path"
+    # Times of day have colons as well: without "::" a token is taken for one.
     if "::" in chunk and _IPV6.fullmatch(chunk):
         return "host"
+    # ``e.g`` and ``v1.2`` have points as well.
     dotted = _DOTTED.fullmatch(chunk) and not _ABBREVIATED.fullmatch(chunk) and not re.search(r"\d\.\d", chunk)
     return "host" if dotted else ""
 
@@ -208,6 +211,7 @@ def _differ(word: str, other: str) -> bool:
     if not any(kinds):
         return _is_other_symbol(word, other)
     if "path" in kinds:
+        # A folder is the same with its last slash and without.
         word, other = (text.rstrip("/") for text in (word, other))
     if not (_keeps_case(word) or _keeps_case(other)):
         word, other = word.casefold(), other.casefold()

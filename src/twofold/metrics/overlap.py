@@ -125,6 +125,7 @@ def units(text: str, reference: str) -> tuple[str, ...]:
     """The tokens of a text, read in the language of the reference it is compared with."""
     kind = language(reference)
     if kind == "json":
+        # The reference is JSON as a whole; an answer may have its JSON between sentences.
         value = parse(text) if text == reference else found_json(text)
         return () if value is None else (canonical(value),)
     return pieces(literal(text, reference), kind) if kind else tokens(text, versions=versioned(reference))
@@ -194,6 +195,7 @@ class TokenF1(_Overlap):
             their_words = Counter(token for token in theirs if token not in _GROUPING)
             f1 = min(f1, bag_f1(my_words, their_words))
         elif f1:
+            # A token that is another thing was counted as shared on both sides.
             f1 = max(0.0, f1 - 2 * unlike(text, reference) / (len(mine) + len(theirs)))
         ordered = f1 < 1 or (not language(reference) and _values_stand_alike(mine, theirs))
         return f1 if ordered else 2 * common_subsequence(mine, theirs) / (len(mine) + len(theirs))
@@ -286,6 +288,7 @@ class AnswerF1(TokenF1):
         if _misses_values(text, reference):
             return 0.0
         shared = super().compare(text, reference)
+        # What means another thing is looked for only where it would change the score.
         if shared <= _NOT_RIGHT or same(text, reference):
             return shared
         return _NOT_RIGHT if _means_another(text, reference) else shared
@@ -306,6 +309,7 @@ def _means_another(text: str, reference: str) -> bool:
         any(_names_another(units(one, reference), units(two, two)) for one, two in _written(text, reference))
         or unlike(text, reference)
         or (Counter(mine) == Counter(theirs) and not _values_stand_alike(mine, theirs))
+        # Unlike in every form: in one form alone it may be a way of writing.
         or all(other_word(units(one, reference), units(two, two)) for one, two in _written(text, reference))
         or exchanged(mine, theirs)
         or other_currency(mine, theirs)
@@ -429,6 +433,7 @@ def _says_code(text: str, reference: str) -> bool:
     """Does a sentence hold the code as its answer: "The complexity is O(n log n)."? Other code does not."""
     mine, theirs = units(text, reference), units(reference, reference)
     place = contained(theirs, mine)
+    # At the very beginning no word leads to the code.
     if place < 1 or len(mine) > len(theirs) + AROUND:
         return False
     before, after = mine[:place], mine[place + len(theirs) :]
@@ -516,6 +521,7 @@ def _values_stand_alike(mine: tuple[str, ...], theirs: tuple[str, ...]) -> bool:
         counts: Counter[tuple[str, str, str]] = Counter()
         for before, token, follower in zip(("", *tokens[:-1]), tokens, (*tokens[1:], ""), strict=True):
             if _is_value(token) and not re.fullmatch(CURRENCY, token):
+                # An operator stands between two things, a number before one.
                 counts[token, follower, "" if token[-1].isalnum() else before] += 1
         return counts
 
@@ -557,6 +563,7 @@ class RougeL(_Overlap):
     def compare(self, text: str, reference: str) -> float:
         """LCS F1 of the two word sequences."""
         mine, theirs = words(text), words(reference)
+        # Signs alone, or nothing: there is no word to have in common.
         if not mine or not theirs:
             return float(same(text, reference))
         return 2 * common_subsequence(mine, theirs) / (len(mine) + len(theirs))

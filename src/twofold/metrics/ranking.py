@@ -45,6 +45,7 @@ def gains(example: Example, hits: Sequence[Hit], unit: str = "document") -> list
             met.add(here.document)
             gained.append(grades.get(here.document, 0.0))
             continue
+        # A document counts once, however many of its passages are found.
         right = here.document in grades and here.document not in met
         if right and here.document in spans:
             right = any(
@@ -67,6 +68,7 @@ class Ndcg:
 
     def score(self, example: Example, answer: Answer) -> float | None:
         """A value in [0, 1], or None."""
+        # The best ranking has `k` places too: with more, none could reach 1.
         ideal = sorted(relevance(example).values(), reverse=True)[: self.options.k]
         if not ideal or not example.answerable:
             return None
@@ -102,4 +104,5 @@ class ReciprocalRank(Ndcg):
 
 
 def _dcg(values: Sequence[float]) -> float:
+    # At rank 1 the discount is log2(2) = 1.
     return sum(value / math.log2(rank + 1) for rank, value in enumerate(values, 1))

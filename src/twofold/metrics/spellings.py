@@ -117,9 +117,11 @@ _COMPILED = tuple(
 def unfenced(text: str) -> str:
     """The text without the code fence, the back ticks or the signs of a formula around all of it."""
     bare = text.strip()
+    # Five signs and fewer would be both fences at once.
     if len(bare) > 5 and bare.startswith("```") and bare.endswith("```"):
         name, line, body = bare[3:-3].partition("\n")
         if line and "`" not in name:
+            # Not from the left: the indentation of the first line is code.
             return body.rstrip()
         if "`" not in bare[3:-3]:
             return re.sub(r"\A[a-zA-Z]+[ \t]", "", bare[3:-3]).strip()
@@ -131,17 +133,22 @@ def unfenced(text: str) -> str:
 
 def unlisted(text: str) -> str:
     """The text without the marks of a list's items, where it has several."""
+    # One mark alone may belong to the text: ``3. May``.
     return _ITEM.sub("", text) if len(_ITEM.findall(text)) > 1 else text
 
 
 def written(text: str) -> str:
     """The text with characters that mean the same written the same: compatibility forms, minus signs, other digits."""
+    # Thin blanks and apostrophes between digits group thousands.
     text = re.sub("(?<=\\d)[\u00a0\u202f\u2009'’](?=\\d{3}(?!\\d))", ",", _INVISIBLE.sub("", text))
     # What follows changes no ASCII but the two signs that stand for primes.
     if text.isascii() and "\1" not in text and "\2" not in text:
         return text
+    # NFKC makes 1/2 of ½: without a blank 1½ would be 11/2.
     text = re.sub("(?<=\\d)(?=[¼½¾⅐-⅞])", " ", text)
+    # The charge of an ion is no power: ``Ca²⁺``.
     text = re.sub("(?<=[A-Za-z₀-₉])[⁰¹²³⁴-⁹]*[⁺⁻](?![⁰¹²³⁴-⁹])", lambda m: m.group().translate(_SUPERSCRIPTS), text)
+    # A power: NFKC would make x2 of x².
     text = re.sub("[⁰¹²³⁴-⁹⁺⁻]+", lambda run: f"^{run.group().translate(_SUPERSCRIPTS)}", text)
     # Primes are kept apart from NFKC, which makes two of a double one.
     characters = unicodedata.normalize("NFKC", text.replace("′", " \1 ").replace("″", " \2 "))

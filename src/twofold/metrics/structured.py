@@ -73,10 +73,12 @@ class JsonValid:
 
 
 def _shape(value: Any) -> Any:
+    # The first level only: what lies deeper is for `field_f1` to say.
     return {key: _kind(item) for key, item in value.items()} if isinstance(value, dict) else _kind(value)
 
 
 def _kind(value: Any) -> str:
+    # To Python a bool is an int.
     if isinstance(value, (int, float)) and not isinstance(value, bool):
         return "number"
     return type(value).__name__

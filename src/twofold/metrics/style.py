@@ -41,7 +41,9 @@ def _features(text: str) -> tuple[npt.NDArray[np.int64], Array]:
     counts: Counter[int] = Counter()
     for size in (1, 2, 3, 4):
         for at in range(len(flat) - size + 1):
+            # Python's own hash of a text differs from run to run.
             counts[zlib.crc32(f"{size}{flat[at : at + size]}".encode("utf-8", "surrogatepass")) % _DIMENSION] += 1
+    # By doublings: a few words more are no other style.
     length = min(9, int(math.log2(1 + len(_WORD.findall(text)))))
     counts[zlib.crc32(f"length {length}".encode()) % _DIMENSION] += 3
     places = np.array(sorted(counts), dtype=np.int64)
@@ -61,6 +63,7 @@ def _fit(kernel: Array, labels: Array) -> Array:
     """Weights of the texts, and the constant."""
     ones, twos = (labels > 0).sum(), (labels < 0).sum()
     size = len(labels)
+    # A text of the larger side weighs less, so that both sides weigh alike.
     penalty = np.where(labels > 0, ones, twos) / size * 2 * _RIDGE * max(1.0, size / 100)
     # Kernel ridge regression with a constant: (texts + 1, texts + 1), the last row and column the constant's.
     whole = np.ones((size + 1, size + 1))
@@ -94,6 +97,7 @@ def style_distance(brand: Sequence[str], other: Sequence[str]) -> float:
             continue
         weights = _fit(kernel[np.ix_(train, train)], labels[train])
         margins[test] = kernel[np.ix_(test, train)] @ weights[:-1] + weights[-1]
+    # Within a fold: the margins of two models have no common scale.
     aucs = [_auc(margins[fold == left], labels[fold == left]) for left in range(_FOLDS)]
     sizes = [int((fold == left).sum()) for left in range(_FOLDS)]
     measured = [(auc, size) for auc, size in zip(aucs, sizes, strict=True) if auc is not None]
@@ -121,6 +125,7 @@ def _auc(margins: Array, labels: Array) -> float | None:
     if not len(ours) or not len(others):
         return None
     apart = ours[:, None] - others[None, :]  # (brand texts, other texts)
+    # Like texts may differ by rounding.
     return float(((apart > 1e-9).sum() + 0.5 * (np.abs(apart) <= 1e-9).sum()) / apart.size)
 
 

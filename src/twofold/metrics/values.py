@@ -42,6 +42,7 @@ _MONTH = "|".join(f"{name[:3]}(?:{name[3:]})?" if name != "may" else name for na
 )
 _SHORT_MONTH = "|".join(name[:3] for name in MONTHS)
 _LETTER = r"[^\s\x00-\x2f\x3a-\x40\x5b-\x60\x7b-\x7f\d–—·]"
+# After a word or a closing bracket it is a hyphen, or an operator.
 _SIGN = r"(?:(?<![^\s(\[{<>=*/+,:^|$€£¥])[-+])?"
 _END = rf"[-+]?\s?(?:{NUMBER}|∞|π|[a-z])"
 _TOKEN = re.compile(
@@ -185,6 +186,7 @@ def _scanned(plain: str, *, versions: bool) -> tuple[str, ...]:
             else:
                 _add(out, token.removeprefix("\0"))
     out = [token.removesuffix(_OPEN) for token in out]
+    # A text of nothing but punctuation is compared as it stands.
     return tuple(out) or tuple(plain.split())
 
 
@@ -196,6 +198,7 @@ def _add(out: list[str], token: str) -> None:
     if out and _is_number(out[-1]):
         place = -1
     elif money and len(out) > 1 and _is_number(out[-2]):
+        # An amount has its sign behind it: of $5M the scale comes after the sign.
         place = -2
     scale = _SCALES.get(lower) or (_SHORT_SCALES.get(token) if money else None)
     if place and scale:
@@ -203,6 +206,7 @@ def _add(out: list[str], token: str) -> None:
         return
     if place == -1 or (out and _RANGE.fullmatch(out[-1])):
         token = UNITS.get(lower, token)
+    # A code before its number goes behind it, as a sign does; one after a number belongs to that.
     if _is_number(token) and out and out[-1].lower() in _CODES and (len(out) < 2 or not _is_number(out[-2])):
         out[-1:] = [token, UNITS[out[-1].lower()]]
         return
@@ -360,6 +364,7 @@ def _read(match: re.Match[str], text: str, *, versions: bool) -> list[str]:
 
 def _word(word: str, tail: str, text: str, end: int) -> list[str]:
     charge = _CHARGE if len(word) == 1 else _GRADE
+    # ``A-``, ``Na-``: after few letters the sign is a grade or a charge, after a word a hyphen.
     grade = len(word) <= 4 and word.isascii() and not tail and charge.match(text, end)
     # Letters and digits alone need no look at signs among them.
     if word.isalnum():

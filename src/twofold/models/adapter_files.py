@@ -52,6 +52,7 @@ def scaled(adapter: Path, coefficient: float, target: Path) -> None:
     try:
         shutil.rmtree(target, ignore_errors=True)
         target.mkdir(parents=True)
+        # the manifest describes the original
         for path in sorted(p for p in adapter.rglob("*") if p.is_file() and p.name != "manifest.json"):
             place = target / path.relative_to(adapter)
             place.parent.mkdir(parents=True, exist_ok=True)
@@ -101,6 +102,7 @@ def combined(parts: Sequence[tuple[Path, float]], target: Path) -> None:
         stacked[f"{layer}.lora_A.weight"] = np.ascontiguousarray(np.concatenate(downs, axis=0))
         stacked[f"{layer}.lora_B.weight"] = np.ascontiguousarray(np.concatenate(ups, axis=1))
         ranks[layer.removeprefix("base_model.model.")] = sum(len(one) for one in downs)
+    # r and alpha here are not used: every layer has a pattern of its own
     whole = {**recipes[0], "r": 1, "lora_alpha": 1.0, "use_rslora": False, "rank_pattern": ranks}
     # alpha = rank in every layer: the scale alpha / rank is 1
     whole["alpha_pattern"] = {layer: float(rank) for layer, rank in ranks.items()}

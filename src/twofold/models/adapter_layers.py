@@ -150,6 +150,7 @@ def layers_of(network: Any) -> list[Any]:
 
     depth = network.config.get_text_config().num_hidden_layers
     module_lists = (m for m in network.base_model.modules() if isinstance(m, torch.nn.ModuleList))
+    # the layers are the one list of modules that is as long as the model is deep
     return list(next((m for m in module_lists if len(m) == depth), ()))
 
 
@@ -206,6 +207,7 @@ def add_prefix(network: Any, keys_values: Any) -> None:
         # a mask of (batch, 1, queries, keys): the placeholders are keys of the cache, no queries
         if getattr(kwargs.get("attention_mask"), "ndim", 0) == 4:
             changed["attention_mask"] = kwargs["attention_mask"][:, :, count:]
+        # tells `after` which step to pad: later ones have no placeholders
         waiting.append(True)
         return (), changed
 
@@ -228,6 +230,7 @@ def prefix_of(network: Any, ids: Any) -> Any:
 
     with torch.no_grad():
         cache = network.base_model(input_ids=ids, use_cache=True).past_key_values
+    # (layers, 2, key-value heads, tokens, width of a head)
     return torch.stack([torch.stack([layer.keys[0], layer.values[0]]) for layer in cache.layers]).contiguous()
 
 
@@ -235,11 +238,13 @@ def prefix_from_peft(network: Any, flat: Any) -> Any:
     """Convert PEFT's shape (virtual tokens, layers · 2 · width) to that of `add_prefix`."""
     config = network.config.get_text_config()
     width = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
+    # (tokens, layers, 2, heads, width) → (layers, 2, heads, tokens, width)
     return flat.view(len(flat), config.num_hidden_layers, 2, -1, width).permute(1, 2, 3, 0, 4).contiguous()
 
 
 def prefix_to_peft(keys_values: Any) -> Any:
     """The inverse of `prefix_from_peft`."""
+    # (layers, 2, heads, tokens, width) → (tokens, layers · 2 · heads · width)
     return keys_values.permute(3, 0, 1, 2, 4).reshape(keys_values.shape[3], -1).contiguous()
 
 
@@ -284,9 +289,10 @@ def round_to_nf4(network: Any) -> None:
 
         def right_inverse(self, weight: Any) -> tuple[Any, Any]:
             blocks = weight.detach().float().reshape(-1, BLOCK)  # (blocks, 64)
-            scale = blocks.abs().amax(1, keepdim=True)
+            scale = blocks.abs().amax(1, keepdim=True)  # (blocks, 1)
             edges = (self.values[1:] + self.values[:-1]) / 2  # (15,): halfway between the 16 values
             places = torch.bucketize(blocks / torch.where(scale == 0, 1, scale), edges).to(torch.uint8)
+            # two places of 4 bits in a byte
             return places[:, ::2] << 4 | places[:, 1::2], scale
 
         def forward(self, packed: Any, scale: Any) -> Any:
@@ -295,6 +301,7 @@ def round_to_nf4(network: Any) -> None:
 
     for _, layer in nf4_candidates(network):
         layer.weight.requires_grad_(False)
+        # unsafe: torch refuses a parametrisation that changes shape and type
         torch.nn.utils.parametrize.register_parametrization(layer, "weight", Nf4(layer.weight), unsafe=True)
 
 
@@ -335,10 +342,12 @@ def add_bottlenecks(network: Any, width: int, *, placement: Literal["pfeiffer", 
                 raise ModelError("the model's attention cannot be found", cure='Set placement = "pfeiffer".')
             down = torch.nn.Linear(config.hidden_size, width, device=network.device, dtype=network.dtype)
             up = torch.nn.Linear(width, config.hidden_size, device=network.device, dtype=network.dtype)
+            # what is added begins as 0, so that training begins at the base model
             torch.nn.init.zeros_(up.weight)
             torch.nn.init.zeros_(up.bias)
             extra = torch.nn.Sequential(down, torch.nn.ReLU(), up)
             layer.add_module(f"{_BOTTLENECK}_{names[0]}", extra)
+            # without a part of a known name, the layer's whole output
             (layer if part is None else part).register_forward_hook(_beside(extra))
 
 

@@ -40,5 +40,6 @@ def retry_after(response: httpx.Response) -> float | None:
         at = email.utils.parsedate_to_datetime(value)
     except ValueError:
         return None
+    # dates of HTTP are in GMT
     at = at if at.tzinfo else at.replace(tzinfo=UTC)
     return max(0.0, (at - datetime.now(UTC)).total_seconds())

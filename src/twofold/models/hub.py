@@ -150,6 +150,7 @@ def pull(name_or_source: str, *, progress: Progress | None = None) -> Path:
                 _dequantise(definition, model, work / "converted", progress)
                 model = work / "converted"
             _seal(model, definition)
+            # without a manifest it is not complete
             if final.exists():
                 shutil.rmtree(final)
             writing.put(model, final)
@@ -269,6 +270,7 @@ def weights_digest(path: Path) -> str:
         with contextlib.suppress(ValueError, KeyError):
             return str(json.loads(aside.read_text(encoding="utf-8"))["digest"])
     weights = _content_digest(path, files)
+    # a pull's manifest is not rewritten: files changed after it are read each time
     if not manifest.is_file():
         aside.parent.mkdir(parents=True, exist_ok=True)
         _write(aside, {"path": str(path), "digest": weights})

@@ -98,6 +98,7 @@ def make(kind: Kind, name: str, values: Json, /, **collaborators: Any) -> Any:
     try:
         return cls(validated, **collaborators)
     except ModuleNotFoundError as error:
+        # a plugin may import its package only when it is made
         raise _missing(kind, name, error, module=cls.__module__) from error
 
 

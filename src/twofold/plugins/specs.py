@@ -106,6 +106,7 @@ def require_same_questions(name: str, scores: Mapping[str, Sequence[float | None
     answered: dict[int, set[bool]] = {}
     for arm, column in scores.items():
         for place, (score, lost) in enumerate(zip(column, failed[arm], strict=True)):
+            # a failed answer is scored by no metric
             if not lost:
                 answered.setdefault(place, set()).add(score is not None)
     if any(len(found) > 1 for found in answered.values()):

@@ -41,6 +41,7 @@ class Curation:
             search, models = material.workspace.search, material.workspace.models
             # Train only: a reworded test question would give the test away.
             if what == "rewordings":
+                # Only what people asked: rewordings of made questions would move further from it.
                 known = [example for example in material.splits.train if example.origin != "synthetic"]
                 return making.rewordings(search, models, known, recipe=recipe, progress=progress)
             section = DocumentsSection(paths=tuple(foreign))

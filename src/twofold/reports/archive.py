@@ -76,6 +76,7 @@ def redact(directory: Path, document: str, chunks: Collection[str]) -> int:
     record = read_record(directory)
     removed = counted(len(rows) - len(remaining), "answer")
     record["warnings"] = [*record["warnings"], f"removed: {removed}, for a document is forgotten"]
+    # The answers last: a removal that was interrupted finds them still there, and is done again.
     for name, text in (
         ("report.html", study_page.render(record, remaining).encode()),
         ("study.json", json.dumps(plain(record), indent=1, ensure_ascii=False).encode()),

@@ -114,6 +114,7 @@ def ticks(low: float, high: float, count: int = 5) -> list[float]:
         return [low]
     rough = span / max(1, count)
     power = 10.0 ** math.floor(math.log10(rough))
+    # Rounding must not choose the next larger step.
     step = next(power * m for m in (1, 2, 2.5, 5, 10) if power * m >= rough * 0.999)
     # An end that is a tick but for rounding is one.
     first = math.ceil(low / step - 1e-9)

@@ -32,6 +32,7 @@ def render(name: str, before: Json, after: Json | None = None, *, done: Sequence
     """
     environment = _environment()
     assert environment.loader is not None
+    # Browsers read every line end as \n, and take the digest of that.
     style = environment.loader.get_source(environment, "report.css")[0].replace("\r\n", "\n").strip()
     # A side for each state of the set; charts draw one series a side.
     sides = [("all", before)] if after is None else [("before", before), ("after", after)]

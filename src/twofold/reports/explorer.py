@@ -55,6 +55,7 @@ def segments(length: int, quotes: Sequence[tuple[int, int, str]]) -> list[tuple[
     """
     ranges = [(max(0, start), min(length, end), arm) for start, end, arm in quotes]
     ranges = [one for one in ranges if one[0] < one[1]]
+    # Between two edges the arms that quote are the same throughout.
     edges = sorted({start for start, _, _ in ranges} | {end for _, end, _ in ranges})
     out: list[tuple[int, int, list[str]]] = []
     for start, end in pairwise(edges):

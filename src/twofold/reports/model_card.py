@@ -208,5 +208,5 @@ def estimate(value: Json) -> str:
 def _table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     lines = [list(heads), ["---"] * len(heads)]
     for row in rows:
-        lines.append([cell.replace("|", "\\|").replace("\n", " ") for cell in row])
+        lines.append([cell.replace("|", "\\|").replace("\n", " ") for cell in row])  # a bar would begin another cell
     return "\n".join("| " + " | ".join(line) + " |" for line in lines)

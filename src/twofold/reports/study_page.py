@@ -223,6 +223,7 @@ def _environment() -> jinja2.Environment:
 
 def _source(environment: jinja2.Environment, name: str) -> str:
     assert environment.loader is not None
+    # Browsers read every line end as \n, and take the digest of that.
     return environment.loader.get_source(environment, name)[0].replace("\r\n", "\n").strip()
 
 

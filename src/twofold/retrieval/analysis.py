@@ -45,14 +45,17 @@ _MARKS = "".join(
 """Signs that belong to the letter before them; Python's ``\\w`` has none of them."""
 _TELLING = frozenset({0, 7, 8, 9})
 """Combining classes whose marks tell words apart (Indic vowels, nuktas, viramas; Japanese voicing)."""
+# a comma joins only digits and a double colon only names; elsewhere they part words
 _JOINT = r"(?:(?<=[A-Za-z_])::(?=[A-Za-z_])|->|[-./:@\\+&‐'’]|_+|(?<=[0-9]),(?=[0-9]))"
 _PLAIN = re.compile(rf"[A-Za-z0-9]+(?:{_JOINT}[A-Za-z0-9]+)*(?:\+\+|#)?")
+# possessive: a pattern that can go back takes quadratic time on a long run
 _LETTERS = rf"(?:[^\W_{_SPACELESS}]++[{_MARKS}]*+)++"
 _TOKEN = re.compile(rf"[{_SPACELESS}][{_SPACELESS}{_MARKS}]*|{_LETTERS}(?:{_JOINT}{_LETTERS})*(?:\+\+|#)?")
 _SPACELESS_RUN = re.compile(f"[{_SPACELESS}]")
 _HAN_SIGN = re.compile(f"[{_HAN}]")
 _LONE_HAN = re.compile(f"(?<![{_SPACELESS}])[{_HAN}](?![{_SPACELESS}])")
 _PARTS = re.compile(r"(?:->|[-./:@\\+&‐_,])+")
+# signs that join identifiers to larger ones: an address and its port, a folder and its file
 _OUTER = re.compile(r"[/:@\\&]")
 _APOSTROPHE = re.compile("['’]")
 _BETWEEN_DIGITS = re.compile(r"(?<=[0-9])[-./:@\\+&‐_,']+(?=[0-9])")
@@ -150,7 +153,6 @@ def terms(text: str, language: Language = "english") -> list[str]:
         text: Any.
         language: ``english`` drops stop words and takes stems; ``none`` does neither.
     """
-    # ASCII needs no folding, and no pattern that knows every script
     pattern = _PLAIN
     # plain ASCII text, most of a corpus, needs neither folding nor the pattern that knows every script
     if not text.isascii():
@@ -260,6 +262,7 @@ def _date(year: str, month: str, day: str) -> str:
     return f"{year}.{month:0>2}.{day:0>2}"
 
 
+# texts repeat their words: most look-ups are found here
 @lru_cache(maxsize=1 << 17)
 def _terms_of(token: str, language: Language) -> tuple[str, ...]:
     """Terms of a text between two blanks: its words, then the identifiers that consist of them."""
@@ -277,6 +280,7 @@ def _terms_of(token: str, language: Language) -> tuple[str, ...]:
         parts = _PARTS.split(piece)
         for part in parts:
             token_terms += _words(part, language)
+        # a longer run of signs is data, and no name that anyone searches for
         if len(parts) > 1 and len(piece) <= 4 * _LONGEST:
             token_terms += [stem(whole) if language == "english" else whole for whole in _wholes(piece)]
     return tuple(token_terms)
@@ -305,6 +309,7 @@ def _words(part: str, language: Language) -> list[str]:
                 name = article + pieces[0]  # a name: D'Angelo
     word_terms: list[str] = []
     for piece in pieces:
+        # a letter that an apostrophe cuts off is no word of its own
         if len(piece) > 1 or len(pieces) == 1:
             word_terms += _word(piece, language)
     if len(pieces) > 1:

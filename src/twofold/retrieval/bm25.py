@@ -47,6 +47,7 @@ class Words:
     ) -> None:
         self.vocabulary = vocabulary
         self.lengths = lengths.astype(np.float32)
+        # (terms + 1,): where each term's passages begin
         self._starts = np.searchsorted(term, np.arange(len(vocabulary) + 1))
         self._owners = owners.astype(np.int32)
         self._counts = counts.astype(np.float32)

@@ -71,6 +71,7 @@ def blend(dense: Sequence[Hit], lexical: Sequence[Hit], k: int, *, lexical_weigh
     """
     near = {hit.chunk.id: hit for hit in dense}
     words = {hit.chunk.id: hit for hit in lexical}
+    # a passage that words alone found is at most as near as the last one of the dense list
     floor = min((hit.score for hit in dense), default=0.0)
     worth = lexical_weight / max(*(hit.score for hit in lexical), 1e-9) if lexical else 0.0
     scores = {name: (near[name].score if name in near else floor) for name in {**near, **words}}

@@ -58,6 +58,7 @@ def bare(word: str) -> str:
         return ""
     before = stem[-1]
     if _SYLLABLE.match(before):
+        # a Hangul syllable has one of 28 endings: number 0 is none, number 8 is ㄹ
         vowel = (ord(before) - 0xAC00) % 28 == 0
         # behind ㄹ "로" stands as behind a vowel
         liquid = match.group() == "로" and (ord(before) - 0xAC00) % 28 == 8

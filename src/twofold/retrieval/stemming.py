@@ -14,6 +14,7 @@ _STEP2 = (
 _STEP3 = (
     ("icate", "ic"), ("ative", ""), ("alize", "al"), ("iciti", "ic"), ("ical", "ic"), ("ful", ""), ("ness", ""),
 )  # fmt: skip
+# longer endings before those that they end with: ement, ment, ent
 _STEP4 = (
     "ement", "ance", "ence", "able", "ible", "ment", "ant", "ent", "ion", "ism", "ate", "iti", "ous", "ive", "ize",
     "al", "er", "ic", "ou",
@@ -26,6 +27,7 @@ def stem(word: str) -> str:
     """The stem of a lower-case English word; anything that is not a-z, or shorter than 3 letters, stays as it is."""
     if len(word) < 3 or not _ASCII.fullmatch(word):
         return word
+    # the paper's steps 1a to 1c, 2 and 3, and last 4 and 5
     word = _plural(word)
     word = _past(word)
     if word.endswith("y") and _vowel(word[:-1]):
@@ -71,14 +73,17 @@ def _plural(word: str) -> str:
 
 def _past(word: str) -> str:
     if word.endswith("eed"):
+        # ends the step even unchanged: "feed" keeps its "ed"
         return word[:-1] if _measure(word[:-3]) > 0 else word
     for ending in ("ed", "ing"):
         if word.endswith(ending):
             root = word[: -len(ending)]
             if not _vowel(root):
                 return word
+            # the e that the ending took: conflat(ed), troubl(ed), siz(ed)
             if root.endswith(("at", "bl", "iz")):
                 return root + "e"
+            # hopp(ing), but not fall(ing), hiss(ing), fizz(ed)
             if _doubled(root) and root[-1] not in "lsz":
                 return root[:-1]
             return root + "e" if _measure(root) == 1 and _short(root) else root
@@ -86,6 +91,7 @@ def _past(word: str) -> str:
 
 
 def _swap(word: str, pairs: tuple[tuple[str, str], ...]) -> str:
+    # the longest ending decides, whether its measure fits or not
     for ending, instead in sorted(pairs, key=lambda pair: -len(pair[0])):
         if word.endswith(ending):
             root = word[: -len(ending)]

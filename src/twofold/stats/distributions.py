@@ -23,11 +23,13 @@ def t_quantile(probability: float, freedom: float) -> float:
     if freedom <= 0:
         return math.inf
     if freedom > 500:
+        # Abramowitz & Stegun 26.7.5; from here on its error is below the 1e-9 that is promised.
         z = NormalDist().inv_cdf(probability)
         terms = (z**3 + z) / 4, (5 * z**5 + 16 * z**3 + 3 * z) / 96, (3 * z**7 + 19 * z**5 + 17 * z**3 - 15 * z) / 384
         return z + sum(term / freedom**power for power, term in enumerate(terms, 1))
     scale = math.lgamma((freedom + 1) / 2) - math.lgamma(freedom / 2) - 0.5 * math.log(freedom * math.pi)
     t = NormalDist().inv_cdf(probability)
+    # The normal quantile lies below, and on a concave distribution function Newton's steps from below never overshoot.
     for _ in range(200):
         density = math.exp(scale - (freedom + 1) / 2 * math.log1p(t * t / freedom))
         step = (probability - t_below(t, freedom)) / density
@@ -57,6 +59,7 @@ def binomial_upper(count: float, n: float, level: float) -> float:
     while high - low > 1e-13:
         excess = _incomplete_beta(a, b, share) - level
         low, high = (share, high) if excess < 0 else (low, share)
+        # Newton's step where it stays between the known ends, else half-way: few steps, and none can escape.
         density = math.exp(scale + (a - 1) * math.log(share) + (b - 1) * math.log1p(-share))
         following = share - excess / density if density else math.inf
         if abs(following - share) < 1e-13:
@@ -75,6 +78,7 @@ def _incomplete_beta(a: float, b: float, x: float) -> float:
     if x <= 0 or x >= 1:
         return float(x >= 1)
     front = math.exp(math.lgamma(a + b) - math.lgamma(a) - math.lgamma(b) + a * math.log(x) + b * math.log1p(-x))
+    # The fraction converges quickly below the mean only; above it the symmetry of the function is used.
     if x > (a + 1) / (a + b + 2):
         return 1 - _incomplete_beta(b, a, 1 - x)
     c, d = 1.0, 1 / (1 - (a + b) * x / (a + 1) or _LEAST)

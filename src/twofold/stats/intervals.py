@@ -39,8 +39,8 @@ SPARSE_GROUPS = 10
 """A difference that fewer groups than this show has no reliable standard error; the ends are at least exact bounds."""
 TOGETHER = 0.3
 """Correlation of rare losses of two questions of one group, where none was seen to tell."""
-_CELLS = 1 << 22
-_TINY = 1e-12
+_CELLS = 1 << 22  # floats at once: 32 MiB
+_TINY = 1e-12  # rounding of sums of scores
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -110,7 +110,7 @@ def estimate(
     Raises:
         StudyError: there is no value at all (no estimate exists, and 0 would be a lie), or one lies outside 0 to 1.
     """
-    x, g = _clean(values, groups)
+    x, g = _clean(values, groups)  # both (scored questions,)
     n = len(x)
     if n == 0:
         raise StudyError("no question has a score to average", cure="Look at the failures: every answer failed.")
@@ -162,7 +162,7 @@ def pooled(
     folds = int(g.max()) + 1
     if folds == 1:
         return Estimate(mean=value, low=min(0.0, value), high=max(1.0, value), n=len(items), failed=failed)
-    left_out = np.empty(folds)
+    left_out = np.empty(folds)  # (folds,)
     for left in range(folds):
         left_out[left] = float(function([item for item, fold in zip(items, g, strict=True) if fold != left]))
     se = math.sqrt((folds - 1) / folds * float(((left_out - left_out.mean()) ** 2).sum()))
@@ -200,8 +200,8 @@ def quantile_interval(
     n, tail = len(x), (1 - level) / 2
     if n == 0:
         raise StudyError("no value to take a quantile of", cure="Look at the failures: every answer failed.")
-    logs = [math.lgamma(n + 1) - math.lgamma(k + 1) - math.lgamma(n - k + 1) for k in range(n + 1)]
-    odds = [k * math.log(share) + (n - k) * math.log1p(-share) for k in range(n + 1)]
+    logs = [math.lgamma(n + 1) - math.lgamma(k + 1) - math.lgamma(n - k + 1) for k in range(n + 1)]  # (n + 1,)
+    odds = [k * math.log(share) + (n - k) * math.log1p(-share) for k in range(n + 1)]  # (n + 1,)
     below = np.cumsum(np.exp(np.add(logs, odds)))  # below[k]: probability that at most k values lie below the quantile
     lower = int((below <= tail).sum())  # the largest rank whose value lies above the quantile in at most `tail`
     upper = int((below < 1 - tail - 1e-12).sum()) + 1
@@ -441,7 +441,7 @@ def _all_t(data: Array, counts: Array, present: Any, *, resamples: int, seed: in
         mean = signs @ data / total  # (resamples, columns)
         variance = factor * np.maximum(squares - 2 * mean * (signs @ cross) + mean**2 * sizes, 0) / total**2
         with np.errstate(divide="ignore", invalid="ignore"):
-            t = np.abs(mean) / np.sqrt(variance)
+            t = np.abs(mean) / np.sqrt(variance)  # (resamples, columns)
         # A world in which every group agrees has variance 0 and says nothing finite: as large as any.
         out.append(
             np.where(variance > _TINY * np.maximum(mean**2, _TINY), t, np.where(np.abs(mean) > _TINY, np.inf, 0))

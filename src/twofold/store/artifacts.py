@@ -82,6 +82,7 @@ class Artifacts:
         """
         path, partial = self._path(key), self._partial(key)
         if self.find(key) is not None:
+            # made before, or meanwhile by another process
             shutil.rmtree(partial, ignore_errors=True)
             return path
         if not partial.is_dir():
@@ -107,6 +108,7 @@ class Artifacts:
             (partial / MANIFEST).write_bytes(text.encode())
             writing.sync(partial / MANIFEST)
             writing.sync(partial)
+            # without a manifest, or `find` had found it: what a killed removal has left
             if path.exists():
                 shutil.rmtree(path)
             writing.put(partial, path)
@@ -127,6 +129,7 @@ class Artifacts:
             raise StoreError(f"there is no artifact {key}", file=path.parent) from error
         except (OSError, ValueError, RecursionError) as error:
             raise StoreError(f"the manifest of {key} cannot be read: {error}", file=path) from error
+        # a directory may have been copied or renamed by hand
         if not isinstance(manifest, dict) or manifest.get("key") != key:
             raise StoreError(f"the manifest of {key} is not its own", file=path)
         return manifest
@@ -143,6 +146,7 @@ class Artifacts:
             target = path / name
             if not target.is_file():
                 raise StoreError(f"a file of the artifact {key} is missing", file=target, cure=cure)
+            # the size first: a file that was cut off need not be read
             if target.stat().st_size != entry["bytes"] or _sha256(target) != entry["sha256"]:
                 raise StoreError(f"a file of the artifact {key} is damaged", file=target, cure=cure)
         extra = sorted(set(_files(path)) - set(files) - {MANIFEST})
@@ -159,6 +163,7 @@ class Artifacts:
             return manifests
         for path in sorted(p for p in self.directory.iterdir() if p.is_dir()):
             name = path.name.removesuffix(_PARTIAL)
+            # a hyphen stands for the key's colon, and a tag may have more of them
             tag, _, rest = name.rpartition("-")
             key = f"{tag}:{rest}"
             if not _KEY.fullmatch(key):
@@ -187,6 +192,7 @@ class Artifacts:
     def _path(self, key: str) -> Path:
         if not _KEY.fullmatch(key) or key.startswith("."):
             raise StoreError(f"{key!r} is not an artifact key", cure="Write a key such as adapter:3f2a…")
+        # Windows allows no colon in a name
         return self.directory / key.replace(":", "-")
 
     def _partial(self, key: str) -> Path:

@@ -22,6 +22,7 @@ def to_json(record: Any) -> Json:
     Raises:
         TypeError: `record` is no record, or contains a value without a canonical form (NaN).
     """
+    # a class of records counts as a dataclass, too
     if not dataclasses.is_dataclass(record) or isinstance(record, type):
         raise TypeError(f"{type(record).__name__} is not a record")
     fields: Json = plain(record)
@@ -86,6 +87,7 @@ def _decoder(hint: Any) -> _Decoder:
 def _record(cls: Any, value: Any) -> Any:
     if not isinstance(value, dict):
         raise TypeError(f"expected an object, found {type(value).__name__}")
+    # a record of an older version lacks newer fields, which keep their defaults
     return cls(**{name: read(value[name]) for name, read in _fields(cls) if name in value})
 
 
@@ -116,6 +118,7 @@ def _choice(choices: tuple[Any, ...], value: Any) -> Any:
 
 
 def _scalar(hint: Any, value: Any) -> Any:
+    # the exact type: True is no int here
     if type(value) is hint or hint is Any:
         return value
     if hint is float and type(value) is int:  # JSON writes 1.0 as 1 in the canonical form

@@ -38,6 +38,7 @@ class Database:
     def __init__(self, path: Path | None, *, readonly: bool = False) -> None:
         self.path = path
         self.readonly = readonly
+        # re-entrant: within a transaction its own thread reads
         self._lock = threading.RLock()
         if readonly and (path is None or not path.is_file()):
             raise StoreError(
@@ -88,6 +89,7 @@ class Database:
 
     def write(self, sql: str, rows: Iterable[Sequence[Any]]) -> int:
         """Run `sql` for each of `rows` in one transaction; returns the number of changed rows."""
+        # before the lock is taken: an iterable may take its time
         values = list(rows)
         if not values:
             return 0
@@ -123,11 +125,12 @@ class Database:
 
     def _connected(self) -> sqlite3.Connection:
         mode = "ro" if self.readonly else "rwc"
+        # quoted: a path may hold a ? or a #, which a URI reads as its own
         return sqlite3.connect(
             ":memory:" if self.path is None else f"file:{quote(str(self.path.absolute()))}?mode={mode}",
             uri=True,
-            isolation_level=None,
-            check_same_thread=False,
+            isolation_level=None,  # transactions begin and end in `_transaction`
+            check_same_thread=False,  # threads take turns by `_lock`
             timeout=_PATIENCE_MS / 1000,
         )
 
@@ -140,11 +143,12 @@ class Database:
         self._connection.execute(f"PRAGMA busy_timeout = {_PATIENCE_MS}")
         if alone:
             self._connection.execute("PRAGMA locking_mode = EXCLUSIVE")
-        self._connection.execute("PRAGMA foreign_keys = ON")
+        self._connection.execute("PRAGMA foreign_keys = ON")  # off unless asked for
         if self.readonly:
             self._connection.execute("PRAGMA query_only = ON")
         else:
             self._connection.execute("PRAGMA journal_mode = WAL")
+            # with a write-ahead log a killed process loses nothing by it, a power cut the last commits
             self._connection.execute("PRAGMA synchronous = NORMAL")
         file_version = self.version()
         if file_version > len(MIGRATIONS):
@@ -179,7 +183,7 @@ class Database:
     def _guard(self) -> Iterator[None]:
         try:
             yield
-        except (sqlite3.Error, UnicodeEncodeError) as error:
+        except (sqlite3.Error, UnicodeEncodeError) as error:  # the second: a lone surrogate in a text
             if isinstance(error, sqlite3.DatabaseError) and "not a database" in str(error):
                 message = "this is not a catalogue: the file is damaged"
             else:
@@ -192,7 +196,7 @@ class Database:
         self._connection.execute("BEGIN IMMEDIATE")
         try:
             yield
-        except BaseException:
+        except BaseException:  # an interruption must not leave it open
             self._connection.execute("ROLLBACK")
             raise
         self._connection.execute("COMMIT")

@@ -78,6 +78,7 @@ class Documents:
     def without_texts(self) -> Iterator[Document]:
         """All documents by id, without their texts: source, collection, readers and metadata."""
         fields = ("source", "collection", "readers", "metadata")
+        # by SQLite: the texts, which are most of a record, are not parsed
         columns = ", ".join(f"json_extract(record, '$.{name}')" for name in fields)
         for name, source, collection, readers, metadata in self._database.read(
             f"SELECT id, {columns} FROM documents ORDER BY id"
@@ -127,6 +128,7 @@ class Documents:
         for start in range(0, len(contents), BATCH):
             part = list(contents[start : start + BATCH])
             marks = ",".join("?" * len(part))
+            # of several the first by id, whatever order the rows have
             owners.update(
                 self._database.read(
                     f"SELECT content, min(id) FROM documents WHERE content IN ({marks}) AND sealed != '' "

@@ -67,6 +67,7 @@ class ProjectLock:
         file, self._file = self._file, None
         if file is not None:
             with contextlib.suppress(OSError):
+                # the note must not name a process that holds the lock no more
                 os.ftruncate(file, 0)
                 locking.give(file)
             os.close(file)

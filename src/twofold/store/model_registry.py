@@ -249,7 +249,7 @@ def now() -> str:
 def _user() -> str:
     try:
         return getpass.getuser()
-    except (KeyError, OSError):
+    except (KeyError, OSError):  # a user without a name, as containers have
         return "unknown"
 
 

@@ -40,6 +40,7 @@ def searching(config: Config) -> Part | None:
             return part if settings.lexical == AUTO and settings.fusion == "scores" else None
         if not isinstance(settings.search, Part):
             return None
+        # a retriever around another one
         part = settings.search
 
 

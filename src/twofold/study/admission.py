@@ -86,6 +86,7 @@ def admitted(
     """
     config = workspace.config
     arms = tuple(config.arm(name) for name in config.study.arms)
+    # An arm that decides needs no second measurement for explanation.
     diagnostics = tuple(arm for arm in map(config.arm, config.study.diagnostics) if arm not in arms)
     _require_arms(arms, diagnostics)
     known = workspace.catalogue.documents.digests() if documents is None else documents or config.sources
@@ -94,6 +95,7 @@ def admitted(
     metrics = {}
     for configured in config.study.scored:
         loading.options("metrics", configured.name, configured.options, where=f"study: options of {configured.name}")
+        # A metric of labels must know those that no test question has, too: an answer may name them (all splits).
         part = specs.informed(configured, (*splits.train, *splits.dev, *splits.test, *splits.reserve))
         metric = loading.make("metrics", part.name, part.options)
         metrics[part.name] = (metric, digest("metric", specs.of_part("metrics", part)))
@@ -101,6 +103,8 @@ def admitted(
     test = splits.test
     stated = None
     if final:
+        # An opening that was killed, or had failed answers, may be run to its end: it does not unseal its own
+        # questions.
         rows = []
         for row in looks.ledger(records, workspace.catalogue):
             if row.kind != "final" or _finished(records, row):
@@ -141,6 +145,7 @@ def _tested(
     """The self-test of every metric: a broken scorer, or one that scores nothing, must not cost a study."""
     tests: list[Json] = []
     for name, (metric, _) in metrics.items():
+        # A plan spends nothing: a judge at an endpoint is tried in the run only.
         if not (planned and is_endpoint("metrics", name)):
             tests.append({"metric": name, **self_test(metric, test, name=name)})
     if any(row["metric"] == decides and not row["n"] for row in tests):
@@ -193,6 +198,7 @@ def require_sound(
     problems = checking.check(used if named <= set(known) else list(known.values()), examples, forgotten=forgotten)
     wrong = [problem for problem in problems if problem.severity == "error"]
     unknown = [problem for problem in wrong if problem.code == UnknownDocument.code]
+    # Documents that only sources hold come with the next sync: unknown ones are then remarks.
     if wrong and not (later and wrong == unknown):
         raise _refusal(wrong)
     return tuple(
@@ -327,4 +333,5 @@ def _finished(records: Path, row: looks.Look) -> bool:
 
 def is_endpoint(kind: protocols.Kind, name: str) -> bool:
     """Does this plugin work over HTTP at an address of its options?"""
+    # Every plugin that calls an address names the option so.
     return "base_url" in loading.find(kind, name).Options.model_fields

@@ -66,6 +66,7 @@ def in_retrieval(config: Config, questions: QuestionBatch) -> list[Calls]:
             # Each rewriter multiplies what the stages after it search for.
             fan *= (1 if one_line else options.most) + options.keep
         elif RewriterSettings.of(options).by == "model":
+            # Only a question with turns before it is rewritten.
             number = math.ceil(questions.number * questions.talks)
             tokens = (float(_TALK), float(_WRITTEN))
             requests += by_generator(config, questions.step, f"rewriter {part.name}", number=number, tokens=tokens)

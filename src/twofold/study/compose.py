@@ -125,6 +125,7 @@ def arm_record(
             "effort",
             "model",
         )
+        # Not every trainer reports these.
         training |= {key: item.training[key] for key in further if key in item.training}
     record: ArmRecord = {
         "key": item.system,
@@ -213,6 +214,7 @@ def retrieval_record(
     search: Search, measured: dict[str, MeasuredArm], test: Sequence[Example], *, section: StudySection
 ) -> Json:
     """Recall of a gold document among the hits, the index state, and on what the words' weight was chosen."""
+    # All arms that retrieve share one search, so the first of them speaks for it.
     item = next((m for m in measured.values() if m.arm.retrieval and not m.arm.oracle), None)
     if item is None:
         return {}
@@ -296,7 +298,7 @@ def _arm_answer(item: MeasuredArm, example: Example, position: int, *, cause: st
                 "start": c.span.start,
                 "end": c.span.end,
                 "quote": None if c.quote is None else (c.quote.start, c.quote.end),
-                "place": places[c.number - 1],
+                "place": places[c.number - 1],  # markers count from 1
             }
             for c in answer.citations
         ],

@@ -33,7 +33,7 @@ def spreads(records: Path, arms: Sequence[str], metric: str) -> Spreads | None:
                 [row["group"] for row in rows],
                 intervals.pairs(arms),
                 joint=False,
-                resamples=200,
+                resamples=200,  # spreads and standard errors are read, not the ends
             )
         except (StudyError, KeyError):
             continue  # a damaged record, or arms that have no question in common, tell nothing

@@ -43,6 +43,7 @@ from twofold.tuning import training_data as rows
 from twofold.tuning.finalize import ALONE, DEV
 from twofold.types import Arm, Chunk, Document, Example, Json, Prompt, Span
 
+# 502 in bf16 and 115 in f32 by `twofold doctor` (notebook, 2026-11-28).
 REFERENCE_GFLOPS, WITHOUT_BF16 = 500.0, 115.0
 """A core's GFLOP/s, in its faster arithmetic, on the machine whose paces are `plan.DEFAULTS`; and without bf16."""
 _SAMPLE = 40
@@ -266,7 +267,7 @@ class _Forecast:
         try:
             generator = self.workspace.models.generator()
             self.description = generator.description
-            generator.close()
+            generator.close()  # opened for its description; nothing was loaded
             self.encoder = _encoder(str(self.description.get("model", "")))
             subject = pace.answering(self.description)
             kinds = set()
@@ -343,6 +344,7 @@ class _Forecast:
                 by_document.setdefault(chunk.span.document, []).append(chunk)
             return by_document
         drawn = random.Random(0).sample(list(self.documents), len(self.documents))
+        # A stable sort: documents that examples name come first, both parts in the order drawn.
         chosen = sorted(drawn, key=lambda document: document.id not in named)[:_CUT]
         split = self._splitter()
         return {document.id: split(document) for document in chosen}
@@ -366,6 +368,7 @@ class _Forecast:
         key = self._system_key(arm)
         digests = set(Questions.of(questions).digests)
         cached = len(digests & set(self.workspace.catalogue.answers.get(key))) if key else 0
+        # Nobody could run an oracle: it is not timed.
         timed = arm.oracle or (key is not None and self._timed(key, len(questions)))
         return planning.Answering(
             arm=arm,
@@ -405,6 +408,7 @@ class _Forecast:
             return seen * limit
         if arm.tuning or arm.shots:
             texts = [e.references[0] if e.references else self.config.template.abstention for e in sample] or [""]
+            # The end token; with passages before it the marker of a citation.
             marker = 4 if arm.retrieval else 1
             return min(limit, statistics.fmean(map(len, texts)) / reckoning.CHARACTERS + marker)
         return limit * _SPEAKS
@@ -484,6 +488,7 @@ class _Forecast:
             replayed=len(forgetting.replay_prompts()) if replays and "replay" not in self.answered else 0,
             taught=taught,
             gate=asks,
+            # The base answers all of them, and their first wording once more in another order.
             gate_first=0 if "general" in self.answered or not asks else asks + len(suite),
             shares=1 if section.gate == "off" else 1 + len(section.merge_back),
         )
@@ -530,7 +535,7 @@ def slowness() -> float:
     speeds = capabilities.measured()
     usual = REFERENCE_GFLOPS if chosen == "bf16" else WITHOUT_BF16
     reached = speeds[chosen] if speeds else usual
-    return REFERENCE_GFLOPS / (reached * max(1, capabilities.cores()) / 2)
+    return REFERENCE_GFLOPS / (reached * max(1, capabilities.cores()) / 2)  # the defaults are of two cores
 
 
 def _encoder(model: str) -> Any:

@@ -49,6 +49,7 @@ def questions(section: StudySection, count: int) -> int:
 
 def allowed(section: StudySection, answering: float) -> float:
     """Seconds that timing one arm may take whose answers took `answering` seconds."""
+    # An arm that just keeps to its limit needs so long for all its questions.
     return max(SECONDS, SHARE * answering, questions(section, 10**6) * section.max_latency_p95)
 
 
@@ -114,6 +115,7 @@ def time_arms(
     # The same questions for every arm: seconds are compared question by question.
     chance = random.Random(section.seed)
     sample = chance.sample(_pool(timed, splits, test, size), size)
+    # This one loads and warms the model: a test question only where there is no other.
     spare = next((example for example in (*splits.dev, *splits.train, *test) if example not in sample), sample[0])
     batches = _batches(timed)
     # Models of one batch lie in memory together, so that questions can go round its arms.
@@ -243,10 +245,12 @@ def _above(x: np.ndarray, level: float) -> float:
     logs = np.log(x)
     normal = NormalDist()
     share, sure = normal.inv_cdf(0.95), normal.inv_cdf(0.5 + level / 2)
+    # The one-sided tolerance factor of a normal distribution (Natrella 1963), on logarithms.
     a, b = 1 - sure**2 / (2 * (len(x) - 1)), share**2 - sure**2 / len(x)
     if a <= 0:
         return math.inf
     factor = (share + math.sqrt(max(0.0, share**2 - a * b))) / a
+    # Never below what was seen.
     return max(float(x.max()), math.exp(float(logs.mean()) + factor * float(logs.std(ddof=1))))
 
 
@@ -275,6 +279,7 @@ def latency_record(catalogue: Catalogue, system: str, *, beside: str = "", level
     other: Mapping[str, float] = (
         (timings(catalogue, beside) or {}).get("seconds", {}) if beside and beside != system else {}
     )
+    # Question by question: quantiles of two arms may be of different questions.
     ratios = [spent / other[name] for name, spent in timed["seconds"].items() if other.get(name)]
     if ratios:
         value, low, high = intervals.quantile_interval(ratios, 0.5, level=level)

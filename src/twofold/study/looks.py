@@ -84,6 +84,7 @@ def _conversation(turns: Iterable[tuple[str, str]]) -> str:
 
 def _words(text: str) -> str:
     words = re.findall(r"\w+", unicodedata.normalize("NFKC", text).casefold())
+    # A question of signs alone keeps them: without, all such questions would be one.
     return " ".join(words) or text.strip()
 
 
@@ -131,6 +132,7 @@ def identity_of(
         groups.setdefault(group, len(groups))
     timed = bool(section.max_latency_p95)
     settings = section.model_dump(mode="json", exclude=_SHOWN)
+    # Where a limit on latency decides, so does the number of questions that are timed.
     if timed:
         settings["latency_sample"] = max(section.latency_sample, least_for_upper_end(0.95, level=section.level))
     return digest(

@@ -171,6 +171,7 @@ def _answered(
     spent = 0.0
 
     def answer(part: Sequence[Example]) -> list[Answer]:
+        # Answering alone: what it takes to commit is no pace.
         with meter:
             return system.answer(part)
 
@@ -234,6 +235,7 @@ def _open(system: System, splits: Splits, test: Sequence[Example], *, progress: 
     warm = next(iter((*splits.dev, *splits.train)), test[0])
     with Meter() as meter:
         system.answer([warm])
+    # A tuned model takes longer to load: it may be merged and checked.
     kind = "load tuned" if system.arm.tuning else "load"
     pace.keep(pace.answering(system.generator.description), {kind: meter.seconds})
     progress("", 1, 1)

@@ -243,6 +243,7 @@ def _tuning(item: TuningWork, work: Work) -> list[tuple[str, int, int, float, st
     detail = "; ".join(_training_detail(one, work) for one in item.trainings)
     steps.append((f"tune {name}", methods, item.finished, training, detail))
     several = "" if item.shares == 1 else f"; fewer than {left * item.shares} candidates where little is forgotten"
+    # Candidates are merged into a copy; the one more that answers is the untuned model, which is only loaded.
     opened = item.candidates * work.seconds("merge") + (item.answered - item.candidates) * work.seconds("load")
     alone = opened + item.answered * item.dev.single * _alone(item.dev, work)
     detail = f"{counted(item.dev.single, 'dev question')} one at a time, a candidate{several}"
@@ -305,7 +306,8 @@ def _evaluating(item: Training, work: Work) -> float:
     else:
         count, items = free_evaluations(item.tokens, each=item.item, most=item.evaluations, items=item.items)
     count = len(marks(item.steps, count))
-    following = (count + 1) * item.followed * each
+    following = (count + 1) * item.followed * each  # once before the first step
+    # As `limits.settle_evaluations` decides it in the run.
     if cap and following > FOLLOWED_SHARE * cap:
         following = 0.0
     return count * items * item.item * each + following
@@ -388,6 +390,7 @@ def no_chance(work: Work) -> list[str]:
             if training.cached or training.elsewhere or affordable_steps(training, work) >= CHANCE * training.steps:
                 continue
             parts = _parts(training, work)
+            # The cap has to hold the shares of the evaluations besides.
             least = (parts.preparing + parts.stepping) / (1 - EVALUATION_SHARE - FOLLOWED_SHARE)
             lines.append(
                 f"{tuning.dev.arm.name} will not be given its chance: {training.limit:g} min are enough for about "

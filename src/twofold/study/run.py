@@ -83,6 +83,7 @@ def study(
         measured = _measured(workspace, checked, splits, bill=bill, progress=progress)
     by_arm = {item.arm.name: item for item in measured}
     test_digest = test.digest
+    # With the answers in it: a study whose failed answers were mended is another one.
     name_of = digest(
         "study",
         {

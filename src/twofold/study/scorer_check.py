@@ -132,4 +132,5 @@ def _overall(
 
 
 def _first_reference(example: Example) -> str:
+    # no reference holds a NUL: this equals none
     return example.references[0] if example.answerable and example.references else "\0abstain"

@@ -35,6 +35,7 @@ class StandIns:
 
     def hits(self, example: Example, count: int, which: Filter | None = None) -> list[Hit]:
         """A gold passage and others, of documents that the filter lets be seen."""
+        # By its id, so that a plan asked for twice says the same.
         others = random.Random(example.id).sample(self._pool, min(count, len(self._pool)))
         seen = [chunk for chunk in (*self.gold([example])[0][:1], *others) if which is None or which.allows(chunk)]
         return as_hits(seen[:count])

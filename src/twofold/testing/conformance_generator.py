@@ -195,6 +195,7 @@ def a_stream_may_be_abandoned(subject: Subject) -> None:
     """Whoever stops reading leaves nothing behind."""
     stream = iter(subject.generator.stream(subject.prompts[-1]))
     next(stream)
+    # An iterator that is no generator has nothing to close.
     if isinstance(stream, Generator):
         stream.close()
     after = subject.generator.generate(subject.prompts[:1])[0].text

@@ -117,6 +117,7 @@ class EchoGenerator:
     def _complete(self, prompt: Prompt) -> Completion:
         begun = time.monotonic()
         every = self.options.fail_every
+        # By the prompt and not by a count: one that failed fails again.
         if every and int(digest("echo", prompt.messages).partition(":")[2], 16) % every == 0:
             return Completion(text="", failure=Failure(code="generation.echo", message="failed on purpose"))
         reply = self._text(prompt)
@@ -152,6 +153,7 @@ class EchoGenerator:
         sentence = max(_SENTENCE.split(text), key=lambda part: len(question_words & _words(part)))
         if not question_words & _words(sentence):
             return options.abstention
+        # A number that no passage has.
         marker = len(passages) + 7 if options.cite_unknown else number
         return f"[{marker}] {self._shortened(sentence)}"
 

@@ -66,6 +66,7 @@ class HashingEmbedder:
                 progress("embed", row + 1, len(texts))
         out = np.sign(out) * np.sqrt(np.abs(out))
         empty = ~out.any(axis=1)
+        # A text without words needs some direction: no vector may have length 0.
         out[empty, 0] = 1.0
         scaled: NDArray[np.float32] = out / np.linalg.norm(out, axis=1, keepdims=True)
         return scaled

@@ -294,8 +294,10 @@ def declines(text: str, abstention: str) -> bool:
         return False
     sentences = _SENTENCE.split(text.strip())
     first, *rest = [_bare(sentence) for sentence in sentences] or [""]
+    # A phrase of a word or two begins many answers that decline nothing.
     begins = first == phrase or (len(phrase.split()) >= 3 and f"{_bare(text)} ".startswith(f"{phrase} "))
     after = _bare(text)[len(phrase) :] if begins else ""
+    # Prefaces stand in rows: "Sorry, based on the passages, …".
     while not begins and len(first) <= _WIDEST + len(phrase) and (preface := _PREFACE.match(first)):
         first = first[preface.end() :]
         begins = first == phrase

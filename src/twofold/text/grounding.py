@@ -60,6 +60,7 @@ def about(question: str, passage: str, *, answer: str = "") -> float:
         return 0.0
     question_words = _content(question)
     words = question_words - _content(answer)
+    # an answer that repeats most of the question would leave too little to tell the topic by
     if 2 * len(words) < len(question_words):
         words = question_words
     return len(words & _content(passage)) / len(words) if words else 1.0
@@ -106,9 +107,11 @@ def verify(
             supported = rest if rest and share(answer, [passages[m - 1] for m in rest]) >= least else supported
     if not cited or not (supported or alone):
         return [], cited, 0
+    # a single citation may give way to a clearer passage; several hold the answer together only
     if not supported or (len(supported) == 1 and supported[0] in alone):
         overlaps = {n: len(_content(question) & _content(passages[n - 1])) for n in alone}
         best = _nearest(alone, overlaps)
+        # by a whole word at least: of a short question the share is less than one
         if not supported or overlaps[best] >= overlaps[supported[0]] + max(1.0, CLEARER * len(_content(question))):
             return [best], cited - 1, 1
     return supported, cited - len(supported), 0
@@ -146,6 +149,7 @@ def _nearest(numbers: Sequence[int], shared: Mapping[int, int]) -> int:
 @lru_cache(maxsize=4096)
 def _content(text: str) -> frozenset[str]:
     words = {w for w in _WORD.findall(_UNSPACED.sub(_pairs, text.casefold())) if not w[0].isdigit()}
+    # a single letter is an initial or the mark of an item; in a script without blanks it is a word
     return frozenset(w[:_STEM] for w in words - _SMALL if len(w) > 1 or _UNSPACED.match(w))
 
 
@@ -156,4 +160,4 @@ def _pairs(run: re.Match[str]) -> str:
 
 @lru_cache(maxsize=4096)
 def _numbers(text: str) -> frozenset[str]:
-    return frozenset(w.replace(",", "") for w in _WORD.findall(text) if w[0].isdigit())
+    return frozenset(w.replace(",", "") for w in _WORD.findall(text) if w[0].isdigit())  # 1,200 and 1200 are one number

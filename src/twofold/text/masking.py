@@ -18,6 +18,7 @@ _NAMED = re.compile(
 )
 _VARIABLE = re.compile(r"_env$|^env:", re.IGNORECASE)
 """The name of an environment variable is no secret."""
+# An allowlist: a header of an unknown name may carry a key.
 _OPEN_HEADERS = frozenset({"accept", "accept-encoding", "accept-language", "content-type", "user-agent"})
 _LOGIN = re.compile(
     r"(?<=://)(?:[^\s/?#@:\"'<>]*:(?!\d{1,5}(?:[/?#\s]|$))[^\s@]{0,200}@(?:[^\s@\"'<>]{0,200}@)*"
@@ -40,6 +41,7 @@ _WORDED = re.compile(
 def masked_text(text: str) -> str:
     """A text without the logins in its addresses, keys and tokens in the query, and passwords told by their names."""
     text = _WORDED.sub(lambda match: f"{match['name']}{HIDDEN}", text)
+    # Most texts have no address, and the other patterns look for nothing else.
     if "://" not in text:
         return text
     return _QUERY.sub(_unless_named, _LOGIN.sub(f"{HIDDEN}@", text))
@@ -71,4 +73,5 @@ def masked(value: Any, name: str = "") -> Any:
 
 
 def _secret(value: Any) -> Any:
+    # An empty value, or the name of a variable, hides nothing, and helps whoever reads it.
     return value if not value or (isinstance(value, str) and _VARIABLE.search(value)) else HIDDEN

@@ -105,11 +105,13 @@ def control_tokens(added: Iterable[tuple[str, bool]]) -> tuple[str, ...]:
 
 @lru_cache(maxsize=16)
 def _any_of(controls: tuple[str, ...]) -> re.Pattern[str]:
+    # The longest first: of two that begin alike the shorter one would leave a rest.
     return re.compile("|".join(re.escape(one) for one in sorted(controls, key=len, reverse=True)))
 
 
 def _visible(text: str) -> Plain:
     """Remove hidden characters and fold look-alikes; control tokens stay whole."""
+    # Nearly all texts are plain already: none of their characters need be looked at.
     if (text.isascii() and text.isprintable()) or (not _ODD.search(text) and unicodedata.is_normalized("NFC", text)):
         return Plain(text, None)
     letters: list[str] = []
@@ -118,6 +120,7 @@ def _visible(text: str) -> Plain:
         shown = unicodedata.normalize("NFC", "".join(_folded(c, start + i, text) for i, c in enumerate(cluster)))
         letters += shown
         origin += [start] * len(shown)
+    # One place more: a span may end behind the last character.
     return Plain("".join(letters), (*origin, len(text)))
 
 
@@ -133,6 +136,7 @@ def _clusters(text: str) -> list[tuple[int, str]]:
 
 
 def _jamo(character: str) -> bool:
+    # Vowels and final consonants of Hangul, which NFC joins with what stands before them.
     return "\u1161" <= character <= "\u11ff"
 
 
@@ -140,6 +144,7 @@ def _folded(character: str, at: int, text: str) -> str:
     code = ord(character)
     if code < 0x20 or 0x7F <= code < 0xA0:
         return character if character in "\t\n\r" else "\n" if character in _BREAKS else ""
+    # Latin letters and their accents: nothing to fold.
     if code < 0x300 and character not in _SPACES and code != 0xAD:
         return character
     if character in _SPACES:
@@ -151,12 +156,15 @@ def _folded(character: str, at: int, text: str) -> str:
     if character in _FILLERS or character in _BIDI or 0x2061 <= code <= 0x206F or 0xFFF9 <= code <= 0xFFFB:
         return ""
     if 0xFE00 <= code <= 0xFE0F:
+        # One selector belongs to the character before it; a run of them carries hidden text.
         return character if at and not 0xFE00 <= ord(text[at - 1]) <= 0xFE0F else ""
     if 0xE0000 <= code <= 0xE0FFF or 0xFDD0 <= code <= 0xFDEF:
         return ""
     if 0xD800 <= code <= 0xDFFF:
+        # A lone surrogate cannot be written as UTF-8.
         return "\ufffd"
     if 0xFF01 <= code <= 0xFF5E or 0x1D400 <= code <= 0x1D7FF:
+        # Full-width and mathematical letters look like plain ones, and hide words from a search.
         return unicodedata.normalize("NFKC", character)
     return character
 
@@ -371,7 +379,7 @@ def _decoded(text: str) -> list[tuple[re.Match[str], str]]:
 
 
 def _base64(text: str) -> bytes:
-    return base64.b64decode(text + "=" * (-len(text) % 4))
+    return base64.b64decode(text + "=" * (-len(text) % 4))  # padding is often left out, and too much of it does no harm
 
 
 def _binary(text: str) -> bytes:

@@ -101,6 +101,7 @@ def answer_text(completion: str) -> str:
     ``<answer>…</answer>`` at the end is used without the tags.
     """
     text = _CHANNELS.sub("", completion, count=1) if "<|channel|>" in completion else completion
+    # `</s>` ends a turn, but closes what was struck out where `<s>` has opened it
     while (end := _END.search(text, max(0, len(text) - 60))) and not (end.group().strip() == "</s>" and "<s>" in text):
         text = text[: end.start()]
     if solution := _SOLUTION.search(text):
@@ -112,6 +113,7 @@ def answer_text(completion: str) -> str:
         end = _CLOSED.search(text, opening.end())
         at = end.end() if end else len(text)
     text = text[at:]
+    # the prompt may have opened the block: then the completion has only its end
     closed = _CLOSED.search(text)
     if closed and not _ends_in_sentence(text, closed) and not _MARK_OPENED.search(text[: closed.start()]):
         text = text[closed.end() :]
@@ -156,6 +158,7 @@ def _ends_in_sentence(text: str, tag: re.Match[str]) -> bool:
 
 
 def _is_fenced(text: str, tag: re.Match[str]) -> bool:
+    # an odd number of fences: the last one is open
     return text.count("```", 0, tag.start()) % 2 == 1
 
 
@@ -172,6 +175,7 @@ def without_markers(text: str, *, cite: str, shown: int) -> tuple[str, list[int]
     if cite == "none":
         return text, []
     for place in ("first", "last") if cite == "first" else ("last", "first"):
+        # formal text is full of brackets: there a marker is only where the template asks for it
         if place != cite and _FORMAL.search(text):
             break
         take = _leading if place == "first" else _trailing
@@ -197,6 +201,7 @@ def without_datamarks(text: str, mark: str, passages: Sequence[str]) -> str:
         if joined.startswith(mark):
             return match.group()
         quoted = any(words.casefold() in passage for passage in flat)
+        # pieces of a single letter are a formula or a code, where the sign means itself
         spoken = all(len(re.sub(r"[\W\d_]", "", word)) > 1 for word in joined.split(mark) if word)
         return match.group().replace(mark, " ") if quoted or spoken else match.group()
 
@@ -258,8 +263,10 @@ def _leading(text: str, shown: int, *, strict: bool) -> tuple[str, list[int]]:
     while begin < _REACH and (marker := _AT_START.match(text, begin)):
         named = _named(marker.group(1))
         end = marker.end()
+        # where the template asks for a marker, one number and a blank are enough, whatever follows
         sure = not strict and not numbers and len(named) == 1 and marker.group().endswith((" ", "\n", "\t"))
         if (
+            # nothing would be left: the bracket is the answer
             end == len(text)
             or (strict and len(text) <= end + _REACH and _CHAIN.fullmatch(text, end))
             or not _are_passages(named, shown, strict=strict)
@@ -274,6 +281,7 @@ def _leading(text: str, shown: int, *, strict: bool) -> tuple[str, list[int]]:
 def _trailing(text: str, shown: int, *, strict: bool) -> tuple[str, list[int]]:
     first, last = text[:-_REACH], text[-_REACH:]
     stop = _STOP.search(last)
+    # the full stop goes back behind the last word
     left, end = (last[: stop.start()], stop.group().strip()) if stop else (last, "")
     numbers: list[int] = []
     while marker := _AT_END.search(left):
@@ -282,6 +290,7 @@ def _trailing(text: str, shown: int, *, strict: bool) -> tuple[str, list[int]]:
         quoted = text[: len(first) + len(before)] if '"' in text or "“" in text else ""
         if not _ends_before(before, marker.group(), sure=sure) or not _are_passages(named, shown, strict=strict):
             break
+        # within an open quotation a bracket is part of what is quoted
         if quoted.count('"') % 2 or quoted.count("“") != quoted.count("”"):
             break
         if len(named) > 1 and not _may_cite_several(before, strict=strict):
@@ -304,6 +313,7 @@ def _ends_before(before: str, marker: str, *, sure: bool) -> bool:
     words = before.split()
     stem = _CHAIN.sub("", before)
     apart = marker[0].isspace() or before[len(stem) :][:1].isspace()
+    # scripts without blanks have none before a marker either
     if not words or not (apart or stem[-1:] in tuple(".!?。”") or ord(stem[-1:] or "a") > 0x2E80):
         return False
     last = words[-1].casefold()
@@ -312,6 +322,7 @@ def _ends_before(before: str, marker: str, *, sure: bool) -> bool:
     return not (
         last in _TAKES
         or last[-1] in _BINDS
+        # after a mathematical sign the bracket is an operand
         or unicodedata.category(last[-1]) == "Sm"
         or (last in _NUMBERED and not sure)
     )
@@ -323,4 +334,5 @@ def _named(marker: str) -> list[int]:
 
 def _are_passages(named: Sequence[int], shown: int, *, strict: bool) -> bool:
     known = all(1 <= number <= shown for number in named)
+    # where the template asks for a marker, a number too high is a wrong citation, not a value
     return known or (not strict and len(named) == 1 and named[0] > 0)

@@ -81,9 +81,11 @@ class Encoder:
         if not pair.completion.strip():
             raise NothingToLearn(f"example {pair.example!r}: the completion is empty, there is nothing to learn from")
         whole = len(tail)
+        # The answer loses its end only to a prompt that has no more than half of the row.
         tail = tail[: max_length - min(len(head), max_length // 2)]
         room = max_length - len(tail)
         fitting = head if len(head) <= room else self._shortened(pair.messages, room)
+        # The instruction stays whole as long as that leaves the answer a quarter of the row.
         if len(fitting) > room and max_length - len(fitting) >= max_length // 4:
             tail = tail[: max_length - len(fitting)]
         elif len(fitting) > room:
@@ -115,6 +117,7 @@ class Encoder:
         while True:
             turns[-1] = whole
             head = self._cut(turns, -1, room, least=min(LEAST_OF_LAST, room // 4))
+            # The last message stays, and what stands before it is no whole pair of turns.
             if len(head) <= room or len(turns) - first < 3:
                 break
             # A question and its answer go together: templates refuse turns that do not take turns.

@@ -108,6 +108,7 @@ class OpenAITrainer:
         """
         directory.mkdir(parents=True, exist_ok=True)
         finished = directory / "training.json"
+        # Both: the tuned model's file is written after the report.
         if (directory / TUNED).is_file() and finished.is_file():
             report: Json = json.loads(finished.read_text(encoding="utf-8"))
             return report
@@ -130,6 +131,7 @@ class OpenAITrainer:
         """
         state = _read(directory)
         with self._client() as client:
+            # A kill may have come between the request and the note of its answer.
             if "job" not in state and state.get("creating"):
                 state["job"] = self._known_job(client, state["file"])
             if not state.get("job"):
@@ -265,7 +267,7 @@ class OpenAITrainer:
         curve = sorted(self._curve(client, place, limit=100), key=lambda point: int(point["step"]))
         steps = int(curve[-1]["step"]) if curve else 0
         seconds = max(
-            1.0,
+            1.0,  # tokens a second divide by it
             float(job_record.get("finished_at") or time.time()) - float(job_record.get("created_at") or state["begun"]),
         )
         tokens = int(job_record.get("trained_tokens") or 0)
@@ -325,7 +327,7 @@ class OpenAITrainer:
 
     def _client(self) -> httpx.Client:
         o = self.options
-        key = os.environ.get(o.api_key_env, "").strip()
+        key = os.environ.get(o.api_key_env, "").strip()  # a line break pasted with the key makes no valid header
         headers = {"Authorization": f"Bearer {key}"} if key else {}
         place, trusted = o.base_url.rstrip("/"), certificates.trusted()
         return httpx.Client(base_url=place, timeout=o.timeout, headers=headers, verify=trusted)
@@ -379,6 +381,7 @@ class OpenAITrainer:
                         )
                     wait = retry_after(response)
             if attempt < o.retries:
+                # Any part of the pause, so that clients turned away together do not return together.
                 pause = self._jitter.uniform(0, o.backoff * 2**attempt) if wait is None else wait
                 time.sleep(min(pause, LONGEST_WAIT))
         raise TrainingError(
@@ -395,6 +398,7 @@ class OpenAITrainer:
 
 def _passes(epochs: int, variants: int) -> tuple[int, int]:
     """How many variants of the rows to upload, and how often to read them: together `epochs` passes."""
+    # Only by a divisor of the epochs is every variant read equally often.
     used = max(n for n in range(1, min(epochs, variants) + 1) if epochs % n == 0)
     return used, epochs // used
 

@@ -79,6 +79,7 @@ class FitOptions(Options):
     def _priced(self) -> Self:
         if self.euros and not self.euros_an_hour:
             raise ValueError("euros needs euros_an_hour, what the machine costs")
+        # The 4-bit values of QLoRA are no parameters, so FSDP cannot spread them (decision 8).
         if self.shard and (self.processes == 1 or self.method == "qlora"):
             raise ValueError("shard needs processes of 2 or more, and a method other than qlora")
         return self

@@ -64,7 +64,7 @@ def reckon(job: TrainerJob, options: FitOptions) -> Reckoning:
     groups = [tuple(_rows(pair, encoder, options)) for pair in pairs]
     supervised = options.objective == "supervised"
     if supervised and options.share_prefixes and groups:
-        most = min(BRANCHES, options.batch // 2)
+        most = min(BRANCHES, options.batch // 2)  # two groups a step at least, as in `loop`
         groups = variants_of([[group[0] for group in groups]], most=most, seed=job.seed)[0]
     sizes = [len(group) if supervised else 1 for group in groups]
     read = [_read(group, shared=options.share_prefixes) for group in groups]
@@ -87,7 +87,7 @@ def item_units(job: TrainerJob, options: FitOptions) -> float:
 
 def followed_units(job: TrainerJob) -> float:
     """Work of following a general set and known facts once, in tokens read."""
-    pairs = [*followed(job.general), *job.facts, *job.facts]
+    pairs = [*followed(job.general), *job.facts, *job.facts]  # each fact with its right and its wrong answer
     return sum(_characters(pair.messages) + len(pair.completion) for pair in pairs) / CHARACTERS
 
 
@@ -115,6 +115,7 @@ def keep_pace(job: TrainerJob, options: FitOptions, report: Json, *, seconds: fl
     if brief:
         measured["token"] = min(report["fastest"], measured["token"] * (report["cpu_share"] if busy else 1.0))
     if busy:
+        # By the clock a busy machine's other work is counted too: at most the processor's own time.
         least = {"evaluation": report["cpu_share"]}
         least |= dict.fromkeys(("setup", "start"), report["setup_cpu"] / measured.get("setup", math.inf))
         measured = {kind: value * min(1.0, least.get(kind, 1.0)) for kind, value in measured.items()}
@@ -171,6 +172,7 @@ def _rows(pair: Pair, encoder: Encoder | None, options: FitOptions) -> list[Trai
 def _pieces(text: str) -> list[int]:
     """Stand-ins for tokens: equal beginnings give equal pieces."""
     size = int(CHARACTERS)
+    # Compared within this process only, so it does not matter that a text's hash differs in the next one.
     return [hash(text[start : start + size]) for start in range(0, len(text), size)]
 
 
@@ -186,6 +188,7 @@ def _replayed(pairs: Sequence[Pair], share: float) -> list[Pair]:
     for text in itertools.cycle(replay_prompts()):
         if room <= 0:
             return replayed
+        # 7 characters a word
         replayed.append(Pair(messages=(Message(role="user", content=text),), completion="answer " * (_REPLAYED // 7)))
         room -= _REPLAYED
     return replayed

@@ -102,6 +102,7 @@ def free_evaluations(trained: float, *, each: float, most: int, items: int) -> t
         return 0, 0
     room = FREE_SHARE * TRAINED * trained
     count, _ = evaluations_within(room, each=each, most=most, items=items)
+    # Twice, and on eight items, even where that costs more than its share (decision 10).
     count = max(count, min(2, most))
     return count, max(min(items, int(room / count / max(1.0, each))), min(items, FEWEST))
 
@@ -113,6 +114,7 @@ def followed(general: Sequence[T]) -> Sequence[T]:
 
 def marks(planned: int, count: int) -> set[int]:
     """Steps after which the dev split is scored."""
+    # the end is always scored
     return {max(1, round(planned * (number + 1) / count)) for number in range(count)} | {planned}
 
 
@@ -128,6 +130,7 @@ def moved(losses: Sequence[float]) -> bool:
     few = max(1, min(3, len(losses) // 2))
     part = max(few, len(losses) // 10)
     first, last = sum(losses[:part]) / part, sum(losses[-part:]) / part
+    # The second: a long run may learn most within its first tenth, which the mean of that tenth hides.
     return last < first * 0.99 or last < 0.9 * sum(losses[:few]) / few
 
 

@@ -45,6 +45,7 @@ def spawn(
     if processes > 1:
         together = ["torch.distributed.run", "--standalone", f"--nproc-per-node={processes}", "-m"]
         command = [*together, children.__name__, *command]
+    # lines arrive while the child runs
     environment = {**os.environ, "TOKENIZERS_PARALLELISM": "false", "PYTHONUNBUFFERED": "1"}
     with (
         log.open("ab") as log_file,
@@ -71,6 +72,7 @@ def spawn(
     if status != 0:
         raise _died(log, status, memory=memory)
     report: Json = json.loads((directory / "training.json").read_text(encoding="utf-8"))
+    # Not before the report was read: until then a rerun goes on from these.
     for name in _LEFT_OVER:
         (directory / name).unlink(missing_ok=True)
     return report
@@ -79,6 +81,7 @@ def spawn(
 def _died(log: Path, status: int, *, memory: str) -> TrainingError:
     """The error of a child that ended without a word."""
     tail = deque(log.read_text(encoding="utf-8", errors="replace").splitlines(), maxlen=6)
+    # A child killed itself, or, of several, 128 + 9 from torchrun.
     if status in (-9, 137):
         return TrainingError(
             "the training process was killed, most likely because memory ran out", cure=memory, file=log

@@ -37,6 +37,7 @@ def gflops() -> Json:
             end = time.perf_counter() + _SECONDS
             while (began := time.perf_counter()) < end:
                 factor @ factor
+                # multiplications and additions
                 best[name] = max(best[name], 2 * _SIZE**3 / (time.perf_counter() - began) / 1e9)
     return {"torch": torch.__version__, "gflops": best}
 

@@ -82,6 +82,7 @@ class Teaching:
         counts = {"asked": len(answers), "kept": 0, "failed": 0, "cut": 0, "abstained": 0}
         left = []
         for example, answer in zip(train, answers, strict=True):
+            # where nothing answers the question, abstaining is the right answer to learn
             why = "abstained" if answer.abstained and example.answerable else _unfit(answer)
             counts[why or "kept"] += 1
             if not why:

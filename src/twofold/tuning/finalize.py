@@ -227,6 +227,7 @@ class Finishing:
 
     def _latency(self, system: System, questions: Sequence[Example], *, tuned: bool) -> timing.TimingSummary:
         """Seconds for one question at a time, of some drawn from `questions`; a first one is not counted."""
+        # The first question pays for loading the model.
         first, *sample = random.Random(self.section.seed).sample(questions, min(len(questions), ALONE + 1))
         clock = timing.Clock[Example](
             lambda example: system.answer([example])[0].failure is None, name=lambda example: example.id
@@ -345,6 +346,7 @@ def best_of(rows: Sequence[Json], *, enforce: bool) -> Json:
         se = _paired(dev["scores"], top["scores"], top["groups"])
         if dev["score"]["mean"] >= top["score"]["mean"] - se:
             reached.append(row)
+    # Where the number of learned values is not known, it may be the largest.
     return min(reached, key=lambda row: math.inf if row.get("trainable") is None else row["trainable"])
 
 
@@ -421,6 +423,7 @@ def _paired(scores: Sequence[float | None], others: Sequence[float | None], grou
     both = np.array([scores, others], dtype=float).T  # (questions, 2); NaN where an answer failed
     if not np.isfinite(both).all(axis=1).any():
         return 0.0
+    # Its standard error is read and not its ends: few resamples do.
     return float(intervals.contrasts(both, groups, {"apart": np.array([1.0, -1.0])}, resamples=200)["apart"].se)
 
 

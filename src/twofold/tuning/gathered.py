@@ -43,6 +43,7 @@ class Gathered:
         Raises:
             AccessDenied: the live retriever returned a passage that a query's filter hides; nothing of it is kept.
         """
+        # Each once: two examples may ask the same.
         missing = list(dict.fromkeys(query for query in queries if (query, k) not in self._retrievals))
         if missing:
             retrievals = self.live.retrieve(missing, k)

@@ -46,8 +46,10 @@ def doubts(
         facts: Have the length of the answers.
     """
     mine = facts.letters.get(arm, 0.0)
+    # An arm whose answers all failed or abstained has no length (0), and is not brief for that.
     long = [name for name in simpler if mine and mine <= SHORT * facts.letters.get(name, 0.0)]
     graded = any(((column > 0) & (column < 1)).any() for column in columns.values())
+    # Scores that are 0 or 1, from a metric that takes a sentence for right, do not follow the length of an answer.
     if not long or not (graded or metric in COUNTS_FORM):
         return []
     lengths = ", ".join(f"{name} {facts.letters[name]:.0f}" for name in long)
@@ -66,8 +68,9 @@ def doubts(
         level=section.level,
         resamples=section.resamples,
         seed=section.seed,
-        joint=False,
+        joint=False,  # each alone, as the differences that decide
     )
+    # The choice rests on every one of these gaps, so one that may be nothing is doubt enough.
     least = min(gaps, key=lambda name: gaps[name].low)
     if gaps[least].low > 0:
         return []

@@ -36,6 +36,7 @@ def constraint_objections(
             least = plain_number(section.min_score)
             reasons.append(f"its score {_whole(value)} lies below the least score allowed, {least}")
         share = facts.failed_share.get(arm.name, 0.0)
+        # An arm without any score was not measured, which `decide` says; it is not out for its failures.
         if value is not None and share > section.max_failed:
             share_failed = share_text(value.failed, value.n)
             most = f"{100 * section.max_failed:g} %"
@@ -51,6 +52,7 @@ def constraint_questions(
     for arm in arms:
         reasons = questions[arm.name] = []
         value, cited = whole.get(arm.name), facts.citing.get(arm.name)
+        # Where no answer can cite, `lasting` has objected already: nothing is open.
         if section.must_cite and arm.retrieval and not facts.uncited:
             if cited is None:
                 reasons.append("whether its answers name their source was not measured")
@@ -100,6 +102,7 @@ def questions(choice: Choice, unmet: Mapping[str, Sequence[str]], *, against: Ma
     """A line for each arm in question, where that is not told already."""
     lines: list[str] = []
     for name, reasons in unmet.items():
+        # An arm that is out needs no open question, and `unshown` tells those that keep the verdict open.
         if reasons and not against[name] and name not in choice.unshown:
             lines.append(f"{name} is in question: {'; '.join(reasons)}.")
     return lines
@@ -169,6 +172,7 @@ def _p95(arm: str, facts: VerdictFacts) -> str:
     ends = facts.latency_ends.get(arm)
     if ends is None:
         return f"{value} s"
+    # Too few answers give no upper end.
     low, high = ("–" if math.isinf(end) else number_text(end, 2) for end in ends)
     return f"{value} [{low}, {high}] s"
 

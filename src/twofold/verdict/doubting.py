@@ -19,6 +19,7 @@ def few_groups(groups: int, worth: float, largest: float) -> list[str]:
         worth: How many of equal size these are worth (`intervals.kish`).
         largest: Share of the questions that the largest holds.
     """
+    # Groups of equal size may come out just below their number, by rounding.
     if worth >= WANTED_GROUPS - 1e-9:
         return []
     uneven = f", worth {worth:.1f} of equal size" if worth < 0.95 * groups else ""
@@ -42,6 +43,7 @@ def labels_left_out(config: Config, examples: Sequence[Example]) -> int:
         examples: Whose references are the labels. What the first of them says beside its question counts as prompt.
     """
     known = [example for example in examples if example.answerable and example.references]
+    # Choices show the labels to every arm; other metrics than accuracy ask for no label.
     if config.study.metric.name != "accuracy" or any(example.choices for example in known):
         return 0
     template = config.template
@@ -49,6 +51,7 @@ def labels_left_out(config: Config, examples: Sequence[Example]) -> int:
     turns = [message.content for message in known[0].messages] if known else []
     prompt = "\n".join([template.closed, template.open, *turns]).casefold()
     labels = {example.references[0].casefold() for example in known}
+    # As a whole word: the label "card" is not named by "discard".
     shown = sum(bool(re.search(rf"(?<!\w){re.escape(label)}(?!\w)", prompt)) for label in labels)
     return len(labels) if 2 * shown < len(labels) else 0
 

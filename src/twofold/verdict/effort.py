@@ -51,6 +51,7 @@ def shortfall(arm: str, effort: Effort) -> str:
 
 def _cut(effort: Effort) -> bool:
     """Did a limit leave too few of the planned steps?"""
+    # A cap that let nine tenths of the plan through is no reason to wait for the arm (decision 10).
     return effort["stopped"] in ("minutes", "euros") and effort["steps"] < CHANCE * effort["planned"]
 
 

@@ -181,6 +181,7 @@ class Evidence:
 
     def difference(self, a: str, b: str) -> Interval:
         """A − b with the interval that decides, whichever way round it was computed."""
+        # Stored one way round only, the simpler arm second.
         interval = self.alone.get(f"{a} - {b}")
         return interval if interval is not None else self.alone[f"{b} - {a}"].turned()
 

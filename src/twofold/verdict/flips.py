@@ -65,10 +65,12 @@ def _with(section: StudySection, **changes: object) -> StudySection:
 
 def _latency(section: StudySection, facts: VerdictFacts) -> Iterator[Case]:
     known = [facts.seconds(arm) for arm in facts.latency_p95]
+    # An upper end that too few answers left open is no limit that anyone can set.
     ends = {end for end in chain.from_iterable(filter(None, known)) if math.isfinite(end)}
     # Only at an arm's own ends can the outcome change.
     limits = {_just_under(end) for end in ends if end > 0}
     for limit in sorted(limits, reverse=True):
+        # A looser limit than the one in force is tried by `_switches`, once and wholly.
         if not section.max_latency_p95 or limit < section.max_latency_p95:
             yield f"if p95 latency may be at most {plain_number(limit)} s", _with(section, max_latency_p95=limit), NONE
 
@@ -80,6 +82,7 @@ def _just_under(end: float) -> float:
 
 
 def _margin(section: StudySection, intervals: Mapping[str, Interval]) -> Iterator[Case]:
+    # A gain is small from its upper end on: rounded up to the digits that are told, so that it is small there too.
     ends = {math.ceil(max(abs(one.low), abs(one.high)) * 1000) / 1000 for one in intervals.values()}
     ends |= {math.ceil(one.high * 1000) / 1000 for one in intervals.values()}
     for margin in sorted(end for end in ends if section.margin < end <= 0.3):
@@ -89,6 +92,7 @@ def _margin(section: StudySection, intervals: Mapping[str, Interval]) -> Iterato
 def _least_score(section: StudySection, whole: Mapping[str, Estimate]) -> Iterator[Case]:
     ends = {value.low for value in whole.values()} | {value.high for value in whole.values()}
     for end in sorted(ends):
+        # The next thousandth above the end: from there on the arm is no longer shown to reach it.
         least = math.floor(end * 1000 + 1) / 1000
         if section.min_score < least <= 1:
             yield f"if a score of at least {number_text(least)} were required", _with(section, min_score=least), NONE
@@ -107,6 +111,7 @@ def _switches(arms: Sequence[Arm], section: StudySection, facts: VerdictFacts) -
     yield f"if per-document permissions {allowed}", _with(section, permissions=not section.permissions), NONE
     if facts.remote:
         yield "if the system had to run offline", section, facts.remote
+    # Weights that read passages follow the index; only what was learned by heart goes stale.
     stale = {arm.name: facts.training_minutes.get(arm.name, 0.0) for arm in arms if arm.tuning == "closed-book"}
     minutes = max(stale.values(), default=0.0)
     if minutes > 0:

@@ -33,7 +33,7 @@ GAINS = (0.1, 0.2)
 DISAGREE, WORST, ALIKE = (0.15, 0.4), (1.0, 0.0), 0.1
 """Share of the questions on which two arms disagree and the worst loss seen on one, from the favourable to the
 unfavourable end, and correlation of two questions of one group, where no earlier study tells."""
-_DRAWS = 1000
+_DRAWS = 1000  # a share of .8 is then known to ± .013
 _BOUNDLESS = 999.0
 """A variance that may be off by this factor has no upper end."""
 _FAR = 10
@@ -128,6 +128,7 @@ class Simulation:
         # Variances of all differences give the covariance of the means but for a shift of all (classical scaling).
         centred = np.eye(arms) - 1 / arms
         values, vectors = np.linalg.eigh(-0.5 * centred @ variances @ centred)
+        # Differences estimated one by one need not belong to any covariance: its eigenvalues below 0 are rounding.
         # (draws, arms), drawn once: every size and gain is asked of the same studies.
         self._noise = rng.normal(size=(_DRAWS, arms)) @ (vectors * np.sqrt(np.maximum(values, 0))).T
         self._normal = rng.normal(size=_DRAWS)  # of the χ² (Wilson & Hilferty 1931)
@@ -138,6 +139,7 @@ class Simulation:
         """Share of studies, `ratio` times as large as this one, that choose that arm."""
         spreads = self._spreads
         freedom = max(1.0, spreads.worth * ratio - 1)
+        # The floor: below three degrees of freedom the approximation by Wilson and Hilferty falls under 0.
         wobble = np.sqrt(np.maximum(1 - 2 / (9 * freedom) + self._normal * math.sqrt(2 / (9 * freedom)), 0.1) ** 3)
         true = np.abs(np.asarray(means, dtype=float) - means[arm])
         # A larger gain than was seen varies more: a share g of questions gained has the variance g(1 − g).
@@ -150,7 +152,9 @@ class Simulation:
         scores = np.asarray(means, dtype=float) + self._noise / math.sqrt(ratio)
         scores[:, arm] += self._gaining * math.sqrt(more / ratio)
         gain = scores[:, [arm]] - scores  # shape (draws, arms)
+        # Shown above 0, also if losses as large as any seen are hidden, and not shown to be at most the margin.
         above = (gain > np.maximum(half, (gain + 1) * spared)) & (gain + half > self._margin)
+        # Better than every simpler arm, and every more complex one gains at most the margin.
         return float((above[:, :arm].all(axis=1) & (half - gain <= self._margin)[:, arm + 1 :].all(axis=1)).mean())
 
     def ratio(self, arm: int, means: Sequence[float]) -> float | None:
@@ -158,7 +162,7 @@ class Simulation:
         low, high = -7.0, 17.0  # powers of 2
         if self.chosen(arm, means, 2**high) < POWER:
             return None
-        for _ in range(13):
+        for _ in range(13):  # 24 powers of 2 in 13 halvings: the size to .2 %
             middle = (low + high) / 2
             low, high = (low, middle) if self.chosen(arm, means, 2**middle) >= POWER else (middle, high)
         return float(2**high)
@@ -170,7 +174,7 @@ class Simulation:
         means[arm] = high
         if self.chosen(arm, means.tolist()) < POWER:
             return None
-        for _ in range(12):
+        for _ in range(12):  # the gain to .0002
             means[arm] = (low + high) / 2
             low, high = (low, means[arm]) if self.chosen(arm, means.tolist()) >= POWER else (means[arm], high)
         return float(high)
@@ -191,6 +195,8 @@ def spreads_of(intervals: Mapping[str, stats.Interval], arms: Sequence[str]) -> 
             worst[later, earlier], worst[earlier, later] = (
                 min(1.0, max(0.0, end)) for end in (-interval.seen[0], interval.seen[1])
             )
+            # Arms alike in all groups may differ in a share that so many groups miss with probability 1/2: no variance
+            # is 0.
             unseen = 1 - 0.5 ** (1 / max(1.0, interval.worth))
             out[later, earlier] = out[earlier, later] = max(interval.se**2, unseen / max(1.0, interval.worth))
     n = max((interval.n for interval in pairs), default=0)
@@ -203,6 +209,7 @@ def _wider(sizes: Sequence[int], level: float) -> float:
     groups = np.repeat(np.arange(len(sizes)), sizes)
     draws = np.random.default_rng(0).normal(size=(len(groups), 9))
     weights = {str(column): np.eye(9)[column] for column in range(9)}
+    # normal draws lie outside 0 to 1
     columns = stats.contrasts(draws, groups, weights, level=level, resamples=400, joint=False, bounded=False)
     usual = distributions.t_quantile(0.5 + level / 2, max(1.0, stats.kish(sizes) - 1))
     finite = [one.critical for one in columns.values() if math.isfinite(one.critical)]
@@ -230,6 +237,7 @@ def prospect(
     n = int(x.sum())
     level = level or section.level
     if earlier is None:
+        # Kish's design effect, where two questions of a group correlate by `ALIKE`.
         variance = 1 / n * (1 + ((x**2).sum() / n - 1) * ALIKE)
         variances = np.full((arms, arms), variance)
         np.fill_diagonal(variances, 0)
@@ -283,6 +291,7 @@ def further(evidence: Evidence, choice: Choice, *, section: StudySection, facts:
             intervals.append(evidence.difference(a, b))
     worth = min(one.worth for one in intervals)
     n = max(one.n for one in intervals)
+    # One group has no degrees of freedom.
     if worth <= 1:
         return None
     spreads = spreads_of(evidence.alone, names).blind()
@@ -312,7 +321,8 @@ def _needed(ratio: float | None, *, n: float, worth: float, giant: float, share:
     """
     if ratio is None:
         return None
-    low, high = _off(worth, 1.96)
+    low, high = _off(worth, 1.96)  # 95 %
+    # The sum of n² over all groups but the giant one; at least that of single questions, for which n² is n.
     squares = max(n**2 / worth - giant**2, n - giant)
 
     def examples(times: float) -> int:

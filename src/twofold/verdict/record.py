@@ -378,6 +378,7 @@ def counted(count: float, thing: str, plural: str = "") -> str:
 
 def true_minus(text: str) -> str:
     """Text for people: a true minus (U+2212) before numbers and between the arms of a difference."""
+    # Hyphens within names (`gpt-4`) and ranges stay what they are.
     return re.sub(r"(?<![\w\]-])-(?=\.?\d)|(?<=\S )-(?= \S)", "\u2212", text)
 
 

@@ -137,6 +137,7 @@ def decide(
             return choices[0]
         return Choice(outcome="undecided", leader=leader, open=choices[0].open, unshown=tuple(open_))
 
+    # What the caller objects beside the usual holds under any section; the usual is found anew for each flip.
     stated = _besides(objections, constraint_objections(ordered, section, facts=facts, whole=evidence.whole))
     unscored = {arm.name: [] if arm in alive else ["it has no scored answer"] for arm in ordered}
     standing = {name: stated[name] + unscored[name] for name in stated}
@@ -157,6 +158,7 @@ def decide(
     work, least = constrained.work_left(evidence, choice, free, trials=facts.dev_trials, margin=section.margin)
     # A gain below the margin would not matter: it is then a doubt, not a reason.
     slight = bool(work) and least <= section.margin
+    # Where an arm waits or is in question, further examples are not what the verdict lacks.
     more = None if choice.waiting or choice.unshown else further(evidence, choice, section=section, facts=facts)
     terms = wording.Criteria(metric=metric, section=section)
     policy = f"{facts.policy.strip().rstrip('.')}. " if facts.policy.strip() else ""
@@ -253,7 +255,7 @@ def _besides(objections: Mapping[str, Sequence[str]], usual: Mapping[str, Sequen
 def _without_any(free: Sequence[str], open_: Sequence[str]) -> list[list[str]]:
     """The free arms, and what is left of them without each set of arms whose constraints are in question."""
     remaining = []
-    for size in range(len(open_) + 1):
+    for size in range(len(open_) + 1):  # 2^n, of a handful of arms
         for excluded in combinations(open_, size):
             remaining.append([name for name in free if name not in excluded])
     return remaining

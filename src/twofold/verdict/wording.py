@@ -100,6 +100,7 @@ def headline(evidence: Evidence, choice: Choice, *, terms: Criteria, against: Ma
 def _headline(evidence: Evidence, choice: Choice, terms: Criteria, against: Mapping[str, Sequence[str]]) -> str:
     right = evidence.right
     scores = {name: value.mean for name, value in evidence.whole.items()}
+    # Where no score counts as right, all counts are the same for this purpose, and scores order the arms.
     best = sorted(right, key=lambda name: (-right[name].count if right[name].least is not None else 0, -scores[name]))
     if all(one.none for one in right.values()):
         so_far = "so far " if choice.waiting else ""
@@ -314,6 +315,7 @@ def _further(more: Further | None, margin: float) -> str:
     if more is None:
         return ""
     gain, least = plain_number(more.gain), plain_number(margin)
+    # No more are needed: the study was large enough to see such a gain, and saw none.
     if more.to_see is not None and not more.to_see.likely:
         see = f"A gain of {gain} would have been shown in 8 of 10 such studies"
     elif more.to_see is not None:
@@ -322,6 +324,7 @@ def _further(more: Further | None, margin: float) -> str:
         see = f"No practical number of examples would show a gain of {gain}"
     if more.to_bound is None or not more.to_bound.likely:
         return f"{see}."
+    # The other number would stand on the same few groups.
     if more.to_see is not None and more.to_see.vague:
         return f"{see}."
     return f"{see}; to show that no arm gains more than {least}, {_needed(more.to_bound)}."
@@ -519,6 +522,7 @@ def _doubts_training(facts: VerdictFacts, arms: Sequence[Arm], choice: Choice) -
         out.append(
             f"one training run of {_listed(tuned)}: the scores are of {these}, and another seed may give other weights"
         )
+    # A study that confirms measures two arms only, whatever the first study compared.
     if not facts.confirms:
         out += doubting.no_prompt_arm(arms)
         out += doubting.unseen_labels(facts.labels, arms)

@@ -76,6 +76,7 @@ def _evened(offsets: Iterable[tuple[int, int]], text: str) -> Iterator[tuple[int
         longest = _PER_TOKEN if _UNSPACED.match(text, start) else _LONGEST
         while end - start > longest:
             cut = start + _PER_TOKEN
+            # no cut between a letter and the marks on it
             while cut < end and unicodedata.category(text[cut]) in ("Mn", "Mc"):
                 cut += 1
             yield start, cut
@@ -152,6 +153,7 @@ class Cut:
 
     def count(self, start: int, end: int) -> int:
         """Number of tokens that overlap ``[start, end)``."""
+        # both lists ascend, so bisection finds the tokens that overlap the range
         return max(0, bisect_left(self.starts, end) - bisect_right(self.ends, start))
 
     def trim(self, start: int, end: int) -> tuple[int, int]:
@@ -223,6 +225,7 @@ class Cut:
             lone = end <= heading
             if sections:
                 first, last, above, alone = sections[-1]
+                # a heading without text of its own goes with what stands below it
                 joins = alone and above < level
                 if joins or (above <= level and self._small(first, last) and self.count(first, end) <= self.limit):
                     sections[-1] = (first, end, above, alone and lone)
@@ -260,10 +263,12 @@ class Cut:
     def _next(self, start: int, end: int, left: int, done: int) -> int:
         """Find where the chunk from `start` ends: beyond `done`, at most `limit` tokens away."""
         first = bisect_right(self.ends, start)
+        # there is such a token, for more than `limit` are left
         furthest = min(end, self.starts[first + self.limit])
         # about equal pieces: the last one is not a remainder
         pieces = -(-left // self.limit)
         aim = min(self.starts[min(first + -(-left // pieces), len(self.starts) - 1)], furthest)
+        # the next token is longer than the limit leaves: nothing smaller can be cut off
         if furthest <= max(start, done):
             return self._forced(max(start, done), end)
         # no smaller than three fifths of an even share where any level has a break there, else three tenths

@@ -112,7 +112,7 @@ class ParentChunker:
 
     def split(self, document: Document) -> list[Chunk]:
         """Children in order; none for a document of white space."""
-        tokens = tokens_of(document.text, self._offsets)
+        tokens = tokens_of(document.text, self._offsets)  # once, for both sizes
         code = is_code(document)
         parents = Cut(document.text, tokens, HeadingChunker.Options(max_tokens=self._options.parent_tokens), code=code)
         children = Cut(document.text, tokens, HeadingChunker.Options(max_tokens=self._options.max_tokens), code=code)

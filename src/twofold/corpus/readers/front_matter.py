@@ -103,6 +103,7 @@ def _yaml(block: str) -> dict[str, str] | None:
             if folded == "|" and name and fields[name]:
                 fields[name].append("")
             continue
+        # within a block a # is text
         if bare.startswith("#") and not (folded and line[:1] in " \t"):
             continue
         if line[:1] in " \t" or (bare.startswith("- ") or bare == "-"):

@@ -249,6 +249,7 @@ class _Page:
             self.line.append(_HEADINGS[tag])
             self.heading += 1
         elif tag in ("td", "th") and not self.cell:
+            # the end of the line only: to join all of it for each cell takes quadratic time
             if (tail := "".join(self.line[-8:]).rstrip()) and not tail.endswith("|"):
                 self.line.append(" | ")
         elif tag == "br":
@@ -321,6 +322,7 @@ class _Page:
             self.spelt.add(whole)
             self._say(f" ({whole})")
         elif tag == "a" and (address := _address(node)) and address not in "".join(self.line[-12:]):
+            # where the link's own words are not the address already
             self.line.append(f" ({address})")
 
     def _part(self, node: Tag, tag: str) -> None:

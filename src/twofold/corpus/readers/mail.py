@@ -139,6 +139,7 @@ def _narrow(data: bytes, name: str) -> bytes:
     """Convert a message saved in UTF-16 or with a byte-order mark to the ASCII-based bytes that mail consists of."""
     if data.startswith((b"\xff\xfe", b"\xfe\xff", b"\xef\xbb\xbf")):
         return decode(data, name=name).encode()
+    # UTF-16 without a mark: of its first letter one byte is 0
     if b"\0" in data[:2]:
         return data.decode("utf-16-be" if data[:1] == b"\0" else "utf-16-le", "replace").encode()
     return data

@@ -220,6 +220,7 @@ def decoded(data: bytes, declared: str) -> str:
     """
     name = codec(declared)
     named = (name,) if writes(name) else ()
+    # text in an encoding of single bytes is hardly ever valid UTF-8 by chance, so UTF-8 is tried before it
     for encoding in dict.fromkeys((*(("utf-8",) if name in _SINGLE or not name else ()), *named, "utf-8", "cp1252")):
         try:
             return data.decode(encoding)
@@ -241,6 +242,7 @@ def codec(declared: str) -> str:
 def header(message: EmailMessage, key: str) -> str:
     """A header as text, undeclared bytes in it decoded by `decoded`; the raw header where it cannot be parsed."""
     raw: list[Any] = [value for found, value in message.raw_items() if found.lower() == key.lower()]
+    # bytes of which the header declares no encoding arrive as half surrogates
     if raw and any("\ud800" <= letter <= "\udfff" for letter in str(raw[0])):
         data = str(raw[0]).encode("utf-8", "surrogateescape")
         return " ".join(decoded(data, "").split())
@@ -252,6 +254,7 @@ def header(message: EmailMessage, key: str) -> str:
             text = _WORD.sub(lambda match: f"=?{codec(match.group(1))}", str(raw[0]))
             return str(email.policy.default.header_factory(key, text))
         return str(message.get(key) or "")
+    # the parser of `email` meets a broken header with any of these
     except (ValueError, TypeError, IndexError, AttributeError, LookupError, RecursionError):
         return str(raw[0]) if raw else ""
 
@@ -320,7 +323,7 @@ def card(text: str) -> str:
     """The cards of an address book (RFC 6350), a line for each property; `text` is `unfolded`."""
     lines: list[str] = []
     called, named = "", False
-    for line in (*text.splitlines(), "BEGIN:"):
+    for line in (*text.splitlines(), "BEGIN:"):  # one more, so that the last card is closed as the others are
         head, colon, value = line.partition(":")
         name = head.partition(";")[0].rpartition(".")[2].upper()
         if "QUOTED-PRINTABLE" in head.upper():

@@ -54,6 +54,7 @@ class MailboxReader:
         name = path.as_posix()
         time, year = _DATED
         lines = [begin for begin in _BEGINS.finditer(data) if time.search(begin[0]) and year.search(begin[0])]
+        # where no such line follows a blank one, the first of them begins the only message
         starts = [found for found in lines if _after_blank(data, found.start())] or lines[:1]
         if not starts:
             raise DamagedFile("the mailbox has no line that begins a message (From …)", file=name)

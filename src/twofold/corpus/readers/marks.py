@@ -163,11 +163,13 @@ class Grid:
 
         for text, columns, rows in cells:
             carry()
+            # a span is no wider than 1,000 columns (HTML 4.9.11)
             for number in range(max(1, min(columns, 1000))):
                 if rows != 1:
                     following[len(line)] = (rows - 1 if rows else 1 << 30, "" if number else text)
                 line.append("" if number else text)
         carry()
+        # cells from above that reach further to the right than this row
         for at in sorted(self._open):
             line += [""] * (at - len(line))
             carry()

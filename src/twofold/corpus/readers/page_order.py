@@ -51,6 +51,7 @@ def _fill(host: Tag, slots: dict[str, Tag]) -> None:
     filled: dict[str, list[PageElement]] = {}
     for child in host.contents:
         if isinstance(child, Tag):
+            # a NUL names no slot
             name = str(child.get("slot") or "") if child.name != "template" else "\0"
         else:
             name = "" if str(child).strip() else "\0"

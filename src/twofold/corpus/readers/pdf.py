@@ -97,6 +97,7 @@ class PdfReader:
         unread = [f"attachment {pdf.get_attachment(n).get_name()}" for n in range(pdf.count_attachments())]
         if pdf.get_formtype() in (FORMTYPE_XFA_FULL, FORMTYPE_XFA_FOREGROUND):
             unread.append("a form of the kind XFA")
+        # printed from Office, a title begins with the program's name
         title = _PROGRAM.sub("", pdf.get_metadata_value("Title")).strip()
         pdf.close()
         if pictures and not text:

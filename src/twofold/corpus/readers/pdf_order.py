@@ -59,6 +59,7 @@ def reading_order(page: PdfTextPage, text: str) -> list[tuple[int, int]]:
         text: All of its text, a character for each of the page's.
     """
     whole = [(0, len(text))]
+    # signs beyond 16 bits: places and letters do not fit
     if len(text) != page.count_chars():
         return whole
     parts = _parts(page, text)
@@ -76,6 +77,7 @@ def _parts(page: PdfTextPage, text: str) -> list[_Part]:
     for start, _ in lines:
         FPDFText_GetLooseCharBox(raw, start, box)
         firsts.append((box.left, box.right, box.bottom, box.top))
+    # most pages go down in one column: nothing is to be sorted
     if all(below[3] <= above[3] for above, below in pairwise(firsts)):
         return []
     parts: list[_Part] = []

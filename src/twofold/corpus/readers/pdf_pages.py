@@ -291,6 +291,7 @@ def _wide(ask: Callable[..., int]) -> str:
     from pypdfium2.raw import FPDF_WCHAR
 
     size = ask(None, 0)
+    # an empty string has two bytes, its end
     if not 2 < size < 200_000:
         return ""
     buffer = ctypes.create_string_buffer(size)

@@ -202,6 +202,7 @@ def _row(cells: Json, row: TableRow, name: str, *, title: str) -> Document | Bad
     document = _document(Record(line=row.line, number=row.number, value=fields), name, label=label, below={})
     if isinstance(document, BadRecord):
         return document
+    # with longer names `bounded` would refuse the document
     return replace(document, metadata=small if sum(map(len, small)) <= ALL else {})
 
 

@@ -218,6 +218,7 @@ class GitSource:
             ):
                 raise SourceUnreachable(f"{repository} cannot be cloned: {self._last_error}")
             writing.put(draft, mirror)
+        # written anew: the settings of a mirror that came with a project could name programs to run
         (mirror / "config").write_text(_MIRROR, encoding="utf-8")
         command = ("fetch", "--quiet", "--prune", "--no-auto-maintenance", "--upload-pack=git-upload-pack")
         if self._git(mirror, *command, "--", repository, "+refs/*:refs/*") is None:

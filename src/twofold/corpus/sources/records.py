@@ -61,6 +61,7 @@ def items_of(
             first[item.id] = content
             yield item
             continue
+        # rows of a join share an id: their content tells them apart
         name = f"{item.id}#{content}"
         if content == first[item.id] or name in more:
             yield Item(id=f"#{number}", state="", load=partial(_repeated, number, item.id, where))

@@ -75,7 +75,7 @@ class SqlSource:
         shown = url.render_as_string(hide_password=True)
         deadline = time.monotonic() + self._options.timeout
         try:
-            engine = self._alchemy.create_engine(url, poolclass=self._alchemy.pool.NullPool)
+            engine = self._alchemy.create_engine(url, poolclass=self._alchemy.pool.NullPool)  # no connection stays open
         except (self._alchemy.exc.ArgumentError, self._alchemy.exc.NoSuchModuleError, ModuleNotFoundError) as error:
             raise ConfigError(
                 f"{shown} cannot be used: {error}", cure="Correct the address, or install the database's driver."
@@ -86,6 +86,7 @@ class SqlSource:
                 yield from self._rows(connection, shown, deadline)
         except self._alchemy.exc.DBAPIError as error:
             reason = str(error.orig).strip().splitlines()[0] if str(error.orig).strip() else type(error.orig).__name__
+            # SQLite's word, and PostgreSQL's
             if "interrupted" in reason or "statement timeout" in reason:
                 raise self._slow() from error
             if error.statement is None or error.connection_invalidated or "unable to open" in reason:

@@ -56,6 +56,7 @@ def clean(
         if not isinstance(row.outcome, Example):
             record(row.outcome or _empty(row), safe(row.value), "drop")
             continue
+        # An id that is the line's number would change when lines above it go.
         remaining[row.outcome.id] = replace(row, value={"id": row.outcome.id, **row.value})
     by_example: dict[str, list[Problem]] = {}
     for problem in problems:

@@ -158,6 +158,7 @@ def _against(example: Example, candidates: Sequence[Example], judged: bool) -> P
 
 
 def _near_to(example: Example, others: Sequence[Example], closed: bool) -> Problem | None:
+    # Questions that differ in a number are filled in from one template, and no copies.
     others = [e for e in others if figures(conversation(e)) == figures(conversation(example))]
     agreeing = [e for e in others if _answers(e) & _answers(example) or not _answers(example)]
     match = next((e for e in others if _crossed(example, e) and agree(example, e)), None)
@@ -215,6 +216,7 @@ def verbatim(examples: Sequence[Example], documents: Sequence[Document]) -> list
             for number in by_opening.get(" ".join(words[at : at + _SHINGLE]), ()):
                 example = examples[number]
                 whole = words[at : at + len(questions[number])] == questions[number]
+                # Soon after the question: further away the answer may stand by chance.
                 rest = " ".join(words[at + len(questions[number]) : at + len(questions[number]) + 200])
                 if whole and number not in problems and any(a and a in rest for a in _answers(example)):
                     message = f"question and answer stand in the document {document.id!r} one after the other"

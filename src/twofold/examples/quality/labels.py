@@ -215,6 +215,7 @@ def _out_of_sample(texts: Sequence[str], codes: NDArray[np.int64], classes: int)
             "checking labels needs the package scikit-learn, which is not installed",
             cure=f"{install('data')}, or --skip noise",
         ) from error
+    # A word that occurs once is never both in what is learned from and in what is judged.
     words = TfidfVectorizer(ngram_range=(1, 2), sublinear_tf=True, min_df=2, token_pattern=r"(?u)\b\w+\b")
     try:
         vectors = words.fit_transform(texts).tocsr()

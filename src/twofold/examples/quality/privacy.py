@@ -34,6 +34,7 @@ class PrivatePlace:
 def _luhn(text: str) -> bool:
     digits = [int(c) for c in text if c.isdigit()]
     doubled = [d if i % 2 == 0 else d * 2 - 9 * (d > 4) for i, d in enumerate(reversed(digits))]
+    # A row of equal digits may pass the check, and is no card.
     return 13 <= len(digits) <= 19 and len(set(digits)) > 1 and sum(doubled) % 10 == 0
 
 
@@ -61,6 +62,7 @@ def _iban(text: str) -> bool:
     bare = re.sub(r"[\s-]", "", text).upper()
     if len(bare) != _IBAN_LENGTHS.get(bare[:2], 0):
         return False
+    # Letters count on from 10, as in base 36.
     return int("".join(str(int(c, 36)) for c in bare[4:] + bare[:4])) % 97 == 1
 
 

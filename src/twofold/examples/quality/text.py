@@ -71,6 +71,7 @@ def repaired(text: str) -> str:
     # Plain ASCII cannot be damaged, and is most of all text: ftfy is not asked.
     if text.isascii() and text.isprintable():
         return text
+    # Damage comes in layers, where a text was read wrongly more than once.
     for _ in range(4):
         better = _DEBRIS.sub("", _ftfy().fix_encoding(text))
         if better == text:
@@ -206,6 +207,7 @@ def _limit(lengths: Sequence[int]) -> int:
     top = max(lengths)
     at = lengths.count(top)
     near = sum(top - 5 <= n < top for n in lengths)
+    # A limit cuts at one length: many end at it, and few just below.
     return top if at >= max(3, 0.005 * len(lengths)) and at > 2 * near else 0
 
 
@@ -221,6 +223,7 @@ def lengths(examples: Sequence[Example], count: Callable[[str], int] = tokens) -
     answer_sizes = [count(e.references[0]) if e.references else 0 for e in examples]
     for what, sizes in (("question", question_sizes), ("answer", answer_sizes)):
         known = np.log([n for n in sizes if n > 0])
+        # Of a handful of lengths the spread says nothing.
         if len(known) < 30:
             continue
         middle = float(np.median(known))
@@ -296,6 +299,7 @@ def languages(examples: Sequence[Example]) -> list[Problem]:
         if letters and letters != usual and sum(c.isalpha() for c in example.question) >= 4:
             message = f"the example is written in {letters.title()} letters; most are in {usual.title()}"
             problems.append(note(example, "data.language", message, cure="Drop the example if it is not intended."))
+        # Where no language has half of the set, none is the odd one.
         elif tongue and tongue != mine and known[mine] >= 0.5 * len(examples):
             message = f"its language is {tongue}; most are {mine}: {excerpt(example.question, 40)!r}"
             problems.append(note(example, "data.language", message, cure="Drop the example if it is not intended."))

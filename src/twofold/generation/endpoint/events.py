@@ -27,6 +27,7 @@ def events(pieces: Iterable[bytes]) -> Iterator[Json]:
 
 
 def _lines(pieces: Iterable[bytes]) -> Iterator[str]:
+    # bytes, since a piece may end within a line, or within a character
     pending = b""
     for piece in pieces:
         *lines, pending = (pending + piece).split(b"\n")
@@ -41,6 +42,7 @@ def _event(data: str, name: str) -> Json:
         raise GenerationError(f"the endpoint streamed something that is not JSON: {data[:80]!r}") from error
     if not isinstance(event, dict):
         raise GenerationError(f"the endpoint streamed something that is no event: {data[:80]!r}")
+    # an endpoint can fail after it began to answer with status 200
     if event.get("error") or event.get("object") == "error" or name == "error":
         raise GenerationError(f"the endpoint failed while answering: {event.get('error') or event}")
     return event

@@ -178,6 +178,7 @@ class OpenAIGenerator:
                     if response.status_code == 200:
                         yield from self._arriving(response, begun)
                         return
+                    # the body of a stream is read on demand, and the reason for the refusal stands in it
                     response.read()
                     self._fatal(response)
                     if self._adapts(response, body):
@@ -196,6 +197,7 @@ class OpenAIGenerator:
         """The body of a stream with the request's own sampling."""
         body = {**self._body(prompt), "stream": True}
         for name, value in (("temperature", temperature), ("seed", seed)):
+            # asked for by the caller, so it must not be left out in silence
             if value is not None and name in self._dropped:
                 error = BadRequest(f"the endpoint refuses {name}", cure=f"Leave out {name}.")
                 error.param = name
@@ -228,6 +230,7 @@ class OpenAIGenerator:
             choice = (event.get("choices") or [{}])[0]
             delta = choice.get("delta") or {}
             piece, reasoned = letters.take(_text(delta.get("content"))), reasoned or _reasons(delta)
+            # some endpoints name no reason and end with [DONE]: that is an end, too
             finish = choice.get("finish_reason") or finish or ("stop" if event.get("done") else "")
             usage = _usage(event) if event.get("usage") else usage
             text += piece
@@ -350,6 +353,7 @@ class OpenAIGenerator:
                         break
             attempt += 1
             pause = self._wait(attempt) if wait is None else wait
+            # a wait that would end after the caller's limit is not begun
             if attempt > self.options.retries or time.monotonic() - begun + pause >= seconds:
                 break
             time.sleep(pause)
@@ -534,6 +538,7 @@ def _text(content: Any) -> str:
 def _usage(body: Json) -> Usage:
     """Token counts of a response, or of the last event of a stream; 0 where they are missing."""
     counts = body.get("usage")
+    # a nested list of details is no count
     tokens = {key: value for key, value in counts.items() if isinstance(value, int)} if isinstance(counts, dict) else {}
     return Usage(
         prompt_tokens=tokens.get("prompt_tokens", 0),

@@ -43,6 +43,7 @@ def refuses(body: Any, field: str, sent: Json) -> bool:
     """
     if field not in sent:
         return False
+    # some endpoints wrap the error in a list of one
     body = body[0] if isinstance(body, list) and len(body) == 1 else body
     if isinstance(body, dict) and isinstance(body.get("errors"), list) and len(body["errors"]) == 1:
         body = body["errors"][0]
@@ -52,15 +53,19 @@ def refuses(body: Any, field: str, sent: Json) -> bool:
         if field in (detail.get("loc") or ()) and "extra" in str(detail.get("type")):
             return True
     message, code = str(error.get("message") or ""), str(error.get("code") or "")
+    # the field may be the end of a path, such as body.temperature
     param = str(error.get("param") or "").rpartition(".")[2]
     if param == field:
         return "unsupported" in code or not _SIZE.search(f"{code} {message}".lower())
+    # the message may quote the question: where that names the field, its words prove nothing
     if param or re.search(rf"\b{field}\b", json.dumps(sent["messages"]), re.IGNORECASE):
         return False
+    # FastAPI's list of faults, quoted as text
     if re.search(rf"extra_forbidden['\"],\s*['\"]loc['\"]:\s*[\[(][^\])]*['\"]{field}['\"]", message):
         return True
     name = rf"['\"`]?\b{field}\b['\"`]?"
     words = [rf"{_BEFORE}{name}", rf"{name}{_AFTER}", *([rf"{name}{_ONE_VALUE}"] if field == "temperature" else [])]
+    # "parameter(s)": its bracket would end the clause, see _GAP
     matches = re.finditer("|".join(words), message.replace("(s)", "s"), re.IGNORECASE)
     return any(not _SIZE.search(detail.group().lower()) for detail in matches)
 

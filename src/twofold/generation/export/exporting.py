@@ -142,6 +142,7 @@ def _write(tuned: Tuned, form: str, work: Path) -> None:
         gguf.write_gguf(whole, work / _GGUF, chat_template=tuned.chat_template)
     else:
         gguf_adapter.write_adapter(tuned.model, source, work / _GGUF_ADAPTER)
+    # the template in use, which need not be the model's own
     if form == "safetensors" and tuned.chat_template:
         (work / "chat_template.jinja").write_text(tuned.chat_template, encoding="utf-8")
 
@@ -218,6 +219,7 @@ def _child(job: Json) -> Json:
             return model(input_ids=torch.tensor([[*prompt, *continuation[:-1]]])).logits[0, -len(continuation) :]
 
     tuned = open_tuned(base, adapter, dtype="f32").eval()
+    # stand for the virtual tokens of a prompt or prefix
     lead = [0] * virtual(tuned)
     references: list[tuple[list[int], Any]] = []
     for number, prompt in enumerate(prompts, 1):
@@ -234,6 +236,7 @@ def _child(job: Json) -> Json:
         references.append((done.sequences[0, input_ids.shape[1] :].tolist(), torch.cat(done.logits)))
         _tell("reference", number, len(prompts))
     moved = 0.0
+    # one model in memory at a time
     del tuned
     plain = load(job["base"])
     for prompt, (continuation, logits) in list(zip(prompts, references, strict=True))[:_MOVED]:
@@ -261,6 +264,7 @@ def _loaded(form: str, work: Path, base: Path, load: Callable[..., Any]) -> tupl
 
     version = importlib.metadata.version
     if form == "peft":
+        # tuned on a rounded base, it must be read on the same one
         rounded = (work / "method.json").is_file() and recipe(work)["base"] == "nf4"
         network = open_model(base, dtype="f32", nf4=True) if rounded else load(str(base))
         reader = f"peft {version('peft')}" + (", base rounded to NF4" if rounded else "")
@@ -270,12 +274,14 @@ def _loaded(form: str, work: Path, base: Path, load: Callable[..., Any]) -> tupl
     if form == "gguf":
         return load(str(work), gguf_file=_GGUF), f"transformers {version('transformers')}, gguf_file="
     tensors, alpha = gguf_adapter.read_adapter(base, work / _GGUF_ADAPTER)
+    # the file has alpha only: layers and rank are those of its tensors
     layers = sorted({name.removeprefix(gguf_adapter.PREFIX).partition(".lora_")[0] for name in tensors})
     rank = next(values.shape[0] for name, values in tensors.items() if ".lora_A." in name)
     settings = peft.LoraConfig(r=rank, lora_alpha=alpha, target_modules=layers)
     network = peft.get_peft_model(load(str(base)), settings).eval()
     state = {name: torch.from_numpy(values.copy()) for name, values in tensors.items()}
     loading = peft.set_peft_model_state_dict(network, state)
+    # missing keys are the base model's own
     if loading.unexpected_keys:
         raise ModelError(f"{loading.unexpected_keys[0]!r} has no place in the model", file=work)
     return network, f"gguf {version('gguf')}, read back into peft {version('peft')}"

@@ -36,6 +36,7 @@ _INNER = {
     "mlp.down_proj": "ffn_down",
 }
 _LAYER = re.compile(r"model\.layers\.(\d+)\.(.+)")
+# the patterns of Llama 3 and Qwen2, which differ in the numbers only
 _WORDS = (
     r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|NUMBERS| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
 )
@@ -184,15 +185,19 @@ def _add_tokenizer(writer: Any, gguf: Any, model: Path, config: Json) -> None:
             types.append(kinds.CONTROL if added[number]["special"] else kinds.USER_DEFINED)
         else:
             types.append(kinds.NORMAL if number in by_id else kinds.UNUSED)
+    # GGUF's name for byte-level BPE
     writer.add_tokenizer_model("gpt2")
     writer.add_tokenizer_pre(pre_tokenizer(tokenizer) or "gpt-2")
     writer.add_token_list(tokens)
     writer.add_token_types(types)
+    # older files join a pair with a blank, newer ones list both
     merges = tokenizer["model"]["merges"]
     writer.add_token_merges([pair if isinstance(pair, str) else " ".join(pair) for pair in merges])
+    # the chat template writes the token with which a text begins
     writer.add_add_bos_token(False)
     ends = config.get("eos_token_id")
     ends = ends if isinstance(ends, list) else [ends]
+    # the file can name one
     if ends[0] is not None:
         writer.add_eos_token_id(ends[0])
         padding = config.get("pad_token_id")

@@ -84,6 +84,7 @@ def read_adapter(model: Path, file: Path) -> tuple[dict[str, NDArray[np.float32]
             values = _ordered(layer, values, config, back=True)
         tensors[f"{PREFIX}{layer}.lora_{side.upper()}.weight"] = values
     field = reader.get_field("adapter.lora.alpha")
+    # `data` says which part of a field is its value
     return tensors, float(field.parts[field.data[0]][0])
 
 

@@ -137,6 +137,7 @@ def changed(weight: NDArray[np.float32], tuned: Weights, module: str, *, recipe:
         return weight * columns[None]
     merged: NDArray[np.float32] = weight + delta(tuned, module, recipe)
     if recipe.get("use_dora"):
+        # the name has the ending in some files only
         name = f"{module}.lora_magnitude_vector"
         length = tuned[name if name in tuned else f"{name}.weight"].reshape(-1)
         merged = merged * (length / np.linalg.norm(merged, axis=1))[:, None]

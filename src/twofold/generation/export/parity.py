@@ -66,6 +66,7 @@ def check(paths: tuple[Path, Path], adapter: Adapter, tokens: Tokens, *, key: st
         try:
             report: Json = json.loads(place.read_text(encoding="utf-8"))
         except ValueError:
+            # a damaged result is no result: the copy is checked again
             place.unlink(missing_ok=True)
         else:
             return report
@@ -77,6 +78,7 @@ def check(paths: tuple[Path, Path], adapter: Adapter, tokens: Tokens, *, key: st
         for result, wanted in zip(results, reference["greedy"], strict=True)
     )
     logits, moved = float(reference["logits"]), float(reference["moved"])
+    # so small a difference is rounding, as in `exporting`
     if logits > 0.05 and logits > _TOLERANCE * moved:
         raise ModelError(
             f"the merged copy of {adapter.key} does not answer like the adapter: its logits differ by {logits:.3g}, "
@@ -141,6 +143,7 @@ def _child(job: Json) -> Json:
                 attention_mask=torch.ones_like(input_ids),
                 max_new_tokens=_NEW,
                 do_sample=False,
+                # none, whatever the model's generation_config contains
                 repetition_penalty=1.0,
             )
             greedy.append(generated[0, len(ids) :].tolist())

@@ -121,6 +121,7 @@ class Tokens:
 
     def decode(self, ids: Sequence[int]) -> str:
         """Text of token ids without special tokens."""
+        # an end token need not be a special one
         return str(self.tokenizer.decode([i for i in ids if i not in self.ends], skip_special_tokens=True))
 
     def completion(self, request: Request, result: Result, seconds: float) -> Completion:

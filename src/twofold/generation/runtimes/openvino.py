@@ -101,6 +101,7 @@ def graph(model: Path, weights: str) -> Path:
         scheduler = openvino_genai.SchedulerConfig()
         # the pipeline is opened only to write the graph: the smallest cache will do
         scheduler.cache_size = 1
+        # the graph is written in full: in which arithmetic it is run is settled when it is opened
         properties = {"enable_save_ov_model": True, "INFERENCE_PRECISION_HINT": "f32"}
         try:
             with usual_signal_stack():
@@ -139,9 +140,11 @@ class OpenVinoRuntime:
     def _open(self) -> Any:
         settings = self._settings
         scheduler = self._genai.SchedulerConfig()
+        # OpenVINO takes whole GiB
         scheduler.cache_size = max(1, round(settings.cache_gib))
         scheduler.max_num_batched_tokens = settings.batch_tokens
         scheduler.enable_prefix_caching = settings.prefix_cache
+        # a long prompt is read in parts, between the steps of other requests
         scheduler.dynamic_split_fuse = True
         properties: Json = {"INFERENCE_PRECISION_HINT": settings.dtype}
         # f32 must be exact throughout: the cache would be compressed by default
@@ -185,6 +188,7 @@ class OpenVinoRuntime:
                     running = self._genai.GenerationStatus.RUNNING
                     done = sum(1 for handle in handles.values() if handle.get_status() != running)
                     progress("generate", len(requests) - len(handles) + done, len(requests))
+        # after Ctrl-C, too: what still runs would go on within the next call
         except BaseException:
             self._cancel(handles.values())
             raise
@@ -248,6 +252,7 @@ class OpenVinoRuntime:
         config.structured_output_config = self._genai.StructuredOutputConfig(json_schema=schema)
         # any token will do: the question is only whether the schema compiles
         first = np.array([[min(self._ends, default=0)]], dtype=np.int64)
+        # taken out for the trial: it is put back only where it did not fail
         pipeline, self._trial = self._trial or self._open(), None
         try:
             pipeline.add_request(next(self._numbers), openvino.Tensor(first), config)
@@ -269,6 +274,7 @@ class OpenVinoRuntime:
         # `contract.Tokens` has rendered and tokenised the prompt, as in training
         config.apply_chat_template = False
         config.stop_token_ids = set(self._ends)
+        # any of them, as all are in `stop_token_ids`
         config.set_eos_token_id(min(self._ends, default=0))
         if request.stop:
             config.stop_strings = set(request.stop)
@@ -278,7 +284,7 @@ class OpenVinoRuntime:
         if sampling.temperature > 0:
             config.do_sample = True
             config.temperature = sampling.temperature
-            config.rng_seed = sampling.seed % 2**64
+            config.rng_seed = sampling.seed % 2**64  # an unsigned number of 64 bits
         if request.schema:
             fault = self._fault_of(request.schema)
             if fault:
@@ -332,5 +338,6 @@ class OpenVinoRuntime:
 
 def _short(error: Exception) -> str:
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    # before its reason OpenVINO names the check and the place in its sources
     specific = [line for line in lines if not line.startswith(("Check '", "Exception from"))]
     return (specific or lines or [type(error).__name__])[-1][:300]

@@ -61,6 +61,7 @@ class TransformersRuntime:
             else:
                 model = adapter_layers.open_model(directory, dtype=dtype)
         self._model: Any = model.to(self._device).eval()
+        # under the wrapper of PEFT: the count is set on the model inside
         self._front = adapter_layers.virtual(model.get_base_model() if hasattr(model, "get_base_model") else model)
 
     def generate(self, requests: Sequence[Request], progress: Progress | None) -> list[Result]:
@@ -123,6 +124,7 @@ class TransformersRuntime:
                 yield item
         finally:
             stopped.set()
+            # the next call must not run beside it
             thread.join()
 
     def close(self) -> None:
@@ -153,6 +155,7 @@ class TransformersRuntime:
     ) -> list[Result]:
         torch = self._torch
         wide = max(len(request.ids) for request in batch)
+        # an end token: on the left the mask hides it, and on the right `_result` cuts there
         pad = min(self._tokens.ends, default=0)
         front = self._front
         # ids and mask: (batch, front + wide), padded on the left, so that all rows end where generation begins

@@ -92,6 +92,7 @@ class _Graph:
             raise ModelError(
                 f"the weights cannot be read as NumPy tensors: {error}", file=self.file, cure=_CURE
             ) from error
+        # a model with a head on top has its encoder under that name
         self.prefix = "bert." if any(name.startswith("bert.") for name in self.tensors) else ""
 
     def model(self, *, pooled: bool) -> Any:
@@ -130,6 +131,7 @@ class _Graph:
         op, shape = self.op, self.shape
         attention = name + "attention.self."
         query, key, value = (self._heads(self._dense(state, attention + part)) for part in ("query.", "key.", "value."))
+        # the operator scales by the root of the head's width itself
         mixed = op.scaled_dot_product_attention(query, key, value, bias)
         mixed = op.reshape(op.transpose(mixed, self._ints(0, 2, 1, 3)), self._ints(0, 0, shape.hidden), True)
         mixed = self._dense(mixed, name + "attention.output.dense.")
@@ -140,6 +142,7 @@ class _Graph:
     def _heads(self, state: Any) -> Any:
         op, shape = self.op, self.shape
         # (batch, length, hidden) → (batch, heads, length, hidden / heads)
+        # a 0 keeps batch or length as it is
         split = op.reshape(state, self._ints(0, 0, shape.heads, shape.hidden // shape.heads), True)
         return op.transpose(split, self._ints(0, 2, 1, 3))
 

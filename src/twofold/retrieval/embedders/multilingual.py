@@ -174,6 +174,7 @@ def _tokenizer(model: bytes) -> Any:
     pieces: list[tuple[str, float]] = []
     table = b""
     for field, value in _fields(memoryview(model)):
+        # SentencePiece's ModelProto: field 1 has the pieces (text and score), field 3 the normaliser (2: its table)
         if field == 1:
             piece = dict(_fields(value))
             score = np.frombuffer(piece[2], dtype="<f4")[0] if 2 in piece else 0.0
@@ -181,6 +182,7 @@ def _tokenizer(model: bytes) -> Any:
         elif field == 3:
             table = bytes(dict(_fields(value)).get(2, b""))
     tokenizer = Tokenizer(Unigram(pieces, unk_id=_UNKNOWN, byte_fallback=False))
+    # as SentencePiece normalises: by its table, without blanks at the ends and double ones
     tokenizer.normalizer = Sequence([Precompiled(table), Strip(), Replace(Regex(" {2,}"), " ")])
     tokenizer.pre_tokenizer = Metaspace(replacement="▁", prepend_scheme="always", split=True)
     return tokenizer
@@ -197,6 +199,7 @@ def _fields(data: memoryview) -> Iterator[tuple[int, memoryview]]:
             continue
         if kind == 2:
             size, place = _varint(data, place)
+        # protobuf's wire types: 1 has 8 bytes, 5 has 4
         elif kind in (1, 5):
             size = 8 if kind == 1 else 4
         else:

@@ -61,6 +61,7 @@ CREATE INDEX IF NOT EXISTS {p}_facets ON {p}_chunks USING gin (facets);
 CREATE INDEX IF NOT EXISTS {p}_term ON {p}_words (term, row) INCLUDE (count, length, born, died);
 """
 
+# with ties, up to the digits that count: which of equal rows are hits is decided by their ids (`ranked`)
 _DENSE = """
 SELECT chunk, 1 - (vector <=> %(vector)s::vector) FROM {p}_chunks WHERE {seen}
 ORDER BY floor((vector <=> %(vector)s::vector) * 1e6) FETCH FIRST %(k)s ROWS WITH TIES
@@ -69,6 +70,7 @@ _DENSE_GRAPH = """
 SELECT chunk, 1 - (vector <=> %(vector)s::vector) FROM {p}_chunks WHERE {seen}
 ORDER BY vector <=> %(vector)s::vector LIMIT %(k)s
 """
+# materialised, for it is read twice: by the weights and by the scores
 _LEXICAL = """
 WITH found AS MATERIALIZED (
   SELECT row, term, count, length FROM {p}_words
@@ -191,6 +193,7 @@ class _Pool:
     def writing(self) -> Iterator[_PostgresRows]:
         """Rows in one transaction; a second writer waits."""
         with self._connection() as connection, connection.transaction():
+            # a change may take longer than any search is allowed to
             connection.execute("SET LOCAL statement_timeout = 0")
             # the notes are locked, not the rows: writers queue, readers go on
             connection.execute(f"LOCK TABLE {self._prefix}_notes IN SHARE ROW EXCLUSIVE MODE")
@@ -206,6 +209,7 @@ class _Pool:
         if self.graph or chunks <= self._options.flat_limit:
             return
         with self._connection() as connection, connection.transaction():
+            # as in `writing`
             connection.execute("SET LOCAL statement_timeout = 0")
             connection.execute(f"LOCK TABLE {self._prefix}_notes IN SHARE ROW EXCLUSIVE MODE")
             connection.execute("SET LOCAL maintenance_work_mem = '512MB'")
@@ -219,6 +223,7 @@ class _Pool:
     def scrub(self) -> None:
         """Write the tables anew: PostgreSQL keeps deleted rows until then."""
         with self._connection() as connection:
+            # VACUUM cannot run in a transaction: the setting is the connection's, and reset below
             connection.execute("SET statement_timeout = 0")
             for part in ("chunks", "words", "notes"):
                 connection.execute(f"VACUUM FULL {self._prefix}_{part}")

@@ -227,6 +227,7 @@ class _QdrantRows(VersionedRows):
 
     def vectors(self, rows: Sequence[Row]) -> NDArray[np.float32]:
         """The vectors of these rows, shape (rows, dimension)."""
+        # by key, since the points may come in any order
         by_key: dict[str, Any] = {}
         for start in range(0, len(rows), _PUT):
             keys = [row.key for row in rows[start : start + _PUT]]
@@ -309,6 +310,7 @@ def _sparse(terms: Mapping[str, float]) -> Any:
     weights: dict[int, float] = {}
     for term, weight in terms.items():
         number = int.from_bytes(blake2b(term.encode(), digest_size=4).digest(), "big")
+        # two terms may share a number, and a sparse vector has each number once
         weights[number] = weights.get(number, 0.0) + weight
     return m.SparseVector(indices=list(weights), values=list(weights.values()))
 

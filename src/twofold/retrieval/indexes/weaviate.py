@@ -155,6 +155,7 @@ class _WeaviateRows(VersionedRows):
         """Write a note: one object, whole or not at all."""
         from weaviate.classes.data import DataObject
 
+        # an insert of many replaces a note of that id; a single one would be refused
         report = self._notes.data.insert_many([DataObject(uuid=_id(name), properties={"body": json.dumps(body)})])
         self._sound(report)
 
@@ -184,6 +185,7 @@ class _WeaviateRows(VersionedRows):
         from weaviate.classes.query import Filter as Where
 
         died = Where.by_property("died")
+        # a row that lives again no longer fits the conditions: repeated until none is left
         while batch := self._fetched(died.greater_than(after) & died.less_than(NEVER)):
             self.end(batch, NEVER)
 
@@ -192,6 +194,7 @@ class _WeaviateRows(VersionedRows):
         from weaviate.classes.query import Filter as Where
 
         where = Where.by_property("born").greater_than(after) & Where.by_property("died").less_or_equal(until)
+        # Weaviate deletes only so many objects with one request
         while (done := self._chunks.data.delete_many(where=where)).matches:
             if done.failed:
                 raise StoreError(f"Weaviate could not delete {done.failed} objects", file=self._options.url)
@@ -226,6 +229,7 @@ class _WeaviateRows(VersionedRows):
 
     def vectors(self, rows: Sequence[Row]) -> NDArray[np.float32]:
         """The vectors of these rows, shape (rows, dimension)."""
+        # by key, since the objects may come in any order
         by_key: dict[str, Any] = {}
         for start in range(0, len(rows), _PUT):
             keys = [row.key for row in rows[start : start + _PUT]]

@@ -89,6 +89,7 @@ class Expand:
                 return start, end
         elif self._options.to == "parent":
             return span.start, span.end
+        # as a whole it is too long, or only its surroundings are wanted
         return self._around(text, span)
 
     def _around(self, text: str, span: Span) -> tuple[int, int]:
@@ -101,6 +102,7 @@ class Expand:
         for match in _BREAK.finditer(text, first, start):
             if (at := match.end()) < start:
                 before.append(at)
+        # where the window reaches an end of the text, that is a boundary, too
         before = before if first else [0, *before]
         after = [m.end() for m in _BREAK.finditer(text, end, end + window)]
         after = [*after, len(text)] if len(text) <= end + window else after

@@ -62,6 +62,7 @@ class LateInteraction:
         reranked = []
         for retrieval, pool, question in zip(retrievals, pools, questions, strict=True):
             if len(pool) < 2 or not len(question):
+                # nothing to reorder, or nothing to compare with
                 reranked.append(replace(retrieval, hits=retrieval.hits[:k]))
                 continue
             # each (tokens of the question, tokens of the passage): cosines, since all rows have length 1
@@ -146,12 +147,13 @@ class CrossEncoder:
             batch = tokenizer(
                 [pairs[n][0] for n in rows],
                 [pairs[n][1] for n in rows],
-                truncation="longest_first",
+                truncation="longest_first",  # of both, the longer one is cut: the passage rather than the question
                 max_length=self._options.max_tokens,
                 padding=True,
                 return_tensors="pt",
             ).to(self._options.device)
             with torch.inference_mode():
+                # (batch, 1): the model has one output, see `_model`
                 scores[rows] = model(**batch).logits[:, 0].float().cpu().numpy()
             for n, length in zip(rows, batch["attention_mask"].sum(1).tolist(), strict=True):
                 tokens[n] = int(length)
@@ -167,6 +169,7 @@ class CrossEncoder:
                 cure=install("train"),
             ) from error
         try:
+            # a model's folder must not bring code to run
             tokenizer = AutoTokenizer.from_pretrained(str(self._path), local_files_only=True, trust_remote_code=False)
             model = AutoModelForSequenceClassification.from_pretrained(
                 str(self._path), local_files_only=True, trust_remote_code=False

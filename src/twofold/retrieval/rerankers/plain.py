@@ -72,6 +72,7 @@ class NearDuplicates:
         size = self._options.letters
         return _Text(
             plain=plain,
+            # max: a shorter text is its own shingle
             shingles=frozenset(plain[at : at + size] for at in range(max(1, len(plain) - size + 1))),
             numbers=frozenset(_NUMBER.findall(text)),
         )
@@ -92,6 +93,7 @@ class _Text:
         """Does this passage say nothing that `other` does not say?"""
         if not self.numbers <= other.numbers:
             return False
+        # blanks around both: whole words only
         if f" {self.plain} " in f" {other.plain} ":
             return True
         # their intersection cannot be larger than the smaller set: sizes alone decide most pairs
@@ -135,6 +137,7 @@ class MarginalRelevance:
         if not retrieval.hits:
             return retrieval
         scores = np.array([hit.score for hit in retrieval.hits])
+        # equal scores have no spread: then none of the passages is the more relevant one
         relevance = (scores - scores.min()) / (np.ptp(scores) or 1.0)
         rows = np.stack([vectors[hit.chunk.id] for hit in retrieval.hits])
         alike = rows @ rows.T  # (hits, hits): cosines

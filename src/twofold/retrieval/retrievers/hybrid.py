@@ -62,6 +62,7 @@ class DenseRetriever:
         for which, members in by_filter(queries):
             texts = [queries[m].text for m in members]
             vectors = None if self.leg == "lexical" else self._parts.embedder.embed(texts)
+            # more than k, since copies of a text are left out below
             hits = self._parts.index.search(
                 texts, vectors, fetch_size(k), leg=self.leg, version=self.index_version, filter=which
             )

@@ -133,6 +133,7 @@ def _rewrite(name: str, rewriter: Rewriter, before: Sequence[Rewritten]) -> list
     seconds = (time.perf_counter() - began) / len(before)
     rewritten = []
     for old, variants in zip(before, after, strict=True):
+        # the same text in other collections is another search
         queries = list({(query.text, query.filter.collections): query for query in _queries(variants)}.values())
         notes: list[Json] = []
         for variant in variants:

@@ -75,6 +75,7 @@ class ConversationRewriter:
         first: dict[str, str] = {}
         for age, turn in enumerate(reversed(earlier)):  # the last turn first: it counts most
             words = turn.split()
+            # as if after a full stop: the first word begins a sentence, too
             for before, word in zip([".", *words], words, strict=False):
                 opens = before[-1] in ".!?:"  # a capital that begins a sentence makes no name
                 for term in terms(word)[:1]:

@@ -69,6 +69,7 @@ class Parameter(protocols.Options):
     def value_in(self, question: str) -> str | None:
         """The argument's value in the question; the default, or None, where the question has none."""
         for value in self.values:
+            # not \b: a value may begin or end with a sign
             if re.search(rf"(?<!\w){re.escape(value)}(?!\w)", question, re.IGNORECASE):
                 return value
         if not self.values:
@@ -168,6 +169,7 @@ class LiveTool(ABC):
         self._readers = readers
         self._root = root
         self._scratch = scratch
+        # part of a cached answer's name: an answer under other options is not found
         self._spec = digest("tool", {"options": options.model_dump(mode="json"), "version": self.version})
 
     @abstractmethod
@@ -300,6 +302,7 @@ class LiveTool(ABC):
 
     def _cached(self, arguments: Json) -> Json | None:
         try:
+            # a damaged file counts as none
             entry = json.loads(self._file(arguments).read_text(encoding="utf-8"))
             return {"at": float(entry["at"]), "text": str(entry["text"])}
         except (OSError, ValueError, KeyError, TypeError):

@@ -123,6 +123,7 @@ def opened(search: Search, configs: Mapping[str, Config], *, progress: Progress 
                 _aside(search, recipe), config, embedder=opened_search.embedder, **shared
             ).search
 
+            # The name of now: a closure would see the loop's last one.
             def step(stage: str, done: int, total: int, name: str = name) -> None:
                 progress(f"{name}: {stage}", done, total)
 
@@ -281,6 +282,7 @@ def measure(
     sample = chance.sample(list(enumerate(queries)), min(rules.latency, len(queries)))
     ms = None
     if sample:
+        # Timed with as many passages as an answer reads, not with the ranks that are scored.
         k = search.config.retrieval.k
         clock = timing.Clock[tuple[int, Query]](
             lambda pair: bool(retriever.retrieve([pair[1]], k)), name=lambda pair: str(pair[0])
@@ -339,7 +341,7 @@ def compare(
     tests = [{"metric": name, **self_test(metric, examples, name=name)} for name, metric in scorers(rules.unit).items()]
     measured = {}
     for name, search in pipelines.items():
-
+        # The name of now, as above.
         def step(stage: str, done: int, total: int, name: str = name) -> None:
             progress(f"{name}: {stage}", done, total)
 

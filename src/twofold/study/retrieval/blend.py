@@ -220,11 +220,13 @@ def _measured(
     Rewriters that ask a model, rerankers and the agent around the search are left out: their price is not paid for a
     weight.
     """
+    # Both legs are searched once: a weight changes only how their hits are blended.
     once: Any = _Once(search.index, search.embedder)
     parts = replace(search.parts, index=once, embedder=once)
     metric = scorers(rules.unit)[METRICS[0]]
     queries = [query(example, search.filter) for example in examples]
     matrix = np.empty((len(queries), len(weights)))
+    # A rewriter that asks a model would ask it again for every weight.
     plain = [one.model_dump(mode="json") for one in search.config.retrieval.rewriters if not _asks_model(one)]
     for place, weight in enumerate(weights):
         blended = {"name": part.name, "options": {**part.options, "lexical": weight}}

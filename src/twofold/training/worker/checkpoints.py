@@ -10,6 +10,7 @@ from twofold.errors import TrainingError
 from twofold.files import writing
 
 NAME, EARLIER = "checkpoint.pt", "checkpoint.earlier.pt"
+# Where a file is cut or foreign decides which of these torch raises.
 _DAMAGED = (RuntimeError, KeyError, ValueError, EOFError, OSError, AttributeError, pickle.UnpicklingError)
 
 

@@ -26,6 +26,7 @@ class Crew:
             import torch
 
             if torch.cuda.is_available():
+                # before the group: NCCL takes the current device
                 torch.cuda.set_device(int(os.environ.get("LOCAL_RANK", "0")))
             torch.distributed.init_process_group("nccl" if torch.cuda.is_available() else "gloo")
 

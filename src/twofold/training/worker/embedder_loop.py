@@ -88,6 +88,7 @@ class _Encoder:
 
         self.source, self.options = source, options
         self.tokens = Tokenizer.from_file(str(source / "tokenizer.json"))
+        # The file may ask for padding and cutting, which are done here; and "[SEP]" in a text is text.
         self.tokens.no_padding()
         self.tokens.no_truncation()
         self.tokens.encode_special_tokens = True
@@ -112,6 +113,7 @@ class _Encoder:
         whole: list[int] = self.tokens.encode(text).ids
         if len(whole) <= limit:
             return whole
+        # A question keeps its end, which asks; a passage keeps its beginning.
         return [whole[0], *whole[-(limit - 1) :]] if keep_end else [*whole[: limit - 1], whole[-1]]
 
     def vectors(self, rows: Sequence[Sequence[int]]) -> Any:
@@ -119,12 +121,13 @@ class _Encoder:
         import torch
 
         longest = max(len(row) for row in rows)
-        ids = torch.zeros(len(rows), longest, dtype=torch.long)
+        ids = torch.zeros(len(rows), longest, dtype=torch.long)  # (rows, longest)
         mask = torch.zeros(len(rows), longest)
         for place, row in enumerate(rows):
             ids[place, : len(row)] = torch.tensor(row)
             mask[place, : len(row)] = 1
         with torch.autocast("cpu", dtype=torch.bfloat16, enabled=self.options.dtype == "bf16"):
+            # (rows, longest, hidden)
             states = self.network(input_ids=ids, attention_mask=mask.long()).last_hidden_state
         states = states.float()
         pooled = states[:, 0] if self.first_token else (states * mask[..., None]).sum(1) / mask.sum(1, keepdim=True)
@@ -242,6 +245,7 @@ def _members(job: EmbedderJob, options: EmbedderOptions, *, epoch: int, place: i
     order = list(range(len(job.pairs)))
     random.Random(f"{job.seed}/order/{epoch}").shuffle(order)
     chosen = order[place * options.batch : (place + 1) * options.batch]
+    # A single question would have no other passage to be told apart from.
     return chosen if len(chosen) > 1 else order[: options.batch]
 
 
@@ -282,6 +286,7 @@ def _take_step(
     # Too large to be held: vectors without a graph first, then each part again with one (Gao et al. 2021).
     if padded <= encoder.budget:
         whole = torch.zeros(len(rows), encoder.network.config.hidden_size)
+        # Apart, as questions are short: together they would be padded to the passages.
         for kind in (range(len(queries)), range(len(queries), len(rows))):
             whole = whole.index_copy(0, torch.tensor(list(kind)), encoder.vectors([rows[i] for i in kind]))
         loss = contrast(whole, len(queries), banned=banned, options=options)
@@ -295,6 +300,7 @@ def _take_step(
         loss = contrast(whole, len(queries), banned=banned, options=options)
         loss.backward()
         for part in parts:
+            # The vectors' gradient goes on through each part: summed, that is the gradient of the whole step.
             (encoder.vectors([rows[i] for i in part]) * whole.grad[part]).sum().backward()
     torch.nn.utils.clip_grad_norm_(list(trained), options.clip)
     if math.isfinite(float(loss.detach())):
@@ -359,7 +365,7 @@ def _choose(
     import torch
 
     if not state.best_step:
-        encoder.network.load_state_dict(stock, strict=False)
+        encoder.network.load_state_dict(stock, strict=False)  # integer buffers are not among the weights
         return 0.0, state.dev[0][1]
     best = torch.load(directory / "best.pt", weights_only=True)
     chosen = (-1.0, 0.0)
@@ -391,6 +397,7 @@ def _finish(
     target = directory / MODEL
     shutil.rmtree(target, ignore_errors=True)
     target.mkdir()
+    # Before the weights are saved, which writes a configuration of its own over the copied one.
     for path in encoder.source.rglob("*"):
         name = path.relative_to(encoder.source)
         if path.is_file() and path.suffix in {".json", ".txt"} and name.name != hub.MANIFEST:

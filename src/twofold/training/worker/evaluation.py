@@ -34,7 +34,7 @@ def evaluate(run: TrainingRun, log: curves.Log) -> None:
             loss = scoring.mean_loss(run.network, [row for _, row in dev], budget=state.budget)
             followed = other_things(run)
     except OutOfTime:
-        run.network.train()
+        run.network.train()  # scoring was cut with dropout switched off
         state.evaluation_seconds += time.perf_counter() - tick
         state.note(CUT)
         return

@@ -53,7 +53,7 @@ def settle_evaluations(run: TrainingRun) -> None:
     state.evaluations, state.items = state.evaluations or count, state.items or items
     if most_items and not state.items and options.limit:
         state.note("the dev split was not scored: the limit leaves no time for it")
-    following = run.followed_tokens() * run.forward * (state.evaluations + 1)
+    following = run.followed_tokens() * run.forward * (state.evaluations + 1)  # once before the first step
     if options.limit and following > FOLLOWED_SHARE * options.limit * 60:
         run.general, run.facts = [], []
         state.note("the loss on a general set and known facts were not followed: the limit leaves no time")
@@ -87,7 +87,7 @@ def limits(run: TrainingRun) -> tuple[bool, int]:
     # Settled once: the learning rate decays over the steps planned, and must not jump.
     if state.step == _SETTLING or (state.step < _SETTLING and run.spent() > options.limit * 15):
         due = sum(1 for mark in marks(state.planned, state.evaluations) if mark > state.step)
-        left = run.left() - (due - 1) * state.items * run.item_tokens() * run.forward
+        left = run.left() - (due - 1) * state.items * run.item_tokens() * run.forward  # `left` reserves the last one
         return run.left() < each, affordable(state.step, state.planned, each=each, left=left)
     return run.left() < each, state.planned
 

@@ -183,11 +183,12 @@ def _economies(plain: Any, options: FitOptions, *, learned: int, longest: int) -
         if options.method == "prefix" or not getattr(plain, "supports_gradient_checkpointing", False):
             notes.append("activations are kept: this method or model cannot compute them again")
         else:
+            # The reentrant kind needs an input with a gradient, which frozen word vectors do not give.
             plain.gradient_checkpointing_enable({"use_reentrant": False})
             notes.append("activations are computed again in the backward pass, to save memory")
     if options.compile:
         for layer in adapter_layers.layers_of(plain):
-            layer.compile(dynamic=True)
+            layer.compile(dynamic=True)  # lengths differ in every micro-batch
     return notes
 
 
@@ -273,6 +274,7 @@ def take_step(run: TrainingRun, bundles: Sequence[Sequence[Pack]], *, factor: fl
 
 
 def _out_of_memory(error: BaseException) -> bool:
+    # On a CPU torch raises a plain RuntimeError, told by its words.
     message = str(error)
     return isinstance(error, MemoryError) or "out of memory" in message or "can't allocate memory" in message
 

@@ -24,7 +24,7 @@ from twofold.types import Json
 def run(directory: Path, work: Callable[[Json, Progress], object], *, memory: str) -> int:
     """Do `work` with the job in `directory`; returns the exit status. A known error is the last line of the output."""
     out = sys.stdout
-    sys.stdout = sys.stderr
+    sys.stdout = sys.stderr  # what libraries print must not stand among the JSON lines
 
     def write(event: Json) -> None:
         out.write(json.dumps(event) + "\n")

@@ -20,6 +20,7 @@ from twofold.training.encoding import Encoder
 from twofold.training.options import AdapterOptions, FitOptions, Ia3Options, LoraOptions, PrefixOptions, PromptOptions
 from twofold.training.worker.network import plain_of
 
+# As the families of models name them.
 _KEYS_VALUES = ("k_proj", "v_proj", "key", "value", "k", "v", "query_key_value", "qkv_proj", "c_attn", "Wqkv")
 _LAST = ("down_proj", "fc2", "dense_4h_to_h", "fc_out", "mlp.c_proj", "w2", "ff_out")
 
@@ -40,8 +41,10 @@ def adapted(source: Path, options: FitOptions, encoder: Encoder, *, seed: int) -
     """
     dtype: adapter_layers.Dtype = "bf16" if options.dtype == "bf16" else "f32"
     network = adapter_layers.open_model(source, dtype=dtype, nf4=options.method == "qlora")
+    # What is to be spread is moved afterwards, in parts: the whole need not fit on one device.
     if not options.shard:
         network.to(device())
+    # Before anything is drawn, so that a resumed run begins with the same adapter.
     torch.manual_seed(seed)
     if options.method == "full":
         return network
@@ -59,7 +62,7 @@ def adapted(source: Path, options: FitOptions, encoder: Encoder, *, seed: int) -
             adapter_layers.add_prefix(network, adapter_layers.prefix_of(network, ids))
         else:
             with torch.no_grad():
-                adapter_layers.add_prompt(network, network.get_input_embeddings()(ids)[0].clone())
+                adapter_layers.add_prompt(network, network.get_input_embeddings()(ids)[0].clone())  # (tokens, width)
     return network
 
 
@@ -72,6 +75,7 @@ def save(network: Any, directory: Path, *, source: Path, options: FitOptions) ->
         target = directory / adapter_layers.WEIGHTS
         network.save_pretrained(target)
         for path in source.iterdir():
+            # The tokenizer's files; not the base's weights, nor the note on where the base came from.
             copied = path.suffix in (".json", ".jinja", ".model") and "safetensors" not in path.name
             if copied and not (target / path.name).exists() and path.name != "twofold-model.json":
                 shutil.copyfile(path, target / path.name)
@@ -96,6 +100,7 @@ def save(network: Any, directory: Path, *, source: Path, options: FitOptions) ->
 
 
 def _prompt_config(network: Any, count: int, values: Tensor, *, prefix: bool) -> Any:
+    # a prefix is (layers, 2, heads, tokens, width of a head), a prompt (tokens, width)
     """PEFT's own description of a prompt or prefix, so that PEFT alone can load it too."""
     from peft import PrefixTuningConfig, PromptTuningConfig
 
@@ -138,6 +143,7 @@ def rounded_names(network: Any) -> list[str]:
 def linear_names(network: Any) -> list[str]:
     """Names of the linear layers inside the model's blocks, the output layer apart."""
     head = network.get_output_embeddings()
+    # By name: torch makes a class of its own of a linear layer whose weights it computes from 4 bits.
     named = network.base_model.named_modules()
     kinds = ("Linear", "ParametrizedLinear", "Conv1D")
     return sorted({n.rpartition(".")[2] for n, m in named if type(m).__name__ in kinds and m is not head})
@@ -159,6 +165,7 @@ def _lora(network: Any, options: LoraOptions) -> Any:
         target_modules=list(options.targets) or linear_names(network),
         layers_to_transform=list(range(depth - options.layers, depth)) if options.layers else None,
     )
+    # PEFT would otherwise hold its weights in float32 and cast in every product.
     adapted = _with_peft(get_peft_model, network, recipe, autocast_adapter_dtype=False)
     # Exactly this class: PEFT's subclasses, and dropout or DoRA, compute something else.
     for layer in adapted.modules():

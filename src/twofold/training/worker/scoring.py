@@ -91,6 +91,7 @@ def task_scores(
     network.eval()
     # Prompts of like length together: what is padded is computed.
     order = sorted(range(len(dev)), key=lambda i: dev[i][1].start)
+    # Nothing is kept for a backward pass, so four times the tokens of a training micro-batch fit.
     size = max(1, min(24, 4 * budget // max(1, *(row.start for _, row in dev)))) if dev else 1
     scores: list[float] = []
     for begin in range(0, len(order), size):
@@ -145,6 +146,7 @@ def generate(network: Any, encoder: Encoder, items: Sequence[DevItem], *, option
         input_ids=batch.to(network.device),
         attention_mask=mask.to(network.device),
         max_new_tokens=max(item.prompt.max_tokens for item in items),
+        # Said here, as the model's own generation settings may ask for the contrary.
         do_sample=False,
         repetition_penalty=1.0,
         use_cache=True,

@@ -149,6 +149,7 @@ class TrainingRun:
 
     def left(self) -> float:
         """Seconds until the limit that are not needed for a last evaluation; infinite without a limit."""
+        # The slower of the paces seen: the limit is to hold.
         return self.remaining() - self.state.items * self.item_tokens() * max(self.forward, self.trained / TRAINED)
 
     def planned_tokens(self) -> int:

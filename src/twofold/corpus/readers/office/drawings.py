@@ -121,6 +121,7 @@ def paragraphs(node: Node) -> str:
         text = settled("".join(out))
         label = _label(child(paragraph, "pPr"), counts) if text.strip() else ""
         lines.append(f"{label} {text}" if label else text)
+    # a chart's title may be a value without any paragraph
     return "\n".join(lines) if lines else "".join(one.text or "" for one in inside(node, "v"))
 
 

@@ -185,6 +185,7 @@ def _number(value: float, section: list[tuple[str, str]]) -> str:
     if "/" in pattern:
         return _fraction(value, section)
     whole, _, rest = pattern.replace("%", "").partition(".")
+    # each comma behind the digits divides by a thousand
     while whole.endswith(",") or rest.endswith(","):
         value /= 1000
         whole, rest = whole.removesuffix(",") if not rest else whole, rest.removesuffix(",")
@@ -200,6 +201,7 @@ def _number(value: float, section: list[tuple[str, str]]) -> str:
         figure = f"{base}E{sign}{abs(int(power)):0{max(1, exponent_digits)}}"
     else:
         grouped = "," in whole
+        # a sheet shows 30 decimals at most
         figure = f"{value:{',' if grouped else ''}.{min(decimals, 30)}f}" if math.isfinite(value) else str(value)
         least = sum(c == "0" for c in rest)
         if decimals > least and "." in figure:
@@ -213,6 +215,7 @@ def _number(value: float, section: list[tuple[str, str]]) -> str:
             head = ""
         if not grouped and len(head) < zeros:
             head = head.rjust(zeros, "0")
+        # what is rounded to 0 has no sign
         figure = ("" if not float(figure.replace(",", "") or 0) else sign) + head + dot + tail
     if not scientific and not rest and "," not in pattern and _is_divided(section):
         return _between(figure, section)
@@ -293,6 +296,7 @@ def _date(value: float, section: list[tuple[str, str]], from_1904: bool) -> str:
     units = [(at, text) for at, (kind, text) in enumerate(section) if kind in ("date", "elapsed")]
     for at, (kind, text) in enumerate(section):
         if kind == "elapsed":
+            # a time is a fraction of a day, which as a float may lie a little too low
             total = value * 86_400 + 1e-6
             out.append(f"{int(total // {'h': 3600, 'm': 60, 's': 1}[text[0]]):0{len(text)}}")
         elif kind == "half":
@@ -301,6 +305,7 @@ def _date(value: float, section: list[tuple[str, str]], from_1904: bool) -> str:
             place = next(n for n, (where, _) in enumerate(units) if where == at)
             before = units[place - 1][1] if place else ""
             after = units[place + 1][1] if place + 1 < len(units) else ""
+            # an m beside hours or seconds stands for minutes, any other for months
             minutes = text[0] == "m" and len(text) < 3 and (before.startswith("h") or after.startswith("s"))
             named = _named(text, moment, language) if language and not minutes else ""
             out.append(named or _part(text, moment, minutes=minutes, half=half))

@@ -106,6 +106,7 @@ class Numbering:
     def _definition(self, name: str, node: Node) -> tuple[str, dict[int, _Level]]:
         kind = child(node, "abstractNumId")
         key = attribute(kind, "val") if kind is not None else ""
+        # a list may be defined by a style, and the style by another list
         key = self._styled.get(self._linked.get(key, ""), key)
         if key not in self._levels:
             shared = self._kinds.get(key)
@@ -143,6 +144,7 @@ class Numbering:
             previous = counts[at]
             counts[at] = level.start if previous is None else previous + 1
         self._begun.add((name, at))
+        # deeper levels begin anew, but for those that never do
         for deeper in range(at + 1, _LEVELS):
             if levels.get(deeper, _Level()).restart != 0:
                 counts[deeper] = None

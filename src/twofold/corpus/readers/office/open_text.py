@@ -93,6 +93,7 @@ class OpenText:
     def text(self) -> str:
         """The whole text; blank lines between blocks, none between items of a list."""
         blocks = list(self._blocks(self._body))
+        # each once: many styles of pages have the same
         seen: dict[str, None] = {}
         for element in inside(self._pages, "header", "footer") if self._pages is not None else ():
             seen["\n".join(text for _, text in self._blocks(element))] = None
@@ -201,6 +202,7 @@ class OpenText:
     def _look(self, name: str) -> _Look:
         if name not in self._looks:
             chain: list[str] = []
+            # a style may stand among its own parents
             while name in self._own_styles and name not in chain:
                 chain.append(name)
                 name = self._parents[name]

@@ -97,6 +97,7 @@ class OfficeReader:
         text, places, title = content
         if suffix == ".msg":
             text, places = _with_attachments(text, data, self.options.passwords, unread)
+        # the heading of a sheet is its name, which says little of the file
         headings = (one[3] for one in headings_of(text) if suffix not in _SHEETS)
         yield Document(
             id=name,
@@ -227,6 +228,7 @@ def _extracted(data: bytes, suffix: str, name: str) -> tuple[Any, list[str]]:
     try:
         return kreuzberg.extract_bytes_sync(data, mime, config=config), []
     except kreuzberg.KreuzbergError as error:
+        # kreuzberg has no error of its own for this
         if "password" in str(error).lower():
             raise EncryptedFile("the file is encrypted", file=name) from error
         first = error

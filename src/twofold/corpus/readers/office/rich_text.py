@@ -40,6 +40,7 @@ class _Look:
 def settled_rtf(data: bytes) -> tuple[bytes, list[str]]:
     """Return the rewritten file, and remarks on unread parts; a file with raw bytes stays unchanged."""
     text = data.decode("latin-1")  # each byte a character, so that encoding gives the same bytes back
+    # raw bytes may look like any token
     if "\\bin" in text or not text.startswith("{\\rtf"):
         return data, []
     out: list[str] = []
@@ -55,7 +56,7 @@ def settled_rtf(data: bytes) -> tuple[bytes, list[str]]:
             if len(stack) > 1:
                 stack.pop()
             if look.label and not stack[-1].label:
-                token = "} "
+                token = "} "  # a blank between the label and the item's text
             if open_ and not stack[-1].struck:
                 out.append("~~")
                 open_ = False
@@ -85,6 +86,7 @@ def settled_rtf(data: bytes) -> tuple[bytes, list[str]]:
                 shown = "".join(one if one.isascii() else f"\\u{ord(one)}?" for one in raised(token, before))
             before = (before + shown)[-24:]
             if out[-1] == "}" and token[0].isalnum():
+                # the format writes a sign by its number as 16 bits with a sign
                 out.append(f"\\u{ord(JOINT) - 65536}?")
             out.append(shown)
             continue

@@ -91,7 +91,7 @@ class Workbook:
             above = clean(f"## {name}{' (hidden sheet)' if hidden else ''}")
             if remark := not_seen(cells, *self._hidden):
                 above += f"\n\n{remark}"
-            start = len(above) + 2
+            start = len(above) + 2  # the blank line below it
             yield Sheet(
                 label=f"sheet {name}{' (hidden)' if hidden else ''}",
                 text="\n\n".join(filter(None, (above, lines, *more))),
@@ -137,6 +137,7 @@ class Workbook:
                 name = bare(node.tag)
                 if name == "row":
                     number = attribute(node, "r")
+                    # a file may leave the numbers of rows out: then they follow one another
                     at = int(number) if number.isdigit() else max(cells, default=0) + 1
                     if row := self._row(node):
                         cells[at] = row

@@ -326,6 +326,7 @@ class Word:
                 at = attribute(result, "val", "0") if result is not None else "0"
                 line.out += entries[int(at) : int(at) + 1] if at.isdigit() else []
         elif kind == "separate" and line.fields:
+            # the result of a field within the instruction of another is no text of the page
             line.fields[-1] = all(line.fields[:-1])
         elif kind == "end" and line.fields:
             line.fields.pop()

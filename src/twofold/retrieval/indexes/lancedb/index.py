@@ -85,6 +85,7 @@ class LanceIndex:
         self._views: OrderedDict[int, LanceView] = OrderedDict()
         self._check()
         with self._reading():
+            # at each read the newest version is looked for: another process may have written it
             self._database = lancedb.connect(str(directory), read_consistency_interval=timedelta(0))
             if _TABLE in self._database.table_names():
                 self._table = self._database.open_table(_TABLE)
@@ -358,6 +359,7 @@ class LanceIndex:
                 oldest = min(times[version] for version in tagged)
                 # a second more, so that the tagged version itself is not of that age yet
                 age = max(age, datetime.now(oldest.tzinfo) - oldest + timedelta(seconds=1))
+            # handles of versions that are about to go
             self._views.clear()
             self._table.optimize(cleanup_older_than=age)
             return max(0, len(before) - len(self._table.list_versions()))
@@ -377,11 +379,13 @@ class LanceIndex:
             removed = had - len(remaining)
             for name in tags:
                 self._table.tags.delete(name)
+            # handles of versions that are about to go
             self._views.clear()
             self._table = self._database.create_table(_TABLE, data=remaining, schema=remaining.schema, mode="overwrite")
             self._tidy()
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore", UserWarning)  # it warns that older versions go, as they should
+                # unverified: else files younger than a week stay, and they may hold what is to be forgotten
                 self._table.optimize(cleanup_older_than=timedelta(0), delete_unverified=True)
             for path in (self._directory / f"{_TABLE}.lance" / "_transactions").glob("*.txn"):
                 path.unlink(missing_ok=True)  # conditions of old deletions name documents

@@ -20,7 +20,9 @@ _ASKING = frozenset(
         kind type mean does did happen happened about also one main"""
     )
 )
+# small words such as "of" belong to a name only before another word with a capital
 _NAME = re.compile(r"\b[A-Z][\w'’-]*(?:\s+(?:of|the|de|von|van|du|la)(?=\s+[A-Z])|\s+[A-Z0-9][\w'’-]*)*")
+# possessive: a long run of blanks is read once, not again from each of its places
 _COMPOUND = re.compile(
     r"\?\s++(?=\S)|;\s*|(?:,|(?<![\s,]))\s++(?:and|but|or)\s+(?=(?:who|what|when|where|which|why|how|whose|is|are|was|were|does|do|did)\b)",
     re.IGNORECASE,
@@ -61,6 +63,7 @@ def names(text: str, *, inner: bool = False) -> list[str]:
 
 def _begins(text: str, at: int) -> bool:
     """Does a sentence begin at this place? The function looks back to the previous word only."""
+    # no further back: a long text without punctuation would be read again for each of its names
     for character in reversed(text[max(0, at - 200) : at]):
         if character in ".!?:\n":
             return True

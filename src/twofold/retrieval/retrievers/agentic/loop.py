@@ -104,12 +104,14 @@ class AgenticRetriever:
 
     def _open(self, names: Sequence[str], query: Query) -> list[str]:
         """The collections with anything that this principal may read; neither trace nor planner may name others."""
+        # without a principal every collection may be read
         if query.filter.principal is None:
             return list(names)
         vectors = self._parts.embedder.embed([query.text or query.question])
 
         def holds(name: str) -> bool:
             which = replace(query.filter, collections=(name,))
+            # a single hit is enough to know
             return bool(self._parts.index.search([""], vectors, 1, leg="dense", filter=which)[0])
 
         return [name for name in names if holds(name)]
@@ -160,6 +162,7 @@ class AgenticRetriever:
 
     def _searched(self, state: PlanningState, step: Decision, k: int) -> list[Chunk]:
         which = state.query.filter
+        # conditions add up, and a planner chooses among allowed collections only: the filter is never widened
         which = replace(
             which, collections=step.collections or which.collections, where=(*which.conditions, *step.where)
         )
@@ -255,6 +258,7 @@ class AgenticRetriever:
         hits = []
         for rank, chunk in enumerate(chunks, 1):
             known = scores.get(chunk.id)
+            # a tool's passage has no score of a search: one that falls with the rank
             hits.append(replace(known, rank=rank) if known else Hit(chunk=chunk, score=1.0 / rank, rank=rank))
         return Retrieval(
             hits=tuple(hits), trace=tuple(state.trace), insufficient=insufficient, usage=state.ledger.usage

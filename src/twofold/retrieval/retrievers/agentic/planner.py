@@ -123,6 +123,7 @@ class RulePlanner:
         if not state.searched:
             return Decision(action="search", text=state.query.text, why="what was asked")
         for name, tool in state.tools.items():
+            # a follow-up may have the argument in an earlier turn, which a rewritten query repeats
             arguments = tool.arguments(state.question)
             if arguments is None and state.query.text != state.question:
                 arguments = tool.arguments(state.query.text)
@@ -337,6 +338,7 @@ def _conditions(where: Any) -> tuple[Condition, ...]:
 
 def _fields(chunks: Sequence[Chunk]) -> list[str]:
     """The names of the passages' fields, by which the model may narrow a search."""
+    # names come from the documents: made as harmless as any other text of theirs
     names = list(dict.fromkeys(chain.from_iterable(chunk.metadata for chunk in chunks)))[:_FIELDS]
     return [f"Fields: {sanitise.shown(', '.join(name[:60] for name in names))}"] if names else []
 
