@@ -23,7 +23,7 @@ from twofold.host import children
 
 LIBRARY = """
 import lance_namespace, numpy, pyarrow.dataset
-import twofold.cli.main, twofold.project
+import twofold.cli.commands, twofold.cli.main, twofold.project, twofold.serving.app
 """
 TORCH = """
 import peft, torch, transformers
@@ -85,13 +85,14 @@ class Process:
 
     def terminate(self) -> None:
         """End it by SIGTERM."""
-        self._signal(signal.SIGTERM)
+        self.send_signal(signal.SIGTERM)
 
     def kill(self) -> None:
         """Kill it unless it has ended; `wait` must follow."""
-        self._signal(signal.SIGKILL)
+        self.send_signal(signal.SIGKILL)
 
-    def _signal(self, number: signal.Signals) -> None:
+    def send_signal(self, number: int) -> None:
+        """Signal it unless it has ended."""
         if self.poll() is None:
             with suppress(ProcessLookupError):
                 os.kill(self.pid, number)
@@ -125,25 +126,33 @@ class Forked:
         """Kill it unless it has ended; `wait` must follow."""
         self._process.kill()
 
+    def terminate(self) -> None:
+        """End it by SIGTERM; `wait` must follow."""
+        self._process.terminate()
+
+    def send_signal(self, number: int) -> None:
+        """Signal it unless it has ended; `wait` must follow."""
+        self._process.send_signal(number)
+
     def poll(self) -> int | None:
         """Its exit status, or None while it runs."""
         return self._process.poll()
 
     def communicate(self) -> tuple[str, str]:
-        """All that it writes to stdout and to stderr; `wait` must follow."""
+        """All that it writes to stdout and to stderr, which are closed; `wait` must follow."""
         errors: list[str] = []
         listening = threading.Thread(target=lambda: errors.append(self.stderr.read()))
         listening.start()
         written = self.stdout.read()
         listening.join()
-        return written, errors[0]
-
-    def wait(self) -> int:
-        """Its exit status, or minus the signal that ended it."""
-        status = self._process.wait()
-        self._clock.cancel()
         self.stdout.close()
         self.stderr.close()
+        return written, errors[0]
+
+    def wait(self, timeout: float | None = None) -> int:
+        """Its exit status, or minus the signal that ended it."""
+        status = self._process.wait(timeout)
+        self._clock.cancel()
         return status
 
 
@@ -156,6 +165,10 @@ class Nursery:
     def start(self, code: str, *argv: str) -> Forked:
         """Start a process, which must be waited for."""
         return Forked(Process(self._server, _job(code, argv), [subprocess.PIPE, subprocess.PIPE]))
+
+    def command(self, *words: str) -> Forked:
+        """Start ``twofold`` with these words; it must be waited for."""
+        return self.start("import sys; from twofold.cli.main import main; sys.exit(main())", *words)
 
     def run(self, code: str, *argv: str) -> subprocess.CompletedProcess[str]:
         """Run a process to its end."""

@@ -1,8 +1,19 @@
-"""With several processes the files that take longest begin first: one that begins last keeps a single process busy."""
+"""With several processes the files that take longest begin first: one that begins last keeps a single process busy.
+
+``scripts/test --junitxml=RESULTS.xml`` measures, ``python tests/longest_first.py RESULTS.xml`` prints the list.
+"""
 
 from __future__ import annotations
 
+import sys
+from collections import Counter
+from pathlib import Path
+from xml.etree import ElementTree
+
 import pytest
+
+LEAST = 12.0
+"""Seconds of a file that is listed: shorter ones leave a process idle for no longer than that."""
 
 LONGEST = (
     "generation/test_exporting.py",
@@ -31,7 +42,7 @@ LONGEST = (
     "reports/test_study_page.py",
     "curation/test_making.py",
 )
-"""Files under tests/ that take 15 processor seconds or more, the longest first.
+"""Files under tests/ that take `LEAST` seconds or more, the longest first.
 
 pytest-xdist would begin with those of the most tests.
 """
@@ -46,3 +57,16 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         return LONGEST.index(name) if name in LONGEST else len(LONGEST)
 
     items.sort(key=place)
+
+
+def longest(results: Path) -> list[str]:
+    """Files that took `LEAST` seconds or more in a run, as pytest has written it in JUnit's format."""
+    seconds: Counter[str] = Counter()
+    for case in ElementTree.parse(results).iter("testcase"):
+        place = case.attrib["classname"].removeprefix("tests.").replace(".", "/")
+        seconds[f"{place}.py"] += float(case.attrib["time"])  # type: ignore[assignment] - a counter of parts
+    return [name for name, total in seconds.most_common() if total >= LEAST]
+
+
+if __name__ == "__main__":
+    print("\n".join(longest(Path(sys.argv[1]))))

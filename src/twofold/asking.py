@@ -12,6 +12,7 @@ from twofold import prompts
 from twofold.answering import access
 from twofold.answering.citing import whereabouts
 from twofold.answering.system import System
+from twofold.answering.system import question as question_of
 from twofold.assembly.calibrations import Calibrations
 from twofold.assembly.models import Models
 from twofold.assembly.searching import Search
@@ -23,10 +24,11 @@ from twofold.examples.splitting import Splits
 from twofold.files.reading import checked, decode, excerpt, parsed
 from twofold.hashing import plain
 from twofold.indexing import feeds
-from twofold.indexing.erasure import Eraser
+from twofold.indexing.erasure import RECORDS, Eraser
 from twofold.indexing.sync import synced
 from twofold.metadata.conditions import Condition
 from twofold.reports import archive
+from twofold.reports.decisive import decisive, rolled_back
 from twofold.store.model_record import read_everything
 from twofold.store.model_registry import model_id
 from twofold.text import grounding
@@ -46,7 +48,7 @@ class ChosenArm:
     why: str
     """The reason, as a clause about the arm."""
     study: str = ""
-    """The latest study; empty when there is none."""
+    """The study that decides: the latest, or the one before a rollback; empty when there is none."""
     index: str = ""
     """Digest of what the index held in that study; empty when the study retrieved nothing."""
     model: str = ""
@@ -112,9 +114,11 @@ def chosen(models: Models, calibrations: Calibrations, records: Path, *, arm: st
             "an arm and a tuned model cannot be combined",
             cure="Name only one of them: a tuned model answers in its own arm.",
         )
-    studies = archive.names(records)
-    record: Any = archive.read_record(records / studies[-1]) if studies else {}
-    choice = _choice(models, record, studies[-1] if studies else "", arm=arm, model=model)
+    study = decisive(records)
+    record: Any = archive.read_record(records / study) if study else {}
+    rollback = rolled_back(records)
+    since = f", after a rollback from study {_number(rollback['newest'])}" if rollback else ""
+    choice = _choice(models, record, study, since=since, arm=arm, model=model)
     measured = record.get("arms", {}).get(choice.arm.name, {})
     calibration = ""
     if choice.arm.retrieval:
@@ -125,7 +129,7 @@ def chosen(models: Models, calibrations: Calibrations, records: Path, *, arm: st
     return replace(choice, model=adapter, calibration=calibration)
 
 
-def _choice(models: Models, record: Any, study: str, *, arm: str, model: str) -> ChosenArm:
+def _choice(models: Models, record: Any, study: str, *, since: str, arm: str, model: str) -> ChosenArm:
     config = models.config
     latest: Json = {"study": study, "index": record.get("retrieval", {}).get("index", {}).get("content", "")}
     unmeasured = "" if study else "; no study has measured it"
@@ -135,15 +139,19 @@ def _choice(models: Models, record: Any, study: str, *, arm: str, model: str) ->
     if arm:
         return ChosenArm(arm=config.arm(arm), why=f"it was named{unmeasured}", **latest)
     verdict = record.get("verdict", {"arm": "", "outcome": ""})
-    number = study.split("-", maxsplit=1)[0].lstrip("0")
+    number = _number(study)
     if verdict["arm"]:
-        return ChosenArm(arm=config.arm(verdict["arm"]), why=f"it is the verdict of study {number}", **latest)
+        return ChosenArm(arm=config.arm(verdict["arm"]), why=f"it is the verdict of study {number}{since}", **latest)
     name = "rag" if config.documents.paths or config.sources else "base"
     reason = "it is used because it reads your documents" if name == "rag" else "there are no documents to read"
     before = {"undecided": f"study {number} is undecided", "none acceptable": f"study {number} found no arm acceptable"}
     return ChosenArm(
         arm=config.arm(name), why=f"{before.get(verdict['outcome'], 'no study has been run yet')}; {reason}", **latest
     )
+
+
+def _number(study: str) -> str:
+    return study.partition("-")[0].lstrip("0")
 
 
 def _adapter(models: Models, arm: Arm, training: Json, model: str) -> str:
@@ -249,18 +257,34 @@ def open_system(workspace: Workspace, choice: ChosenArm, splits: Callable[[], Sp
         StoreError: a document is still to be forgotten, or the tuned model's files are gone or damaged.
         TemplateMismatch: the model was trained with another prompt template.
     """
-    if choice.arm.retrieval and not synced(workspace.catalogue):
+    require_answerable(workspace.search, choice, root=root)
+    adapter = workspace.models.load(choice.model) if choice.model else None
+    shots = workspace.systems.shots(choice.arm, splits()) if choice.arm.shots else ()
+    calibration = workspace.systems.calibrations.stored(choice.calibration) if choice.calibration else None
+    return workspace.systems.served(choice.arm, shots=shots, adapter=adapter, calibration=calibration)
+
+
+def require_answerable(search: Search, choice: ChosenArm, *, root: Path) -> None:
+    """Refuse questions to an arm whose documents cannot be read now.
+
+    Args:
+        search: Of the project.
+        choice: The arm.
+        root: The project.
+
+    Raises:
+        IndexEmpty, StoreError: as `open_system`.
+    """
+    if not choice.arm.retrieval:
+        return
+    if not synced(search.catalogue):
         raise IndexEmpty(f"the arm {choice.arm.name} reads documents, and none is indexed yet")
-    if choice.arm.retrieval and Eraser(search=workspace.search, root=root).due():
+    if Eraser(search=search, root=root).due():
         raise StoreError(
             "a document is not completely forgotten yet; no question is answered from the index until then",
             cure="Run `twofold sync` to finish the removal: after the command that is writing now, or on a full disk "
             "after `twofold gc`, which needs no room.",
         )
-    adapter = workspace.models.load(choice.model) if choice.model else None
-    shots = workspace.systems.shots(choice.arm, splits()) if choice.arm.shots else ()
-    calibration = workspace.systems.calibrations.stored(choice.calibration) if choice.calibration else None
-    return workspace.systems.served(choice.arm, shots=shots, adapter=adapter, calibration=calibration)
 
 
 def unseen(search: Search, choice: ChosenArm, root: Path) -> str:
@@ -283,6 +307,59 @@ def unseen(search: Search, choice: ChosenArm, root: Path) -> str:
             "`twofold bench retrieval`, which calibrates it"
         )
     return "; ".join(remarks)
+
+
+class LiveArm:
+    """An arm of a project opened for the questions of one asker, one after the other.
+
+    Args:
+        workspace: Of the project.
+        splits: The examples, for an arm with few-shot examples.
+        directory: The project.
+        named: An arm, and a tuned model; see `chosen`.
+        seen: What the asker may see; see `request_filter`.
+        where: The asker's conditions on metadata.
+
+    Raises:
+        ConfigError, UnknownName, IndexEmpty, StoreError, TemplateMismatch: as `chosen`, `narrowed` and `open_system`.
+    """
+
+    def __init__(
+        self,
+        workspace: Workspace,
+        splits: Callable[[], Splits],
+        *,
+        directory: Path,
+        named: tuple[str, str],
+        seen: Filter | None,
+        where: Sequence[Condition] = (),
+    ) -> None:
+        self._workspace, self._directory = workspace, directory
+        calibrations = workspace.systems.calibrations
+        self._choice = chosen(workspace.models, calibrations, directory / RECORDS, arm=named[0], model=named[1])
+        self._filter = narrowed(workspace.search, self._choice.arm, seen, where=where)
+        self._system = open_system(workspace, self._choice, splits, root=directory)
+
+    def ask(
+        self, question: str, history: Sequence[Message] = (), *, written: Callable[[str], None] | None = None
+    ) -> tuple[Answer, AnswerReport]:
+        """Answer a question; see `Project.ask`.
+
+        Raises:
+            AccessDenied: access control is enabled, and the asker may not ask this arm.
+            BadFilter: a condition can find nothing.
+            GenerationError: the generator failed while it streamed.
+        """
+        behind = unseen(self._workspace.search, self._choice, self._directory)
+        passed_over = remarks(self._workspace.search, self._filter)
+        example = question_of(question, history)
+        answer = answered(self._system, example, filter=self._filter, written=written)
+        made_by = provenance(self._workspace, self._system, example, answer=answer, choice=self._choice)
+        return answer, {**made_by, "behind": behind, "passed_over": passed_over}
+
+    def close(self) -> None:
+        """Free the model."""
+        self._system.close()
 
 
 def answered(
@@ -320,7 +397,7 @@ def provenance(
     system = system.as_sent()
     measured = system.key in workspace.catalogue.systems.descriptions()
     why = choice.why
-    number = choice.study.split("-")[0].lstrip("0")
+    number = _number(choice.study)
     if (
         choice.study
         and system.arm.retrieval

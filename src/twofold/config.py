@@ -369,11 +369,47 @@ class AccessSection(Section):
     """Readers of documents where neither the document nor its source names readers."""
 
 
+Algorithm = Literal["RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA"]
+"""Signatures by a private key, which only the provider has."""
+_ISSUER = r"^(https://[^\s/?#]+|http://(localhost|127\.0\.0\.1|\[::1\])(:\d+)?)(/[^\s?#]*)?$"
+
+
+class OidcSection(Section):
+    """An OpenID Connect provider, whose tokens are taken beside API keys, and by which browsers can log in."""
+
+    issuer: str = Field(pattern=_ISSUER)
+    """Its address, as the tokens name it; HTTPS, unless it is on this machine."""
+    audience: str = Field(min_length=1)
+    """What the tokens that programs send must be made for."""
+    client_id: str = ""
+    """Name under which the provider knows this server; enables the login of browsers."""
+    client_secret_env: str = ""
+    """Environment variable with the secret of that name, where the provider gave one."""
+    login_scopes: tuple[str, ...] = ("openid",)
+    """Scopes that a browser's login requests; some providers tell groups only with another one."""
+    user_claim: str = "sub"
+    """Claim with the user's name."""
+    groups_claim: str = "groups"
+    """Claim with the user's groups, a list; a claim in another is written with dots, ``realm_access.roles``."""
+    scope_claim: str = "scope"
+    """Claim that decides what they may do: words, or a list."""
+    scopes: dict[str, Literal["ask", "curate", "admin"]] = Field(default_factory=dict)
+    """Word of that claim → scope; who has none is refused. Empty: everybody may ask, and no more."""
+    algorithms: tuple[Algorithm, ...] = Field(default=("RS256", "PS256", "ES256", "EdDSA"), min_length=1)
+    """Signatures that are taken."""
+    leeway: float = Field(default=30.0, ge=0, le=600)
+    """Seconds by which the provider's clock may differ."""
+
+
 class ServingSection(Section):
     """The server, `twofold serve`."""
 
+    arms: tuple[str, ...] = ()
+    """Arms that are served beside the one that the verdict chose."""
+    loaded: int = Field(default=2, ge=1)
+    """Models whose weights are in memory at once; arms with the same weights share them."""
     queue: int = Field(default=64, ge=1)
-    """Requests that may wait or run at once; more are refused until one ends."""
+    """Requests of an arm that may wait or run at once; more are refused until one ends."""
     seconds: float = Field(default=120.0, gt=0)
     """Time limit of an answer, waiting included."""
     grace: float = Field(default=30.0, ge=0)
@@ -382,6 +418,16 @@ class ServingSection(Section):
     """Largest body of a request, in MiB."""
     system_prompt: bool = False
     """Take a system message from the caller, which changes the prompt that was measured; else refuse such requests."""
+    requests_per_minute: int = Field(default=0, ge=0)
+    """Requests of a key in a minute, unless the key has a limit of its own; 0: any number."""
+    tokens_per_day: int = Field(default=0, ge=0)
+    """Tokens, read and written, of a key in 24 hours, unless the key has a limit of its own; 0: any number."""
+    origins: tuple[Annotated[str, Field(pattern=r"^https?://[^\s/?#*]+$")], ...] = ()
+    """Other sites whose pages may call the API, with a key: ``https://intranet.example``."""
+    session_hours: float = Field(default=12.0, gt=0, le=8760)
+    """Hours after which a browser has to log in again."""
+    oidc: OidcSection | None = None
+    """Provider of identities; see `OidcSection`."""
 
 
 class ProjectSection(Section):

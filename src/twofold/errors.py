@@ -31,6 +31,7 @@ Hierarchy (codes in brackets)::
     ├── IndexMismatch [index.mismatch]              made by another embedder, or a version that is gone
     ├── IndexEmpty [index.empty]                    nothing is indexed yet
     ├── GenerationError [generation]                an engine or endpoint failed as a whole
+    │   └── EndpointUnreachable [generation.unreachable]  nothing answers there, or not in time
     ├── TrainingError [training]
     │   ├── NothingToLearn [training.masked]        a row has no completion token to learn from
     │   ├── TemplateMismatch [training.template]    an adapter was trained with another prompt template
@@ -46,12 +47,15 @@ Hierarchy (codes in brackets)::
     │   └── ScorerBroken [study.scorer]             gold answers do not score 1, or shuffled gold does
     └── ServingError [serving]                      the server refuses a request, or cannot start
         ├── QueueFull [serving.busy]                more requests wait than may
+        ├── OverLimit [serving.limit]               more requests or tokens than this key or address may have
         ├── Closing [serving.closing]               the server is stopping and takes no more requests
+        ├── PartDown [serving.down]                 the index or the engine is down
         ├── DeadlinePassed [serving.deadline]       no answer within the request's time
         ├── BadRequest [serving.request]            a parameter is unknown, unsupported or has a wrong value
         ├── TooLong [serving.too-long]              a conversation exceeds the model's context
         ├── NotServed [serving.missing]             no such address, model or document, or none for this key
         ├── Conflict [serving.conflict]             the document is there already, or is not the version named
+        ├── IssuerDown [serving.issuer]             the identity provider does not answer, or not as one
         ├── BadKey [serving.key]                    no API key, or one that is unknown, expired or revoked
         └── Forbidden [serving.scope]               the API key lacks the scope
 
@@ -62,6 +66,8 @@ missing extra); 3 a model, index, training or store error; 130 interrupted.
 from __future__ import annotations
 
 import errno
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import ClassVar
 
 from twofold.text.masking import masked_text
@@ -307,6 +313,13 @@ class GenerationError(TwofoldError):
     cure = "Check the [generation] section: endpoint, key, model name, timeout."
 
 
+class EndpointUnreachable(GenerationError):
+    """The endpoint that generates does not answer, or not in time."""
+
+    code = "generation.unreachable"
+    cure = "Check that the endpoint runs and that base_url (and timeout) in [generation.generator.options] are right."
+
+
 class TrainingError(TwofoldError):
     """A training run cannot start or has failed."""
 
@@ -441,11 +454,33 @@ class QueueFull(ServingError):
     """Seconds after which a place in the queue is likely."""
 
 
+class OverLimit(ServingError):
+    """A key's requests or tokens are used up, or too many logins of an address failed."""
+
+    code = "serving.limit"
+    cure = (
+        "Send the request again after the seconds in the header Retry-After; `twofold keys list` shows what was used."
+    )
+    retry_after: float = 1.0
+    """Seconds until there are more."""
+    headers: Mapping[str, str] = MappingProxyType({})
+    """What is left of each limit, for the reply."""
+
+
 class Closing(ServingError):
     """The server is stopping: it ends the answers that it has begun and begins no more."""
 
     code = "serving.closing"
     cure = "Send the request again when the server has been started again."
+
+
+class PartDown(ServingError):
+    """The index or the engine, without which there is no answer, is down."""
+
+    code = "serving.down"
+    cure = "Send the request again after the seconds in the header Retry-After; /readyz says when it can be answered."
+    retry_after: float = 1.0
+    """Seconds after which it is tried again."""
 
 
 class DeadlinePassed(ServingError):
@@ -486,8 +521,15 @@ class Conflict(ServingError):
     cure = "Read the document's present version with GET, and send the request with it."
 
 
+class IssuerDown(ServingError):
+    """The identity provider cannot be reached, or answers in no usable way; API keys still work."""
+
+    code = "serving.issuer"
+    cure = "Try again soon; check [serving.oidc].issuer, and that the provider can be reached from the server."
+
+
 class BadKey(ServingError):
-    """There is no API key, or an unknown, expired or revoked key."""
+    """There is no API key, or an unknown, expired or revoked key, or a token that is not valid here."""
 
     code = "serving.key"
     cure = "Send a valid key as `Authorization: Bearer KEY`; `twofold keys add` makes a key."

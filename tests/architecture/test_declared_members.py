@@ -6,6 +6,7 @@ import ast
 import re
 from pathlib import Path
 
+import parsed
 import pytest
 
 SOURCE = Path(__file__).resolve().parents[2] / "src" / "twofold"
@@ -53,19 +54,17 @@ LOOKED_FOR = {
 
 def looked_for(source: str) -> set[str]:
     """The second arguments, as source text, of every ``hasattr`` and of every ``getattr`` with a default."""
-    calls = (node for node in ast.walk(ast.parse(source)) if isinstance(node, ast.Call))
     return {
         ast.unparse(call.args[1])
-        for call in calls
-        if (isinstance(call.func, ast.Name) and call.func.id == "hasattr")
-        or (isinstance(call.func, ast.Name) and call.func.id == "getattr" and len(call.args) == 3)
+        for call, name in parsed.calls(source)
+        if name == "hasattr" or (name == "getattr" and len(call.args) == 3)
     }
 
 
 @pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(SOURCE)))
 def test_a_module_looks_for_declared_members_only(path: Path) -> None:
     allowed, _ = LOOKED_FOR.get(path.relative_to(SOURCE).as_posix(), (set(), ""))
-    undeclared = looked_for(path.read_text(encoding="utf-8")) - allowed
+    undeclared = looked_for(parsed.text(path)) - allowed
     assert not undeclared, (
         f"{path.name} looks for {sorted(undeclared)}: declare a plugin's method as a protocol in plugins/protocols.py, "
         "its class variable or option in plugins/traits.py; list what another library's object may have in LOOKED_FOR"
@@ -74,7 +73,7 @@ def test_a_module_looks_for_declared_members_only(path: Path) -> None:
 
 def test_the_list_has_nothing_that_nobody_looks_for() -> None:
     for module, (names, _) in LOOKED_FOR.items():
-        assert names == looked_for((SOURCE / module).read_text(encoding="utf-8")) & names, module
+        assert names == looked_for(parsed.text(SOURCE / module)) & names, module
 
 
 @pytest.mark.parametrize(

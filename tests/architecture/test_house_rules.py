@@ -8,6 +8,7 @@ import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
+import parsed
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -35,7 +36,7 @@ def name_of(path: Path) -> str:
 
 
 def tree(path: Path) -> ast.Module:
-    return ast.parse(path.read_text(encoding="utf-8"), filename=str(path))
+    return parsed.module(parsed.text(path))
 
 
 def functions(body: list[ast.stmt], inside: str = "") -> Iterator[tuple[str, ast.FunctionDef | ast.AsyncFunctionDef]]:
@@ -54,7 +55,7 @@ def words(name: str) -> set[str]:
 @pytest.mark.parametrize("path", MODULES, ids=name_of)
 def test_module(path: Path) -> None:
     """Size, docstrings, names and parameters of one module."""
-    text = path.read_text(encoding="utf-8")
+    text = parsed.text(path)
     module = tree(path)
     faults: list[str] = []
     if text.count("\n") > MOST_LINES:
@@ -63,14 +64,14 @@ def test_module(path: Path) -> None:
         faults.append("the module has no docstring")
     if words(path.stem) & REFUSED:
         faults.append(f"refused module name {path.stem}")
-    for node in ast.walk(module):
+    for node in parsed.nodes(text):
         if isinstance(node, ast.ClassDef) and words(node.name) & REFUSED:
             faults.append(f"refused class name {node.name}")
-        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "print":
-            faults.append(f"line {node.lineno}: the library never prints")
-        called = ast.unparse(node.func) if isinstance(node, ast.Call) else ""
-        if called == "logging.basicConfig" and "cli" not in path.parts:
-            faults.append(f"line {node.lineno}: the library never configures logging")
+    for call, name in parsed.calls(text):
+        if name == "print":
+            faults.append(f"line {call.lineno}: the library never prints")
+        if name == "logging.basicConfig" and "cli" not in path.parts:
+            faults.append(f"line {call.lineno}: the library never configures logging")
     for node in module.body:
         if isinstance(node, ast.ClassDef) and not node.name.startswith("_") and not ast.get_docstring(node):
             faults.append(f"class {node.name} has no docstring")
@@ -91,7 +92,7 @@ COMPREHENSIONS = (ast.ListComp, ast.SetComp, ast.DictComp, ast.GeneratorExp)
 def nested(source: str) -> list[int]:
     """Lines of comprehensions that contain another one."""
     lines = []
-    for node in ast.walk(ast.parse(source)):
+    for node in parsed.nodes(source):
         if isinstance(node, COMPREHENSIONS):
             inner = [part for part in ast.walk(node) if isinstance(part, COMPREHENSIONS) and part is not node]
             lines += [node.lineno] if inner else []
@@ -100,7 +101,7 @@ def nested(source: str) -> list[int]:
 
 @pytest.mark.parametrize("path", MODULES, ids=name_of)
 def test_no_comprehension_stands_in_another(path: Path) -> None:
-    assert nested(path.read_text(encoding="utf-8")) == [], "one idea a line: name the inner one, or write a loop"
+    assert nested(parsed.text(path)) == [], "one idea a line: name the inner one, or write a loop"
 
 
 def test_a_nested_comprehension_would_be_seen() -> None:
@@ -137,6 +138,8 @@ UNSEEDED = re.compile(r"(random\.Random|default_rng)$")
 
 def claim(path: Path) -> str:
     """What a module's docstring claims of purity: ``Pure.``, ``Pure but for one read.``, or nothing."""
+    if "Pure" not in parsed.text(path):
+        return ""  # asked of every module while tests are collected: no need to parse it
     first = (ast.get_docstring(tree(path)) or "").split("\n\n")[0]
     found = re.search(r"\bPure\b[^.]*\.", " ".join(first.split()))
     return found.group() if found else ""
@@ -157,7 +160,7 @@ def test_pure_modules_touch_nothing(path: Path) -> None:
     """No file, socket, clock, environment or unseeded chance in the functional core."""
     reads: list[str] = []
     faults: list[str] = []
-    for node in ast.walk(tree(path)):
+    for node in parsed.nodes(parsed.text(path)):
         if isinstance(node, (ast.Import, ast.ImportFrom)):
             names = [a.name for a in node.names] if isinstance(node, ast.Import) else [node.module or ""]
             faults += [
@@ -166,9 +169,7 @@ def test_pure_modules_touch_nothing(path: Path) -> None:
                 for refused in IMPURE_IMPORTS
                 if name == refused or name.startswith(f"{refused}.")
             ]
-        if not isinstance(node, ast.Call):
-            continue
-        called = ast.unparse(node.func)
+    for node, called in parsed.calls(parsed.text(path)):
         if re.search(r"\.(read_bytes|open|is_file|glob|rglob|exists|iterdir|read_text)$|^gzip\.", called):
             reads.append(f"line {node.lineno}: {called}")
         elif IMPURE_CALL.match(called) or (UNSEEDED.search(called) and not node.args and not node.keywords):

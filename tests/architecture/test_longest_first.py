@@ -6,7 +6,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
-from longest_first import LONGEST, pytest_collection_modifyitems
+from longest_first import LONGEST, longest, pytest_collection_modifyitems
 
 TESTS = Path(__file__).resolve().parents[1]
 
@@ -23,3 +23,10 @@ def test_the_longest_files_begin_and_the_tests_of_each_keep_their_order() -> Non
         *(names[2], names[1], names[3]),
         *(names[0], names[4]),
     ]
+
+
+def test_the_list_is_read_from_a_run(tmp_path: Path) -> None:
+    cases = [("tests.text.test_a", 5), ("tests.text.test_b", 40), ("tests.text.test_a", 9), ("tests.text.test_c", 11.9)]
+    rows = "".join(f'<testcase classname="{place}" name="n" time="{seconds}"/>' for place, seconds in cases)
+    (tmp_path / "results.xml").write_text(f"<testsuites><testsuite>{rows}</testsuite></testsuites>", encoding="utf-8")
+    assert longest(tmp_path / "results.xml") == ["text/test_b.py", "text/test_a.py"]

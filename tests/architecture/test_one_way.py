@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import ast
-from functools import cache
 from pathlib import Path
 
+import parsed
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -18,18 +18,11 @@ def name_of(path: Path) -> str:
     return path.relative_to(SOURCE).as_posix()
 
 
-@cache
-def calls(source: str) -> list[tuple[int, ast.Call, str]]:
-    """Every call with its line and the dotted name of what is called; five tests ask it of each module."""
-    nodes = (node for node in ast.walk(ast.parse(source)) if isinstance(node, ast.Call))
-    return [(node.lineno, node, ast.unparse(node.func)) for node in nodes]
-
-
 def moved(source: str) -> list[int]:
     """Lines that sync a file or put one in another's place: ``path.replace(other)`` has one argument, a text's two."""
     return [
-        line
-        for line, call, name in calls(source)
+        call.lineno
+        for call, name in parsed.calls(source)
         if name in MOVES
         or (isinstance(call.func, ast.Attribute) and call.func.attr in ("replace", "rename") and _one_argument(call))
     ]
@@ -42,15 +35,15 @@ def _one_argument(call: ast.Call) -> bool:
 @pytest.mark.parametrize("path", MODULES, ids=name_of)
 def test_files_are_put_in_place_by_one_module(path: Path) -> None:
     if name_of(path) == "files/writing.py":
-        assert moved(path.read_text(encoding="utf-8"))
+        assert moved(parsed.text(path))
         return
-    assert moved(path.read_text(encoding="utf-8")) == [], "use twofold.files.writing, which syncs what it renames"
+    assert moved(parsed.text(path)) == [], "use twofold.files.writing, which syncs what it renames"
 
 
 @pytest.mark.parametrize("path", MODULES, ids=name_of)
 def test_answers_are_made_and_committed_by_one_loop(path: Path) -> None:
     here = [
-        line for line, _, name in calls(path.read_text(encoding="utf-8")) if name.endswith(("answers.put", "store.put"))
+        call.lineno for call, name in parsed.calls(parsed.text(path)) if name.endswith(("answers.put", "store.put"))
     ]
     assert len(here) == (name_of(path) == "answering/cached.py"), f"use cached.committed: lines {here}"
 
@@ -59,8 +52,12 @@ def test_answers_are_made_and_committed_by_one_loop(path: Path) -> None:
 def test_seconds_are_summed_up_to_a_p95_by_one_module(path: Path) -> None:
     if name_of(path) in ("host/timing.py", "stats/intervals.py"):
         return
-    source = path.read_text(encoding="utf-8")
-    here = [line for line, call, name in calls(source) if name.endswith("np.quantile") and "0.95" in ast.unparse(call)]
+    source = parsed.text(path)
+    here = [
+        call.lineno
+        for call, name in parsed.calls(source)
+        if name.endswith("np.quantile") and "0.95" in ast.unparse(call)
+    ]
     assert here == [], "use timing.Clock: two figures called p95 must compare"
 
 
@@ -70,7 +67,7 @@ DIGESTS = {"examples/questions.py": 1}
 
 @pytest.mark.parametrize("path", MODULES, ids=name_of)
 def test_digests_of_examples_are_worked_out_by_one_class(path: Path) -> None:
-    here = [line for line, _, name in calls(path.read_text(encoding="utf-8")) if name.endswith("example_digest")]
+    here = [call.lineno for call, name in parsed.calls(parsed.text(path)) if name.endswith("example_digest")]
     assert len(here) == DIGESTS.get(name_of(path), 0), f"use examples.questions.Questions: lines {here}"
 
 
@@ -98,7 +95,7 @@ def test_processes_are_started_by_children_alone() -> None:
     """Whatever ends a command ends what it has started: `twofold.host.children` sees to it."""
     starters = set()
     for path in MODULES:
-        names = {name for _, _, name in calls(path.read_text(encoding="utf-8"))}
+        names = {name for _, name in parsed.calls(parsed.text(path))}
         if names & STARTS:
             starters.add(name_of(path))
     assert starters == set(WITHOUT_WATCH)

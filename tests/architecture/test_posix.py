@@ -6,6 +6,7 @@ import ast
 from collections.abc import Iterator
 from pathlib import Path
 
+import parsed
 import pytest
 
 SOURCE = Path(__file__).resolve().parents[2] / "src" / "twofold"
@@ -22,9 +23,25 @@ WAYS_AROUND = ("hasattr(", "sys.platform", "except (AttributeError", "except Att
 WAYS_AROUND_MODULES = ("except ImportError", "suppress(ImportError", "sys.platform")
 
 
+def belongs_to_posix(node: ast.AST) -> bool:
+    """Whether this imports or names what only POSIX systems have."""
+    match node:
+        case ast.Import(names=names):
+            return bool(MODULES & {alias.name for alias in names})
+        case ast.ImportFrom(module=name):
+            return name in MODULES
+        case ast.Attribute(value=value, attr=name):
+            return name in WORDS or (isinstance(value, ast.Name) and name in CALLS.get(value.id, "").split())
+        case ast.keyword(arg=name):
+            return name in WORDS
+    return False
+
+
 def faults(text: str) -> Iterator[str]:
     """What in this source is POSIX's alone and has no way around it in its function (or module)."""
-    module = ast.parse(text)
+    if not any(map(belongs_to_posix, parsed.nodes(text))):
+        return  # so in nearly every module: what each function contains is worked out where it matters
+    module = parsed.module(text)
     scopes: list[ast.AST] = [module]
     for scope in scopes:
         inner = [
@@ -35,26 +52,16 @@ def faults(text: str) -> Iterator[str]:
         nested = {id(part) for one in inner for part in ast.walk(one)}
         said = "\n".join(ast.unparse(n) for n in ast.iter_child_nodes(scope) if id(n) not in nested)
         for node in ast.walk(scope):
-            if id(node) in nested:
+            if id(node) in nested or not belongs_to_posix(node):
                 continue
-            names: list[str] = []
-            if isinstance(node, ast.Import):
-                names = [one.name for one in node.names]
-            elif isinstance(node, ast.ImportFrom):
-                names = [str(node.module)]
-            if MODULES & set(names) and not any(way in said for way in WAYS_AROUND_MODULES):
-                yield f"line {node.lineno}: {', '.join(names)} is not on every system"
-            attribute = isinstance(node, ast.Attribute) and (
-                node.attr in WORDS or node.attr in CALLS.get(ast.unparse(node.value), "").split()
-            )
-            word = isinstance(node, ast.keyword) and node.arg in WORDS
-            if (attribute or word) and not any(way in said for way in WAYS_AROUND):
+            ways = WAYS_AROUND_MODULES if isinstance(node, (ast.Import, ast.ImportFrom)) else WAYS_AROUND
+            if not any(way in said for way in ways):
                 yield f"line {node.lineno}: {ast.unparse(node)} is not on every system"
 
 
 @pytest.mark.parametrize("path", sorted(SOURCE.rglob("*.py")), ids=lambda path: str(path.relative_to(SOURCE)))
 def test_what_only_posix_has_has_a_way_around_it(path: Path) -> None:
-    assert not list(faults(path.read_text(encoding="utf-8")))
+    assert not list(faults(parsed.text(path)))
 
 
 @pytest.mark.parametrize(
@@ -80,8 +87,8 @@ def test_what_has_one_is_not() -> None:
 def test_every_text_file_is_opened_as_utf8() -> None:
     found = []
     for path in sorted(SOURCE.rglob("*.py")):
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-            if not isinstance(node, ast.Call) or not isinstance(node.func, (ast.Attribute, ast.Name)):
+        for node, _ in parsed.calls(parsed.text(path)):
+            if not isinstance(node.func, (ast.Attribute, ast.Name)):
                 continue
             name = node.func.attr if isinstance(node.func, ast.Attribute) else node.func.id
             given = {one.arg for one in node.keywords}

@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
+import parsed
 import pytest
 
 SOURCE = Path(__file__).resolve().parents[2] / "src" / "twofold"
@@ -32,11 +33,9 @@ def constants(node: ast.expr) -> Iterator[str]:
             pass
 
 
-def texts(tree: ast.Module) -> Iterator[tuple[int, str]]:
+def texts(source: str) -> Iterator[tuple[int, str]]:
     """Line and beginning of every help text, every cure, and every message of an error raised with its cure."""
-    for node in ast.walk(tree):
-        if not isinstance(node, ast.Call):
-            continue
+    for node, _ in parsed.calls(source):
         names = {word.arg for word in node.keywords}
         spoken = [word.value for word in node.keywords if word.arg in TEXTS]
         if "cure" in names:
@@ -50,14 +49,14 @@ def texts(tree: ast.Module) -> Iterator[tuple[int, str]]:
     "text", ['E("it is gone", cure="x")', 'E("a", cure=f"It {b}" if c else "d")', 'o(help="One b.")']
 )
 def test_a_nameless_text_is_found(text: str) -> None:
-    assert [t for _, t in texts(ast.parse(text)) if t.lower().startswith(NAMELESS)]
+    assert [t for _, t in texts(text) if t.lower().startswith(NAMELESS)]
 
 
 def test_no_error_or_help_text_begins_without_its_thing() -> None:
     found = [
         f"{path.relative_to(SOURCE)}:{line}: {text[:60]!r}"
         for path in sorted(SOURCE.rglob("*.py"))
-        for line, text in texts(ast.parse(path.read_text(encoding="utf-8")))
+        for line, text in texts(parsed.text(path))
         if text.lower().startswith(NAMELESS)
     ]
     assert not found, "name the thing: who arrives by search reads only this line\n" + "\n".join(found)
@@ -67,7 +66,7 @@ def test_common_class_names_mean_one_thing_each() -> None:
     defined = Counter(
         node.name
         for path in SOURCE.rglob("*.py")
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        for node in parsed.nodes(parsed.text(path))
         if isinstance(node, ast.ClassDef) and node.name in SINGLE
     )
     assert not {name: number for name, number in defined.items() if number > 1}

@@ -40,6 +40,7 @@ def run(
         **os.environ,
         "TWOFOLD_DATA": str(place / ("data" if data else "nowhere")),
         "PYTHONPATH": str(TESTS),
+        "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1",  # none is needed, and they take longer than the suite
     }
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *words]
     done = subprocess.run(command, cwd=place, env=environment, capture_output=True, text=True, timeout=120, check=False)

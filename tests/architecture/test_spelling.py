@@ -11,8 +11,10 @@ import io
 import re
 import tokenize
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
+import parsed
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -54,6 +56,7 @@ _CODE = re.compile(r"```.*?```|``.*?``|`[^`]*`|\]\([^)]*\)|https?://\S+", re.DOT
 """Code, links and addresses, in pages and docstrings."""
 
 
+@cache
 def british(word: str) -> str:
     """The word in British spelling, its first capital kept."""
     if NAMED_SO.fullmatch(word.lower()):
@@ -101,14 +104,14 @@ def remarks(source: str) -> Iterator[tuple[tuple[int, int], str]]:
 
 def messages(source: str) -> Iterator[str]:
     """Texts of more than one word: messages, help, pages."""
-    for node in ast.walk(ast.parse(source)):
+    for node in parsed.nodes(source):
         if isinstance(node, ast.Constant) and isinstance(node.value, str) and " " in node.value:
             yield node.value
 
 
 def defined(source: str) -> Iterator[str]:
     """Names of the functions, classes, parameters and variables that a module makes."""
-    for node in ast.walk(ast.parse(source)):
+    for node in parsed.nodes(source):
         if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)):
             yield node.name
         elif isinstance(node, ast.arg):
@@ -117,6 +120,7 @@ def defined(source: str) -> Iterator[str]:
             yield node.id
 
 
+@cache
 def words_of(name: str) -> list[str]:
     """The words of an identifier, in lower case."""
     return [word.lower() for word in re.findall(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])", name)]
@@ -129,7 +133,7 @@ def test_a_page_is_in_british_spelling(page: Path) -> None:
 
 @pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(SOURCE)))
 def test_a_module_is_in_british_spelling(path: Path) -> None:
-    source = path.read_text(encoding="utf-8")
+    source = parsed.text(path)
     assert {word for _, text in remarks(source) for word in american(text)} == set()
     assert {word for text in messages(source) for word in american(text)} <= WRITTEN_SO
     assert {name for name in defined(source) if any(british(word) != word for word in words_of(name))} == set()

@@ -6,6 +6,7 @@ import ast
 from collections.abc import Iterator
 from pathlib import Path
 
+import parsed
 import pytest
 
 SOURCE = Path(__file__).resolve().parents[2] / "src" / "twofold"
@@ -29,8 +30,8 @@ def name_of(path: Path) -> str:
     return str(path.relative_to(SOURCE))
 
 
-def classes(module: ast.Module) -> Iterator[ast.ClassDef]:
-    return (node for node in ast.walk(module) if isinstance(node, ast.ClassDef))
+def classes(path: Path) -> Iterator[ast.ClassDef]:
+    return (node for node in parsed.nodes(parsed.text(path)) if isinstance(node, ast.ClassDef))
 
 
 def public_methods(node: ast.ClassDef) -> set[str]:
@@ -71,13 +72,12 @@ def too_narrow(node: Function) -> list[str]:
 @pytest.mark.parametrize("path", MODULES, ids=name_of)
 def test_widths(path: Path) -> None:
     """Methods of classes, collaborators of functions, and who may be given the whole workspace."""
-    module = ast.parse(path.read_text(encoding="utf-8"), filename=str(path))
     faults = []
-    for node in classes(module):
+    for node in classes(path):
         count = len(public_methods(node))
         if count > MOST_METHODS:
             faults.append(f"{node.name} has {count} public methods; at most {MOST_METHODS}")
-    for function in ast.walk(module):
+    for function in parsed.nodes(parsed.text(path)):
         if isinstance(function, Function):
             used = collaborators(function)
             if len(used) > MOST_COLLABORATORS:
@@ -88,7 +88,7 @@ def test_widths(path: Path) -> None:
 
 def test_the_collaborators_exist() -> None:
     """A name that is renamed would be counted by nobody."""
-    defined = {node.name for path in MODULES for node in classes(ast.parse(path.read_text(encoding="utf-8")))}
+    defined = {node.name for path in MODULES for node in classes(path)}
     assert defined >= COLLABORATORS
 
 

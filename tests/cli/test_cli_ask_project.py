@@ -15,6 +15,7 @@ from pathlib import Path
 
 import pytest
 
+from forked import Nursery
 from small_project import write_documents, write_project
 from twofold.asking import read_history
 from twofold.cli.main import main
@@ -359,13 +360,12 @@ def test_a_system_that_is_kept_answers_many_questions(made: Path) -> None:
     assert [answer.text for answer in answers] == ["Parking costs 4 euros a day.", "The canteen opens at seven."]
 
 
-def test_two_questions_at_once_are_both_answered(made: Path) -> None:
+def test_two_questions_at_once_are_both_answered(made: Path, nursery: Nursery) -> None:
     with Project.open(made) as project:
         project.sync()
     slow = "--set=generation.generator.options.stall_seconds=0.5"
-    command = [sys.executable, "-m", "twofold", "ask", "What does parking cost?", "-C", str(made), "-q", slow]
-    both = [subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) for _ in range(2)]
+    both = [nursery.command("ask", "What does parking cost?", "-C", str(made), "-q", slow) for _ in range(2)]
     for child in both:
-        out, err = child.communicate(timeout=120)
-        assert child.returncode == 0, err
+        out, err = child.communicate()
+        assert child.wait() == 0, err
         assert "4 euros" in out

@@ -157,12 +157,10 @@ def _read(name: str) -> Callable[[str], object]:
 
 
 @pytest.fixture(scope="module", autouse=True)
-def frozen_heap() -> Iterator[None]:
+def frozen_heap() -> None:
     """Hides what earlier tests left from the collector: each collection walked all of it, longer than the measured."""
     gc.collect()
     gc.freeze()
-    yield
-    gc.unfreeze()
 
 
 def _seconds(work: Callable[[str], object], text: str) -> float:

@@ -537,3 +537,20 @@ def test_columns_are_known_whatever_the_case_of_their_letters(tmp_path: Path) ->
     [example] = load_examples(["e.jsonl"], tmp_path)[0]
     assert (example.id, example.question, example.references) == ("7", "Where is it?", ("place",))
     assert report["idle"] == ["Remark"]
+
+
+@pytest.mark.parametrize(
+    ("columns", "question", "answer"),
+    [
+        ({"question": "answers", "answers": "question"}, "12 m", "How deep?"),
+        ({"question": "question", "answers": "question"}, "How deep?", "How deep?"),
+    ],
+    ids=["swapped", "one column for two fields"],
+)
+def test_mapped_columns_are_read_as_the_file_has_them(
+    tmp_path: Path, columns: dict[str, str], question: str, answer: str
+) -> None:
+    (tmp_path / "in.jsonl").write_text(json.dumps({"question": "How deep?", "answers": "12 m"}))
+    import_file(tmp_path / "in.jsonl", tmp_path / "out.jsonl", columns=columns)
+    record = json.loads((tmp_path / "out.jsonl").read_text())
+    assert (record["question"], record["answers"]) == (question, [answer])

@@ -204,3 +204,18 @@ def test_what_is_packed_is_unpacked_once_and_never_past_the_limit(raw: Raw) -> N
         fetcher.get(raw(_sent(gzip.compress(bomb), "gzip, gzip")))
     with pytest.raises(SourceUnreachable, match="cannot be unpacked"):
         fetcher.get(raw(_sent(b"no gzip", "gzip")))
+
+
+def test_a_form_goes_to_its_address_alone(raw: Raw) -> None:
+    seen: list[str] = []
+
+    def redirecting(connection: socket.socket) -> None:
+        seen.append("asked")
+        connection.sendall(b"HTTP/1.1 307 Go on\r\nLocation: http://127.0.0.1:1/\r\nContent-Length: 0\r\n\r\n")
+        connection.close()
+
+    address = raw(redirecting)
+    assert Fetcher(seconds=5, limit=1000).post(address, {"secret": "a"}).status == 307
+    with pytest.raises(SourceError, match="private address"):
+        Fetcher(seconds=5, limit=1000, private=False).post(address, {"secret": "a"})
+    assert seen == ["asked"]

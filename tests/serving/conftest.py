@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator
+import tarfile
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
+import serving_process
 from serving_process import Running, served
 
+from forked import Forked, Nursery
 from small_project import write_project
 from twofold.project import Project
 
 PARKING, CANTEEN = "Parking costs 4 euros a day. It is free on Sunday.", "The canteen opens at seven."
+STORED = Path(__file__).parents[1] / "samples" / "stored_project_2.tar.xz"
 STUDY = """
 [study]
 arms = ["base", "rag"]
@@ -40,14 +44,51 @@ def measured(tmp_path_factory: pytest.TempPathFactory, own_cache: Path) -> Path:
     return directory
 
 
+@pytest.fixture(scope="session", autouse=True)
+def forked_servers(nursery: Nursery) -> Iterator[None]:
+    """Servers start with their imports behind them, which take longer than most tests of one; but for `server`."""
+
+    def start(words: Sequence[str]) -> Forked:
+        return nursery.command(*words)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(serving_process, "start", start)
+        yield
+
+
 @pytest.fixture
 def project_copy(measured: Path, tmp_path: Path) -> Path:
     """The measured project, to be changed."""
     return Path(shutil.copytree(measured, tmp_path / "p"))
 
 
+@pytest.fixture
+def stored_project(tmp_path: Path) -> Path:
+    """A project with a measured tuned model, the champion, whose study is undecided; to be changed."""
+    with tarfile.open(STORED) as archive:
+        archive.extractall(tmp_path, filter="data")
+    return tmp_path / STORED.name.partition(".")[0]
+
+
 @pytest.fixture(scope="session")
 def server(measured: Path) -> Iterator[Running]:
-    """A server of the measured project."""
-    with served(measured) as running:
-        yield running
+    """A server of the measured project, started as users start it."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(serving_process, "start", serving_process.started)
+        with served(measured) as running:
+            yield running
+
+
+@pytest.fixture(scope="session")
+def closed(tmp_path_factory: pytest.TempPathFactory, own_cache: Path) -> Path:
+    """A project under access control: `secret` is for ann, `open` for all of the staff; not to be changed."""
+    documents = [
+        {"id": "secret", "title": "Pay", "text": "Ann is paid 900 coins a week.", "readers": ["ann"]},
+        {"id": "open", "title": "Tea", "text": "Tea is served at four.", "readers": ["staff"]},
+    ]
+    settings = '[access]\nenabled = true\nstudy_groups = ["staff"]\n'
+    directory = tmp_path_factory.mktemp("closed") / "p"
+    write_project(directory, documents, [("open", "When is tea served?", "four")], copies=12, settings=settings)
+    with Project.open(directory) as project:
+        project.sync()
+    return directory

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import random
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import httpx
 import pytest
@@ -16,6 +17,8 @@ from serving_process import Running, served
 from small_project import write_project
 from twofold.project import Project
 from twofold.serving.keys import KEYS, Keys
+from twofold.serving.pushed import _owned
+from twofold.types import Filter
 
 SECRETS = {"ann": "zebrafish", "bob": "marmalade"}
 """A word that only the user's own document has."""
@@ -120,89 +123,72 @@ def test_a_document_belongs_to_its_readers(guarded: Guarded) -> None:
         assert bob.delete("/v1/documents/user:ann/note").status_code == 404
         assert [one["id"] for one in bob.get("/v1/documents").json()["data"]] == ["user:bob/note"]
         question = body("How many degrees is the sauna heated to?")
-        assert "85" in ann.post(CHAT, json=question).text
-        assert "85" not in bob.post(CHAT, json=question).text
+        assert "85 degrees" in ann.post(CHAT, json=question).text
+        assert "85 degrees" not in bob.post(CHAT, json=question).text
         shared = ann.post("/v1/documents", json={**note, "readers": ["group:staff"]}).json()
         assert bob.get(f"/v1/documents/{shared['id']}").status_code == 200
         for client, name in ((ann, row["id"]), (bob, mine.json()["id"]), (ann, shared["id"])):
             client.delete(f"/v1/documents/{name}").raise_for_status()
 
 
-@pytest.mark.parametrize("count", [150, pytest.param(1500, marks=pytest.mark.slow)])
-def test_nothing_leaks_whatever_is_asked(guarded: Guarded, count: int) -> None:
-    """Random requests of each to each address: no reply to one holds the other's word, title or document."""
-    chance = random.Random(13)
-    words = [
-        "code",
-        "word",
-        "plan",
-        "zebrafish",
-        "marmalade",
-        "ann-plan",
-        "bob-plan",
-        "Plan",
-        "what",
-        "is",
-        "of",
-        "[1]",
-    ]
-
-    def question() -> str:
-        return " ".join(chance.choices(words, k=chance.randint(1, 6)))
-
-    def request(client: httpx.Client) -> httpx.Response:
-        where = chance.choice([[], ["title contains Plan"], ["owner missing"], ["id in ann-plan, bob-plan"]])
-        kind = chance.choice(["chat", "stream", "retrieve", "complete", "respond", "document", "documents", "model"])
-        if kind == "retrieve":
-            return client.post("/v1/retrieve", json={"query": question(), "k": 9, "where": where})
-        if kind == "complete":
-            return client.post("/v1/completions", json={"model": "rag", "prompt": question(), "where": where})
-        if kind == "respond":
-            return client.post("/v1/responses", json={"model": "rag", "input": question()})
-        if kind == "document":
-            return client.get(f"/v1/documents/{chance.choice(words)}")
-        if kind == "documents":
-            return client.get("/v1/documents", params={"after": chance.choice(words)})
-        if kind == "model":
-            return client.get(f"/v1/models/{chance.choice(words)}")
-        turns = [{"role": chance.choice(["user", "assistant"]), "content": question()} for _ in range(2)]
-        messages = [*turns, {"role": "user", "content": question()}]
-        return client.post(CHAT, json=body(messages=messages, stream=kind == "stream", where=where))
-
-    asked = 0
-    for name, other in (("ann-curates", "bob"), ("bob-curates", "ann")):
-        with guarded.client(name) as client:
-            for _ in range(count):
-                reply = request(client)
-                sent = (reply.request.content.decode() + str(reply.request.url)).casefold()
-                assert reply.status_code in (200, 400, 404), reply.text
-                text = reply.text.casefold()
-                for secret in (SECRETS[other], f"{other}-plan"):
-                    # A word that the caller wrote may come back in an answer; what they did not write must not.
-                    if secret not in sent:
-                        assert secret not in text, (sent, text)
-                for row in _documents(reply):
-                    assert not row.startswith(other), (sent, row)
-                asked += 1
-    assert asked == 2 * count
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [
+        ((["a+b"], "x"), (["a", "b"], "x")),
+        ((["group:/eng/core"], "x"), (["group:/eng"], "core/x")),
+        ((["a%2Bb"], "x"), (["a+b"], "x")),
+    ],
+    ids=["plus", "a group's path", "what is quoted"],
+)
+def test_no_two_readers_share_an_id(first: tuple[list[str], str], second: tuple[list[str], str]) -> None:
+    principal = tuple(first[0] + second[0])
+    names = [_owned(name, readers, Filter(principal=principal)) for readers, name in (first, second)]
+    assert names[0] != names[1]
 
 
-def _documents(reply: httpx.Response) -> Iterator[str]:
-    """Ids of documents anywhere in a reply."""
-    if reply.headers["content-type"].startswith("application/json"):
-        yield from _named(reply.json())
-    else:
-        for line in reply.text.splitlines():
-            if line.startswith("data: {"):
-                yield from _named(json.loads(line[6:]))
+def _slower(client: httpx.Client, paths: Callable[[str], str | dict[str, Any]], hidden: str) -> int:
+    """Of 300 pairs in random order: how often is a hidden document refused later than none?"""
+    chance, seconds = random.Random(7), dict[str, list[float]]()
+    nothing = f"{hidden[:-1]}?"  # as long
+    for _ in range(300):
+        for name in chance.sample([hidden, nothing], 2):
+            call = paths(name)
+            begun = time.perf_counter()
+            if isinstance(call, str):
+                assert client.get(call).status_code == 404
+            else:
+                assert "there is no document" in client.post("/mcp", json=call).text
+            seconds.setdefault(name, []).append(time.perf_counter() - begun)
+    return sum(large > none for large, none in zip(seconds[hidden], seconds[nothing], strict=True))
 
 
-def _named(value: Any) -> Iterator[str]:
-    if isinstance(value, dict):
-        if isinstance(value.get("document"), str):
-            yield value["document"]
-        for inner in value.values():
-            yield from _named(inner)
-    elif isinstance(value, list):
-        for inner in value:
-            yield from _named(inner)
+def _fetched(name: str) -> dict[str, Any]:
+    params = {"name": "fetch", "arguments": {"document": name}}
+    return {"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": params}
+
+
+WAYS: dict[str, Callable[[str], str | dict[str, Any]]] = {
+    "the API": lambda name: f"/v1/documents/{quote(name)}",
+    "the page of a document": lambda name: f"/documents/view?id={quote('pushed:' + name)}",
+    "the words of a citation": lambda name: f"/ask/source?document={quote('pushed:' + name)}&start=0&end=9",
+    "an agent": lambda name: _fetched(f"pushed:{name}"),
+}
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_what_others_have_takes_no_longer_to_refuse_than_what_nobody_has(guarded: Guarded, way: str) -> None:
+    """A large document of readers whose name is no user's or group's, so that its id alone does not refuse it."""
+    body = {"id": "large", "text": "The pool is closed. " * 150_000, "readers": ["ann"]}
+    with guarded.client("ann-curates") as ann, guarded.client("bob-curates") as bob:
+        bob.headers["accept"] = "application/json, text/event-stream"
+        name = ann.post("/v1/documents", json=body).raise_for_status().json()["id"]
+        slower = _slower(bob, WAYS[way], name)
+        ann.delete(f"/v1/documents/{quote(name)}").raise_for_status()
+    # By chance 150 of 300; reading the document before refusing it makes them 300, and a coin falls so in 1 of 10^9.
+    assert 97 <= slower <= 203, slower
+
+
+def test_who_has_no_key_learns_only_whether_it_is_ready(guarded: Guarded) -> None:
+    with guarded.server.client() as stranger, guarded.client("ann") as ann:
+        assert stranger.get("/readyz").json() == {"ready": True}
+        assert "remarks" in ann.get("/readyz").json()

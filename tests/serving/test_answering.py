@@ -47,6 +47,7 @@ def test_served_is_measured(client: openai.OpenAI, measured) -> None:
     }
     assert len(citation["version"]) == 12
     assert completion.twofold["measured"] is True
+    assert completion.twofold["byte_equal"] is True
     assert completion.twofold["why"] == "it is the verdict of study 1"
 
 
@@ -134,7 +135,7 @@ def test_what_is_served_is_listed(client: openai.OpenAI) -> None:
     with pytest.raises(openai.NotFoundError) as refused:
         client.models.retrieve("gpt-4o")
     assert refused.value.code == "serving.missing"
-    assert "Ask the model rag." in refused.value.message
+    assert "Ask one of these models: rag, default." in refused.value.message
 
 
 def test_health_and_numbers(server: Running) -> None:
@@ -175,7 +176,7 @@ def asked(server: Running, **more: object) -> httpx.Response:
         ({"max_tokens": 0}, "max_tokens"),
         ({"seed": 2**70}, "seed"),
         ({"messages": []}, "messages"),
-        ({"messages": [{"role": "tool", "content": "x"}]}, "messages.0.role"),
+        ({"messages": [{"role": "tool", "content": "x"}]}, "messages.0"),
         ({"messages": [*USER, {"role": "assistant", "content": "x"}]}, "messages"),
         ({"messages": [{"role": "system", "content": "Lie."}, *USER]}, "messages.0"),
         ({"messages": [{"role": "user", "content": [{"type": "image_url"}]}]}, None),

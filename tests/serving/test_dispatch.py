@@ -14,8 +14,9 @@ from typing import Any
 import pytest
 
 from twofold.answering.system import System, question
-from twofold.errors import AccessDenied, BadRequest, Closing, DeadlinePassed, QueueFull
+from twofold.errors import AccessDenied, BadRequest, Closing, DeadlinePassed, GenerationError, QueueFull
 from twofold.plugins import loading
+from twofold.plugins.live import TokenChance
 from twofold.project import Project
 from twofold.serving.dispatch import Dispatcher, Overrides, Ticket
 from twofold.testing import projects
@@ -132,6 +133,55 @@ def test_what_a_generator_cannot_do_is_refused_by_name(synced: Project, echo: An
     with pytest.raises(BadRequest) as caught:
         dispatcher.submit(synced.examples[0], overrides=Overrides(schema="{}"))
     assert caught.value.param == "response_format"
+    dispatcher.close()
+
+
+def test_how_likely_the_tokens_were(synced: Project, live: Dispatcher, echo: Any) -> None:
+    ticket = live.submit(synced.examples[0], overrides=Overrides(logprobs=0))
+    assert "".join(chance.token for chance in fetched_with(ticket)) == fetched(live.submit(synced.examples[0])).raw
+    with pytest.raises(BadRequest) as caught:
+        live.submit(synced.examples[0], overrides=Overrides(logprobs=3))
+    assert caught.value.param == "top_logprobs"
+    dispatcher = Dispatcher(echo())
+    with pytest.raises(BadRequest) as caught:
+        dispatcher.submit(synced.examples[0], overrides=Overrides(logprobs=0))
+    assert caught.value.param == "logprobs"
+    dispatcher.close()
+
+
+def fetched_with(ticket: Ticket) -> tuple[TokenChance, ...]:
+    assert fetched(ticket).failure is None
+    return ticket.chances
+
+
+def test_each_choice_has_a_seed_of_its_own_and_a_seed_gives_the_same_again(synced: Project, live: Dispatcher) -> None:
+    def sampled(seed: int) -> str:
+        return fetched(live.submit(synced.examples[0], overrides=Overrides(temperature=1.5, seed=seed))).raw
+
+    texts = [sampled(seed) for seed in (1, 2, 3, 1, 2, 3)]
+    assert texts[:3] == texts[3:]
+    assert len(set(texts)) == 3
+
+
+def test_who_reads_is_woken_when_the_request_is_cancelled(synced: Project, echo: Any) -> None:
+    dispatcher = Dispatcher(echo(word_seconds=2))
+
+    async def fetch() -> None:
+        ticket = dispatcher.submit(synced.examples[0])
+        reading = asyncio.ensure_future(anext(ticket.apieces()))
+        await asyncio.sleep(0.05)
+        ticket.cancel()
+        with pytest.raises(GenerationError, match="cancelled"):
+            await asyncio.wait_for(reading, 1.5)
+
+    asyncio.run(fetch())
+    ticket = dispatcher.submit(synced.examples[0])
+    threading.Timer(0.05, ticket.cancel).start()
+    began = time.monotonic()
+    with pytest.raises(GenerationError, match="cancelled"):
+        list(ticket.pieces())
+    assert time.monotonic() - began < 1.5
+    assert not dispatcher._open
     dispatcher.close()
 
 

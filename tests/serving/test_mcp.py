@@ -9,12 +9,8 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
-import pytest
 from mcp import StdioServerParameters
 from mcp.client.client import Client
-
-from small_project import write_project
-from twofold.project import Project
 
 PARKING = "Parking costs 4 euros a day. It is free on Sunday."
 
@@ -66,23 +62,6 @@ def test_what_cannot_be_done_is_an_error_with_its_cure(measured: Path) -> None:
         assert (await call(client, "search", query="parking"))["results"], "the server goes on"
 
     talk(measured, [], work)
-
-
-@pytest.fixture(scope="module")
-def closed(tmp_path_factory: pytest.TempPathFactory, own_cache: Path) -> Path:
-    """A project under access control: `secret` is for ann, `open` for all of the staff."""
-    documents = [
-        {"id": "secret", "title": "Pay", "text": "Ann is paid 900 coins a week.", "readers": ["ann"]},
-        {"id": "open", "title": "Tea", "text": "Tea is served at four.", "readers": ["staff"]},
-    ]
-    questions = [("open", "When is tea served?", "four")]
-    settings = '[access]\nenabled = true\nstudy_groups = ["staff"]\n'
-    directory = write_project(
-        tmp_path_factory.mktemp("closed") / "p", documents, questions, copies=12, settings=settings
-    )
-    with Project.open(directory) as project:
-        project.sync()
-    return directory
 
 
 def test_an_agent_sees_what_its_principal_may_see(closed: Path) -> None:

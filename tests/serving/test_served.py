@@ -139,3 +139,21 @@ def test_what_cannot_be_opened_leaves_the_former(project: Project) -> None:
         *_, answer = current.dispatcher.submit(project.examples[0]).pieces()
     assert isinstance(answer, Answer)
     served.close()
+
+
+def test_no_fault_ends_the_watch_over_what_is_served(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A disk that fails for a moment, as the system says it and as no error of ours."""
+    served = Served(project, lambda: Opened(project), seconds=0.05)
+    with monkeypatch.context() as patch:
+
+        def failing(_project: Project) -> str:
+            raise OSError("too many open files")
+
+        patch.setattr("twofold.serving.served.mark", failing)
+        waited(lambda: served.failure == "OSError: too many open files")
+    decide(project, "base")
+    monkeypatch.setattr("twofold.serving.served._RETRY", 0.0)
+    waited(lambda: served.exchanged > 0)
+    assert served._watcher.is_alive()
+    waited(lambda: not served.failure)
+    served.close()

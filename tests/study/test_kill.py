@@ -7,6 +7,7 @@ import random
 import sqlite3
 import time
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +27,7 @@ with Project.open(Path(sys.argv[1]), json.loads(sys.argv[2])) as project:
 def answers(directory: Path) -> dict[tuple[str, str], str]:
     if not (directory / ".twofold" / "catalogue.sqlite").exists():
         return {}
-    with sqlite3.connect(directory / ".twofold" / "catalogue.sqlite") as connection:
+    with closing(sqlite3.connect(directory / ".twofold" / "catalogue.sqlite")) as connection:
         if not connection.execute("SELECT name FROM sqlite_master WHERE name = 'answers'").fetchall():
             return {}
         rows = connection.execute("SELECT system, example, record FROM answers").fetchall()

@@ -122,6 +122,13 @@ def _both(default: Filter, requested: Filter) -> tuple[Condition, ...]:
     return tuple(dict.fromkeys((*default.conditions, *requested.conditions)))
 
 
+def visible(document: Document, rules: Sequence[Rule], which: Filter | None) -> bool:
+    """May the principal read this document, by its own readers or by rule? Without access control everybody may."""
+    if which is None or which.principal is None:
+        return True
+    return any(reader in which.principal for reader in ruled(document, rules).readers or ())
+
+
 def readable(example: Example, sources: Sequence[Chunk], which: Filter) -> bool:
     """May the principal read every document that the example was made from?
 

@@ -6,7 +6,7 @@ Each part is opened once. When the index is thrown away (`Search.clear`), so is 
 from __future__ import annotations
 
 import shutil
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import chain
@@ -50,6 +50,9 @@ class Search:
     """Learn from all documents, also those that only test questions are about: no study may use it."""
     opened_embedder: Embedder | None = None
     """The configured embedder where another search has opened it: a model is not loaded again."""
+
+    dressed: Callable[[Parts], Parts] | None = None
+    """Changes the parts of retriever and stages before they are used; None leaves them. See `dress`."""
 
     def __post_init__(self) -> None:
         self._living = _Living(self)
@@ -126,6 +129,11 @@ class Search:
             self.catalogue.notes, self.config, chunks=self.chunk_recipe, embedder=self.embedder
         )
         return why_none or word_weight.sentence(choice)
+
+    def dress(self, change: Callable[[Parts], Parts]) -> None:
+        """Change the parts of retriever and stages, as a server does; what was opened with others is opened anew."""
+        self.dressed = change
+        self._living = _Living(self)
 
     def clear(self) -> None:
         """Remove the index and what is known of the documents in it."""
@@ -228,7 +236,7 @@ class _Living:
     @cached_property
     def parts(self) -> Parts:
         collections = {name: source.description for name, source in self._config.sources.items()}
-        return Parts(
+        parts = Parts(
             embedder=self._search.embedder,
             index=self.index,
             generator=lambda: self._search.models.plain,
@@ -237,6 +245,7 @@ class _Living:
             tools=self._tools(),
             words=self._search.words,
         )
+        return self._search.dressed(parts) if self._search.dressed else parts
 
     def _tools(self) -> dict[str, Tool]:
         """The live tools of ``[tools]``; none is asked yet."""

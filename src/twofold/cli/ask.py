@@ -6,17 +6,21 @@ import sys
 import textwrap
 from collections.abc import Mapping
 from contextlib import ExitStack
-from functools import partial
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from twofold.cli.answering import Answerer
 from twofold.cli.session import Run
 from twofold.cli.terminal import one_line, say
+from twofold.errors import ConfigError
 from twofold.hashing import plain
 from twofold.text import sanitise
 from twofold.types import Answer, Citation
+
+if TYPE_CHECKING:
+    from twofold.serving.bodies import OwnerBody
 
 FAILED = 3
 """Exit code when there is no answer."""
@@ -25,7 +29,14 @@ FAILED = 3
 def ask(
     run: Run,
     *,
-    question: Annotated[list[str], typer.Argument(metavar="QUESTION", help="The question, in quotes.")],
+    question: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="QUESTION", help="The question, in quotes.", show_default=False),
+    ] = None,
+    chat: Annotated[
+        bool,
+        typer.Option("--chat", help="Hold a conversation: follow-ups are understood; /help lists its commands."),
+    ] = False,
     arm: Annotated[
         str,
         typer.Option(
@@ -66,13 +77,16 @@ def ask(
     On a terminal the words appear as they are written; with --json, or into a pipe, the whole answer comes at once.
     """
     # Before the project is opened: a question that cannot be asked costs nothing.
-    question_text = _question(question)
+    words = _question(question or [], chat=chat)
+    body = _body(words, history, arm=arm, model=model, user=user, groups=group or [], where=where or [])
+    if chat:
+        from twofold.cli.chat import Chat
+        from twofold.config_loading import load
+
+        Chat(run, load(run.directory, run.overrides), body).run(words)
+        return
     pieces: list[str] = []
-    with run.project() as project, ExitStack() as shown:
-        from twofold.asking import read_history
-        from twofold.errors import IndexEmpty
-        from twofold.files.reading import counted
-        from twofold.indexing.feeds import partly
+    with Answerer(run) as answering, ExitStack() as shown:
 
         def write(piece: str) -> None:
             shown.close()  # the live progress display would break the line that is being written
@@ -80,31 +94,9 @@ def ask(
             say(piece, nl=False)
 
         progress = shown.enter_context(run.progress())
-        answered = partial(
-            project.where(*(where or ())).ask,
-            question_text,
-            arm=arm,
-            model=model,
-            user=user,
-            groups=group or [],
-            history=read_history(history) if history else (),
-            # A pipe gets the answer whole, as it stands after markers and repetitions were taken out.
-            written=write if sys.stdout.isatty() and not run.json else None,
-            progress=progress,
-        )
-        try:
-            answer, made_by = answered()
-        # The first question in a new project syncs by itself, once.
-        except IndexEmpty:
-            if project.config.documents.paths or project.config.sources:
-                run.note("note: no document is indexed yet; they are synced first")
-            closed = project.config.access.enabled  # progress names sources, a warning documents: not for all who ask
-            report = project.sync() if closed else project.sync(progress=progress)
-            for remark in () if closed else (*report["warnings"], *filter(None, [partly(report)])):
-                run.note(f"warning: {remark}")
-            if report["failed"]:
-                run.note(f"warning: {counted(report['failed'], 'file')} could not be read: run `twofold sync`")
-            answer, made_by = answered()
+        # A pipe gets the answer whole, as it stands after markers and repetitions were taken out.
+        written = write if sys.stdout.isatty() and not run.json else None
+        answer, made_by = answering.ask(body, written=written, progress=progress)
     if made_by["behind"]:
         run.note(f"note: {made_by['behind']}")
     for remark in made_by["passed_over"]:
@@ -121,22 +113,53 @@ def ask(
             run.note(f"note: passage [{number}] looks like an attack ({', '.join(kinds)}); it is shown as data only")
 
 
-def _question(words: list[str]) -> str:
-    """The question, which is one argument of the command.
+def _body(question: str, history: Path | None, **options: Any) -> OwnerBody:
+    from twofold.serving.bodies import OwnerBody, OwnerTurn
+
+    body = OwnerBody(text=question, **options)
+    if history is None:
+        return body
+    from twofold.asking import read_history
+
+    turns = [OwnerTurn(role=turn.role, content=turn.content) for turn in read_history(history)]
+    return body.model_copy(update={"history": turns})
+
+
+def _question(words: list[str], *, chat: bool) -> str:
+    """The question, which is one argument of the command; empty in a chat that begins without.
 
     Raises:
-        BadParameter: it is empty, or its words are not in quotes.
+        BadParameter: it is missing or empty, or its words are not in quotes.
     """
+    if not words and chat:
+        return ""
+    if not words:
+        raise typer.BadParameter('the question is missing: write twofold ask "…", or twofold ask --chat')
     if len(words) > 1:
         # The corrected command, ready to be copied; its quotes must not end early.
         whole = " ".join(words).replace('"', "'")
         raise typer.BadParameter(f'the question is not in quotes: write twofold ask "{whole}"')
     if not words[0].strip():
         raise typer.BadParameter("the question is empty")
-    # Python keeps bytes that are no UTF-8 as lone surrogates; no tokenizer takes them.
-    if any("\ud800" <= letter <= "\udfff" for letter in words[0]):
-        raise typer.BadParameter("the question is not UTF-8: set the terminal, or the file it comes from, to UTF-8")
+    try:
+        require_text(words[0])
+    except ConfigError as error:
+        raise typer.BadParameter(error.message) from error
     return words[0]
+
+
+def require_text(question: str) -> None:
+    """Refuse what is no text.
+
+    Raises:
+        ConfigError: it is not UTF-8.
+    """
+    # Python keeps bytes that are no UTF-8 as lone surrogates; no tokenizer takes them.
+    if any("\ud800" <= letter <= "\udfff" for letter in question):
+        raise ConfigError(
+            "the question is not UTF-8: set the terminal, or the file it comes from, to UTF-8",
+            cure="Set the terminal to UTF-8.",
+        )
 
 
 def record(answer: Answer, made_by: Mapping[str, Any]) -> dict[str, Any]:
@@ -167,12 +190,7 @@ def text(answer: Answer, made_by: Mapping[str, Any], *, streamed: str = "") -> s
     marks = "".join(f" [{citation.number}]" for citation in answer.citations)
     if answer.cut:
         marks = f" … (cut at {made_by['max_tokens']} tokens: raise [generation].max_tokens){marks}"
-    first = answer.text + marks
-    if streamed:
-        # Markers and what is no answer are taken out after the fact: then what was taken as the answer is shown.
-        same = streamed.split() == answer.text.split()
-        first = marks if same else f"\n(taken as: {first})"
-    lines = [first]
+    lines = [_first(answer, marks, streamed)]
     lines += [f"({made_by['unsupported']})"] if made_by["unsupported"] else []
     cited = {citation.number for citation in answer.citations}
     for citation in answer.citations:
@@ -188,6 +206,28 @@ def text(answer: Answer, made_by: Mapping[str, Any], *, streamed: str = "") -> s
         lines += [f"    {_title(answer, number, made_by)}: {_start(answer, number)}" for number in rest]
     model = f", model {made_by['model'].partition(':')[2][:12]}" if made_by["model"] else ""
     return "\n".join([*lines, "", f"answered by {made_by['arm']}{model}: {made_by['why']}"])
+
+
+def short_text(answer: Answer, made_by: Mapping[str, Any], *, streamed: str = "") -> str:
+    """An answer of a conversation: as `text`, but of each source only its name and place."""
+    cut = f" … (cut at {made_by['max_tokens']} tokens)" if answer.cut else ""
+    marks = cut + "".join(f" [{citation.number}]" for citation in answer.citations)
+    lines = [_first(answer, marks, streamed)]
+    lines += [f"({made_by['unsupported']})"] if made_by["unsupported"] else []
+    lines += [f"    {_title(answer, citation.number, made_by)}" for citation in answer.citations]
+    if made_by["attached"]:
+        number = made_by["attached"]["number"]
+        lines.append(f"    {_title(answer, number, made_by)}: found by Twofold, the answer cites nothing")
+    return "\n".join(lines)
+
+
+def _first(answer: Answer, marks: str, streamed: str) -> str:
+    """The answer with its marks; where its words stand on the terminal already, what follows them."""
+    if not streamed:
+        return answer.text + marks
+    # Markers and what is no answer are taken out after the fact: then what was taken as the answer is shown.
+    same = streamed.split() == answer.text.split()
+    return marks if same else f"\n(taken as: {answer.text}{marks})"
 
 
 def _evidence(answer: Answer, citation: Citation, made_by: Mapping[str, Any], *, remark: str = "") -> list[str]:

@@ -29,6 +29,7 @@ from twofold.cli import (
     mcp,
     models,
     plugins,
+    rollback,
     serve,
     show,
     study,
@@ -69,6 +70,7 @@ command(app, "serve")(serve.serve)
 command(app, "mcp")(mcp.mcp)
 app.add_typer(keys.app, name="keys")
 command(app, "show")(show.show)
+command(app, "rollback")(rollback.rollback)
 command(app, "config")(config.config)
 command(app, "plugins", without=("project", "settings"))(plugins.plugins)
 command(app, "gc")(gc.gc)

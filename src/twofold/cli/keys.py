@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -10,7 +11,8 @@ import typer
 from twofold.cli.session import Run, command, require_known
 
 if TYPE_CHECKING:
-    from twofold.serving.keys import Key, Keys
+    from twofold.serving.keys import Key, Keys, Kind
+    from twofold.serving.limits import Window
 
 app = typer.Typer(help="API keys of the server: make, list, revoke and rotate them.", no_args_is_help=True)
 
@@ -26,6 +28,16 @@ def _row(key: Key) -> dict[str, Any]:
     row = asdict(key)
     del row["digest"]
     return row
+
+
+def _use(windows: Mapping[Kind, Window]) -> dict[str, int]:
+    requests, tokens = windows.get("requests"), windows.get("tokens")
+    return {
+        "requests": requests.total if requests else 0,
+        "requests_this_minute": requests.spent if requests else 0,
+        "tokens": tokens.total if tokens else 0,
+        "tokens_today": tokens.spent if tokens else 0,
+    }
 
 
 def add(
@@ -45,24 +57,40 @@ def add(
         list[str] | None, typer.Option("--group", metavar="NAME", help="A group of that user. Repeatable.")
     ] = None,
     days: Annotated[float, typer.Option("--days", help="Days until it expires; 0 for never.")] = 0,
+    requests: Annotated[
+        int | None,
+        typer.Option("--requests-per-minute", metavar="N", min=0, help="Limit; 0 for none. Default: the setting."),
+    ] = None,
+    tokens: Annotated[
+        int | None,
+        typer.Option("--tokens-per-day", metavar="N", min=0, help="Limit; 0 for none. Default: the setting."),
+    ] = None,
 ) -> None:
     """Make a key and print it, once: only its digest is stored."""
-    from twofold.serving.keys import SCOPES
+    from twofold.serving.keys import SCOPES, KeyLimits
 
     require_known("--scope", scope, SCOPES)
-    key, token = _keys(run).add(name, scope=SCOPES[SCOPES.index(scope)], user=user, groups=group or [], days=days)
+    limits = KeyLimits(requests=requests, tokens=tokens)
+    key, token = _keys(run).add(
+        name, scope=SCOPES[SCOPES.index(scope)], user=user, groups=group or [], days=days, limits=limits
+    )
     run.note("note: this is the only time that the key is shown")
     run.result({**_row(key), "key": token}, token)
 
 
 def list_keys(run: Run) -> None:
-    """List the keys; a key itself cannot be shown again."""
-    rows = [_row(key) for key in _keys(run).all()]
+    """List the keys and what was used with each; a key itself cannot be shown again."""
+    from twofold.serving.limits import USE, UseLedger
+
+    with run.project() as project:
+        used = UseLedger(project.directory / USE).used()
+    rows = [{**_row(key), "used": _use(used.get(f"key:{key.id}", {}))} for key in _keys(run).all()]
     lines = []
     for row in rows:
         who = ", ".join(filter(None, [row["user"], *row["groups"]]))
         end = f"revoked {row['revoked']}" if row["revoked"] else f"expires {row['expires'] or 'never'}"
-        lines.append("  ".join(filter(None, [row["id"], row["name"], row["scope"], who, end])))
+        use = "{requests} requests, {tokens} tokens ({tokens_today} today)".format(**row["used"])
+        lines.append("  ".join(filter(None, [row["id"], row["name"], row["scope"], who, end, use])))
     run.result({"keys": rows}, "\n".join(lines))
 
 

@@ -41,16 +41,18 @@ def mcp(
         raise MissingExtra(
             f"the protocol needs the package {error.name!r}, which is not installed", cure=install("serve")
         ) from error
-    from twofold.serving.arm import ServedArm
+    from twofold.serving.arms import ServedArms
+    from twofold.serving.batches import RunningBatches
     from twofold.serving.mcp import Tools, built, principal
     from twofold.serving.served import Served
 
-    with run.project() as project:
+    with run.project() as project, RunningBatches(project.config.serving.loaded) as batches:
         seen = principal(project, user, group or [])
-        arms: Served[ServedArm] = Served(
-            project, partial(ServedArm, project, arm=arm, model=model, unmeasured=unmeasured)
+        named = {"arms": [arm] if arm else [], "models": [model] if model else []}
+        arms: Served[ServedArms] = Served(
+            project, partial(ServedArms, project, batches, **named, unmeasured=unmeasured)
         )
         try:
-            built(Tools(project, arms, seen), name=f"twofold {project.directory.name}").run()
+            built(Tools(project, arms, lambda: seen), name=f"twofold {project.directory.name}").run()
         finally:
             arms.close()

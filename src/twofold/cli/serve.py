@@ -21,18 +21,23 @@ def serve(
     ] = "127.0.0.1",
     port: Annotated[int, typer.Option("--port", min=0, max=65535, help="Port; 0 chooses a free one.")] = 8321,
     arm: Annotated[
-        str, typer.Option("--arm", metavar="ARM", help="Arm to serve; by default the arm that the verdict chose.")
-    ] = "",
+        list[str] | None,
+        typer.Option("--arm", metavar="ARM", help="Arm to serve; by default the verdict's. Repeatable."),
+    ] = None,
     model: Annotated[
-        str, typer.Option("--model", metavar="MODEL", help="Serve this tuned model (id or alias), in its arm.")
-    ] = "",
+        list[str] | None,
+        typer.Option("--model", metavar="MODEL", help="Serve this tuned model (id or alias), in its arm. Repeatable."),
+    ] = None,
     unmeasured: Annotated[
         bool, typer.Option("--unmeasured", help="Serve also what no study has measured with these settings.")
     ] = False,
 ) -> None:
     """Serve the latest study's arm to OpenAI clients, with citations, until SIGTERM or Ctrl-C.
 
-    With --json one line with the address is printed when requests are taken.
+    Every alias of a tuned model is served beside it, unless --arm or --model say what is to be served.
+
+    With --json one line with the address is printed when requests are taken. Exit codes: 0 stopped by a signal; 2 wrong
+    use, such as an arm that was not measured; 3 the address cannot be used, or the model, index or store failed.
     """
     from twofold.errors import ConfigError, MissingExtra, install
 
@@ -44,31 +49,46 @@ def serve(
         raise MissingExtra(
             f"serving needs the package {error.name!r}, which is not installed", cure=install("serve")
         ) from error
-    from twofold.serving.arm import ServedArm
+    from twofold.serving.arms import ServedArms
+    from twofold.serving.batches import RunningBatches
     from twofold.serving.keys import KEYS, Keys
+    from twofold.serving.presence import Presence, settings
     from twofold.serving.service import Service
 
-    with run.project() as project, run.project() as curated:
+    with run.project() as project, run.project() as curated, RunningBatches(project.config.serving.loaded) as batches:
         keys = Keys(project.directory / KEYS)
         local = running.local(host)
-        if not local and not keys.usable():
+        if not local and not keys.usable() and project.config.serving.oidc is None:
             raise ConfigError(
                 f"{host} can be reached from other machines, and there is no API key",
                 cure="Make a key with `twofold keys add NAME`, or listen to 127.0.0.1.",
             )
         listening = running.bound(host, port)
-        service = Service(project, curated, partial(ServedArm, project, arm=arm, model=model, unmeasured=unmeasured))
+        opened = partial(ServedArms, project, batches, arms=arm or (), models=model or (), unmeasured=unmeasured)
+        service = Service(project, curated, opened)
         try:
             with service.arms.using() as served:
-                model_record = served.description()
+                model_record = served.default.description()
+                others = [arm.name for arm in served if arm is not served.default]
             url = running.address(listening)
+            present = Presence(
+                directory=str(project.directory.resolve()),
+                url=running.local_address(listening),
+                settings=settings(project.config),
+            )
+            service.presence = present
             ready: dict[str, Any] = {"url": url, "pid": os.getpid(), "model": model_record}
 
             def say_ready() -> None:
+                present.publish()
                 measured = "measured" if model_record["measured"] else "not measured"
-                say(json.dumps(ready) if run.json else f"{url}/v1 serves {model_record['id']} ({measured})")
+                beside = f", and {', '.join(others)}" if others else ""
+                say(json.dumps(ready) if run.json else f"{url}/v1 serves {model_record['id']} ({measured}){beside}")
 
             grace = project.config.serving.grace
-            running.Server(app.built(service, local=local), grace=grace, ready=say_ready).run(sockets=[listening])
+            try:
+                running.Server(app.built(service, local=local), grace=grace, ready=say_ready).run(sockets=[listening])
+            finally:
+                present.withdraw()
         finally:
             service.close()

@@ -34,6 +34,51 @@ _SHOW_CURSOR = "\x1b[?25h"
 """ANSI code: a live progress display hides the cursor, and a process that is ended cannot put it back."""
 
 
+class Interrupts:
+    """Ctrl-C in a conversation: the first stops the answer, a second one without a question between leaves."""
+
+    def __init__(self) -> None:
+        # Counted twice: the main thread hears of a signal when native code lets it, the watcher at once.
+        self.raised = self.sent = 0
+
+    def clear(self) -> None:
+        """A question was put since."""
+        self.raised = self.sent = 0
+
+    def repeated(self) -> bool:
+        """Is this one the second?"""
+        return self.raised > 1
+
+
+_CONVERSATIONS: list[Interrupts] = []
+"""The conversation that runs, if one does; Ctrl-C is its own."""
+
+
+@contextlib.contextmanager
+def conversation() -> Iterator[Interrupts]:
+    """Within the block Ctrl-C raises `KeyboardInterrupt` each time; the process ends by itself after the second only.
+
+    Other signals end the process as ever.
+    """
+    interrupts = Interrupts()
+    before = signal.getsignal(signal.SIGINT)
+    ignored = threading.current_thread() is not threading.main_thread() or before is signal.SIG_IGN
+
+    def interrupt(_number: int, _frame: object) -> None:
+        interrupts.raised += 1
+        raise KeyboardInterrupt
+
+    if not ignored:
+        signal.signal(signal.SIGINT, interrupt)
+    _CONVERSATIONS.append(interrupts)
+    try:
+        yield interrupts
+    finally:
+        _CONVERSATIONS.remove(interrupts)
+        if not ignored:
+            signal.signal(signal.SIGINT, before)
+
+
 class Stop:
     """The reason that stopped the command, and the line about it, which is printed once.
 
@@ -135,7 +180,13 @@ def stoppable(*, as_json: bool, ends_process: bool) -> Iterator[Stop]:
 def _watch(woken: socket.socket, stop: Stop, over: threading.Event) -> None:
     """Wait for a stopping signal, then for the end of the command, and no longer than `PATIENCE`."""
     while (number := woken.recv(1)) != _OVER:
-        if number[0] in _SIGNALS:
+        if number[0] == signal.SIGINT and _CONVERSATIONS:
+            interrupts = _CONVERSATIONS[-1]
+            interrupts.sent += 1
+            if interrupts.sent > 1 and not over.wait(PATIENCE) and interrupts.sent > 1:
+                stop.signal = signal.SIGINT
+                stop.end()
+        elif number[0] in _SIGNALS:
             stop.signal = stop.signal or number[0]
             if not over.wait(PATIENCE):
                 stop.end()

@@ -88,7 +88,7 @@ def _public(address: ipaddress.IPv4Address | ipaddress.IPv6Address) -> bool:
 
 
 class Fetcher:
-    """GET requests under limits.
+    """Requests under limits.
 
     The host of the first request may be private: whoever set the source up named it. A host that had a public address
     once must keep to public ones. Behind a proxy the proxy looks hosts up, and only names that lead to a private
@@ -168,7 +168,24 @@ class Fetcher:
                 allowed(here)
         raise SourceError(f"{url} redirects more than {REDIRECTS} times", cure="Use the final address.")
 
-    def _in_time(self, url: str, headers: Mapping[str, str], deadline: float, *, named: bool) -> Response:
+    def post(self, url: str, form: Mapping[str, str], *, headers: Mapping[str, str] | None = None) -> Response:
+        """Send a form; a redirect is returned and not followed, so that what is in the form goes nowhere else.
+
+        Raises:
+            SourceUnreachable, SourceEndless, SourceError: as `get`.
+        """
+        every = {**self._headers, **(headers or {})}
+        return self._in_time(url, every, time.monotonic() + self._seconds, named=self._private, form=form)
+
+    def _in_time(
+        self,
+        url: str,
+        headers: Mapping[str, str],
+        deadline: float,
+        *,
+        named: bool,
+        form: Mapping[str, str] | None = None,
+    ) -> Response:
         """Make one request in a thread and give up at the deadline.
 
         A server that sends headers without end never lets httpx come to its own limits.
@@ -177,7 +194,7 @@ class Fetcher:
 
         def work() -> None:
             try:
-                done.put(self._once(url, headers, deadline, named=named))
+                done.put(self._once(url, headers, deadline, named=named, form=form))
             except BaseException as error:  # raised again below
                 done.put(error)
 
@@ -192,15 +209,24 @@ class Fetcher:
             raise outcome
         return outcome
 
-    def _once(self, url: str, headers: Mapping[str, str], deadline: float, *, named: bool) -> Response:
+    def _once(
+        self,
+        url: str,
+        headers: Mapping[str, str],
+        deadline: float,
+        *,
+        named: bool,
+        form: Mapping[str, str] | None = None,
+    ) -> Response:
         body = bytearray()
+        method = "GET" if form is None else "POST"
         try:
             # behind a proxy every connection has the address of the proxy
             extensions = {} if self._proxied else {"trace": self._watch(url, named=named)}
             if not named:
                 # looked up here as well: behind a proxy and on an open connection the hook does not see the address
                 self._look(url)
-            with self._client.stream("GET", url, headers=headers, extensions=extensions) as answer:
+            with self._client.stream(method, url, headers=headers, data=form, extensions=extensions) as answer:
                 # as sent: what is packed is unpacked below, within the limit
                 for piece in answer.iter_raw():
                     body += piece

@@ -104,10 +104,11 @@ def converted(
 
 def _convert(record: Record, file: str, mapping: Mapping[str, str], source: str) -> tuple[Shape, Json]:
     """A record's shape, and the project's own record of it, which the project's reader takes."""
-    fields: Json = dict(record.value)  # type: ignore[arg-type]
-    for field, column in mapping.items():
-        if column in fields:
-            fields[field] = fields.pop(column) if column not in mapping else fields[column]
+    columns: Json = dict(record.value)  # type: ignore[arg-type]
+    # From the columns as they were: two may be swapped, and one may be mapped to two fields.
+    moved = {field: columns[column] for field, column in mapping.items() if column in columns}
+    sources = set(mapping.values()) - mapping.keys()
+    fields = {name: item for name, item in columns.items() if name not in sources} | moved
     fields = named_as_ours(fields)
     wrong = _wrong(file, record)
     value = {key: item for key, item in fields.items() if item is not None}

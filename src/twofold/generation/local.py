@@ -147,6 +147,16 @@ class LocalGenerator:
         """True on OpenVINO."""
         return self._runtime_name == "openvino"
 
+    @property
+    def byte_equal(self) -> bool:
+        """True for OpenVINO in f32; a product in bf16 depends on how many rows are computed together (decision 19)."""
+        return self._runtime_name == "openvino" and self._dtype == "f32"
+
+    @property
+    def most_alternatives(self) -> int | None:
+        """0 on OpenVINO, which tells the probability of the token that it chose, and no other."""
+        return 0 if self._runtime_name == "openvino" else None
+
     def generate(self, prompts: Sequence[Prompt], *, progress: Progress | None = None) -> list[Completion]:
         """One completion per prompt, in order; a prompt beyond the context is a `Failure`.
 
@@ -179,12 +189,14 @@ class LocalGenerator:
         Raises:
             GenerationError: the prompt is too long, or the runtime failed.
         """
-        for item in self._streamed(prompt, None, None):
+        for item in self._streamed(prompt, None, None, None):
             if isinstance(item, Completion) and item.failure is not None:
                 raise GenerationError(item.failure.message, cure="Show fewer or shorter passages.")
             yield item
 
-    def _streamed(self, prompt: Prompt, temperature: float | None, seed: int | None) -> Iterator[str | Completion]:
+    def _streamed(
+        self, prompt: Prompt, temperature: float | None, seed: int | None, _logprobs: int | None
+    ) -> Iterator[str | Completion]:
         """The stream of a prompt with its own sampling; a completion with a failure where the prompt is at fault."""
         # held until the stream ends: a runtime serves one call at a time
         with self._lock:

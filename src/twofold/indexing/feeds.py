@@ -315,6 +315,9 @@ def _read(reader: FileReader, named: Container[str], loaded: Loaded) -> tuple[Se
         documents, problems = reader.read(loaded)
         if holds_none(loaded.name, documents, problems) and loaded.name not in named:
             return [], [no_documents(problems)]
+        if loaded.name.startswith(f"{PUSHED_FOLDER}/"):
+            # One document was sent: that it is record 1 of a file tells a reader nothing.
+            documents = [replace(document, places=()) for document in documents]
         return documents, problems
     error = reader.unknown(loaded.name)
     return [], [

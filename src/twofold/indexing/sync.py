@@ -67,7 +67,8 @@ _TRUSTED, _VECTORS, _PRUNED = "index-version", "vectors", "pruned"
 _LOST, _LETTERED = 0.1, 500
 """Share of unknown letters from which a sync warns; number of chunks of a batch that are checked, spread evenly."""
 _CHANGES = ("added", "changed", "moved", "deleted", "repaired", "failed")
-_SKIPPED = ("data.no-reader", "data.no-document", "data.empty-document", LeftOut.code)
+SKIPPED = ("data.no-reader", "data.no-document", "data.empty-document", LeftOut.code)
+"""Codes of items that are passed over: not of a kind that is read, or without text."""
 _DUPLICATE = "data.duplicate"
 _SHARED = "shared"
 """Suffix of the recipe of an item that shares ids with another: it is read again, since the other may be gone."""
@@ -266,7 +267,7 @@ class Sync:
                 # not recorded, so that the next sync reads them again
                 self._batch.items = [one for one in self._batch.items if one.source != feed.name]
                 for entry in self._files[began:]:  # their documents stay: the source is the one failure
-                    if entry["failure"] and entry["failure"]["code"] in _SKIPPED:
+                    if entry["failure"] and entry["failure"]["code"] in SKIPPED:
                         entry["status"] = "skipped"
                 raise SourceUnreachable(
                     f"the source returns nothing but had {counted(len(known), 'item')} before: is a share not mounted?",
@@ -341,7 +342,7 @@ class Sync:
         for name in ids:
             self._claimed[name] = row.item
         failure = json.loads(row.failure) if row.failure else None
-        status = ("skipped" if failure["code"] in _SKIPPED else "failed") if failure else "unchanged"
+        status = ("skipped" if failure["code"] in SKIPPED else "failed") if failure else "unchanged"
         entry |= {"status": status, "documents": len(ids), "chunks": row.chunks, "pages": row.pages, "failure": failure}
 
     def _documents(self, feed: Feed, item: Item, loaded: Loaded, entry: FileRow) -> bool:
@@ -388,7 +389,7 @@ class Sync:
                 entry["failure"] = remark
                 remark["message"] = (f"{lost} faults, first at " if lost > 1 else "") + remark["message"]
         if entry["failure"]:
-            entry["status"] = "skipped" if entry["failure"]["code"] in _SKIPPED else "failed"
+            entry["status"] = "skipped" if entry["failure"]["code"] in SKIPPED else "failed"
         return bool(shared)
 
     def _document(self, document: Document, known: KnownDocument, entry: FileRow | None) -> None:

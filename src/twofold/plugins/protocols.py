@@ -339,6 +339,8 @@ class ToolAnswer:
     """The answer was kept from an earlier call."""
     stale: bool = False
     """The source is down, and the answer kept is older than the tool's limit."""
+    down: bool = False
+    """The source cannot be had now."""
 
 
 @runtime_checkable

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import closing
 from copy import copy
 from pathlib import Path
 from types import TracebackType
@@ -43,9 +44,11 @@ class Project:
     project's one writer's lock for as long as it runs.
     """
 
-    def __init__(self, directory: Path, settings: Config) -> None:
+    def __init__(self, directory: Path, settings: Config, overrides: Json | None = None) -> None:
         self.directory = directory
         self.config = settings
+        self.overrides: Json = overrides or {}
+        """Nested values that were laid over `twofold.toml`."""
         self._material = Material(directory, settings)
         self.derived = self._material.derived
         """Directory of everything that can be made again."""
@@ -73,7 +76,7 @@ class Project:
             ProjectMissing: there is no `twofold.toml`.
             ConfigError: it is not valid.
         """
-        return cls(directory, config_loading.load(directory, overrides))
+        return cls(directory, config_loading.load(directory, overrides), overrides)
 
     def __enter__(self) -> Project:
         return self
@@ -241,23 +244,21 @@ class Project:
             ConfigError: somebody is named and access control is off, or the arm reads no documents to filter.
             BadFilter: a condition can find nothing.
         """
-        reader = self._material.reader
-        which = asking.request_filter(self.config, user, groups)
-        choice = asking.chosen(reader.models, reader.systems.calibrations, self.records, arm=arm, model=model)
-        which = asking.narrowed(reader.search, choice.arm, which, where=self._where)
-        system = asking.open_system(reader, choice, lambda: self.splits, root=self.directory)
-        behind = asking.unseen(reader.search, choice, self.directory)
-        example = answering.question(question, history)
-        progress("answer", 0, 1)
-        try:
-            passed = asking.remarks(reader.search, which)
-            answer = asking.answered(system, example, filter=which, written=written)
-        finally:
-            system.close()
+        seen = asking.request_filter(self.config, user, groups)
+        live = asking.LiveArm(
+            self._material.reader,
+            lambda: self.splits,
+            directory=self.directory,
+            named=(arm, model),
+            seen=seen,
+            where=self._where,
+        )
+        with closing(live):
+            progress("answer", 0, 1)
+            answered = live.ask(question, history, written=written)
         if written is None:
             progress("answer", 1, 1)
-        provenance = asking.provenance(reader, system, example, answer=answer, choice=choice)
-        return answer, {**provenance, "behind": behind, "passed_over": passed}
+        return answered
 
     def open_system(self, *, arm: str = "", model: str = "") -> answering.System:
         """An arm made ready to answer any number of questions; the caller closes it.

@@ -1,7 +1,7 @@
 """The report's pictures: small functions from numbers to SVG text. Pure.
 
 Every function returns one ``<svg>`` with a title and a description, coordinates inside its view box, and no style of
-its own: colours come from the page's classes (see ``templates/report.css``). A chart has two shapes: from `COMPACT`
+its own: colours come from the page's classes (see ``templates/charts.css``). A chart has two shapes: from `COMPACT`
 units of width on, labels stand beside the marks; below, above them, so that a phone shows the same facts at a
 readable size.
 """

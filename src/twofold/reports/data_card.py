@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from markupsafe import Markup
 
-from twofold.reports import charts
+from twofold.reports import charts, styles
 from twofold.types import Json
 
 if TYPE_CHECKING:
@@ -31,9 +31,7 @@ def render(name: str, before: Json, after: Json | None = None, *, done: Sequence
         done: What was done, one entry each, as `cleaning.clean` gives it.
     """
     environment = _environment()
-    assert environment.loader is not None
-    # Browsers read every line end as \n, and take the digest of that.
-    style = environment.loader.get_source(environment, "report.css")[0].replace("\r\n", "\n").strip()
+    style = styles.of_reports()
     # A side for each state of the set; charts draw one series a side.
     sides = [("all", before)] if after is None else [("before", before), ("after", after)]
     plots = []

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import base64
 import hashlib
-import math
 import re
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
@@ -18,8 +17,9 @@ from typing import TYPE_CHECKING, Any
 from markupsafe import Markup, escape
 
 from twofold.diagnosis.answers import CAUSES, ORACLES
-from twofold.reports import charts, word_weight
+from twofold.reports import charts, styles, word_weight
 from twofold.reports.explorer import OPEN_WITHOUT_SCRIPT, explore, safe_json
+from twofold.reports.training_plots import training_plots
 from twofold.reports.tuning_lines import methods_lines, tuned_lines
 from twofold.stats import intervals
 from twofold.types import Json
@@ -60,59 +60,86 @@ def render(record: StudyRecord, answers: Sequence[AnswerRow]) -> str:
         record: What ``study.json`` holds.
         answers: The lines of ``answers.jsonl.gz``.
     """
-    environment = _environment()
-    style, script = (_source(environment, name) for name in ("report.css", "report.js"))
+    style, program = styles.of_reports(), script()
+    return (
+        _environment()
+        .get_template("report.html.jinja")
+        .render(
+            style=Markup(style),
+            script=Markup(program),
+            style_digest=_digest(style),
+            script_digest=_digest(program),
+            **_shown(record, answers),
+        )
+    )
+
+
+def render_body(record: StudyRecord, answers: Sequence[AnswerRow]) -> str:
+    """The report without a frame, for a page that brings the style sheet ``report`` and `script`.
+
+    Args:
+        record: What ``study.json`` holds.
+        answers: The lines of ``answers.jsonl.gz``.
+    """
+    values = _shown(record, answers)
+    body = _environment().get_template("report_body.html.jinja").render(**values)
+    return f'{body}<script type="application/json" id="data">{values["data"]}</script>'
+
+
+def script() -> str:
+    """The script of the question explorer."""
+    return _source(_environment(), "report.js")
+
+
+def _shown(record: StudyRecord, answers: Sequence[AnswerRow]) -> Json:
+    """What the templates show."""
     explorer = explore(record, answers)
     level = percent(record["level"])
-    return environment.get_template("report.html.jinja").render(
-        r=record,
-        style=Markup(style),
-        script=Markup(script),
-        style_digest=_digest(style),
-        script_digest=_digest(script),
+    return {
+        "r": record,
         # The only data that script reads; `safe_json` leaves nothing in it that could end the element.
-        data=Markup(safe_json({**explorer["data"], "arms": list(record["arms"])})),
-        explorer=explorer,
-        inline=OPEN_WITHOUT_SCRIPT,
-        outcome=_OUTCOMES.get(record["verdict"]["outcome"], record["verdict"]["outcome"]),
-        headline=record["verdict"].get("headline", ""),
-        sentence=_sentence(record),
-        metric=metric_title(record["metric"]),
-        right_from=record.get("right_from", RIGHT),
-        metrics=_metric_names(record),
-        asked_text=asked_text(record["policy"]),
-        paid=paid_text(record["bill"]),
-        level=level,
-        decided=percent(_decided_at(record)),
-        together=percent(_own_level(record)),
-        cells=CELLS,
-        four_cells=all(name in record["arms"] for name in chain.from_iterable(CELLS)),
-        efforts=effort_table(record["arms"]),
-        least_p95=intervals.least_for_upper_end(0.95, level=_own_level(record)),
-        winner=record["verdict"]["arm"],
-        arms_plot=_both(
+        "data": Markup(safe_json({**explorer["data"], "arms": list(record["arms"])})),
+        "explorer": explorer,
+        "inline": OPEN_WITHOUT_SCRIPT,
+        "outcome": _OUTCOMES.get(record["verdict"]["outcome"], record["verdict"]["outcome"]),
+        "headline": record["verdict"].get("headline", ""),
+        "sentence": _sentence(record),
+        "metric": metric_title(record["metric"]),
+        "right_from": record.get("right_from", RIGHT),
+        "metrics": _metric_names(record),
+        "asked_text": asked_text(record["policy"]),
+        "paid": paid_text(record["bill"]),
+        "level": level,
+        "decided": percent(_decided_at(record)),
+        "together": percent(_own_level(record)),
+        "cells": CELLS,
+        "four_cells": all(name in record["arms"] for name in chain.from_iterable(CELLS)),
+        "efforts": effort_table(record["arms"]),
+        "least_p95": intervals.least_for_upper_end(0.95, level=_own_level(record)),
+        "winner": record["verdict"]["arm"],
+        "arms_plot": _both(
             _arm_rows(record),
             brief=_arm_rows(record, brief=True),
             title=f"Every arm: {metric_title(record['metric'])} with its {level} interval",
         ),
-        effects_plot=_both(
+        "effects_plot": _both(
             _effect_rows(record, record["effects"]),
             title=f"Effects with {level} intervals",
             zero=True,
             wide=charts.HALF,
         ),
-        pairs_plot=_both(
+        "pairs_plot": _both(
             _effect_rows(record, record["comparisons"]),
             title=f"Paired differences, simultaneous {level} intervals",
             zero=True,
         ),
-        latency=_latency(record),
-        curves=_curves(record),
-        causes=_causes(record, answers),
-        gaps=_oracle_gaps(record, answers),
-        settings=_flat(record["config"]),
-        bar=charts.interval_bar,
-    )
+        "latency": _latency(record),
+        "curves": _curves(record),
+        "causes": _causes(record, answers),
+        "gaps": _oracle_gaps(record, answers),
+        "settings": _flat(record["config"]),
+        "bar": charts.interval_bar,
+    }
 
 
 def render_summary(record: StudyRecord) -> str:
@@ -471,14 +498,7 @@ def _curves(record: StudyRecord) -> list[Json]:
         training = arm["training"]
         if not training:
             continue
-        plots = []
-        for key, title in (("loss", "training loss"), ("dev", f"dev {metric_title(record['metric'])}")):
-            # A loss that is not finite (a run that diverged) has no place on a scale.
-            points = [(float(step), float(value)) for step, value in training[key] if math.isfinite(value)]  # type: ignore[literal-required]
-            if points:
-                best = float(training["best_step"]) if key == "dev" else None
-                drawn = charts.line_plot(points, title=f"{name}: {title}", x_axis="step", best=best)
-                plots.append({"title": title, "svg": Markup(drawn)})
+        plots = training_plots(training, name=name, metric=record["metric"])
         out.append({"arm": name, "training": training, "plots": plots, "kept": tuned_lines(training)})
     return out
 

@@ -6,6 +6,7 @@ import asyncio
 import secrets
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 from fastapi import APIRouter, Request, Response  # noqa: TID253
@@ -14,6 +15,7 @@ from starlette.types import Receive, Scope, Send  # noqa: TID253
 
 from twofold.errors import BadRequest, GenerationError, TooLong
 from twofold.serving import conversation, faults, replies
+from twofold.serving.arm import ServedArm
 from twofold.serving.bodies import ChatBody, ChatMessage, CompletionBody, ResponseBody
 from twofold.serving.dispatch import Overrides, Ticket
 from twofold.serving.entrance import JsonReply, Visit, Visits
@@ -30,6 +32,7 @@ class Choices:
 
     Args:
         visit: The request.
+        arm: The arm that it asks.
         where: Conditions on the metadata of documents that may be found.
 
     Raises:
@@ -37,10 +40,12 @@ class Choices:
         BadRequest: there are conditions, and the arm reads no documents.
     """
 
-    def __init__(self, visit: Visit, where: Sequence[str]) -> None:
-        self._arm = visit.arm
+    def __init__(self, visit: Visit, arm: ServedArm, where: Sequence[str]) -> None:
+        self._arm = arm
         self._counters = visit.counters
-        self._filter = visit.arm.narrowed(visit.caller.filter, where)
+        self._charge = visit.charge
+        self._charged: set[int] = set()
+        self._filter = arm.narrowed(visit.caller.filter, where)
         self._tickets: list[Ticket] = []
 
     def add(self, example: Example, overrides: Overrides) -> None:
@@ -59,8 +64,10 @@ class Choices:
 
     def cancel(self) -> None:
         """Free what the answers hold; does nothing to one that has ended."""
-        for ticket in self._tickets:
+        for number, ticket in enumerate(self._tickets):
             ticket.cancel()
+            # Who leaves before the end has used what was read and written until then.
+            self._settle(number, ticket.spent)
 
     async def whole(self, request: Request) -> list[Reply]:
         """All choices, answered; when the caller leaves, the answers are stopped.
@@ -133,20 +140,29 @@ class Choices:
                 # The status is sent: clients take an event with the key `error` for what it is.
                 yield event(faults.of_error(error)[1])
 
-        return _Events(events(), ended=self.cancel)
+        return Events(events(), ended=self.cancel)
+
+    def _settle(self, number: int, tokens: int) -> None:
+        if number not in self._charged:
+            self._charged.add(number)
+            self._charge(tokens)
 
     async def _reply(self, number: int, answer: Answer) -> Reply:
+        self._settle(number, self._tickets[number].spent)
         if answer.failure is not None:
             self._counters.answer(answer, later=False)
             if answer.failure.code == _TOO_LONG:
                 raise TooLong(answer.failure.message)
             raise GenerationError(f"no answer ({answer.failure.code}): {answer.failure.message}")
-        reply = await asyncio.to_thread(self._arm.reply, answer, self._tickets[number].example)
+        ticket = self._tickets[number]
+        reply = await asyncio.to_thread(self._arm.reply, answer, ticket.example)
+        if ticket.overrides.logprobs is not None:
+            reply = replace(reply, chances=ticket.chances)
         self._counters.answer(answer, later=bool(reply.origin["later_index"]))
         return reply
 
 
-class _Events(StreamingResponse):
+class Events(StreamingResponse):
     """A stream of events that says when it has ended, also where the caller left."""
 
     def __init__(self, events: AsyncIterator[str], *, ended: Callable[[], None]) -> None:
@@ -154,6 +170,7 @@ class _Events(StreamingResponse):
         self._ended = ended
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Send the events."""
         # Not left to the iterator: one that nobody reads any more ends when it is collected.
         try:
             await super().__call__(scope, receive, send)
@@ -185,11 +202,13 @@ def _envelope(prefix: str, model: str) -> Envelope:
 @router.post("/v1/chat/completions", response_class=JsonReply)
 async def chat(request: Request, body: ChatBody, visit: Visits) -> Any:
     """Answer a conversation; `n` choices, whole or as a stream."""
-    visit.arm.require(body.model)
+    arm = visit.arms.named(body.model)
     example = conversation.example(body.messages, system_prompt=visit.system_prompt)
-    choices = Choices(visit, body.where)
+    # Checking a schema takes a while, in which others are answered.
+    overrides = await asyncio.to_thread(conversation.overrides, body)
+    choices = Choices(visit, arm, body.where)
     for number in range(body.n):
-        choices.add(example, conversation.overrides(body, number=number))
+        choices.add(example, overrides.numbered(number))
     envelope = _envelope("chatcmpl-", body.model)
     if body.stream:
         usage = bool(body.stream_options and body.stream_options.include_usage)
@@ -200,8 +219,8 @@ async def chat(request: Request, body: ChatBody, visit: Visits) -> Any:
 @router.post("/v1/completions", response_class=JsonReply)
 async def complete(request: Request, body: CompletionBody, visit: Visits) -> Any:
     """Answer each prompt as a question without a conversation."""
-    visit.arm.require(body.model)
-    choices = Choices(visit, body.where)
+    arm = visit.arms.named(body.model)
+    choices = Choices(visit, arm, body.where)
     prompts = [body.prompt] if isinstance(body.prompt, str) else body.prompt
     examples = []
     for prompt in prompts:
@@ -209,7 +228,7 @@ async def complete(request: Request, body: CompletionBody, visit: Visits) -> Any
         examples.append(conversation.example([message], system_prompt=False, param="prompt"))
     for example in examples:
         for number in range(body.n):
-            choices.add(example, conversation.overrides(body, number=number))
+            choices.add(example, conversation.overrides(body).numbered(number))
     envelope = _envelope("cmpl-", body.model)
     if body.stream:
         usage = bool(body.stream_options and body.stream_options.include_usage)
@@ -220,14 +239,15 @@ async def complete(request: Request, body: CompletionBody, visit: Visits) -> Any
 @router.post("/v1/responses", response_class=JsonReply)
 async def respond(request: Request, body: ResponseBody, visit: Visits) -> Any:
     """Answer a question or a conversation in the newer form of the OpenAI API."""
-    visit.arm.require(body.model)
+    arm = visit.arms.named(body.model)
     messages = [ChatMessage(role="user", content=body.input)] if isinstance(body.input, str) else list(body.input)
     if body.instructions is not None:
+        if not visit.system_prompt:
+            raise conversation.system_refused("instructions")
         messages.insert(0, ChatMessage(role="system", content=body.instructions))
-    param = "instructions" if body.instructions is not None and not visit.system_prompt else "input"
-    example = conversation.example(messages, system_prompt=visit.system_prompt, param=param)
-    choices = Choices(visit, body.where)
-    choices.add(example, conversation.response_overrides(body))
+    example = conversation.example(messages, system_prompt=visit.system_prompt, param="input")
+    choices = Choices(visit, arm, body.where)
+    choices.add(example, await asyncio.to_thread(conversation.response_overrides, body))
     envelope = _envelope("resp_", body.model)
     if body.stream:
         return await choices.stream(ResponseStream(envelope))

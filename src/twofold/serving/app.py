@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
-from fastapi import FastAPI, Request  # noqa: TID253
+from fastapi import FastAPI, Request, Response  # noqa: TID253
 from fastapi.exceptions import RequestValidationError  # noqa: TID253
 from pydantic import BaseModel
 from starlette.exceptions import HTTPException  # noqa: TID253
+from starlette.middleware.cors import CORSMiddleware  # noqa: TID253
 
 from twofold import __version__
 from twofold.errors import TwofoldError
-from twofold.serving import answering, curating, faults, searching, state
+from twofold.serving import answering, curating, faults, limits, login, owner, searching, state
+from twofold.serving.agents import Agents
+from twofold.serving.agents import router as agents_router
 from twofold.serving.counters import Counters
 from twofold.serving.entrance import JsonReply
 from twofold.serving.guard import Guard
+from twofold.serving.pages import layout, site
 from twofold.serving.service import Service
 
 _MIB = 1024 * 1024
@@ -46,8 +50,11 @@ def built(service: Service, *, local: bool) -> Guard:
         local: The server listens to this machine only.
     """
     counters = Counters(later=service.later)
+    most = int(service.project.config.serving.max_body_mib * _MIB)
+    agents = Agents(service, counters, most=most)
     app = FastAPI(
         title="Twofold",
+        lifespan=agents.running,
         version=__version__,
         description="The measured arm of a project behind the OpenAI API, with citations.",
         docs_url=None,
@@ -57,23 +64,49 @@ def built(service: Service, *, local: bool) -> Guard:
     )
     app.state.service = service
     app.state.counters = counters
+    app.state.agents = agents
     app.include_router(answering.router)
     app.include_router(searching.router)
     app.include_router(curating.router)
     app.include_router(state.router)
+    app.include_router(login.router)
+    app.include_router(site.router)
+    app.include_router(owner.router)
+    app.include_router(agents_router)
 
     @app.exception_handler(RequestValidationError)
-    async def invalid(_request: Request, error: RequestValidationError) -> JsonReply:
+    async def invalid(request: Request, error: RequestValidationError) -> Response:
+        if layout.for_people(request):
+            return layout.fault(request, HTTPException(400))
         return JsonReply(faults.of_validation(list(error.errors())), status_code=400)
 
     @app.exception_handler(HTTPException)
-    async def refused(_request: Request, error: HTTPException) -> JsonReply:
+    async def refused(request: Request, error: HTTPException) -> Response:
+        if layout.for_people(request):
+            return layout.fault(request, error)
         return JsonReply(faults.of_status(error.status_code), status_code=error.status_code, headers=error.headers)
 
     @app.exception_handler(TwofoldError)
-    async def failed(_request: Request, error: TwofoldError) -> JsonReply:
+    async def failed(request: Request, error: TwofoldError) -> Response:
+        if layout.for_people(request):
+            return layout.fault(request, error)
         status, body, headers = faults.of_error(error)
         return JsonReply(body, status_code=status, headers=headers)
 
-    most = int(service.project.config.serving.max_body_mib * _MIB)
-    return Guard(app, counters=counters, most=most, keyless=lambda: local and not service.keys.required)
+    serving = service.project.config.serving
+    if serving.origins:
+        # Never with cookies: a page of another site calls the API with a key of its own.
+        app.add_middleware(
+            CORSMiddleware,
+            allow_origins=serving.origins,
+            allow_methods=["GET", "POST", "PUT", "DELETE"],
+            allow_headers=["authorization", "content-type"],
+            expose_headers=["retry-after", *limits.HEADERS],
+        )
+    return Guard(
+        app,
+        counters=counters,
+        most=most,
+        origins=serving.origins,
+        keyless=lambda: local and not service.identities.required,
+    )

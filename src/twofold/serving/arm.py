@@ -11,10 +11,14 @@ from typing import Literal
 from twofold import asking
 from twofold.answering.citing import Whereabouts, evidence, whereabouts
 from twofold.answering.system import System
-from twofold.errors import BadRequest, ConfigError, NotServed
+from twofold.errors import BadRequest, ConfigError, NotServed, PartDown
 from twofold.metadata.conditions import conditions
+from twofold.plugins.live import KnowsRounding
 from twofold.project import Project
+from twofold.serving.batches import RunningBatches
+from twofold.serving.degradation import INDEX_FAILURES, Breaker, GuardedRetriever
 from twofold.serving.dispatch import Dispatcher, Overrides, Ticket
+from twofold.serving.live_parts import LiveParts
 from twofold.serving.replies import Cited, Reply
 from twofold.store.model_registry import model_id
 from twofold.types import Answer, Chunk, Citation, Example, Filter, Hit, Json
@@ -53,6 +57,7 @@ class ServedArm:
 
     Args:
         project: Open for as long as the arm is used; closed by the caller.
+        batches: Where its weights are loaded, at the first request; closed by the caller, after the arm.
         arm: Name of the arm; by default the latest verdict's.
         model: Id or alias of a tuned model, in place of an arm.
         unmeasured: Serve also what no study has measured.
@@ -62,48 +67,75 @@ class ServedArm:
         IndexEmpty, UnknownName, StoreError, TemplateMismatch: as `Project.open_system`.
     """
 
-    def __init__(self, project: Project, *, arm: str = "", model: str = "", unmeasured: bool = False) -> None:
+    def __init__(
+        self,
+        project: Project,
+        batches: RunningBatches,
+        *,
+        arm: str = "",
+        model: str = "",
+        unmeasured: bool = False,
+    ) -> None:
         workspace, section = project.workspace, project.config.serving
         self._project = project
+        self._parts = LiveParts.of(workspace.search, batches)  # before the retriever is made of them
         self._choice = asking.chosen(
             workspace.models, workspace.systems.calibrations, project.records, arm=arm, model=model
         )
-        self._system = asking.open_system(workspace, self._choice, lambda: project.splits, root=project.directory)
+        system = asking.open_system(workspace, self._choice, lambda: project.splits, root=project.directory)
         self.name = model or self._choice.arm.name
         """The name by which requests ask for it."""
-        self.measured = measured(self._system, workspace.catalogue.systems.descriptions())
+        self.model = model_id(workspace.artifacts.manifest(self._choice.model)) if self._choice.model else ""
+        """Id of the tuned model; empty without one."""
+        self.measured = measured(system, workspace.catalogue.systems.descriptions())
         """Did a study measure it?"""
         if not self.measured and not unmeasured:
-            self._system.close()
+            system.close()
             raise ConfigError(
                 f"{self.name} is not measured with these settings: {self._choice.why}",
                 cure="Run `twofold study` first, or serve it all the same with --unmeasured.",
             )
+        generator = system.generator
         self._origin: Json = {
             "arm": self._choice.arm.name,
-            "model": model_id(workspace.artifacts.manifest(self._choice.model)) if self._choice.model else "",
-            "key": self._system.key,
+            "model": self.model,
+            "key": system.key,
             "measured": bool(self.measured),
+            # Of greedy answers; where the runtime rounds by the batch, the study's may differ in a word.
+            "byte_equal": self.measured == "now" and isinstance(generator, KnowsRounding) and generator.byte_equal,
             "why": self._choice.why,
             "study": self._choice.study,
         }
-        try:
-            self._warm()
-            self._dispatcher = Dispatcher(self._system, queue=section.queue, grace=section.grace)
-        except BaseException:
-            self._system.close()
-            raise
+        self._batch = batches.share(system.generator)
+        retriever = system.retriever and GuardedRetriever(system.retriever, self._parts.index)
+        # Of arms with the same weights only one generator is there.
+        self._system = replace(system, generator=self._batch.generator, retriever=retriever)
+        self._dispatcher = Dispatcher(self._system, batch=self._batch, queue=section.queue, grace=section.grace)
 
-    def _warm(self) -> None:
-        """Load what the first answer would wait for: the embedder and the index."""
+    def load(self) -> None:
+        """Load what the first answer would wait for: the weights, the embedder and the index.
+
+        Raises:
+            GenerationError: the engine does not start.
+        """
+        self._batch.load()
         if self._choice.arm.retrieval:
             self._project.workspace.search.embedder.embed(["warm"])
             self.later()
 
+    @property
+    def choice(self) -> asking.ChosenArm:
+        """The arm, its tuned model and its calibration, and why it answers."""
+        return self._choice
+
+    @property
+    def system(self) -> System:
+        """What answers."""
+        return self._system
+
     def close(self) -> None:
-        """End the running answers within the grace, and free the model."""
+        """End the running answers within the grace; the weights go too, unless another arm has the same."""
         self._dispatcher.close()
-        self._system.close()
 
     def description(self) -> Json:
         """The arm as `/v1/models` shows it."""
@@ -113,19 +145,11 @@ class ServedArm:
             "created": 0,
             "owned_by": "twofold",
             **self._origin,
-            "later_index": self.later(),
+            "later_index": self._later_or_unknown(),
+            "loaded": self._batch.loaded,
         }
 
     # ------------------------------------------------------------ asking
-
-    def require(self, model: str) -> None:
-        """Refuse a model that is not served.
-
-        Raises:
-            NotServed: it is not.
-        """
-        if model != self.name:
-            raise NotServed(f"the model {model[:100]!r} is not served", cure=f"Ask the model {self.name}.")
 
     def narrowed(self, requested: Filter | None, where: Sequence[str]) -> Filter | None:
         """The filter of a request with conditions on metadata.
@@ -149,7 +173,9 @@ class ServedArm:
         Raises:
             QueueFull: too many requests wait.
             Closing: the server is stopping.
+            PartDown: the engine is down.
         """
+        self._batch.breaker.check()  # before its answer is searched for, with stages that may ask the engine too
         seconds = self._project.config.serving.seconds
         return self._dispatcher.submit(example, filter=filter, overrides=overrides, deadline=seconds)
 
@@ -171,10 +197,31 @@ class ServedArm:
         return ([], True) if retrieved is None else (list(retrieved.hits), retrieved.insufficient)
 
     def later(self) -> bool:
-        """Has the index changed since the served arm was measured?"""
+        """Has the index changed since the served arm was measured?
+
+        Raises:
+            PartDown: the index is down.
+        """
         if not self._choice.arm.retrieval or not self._choice.index:
             return False
-        return self._project.workspace.search.index.state().content != self._choice.index
+        with self._parts.index.using(INDEX_FAILURES):
+            return self._project.workspace.search.index.state().content != self._choice.index
+
+    def _later_or_unknown(self) -> bool | None:
+        try:
+            return self.later()
+        except PartDown:
+            return None
+
+    def down(self) -> list[Breaker]:
+        """The parts without which this arm answers nothing, and which are down."""
+        needed = [self._batch.breaker, *([self._parts.index] if self._choice.arm.retrieval else [])]
+        return [breaker for breaker in needed if breaker.since]
+
+    def lacking(self) -> list[Breaker]:
+        """The parts that are down, and without which the arm answers from the rest."""
+        every = self._parts.tools.values() if self._choice.arm.retrieval else ()
+        return [breaker for breaker in every if breaker.since]
 
     # ------------------------------------------------------------ evidence
 
@@ -188,7 +235,8 @@ class ServedArm:
         origin = {
             **self._origin,
             "abstained": answer.abstained,
-            "later_index": self.later(),
+            "later_index": self._later_or_unknown(),
+            "degraded": self._parts.lacked(answer.trace),
             "attached": asdict(self._cited(answer, attached, places, sources)) if attached else None,
         }
         return Reply(answer=answer, citations=tuple(citations), origin=origin)
@@ -252,12 +300,12 @@ class ServedArm:
         """Document id → version of its text, and seconds since its file changed."""
         contents = self._project.catalogue.documents.versions(sorted(set(names)))
         return {
-            name: (content.partition(":")[2][:12] or content[:12], _age(self._project.directory, source))
+            name: (content.partition(":")[2][:12] or content[:12], age(self._project.directory, source))
             for name, (content, source) in contents.items()
         }
 
 
-def _age(root: Path, source: str) -> float | None:
+def age(root: Path, source: str) -> float | None:
     """Seconds since a file changed; None for what is no file of this machine."""
     if not source or "://" in source:
         return None

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from itertools import islice
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+
+from twofold.types import Message
 
 NEUTRAL: dict[str, tuple[Any, ...]] = {
     "audio": (),
@@ -42,6 +46,19 @@ def _encodable(text: str) -> str:
 Text = Annotated[str, AfterValidator(_encodable)]
 """A string that is text."""
 Name = Annotated[str, AfterValidator(_encodable), Field(min_length=1, max_length=500)]
+_REPORTED = 10
+"""Most unknown parameters that are reported."""
+
+
+def _few(values: Any) -> Any:
+    if isinstance(values, dict) and len(values) > FIELDS:
+        raise ValueError(f"there are {len(values)} fields, and at most {FIELDS} are taken")
+    return values
+
+
+FIELDS = 1000
+"""Most metadata fields of a document."""
+Fields = Annotated[dict[Name, Text], BeforeValidator(_few)]
 
 
 class Body(BaseModel):
@@ -54,11 +71,11 @@ class Body(BaseModel):
     def _drop_neutral(cls, values: Any) -> Any:
         if not isinstance(values, dict):
             return values
-        return {
-            key: value
-            for key, value in values.items()
-            if value is not None and (key in cls.model_fields or not _neutral(key, value))
-        }
+        known = {name if field.alias is None else field.alias for name, field in cls.model_fields.items()}
+        unknown = (key for key in values if key not in known and not _neutral(key, values[key]))
+        # One of them would do; each takes a kilobyte to report, and a body has room for a million.
+        wrong = set(islice((key for key in unknown if values[key] is not None), _REPORTED))
+        return {key: value for key, value in values.items() if value is not None and (key in known or key in wrong)}
 
 
 def _neutral(key: str, value: Any) -> bool:
@@ -67,28 +84,85 @@ def _neutral(key: str, value: Any) -> bool:
     )
 
 
+_PARTS = {
+    "image_url": "pictures are",
+    "input_image": "pictures are",
+    "input_audio": "sound is",
+    "file": "files are",
+    "input_file": "files are",
+    "refusal": "refusals are",
+}
+"""Types of parts that the OpenAI API has and that are not supported → what they are."""
+
+
 class TextPart(Body):
     """A part of a message; pictures and sound are not supported."""
 
     type: Literal["text", "input_text", "output_text"]
     text: Text
     annotations: list[Any] = []
-    """Of an earlier answer; not read."""
+    """Of an earlier answer; not read, as are the fields after it."""
+    citations: list[Any] = []
+    logprobs: list[Any] = []
+
+    @model_validator(mode="before")
+    @classmethod
+    def _refuse_others(cls, values: Any) -> Any:
+        kind = values.get("type") if isinstance(values, dict) else None
+        if isinstance(kind, str) and kind in _PARTS:
+            raise ValueError(f"{_PARTS[kind]} not supported, only text is")
+        return values
 
 
 class ChatMessage(Body):
     """A turn of a conversation. Fields that answers have (``citations``) may come back, and are not read."""
 
     role: Literal["system", "developer", "user", "assistant"]
-    content: Text | list[TextPart]
+    content: Text | Annotated[list[TextPart], Field(max_length=1000, fail_fast=True)]
     name: str = ""
     """Not read."""
-    citations: list[Any] = []
-    """Of an earlier answer; not read."""
-    refusal: str = ""
-    """Of an earlier answer; not read."""
     type: Literal["message"] = "message"
     """As `/v1/responses` has it."""
+    citations: list[Any] = []
+    """Of an earlier answer, which comes back as it was sent; not read, as are the fields after it."""
+    annotations: list[Any] = []
+    twofold: dict[str, Any] = {}
+    refusal: str = ""
+    id: str = ""
+    status: str = ""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _refuse_tools(cls, values: Any) -> Any:
+        if not isinstance(values, dict):
+            return values
+        if values.get("type", "message") not in ("message", None):
+            raise ValueError("only messages are supported: no tool calls, references or reasoning")
+        if values.get("role") in ("tool", "function") or values.get("tool_calls") or values.get("function_call"):
+            raise ValueError("tools are not supported")
+        return values
+
+
+def _small(schema: dict[str, Any]) -> dict[str, Any]:
+    # Checking a schema takes seconds a megabyte, and so does the grammar that is made of it.
+    if sum(1 for _ in islice(_parts(schema), SCHEMA_PARTS + 1)) > SCHEMA_PARTS:
+        raise ValueError(f"the schema has more than {SCHEMA_PARTS} parts")
+    return schema
+
+
+def _parts(value: Any) -> Iterator[Any]:
+    """All values in a value; a stack instead of recursion, for it may be nested as deep as the caller likes."""
+    waiting = [value]
+    while waiting:
+        part = waiting.pop()
+        yield part
+        if isinstance(part, dict | list):
+            waiting += part.values() if isinstance(part, dict) else part
+
+
+SCHEMA_PARTS = 5000
+"""Most values in a JSON schema: objects, lists, words and numbers."""
+Schema = Annotated[dict[str, Any], AfterValidator(_small)]
 
 
 class JsonSchema(Body):
@@ -96,7 +170,7 @@ class JsonSchema(Body):
 
     name: str = "answer"
     description: str = ""
-    schema_: dict[str, Any] = Field(alias="schema")
+    schema_: Schema = Field(alias="schema")
     strict: bool = True
     """Taken from clients that send it; answers satisfy the schema in either case."""
 
@@ -125,16 +199,16 @@ class StreamOptions(Body):
 Seed = Annotated[int, Field(ge=-(2**63), lt=2**63)]
 Tokens = Annotated[int, Field(ge=1, le=1_000_000)]
 Temperature = Annotated[float, Field(ge=0, le=2)]
-Conditions = Annotated[list[Text], Field(max_length=20)]
+Conditions = Annotated[list[Text], Field(max_length=20, fail_fast=True)]
 """Conditions on the metadata of the documents that may be found, such as ``price < 30``."""
-Stop = Annotated[Name | Annotated[list[Name], Field(max_length=4)], Field()]
+Stop = Annotated[Name | Annotated[list[Name], Field(max_length=4, fail_fast=True)], Field()]
 
 
 class ChatBody(Body):
     """`POST /v1/chat/completions`."""
 
     model: Name
-    messages: list[ChatMessage] = Field(min_length=1, max_length=1000)
+    messages: list[ChatMessage] = Field(min_length=1, max_length=1000, fail_fast=True)
     stream: bool = False
     stream_options: StreamOptions | None = None
     n: int = Field(default=1, ge=1, le=8)
@@ -144,7 +218,15 @@ class ChatBody(Body):
     max_completion_tokens: Tokens | None = None
     temperature: Temperature | None = None
     response_format: ResponseFormat | None = None
+    logprobs: bool = False
+    top_logprobs: int | None = Field(default=None, ge=0, le=20)
     where: Conditions = []
+
+    @model_validator(mode="after")
+    def _needs_logprobs(self) -> ChatBody:
+        if self.top_logprobs and not self.logprobs:
+            raise ValueError("top_logprobs needs logprobs = true")
+        return self
 
     @property
     def limit(self) -> int | None:
@@ -156,7 +238,8 @@ class CompletionBody(Body):
     """`POST /v1/completions`: the prompt is asked as one question."""
 
     model: Name
-    prompt: Text | Annotated[list[Text], Field(min_length=1, max_length=16)]
+    prompt: Text | Annotated[list[Text], Field(min_length=1, max_length=16, fail_fast=True)]
+    logprobs: int | None = Field(default=None, ge=0, le=5)
     stream: bool = False
     stream_options: StreamOptions | None = None
     n: int = Field(default=1, ge=1, le=8)
@@ -173,7 +256,7 @@ class TextFormat(Body):
     type: Literal["text", "json_object", "json_schema"]
     name: str = "answer"
     description: str = ""
-    schema_: dict[str, Any] | None = Field(default=None, alias="schema")
+    schema_: Schema | None = Field(default=None, alias="schema")
     strict: bool = True
     """Taken from clients that send it; answers satisfy the schema in either case."""
 
@@ -194,7 +277,7 @@ class ResponseBody(Body):
     """`POST /v1/responses`, in the part that plain questions use."""
 
     model: Name
-    input: Text | Annotated[list[ChatMessage], Field(min_length=1, max_length=1000)]
+    input: Text | Annotated[list[ChatMessage], Field(min_length=1, max_length=1000, fail_fast=True)]
     instructions: Text | None = None
     stream: bool = False
     max_output_tokens: Tokens | None = None
@@ -203,11 +286,35 @@ class ResponseBody(Body):
     where: Conditions = []
 
 
+class OwnerTurn(Body):
+    """A turn before a question of `twofold ask`, as its ``--history`` has it."""
+
+    role: Literal["system", "user", "assistant"]
+    content: str
+
+
+class OwnerBody(Body):
+    """`POST /local/ask`: the options of `twofold ask`."""
+
+    text: str
+    history: list[OwnerTurn] = []
+    arm: str = ""
+    model: str = ""
+    user: str = ""
+    groups: list[str] = []
+    where: list[str] = []
+
+    @property
+    def turns(self) -> tuple[Message, ...]:
+        """The turns before the question."""
+        return tuple(Message(role=turn.role, content=turn.content) for turn in self.history)
+
+
 class EmbeddingBody(Body):
     """`POST /v1/embeddings`."""
 
     model: Name
-    input: Text | Annotated[list[Text], Field(min_length=1, max_length=2048)]
+    input: Text | Annotated[list[Text], Field(min_length=1, max_length=2048, fail_fast=True)]
     encoding_format: Literal["float", "base64"] = "float"
     dimensions: int | None = Field(default=None, ge=1)
 
@@ -216,7 +323,9 @@ class RetrieveBody(Body):
     """`POST /v1/retrieve`: the passages that an answer would be given with."""
 
     query: Text = Field(min_length=1)
-    messages: list[ChatMessage] = []
+    model: Name = "default"
+    """Arm whose search it is."""
+    messages: list[ChatMessage] = Field(default=[], max_length=1000, fail_fast=True)
     """The conversation before the query."""
     k: int | None = Field(default=None, ge=1, le=100)
     where: Conditions = []
@@ -235,13 +344,13 @@ class FeedbackHit(Body):
 class FeedbackBody(Body):
     """`POST /v1/feedback`: what a person says of an answer."""
 
-    messages: list[ChatMessage] = Field(min_length=1, max_length=1000)
+    messages: list[ChatMessage] = Field(min_length=1, max_length=1000, fail_fast=True)
     """The conversation up to the question."""
     answer: Text
     rating: Literal["up", "down"] | None = None
     correction: Text = ""
     """The answer it should have been."""
-    hits: list[FeedbackHit] = Field(default=[], max_length=100)
+    hits: list[FeedbackHit] = Field(default=[], max_length=100, fail_fast=True)
     conversation: Text = Field(default="", max_length=200)
     """Groups the turns of one conversation."""
 
@@ -259,8 +368,8 @@ class DocumentBody(Body):
     """Letters, digits, dot, dash, underscore and slash."""
     text: Text = Field(min_length=1)
     title: Text = ""
-    metadata: dict[Name, Text] = {}
-    readers: list[Name] | None = None
+    metadata: Fields = {}
+    readers: Annotated[list[Name], Field(max_length=100, fail_fast=True)] | None = None
     """Users and groups that may read it; needed under access control, and each must be the caller's."""
     version: str = ""
     """With PUT: the version that is replaced; another one at hand is a conflict."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Sequence
 
 from twofold.assembly import schemas
@@ -11,6 +12,8 @@ from twofold.serving.bodies import ChatBody, ChatMessage, CompletionBody, Respon
 from twofold.serving.dispatch import Overrides
 from twofold.types import Example, Json, Message, Role
 
+_MARKS = re.compile(r"(?: \[[0-9]+\])+\Z")
+"""The marks that follow an answer's text; see `replies.Reply.marks`."""
 ANY_OBJECT: Json = {"type": "object"}
 """The schema of the response format ``json_object``."""
 
@@ -20,6 +23,15 @@ def bad(message: str, param: str, *, cure: str | None = None) -> BadRequest:
     error = BadRequest(message, cure=cure)
     error.param = param
     return error
+
+
+def system_refused(param: str) -> BadRequest:
+    """A `BadRequest` about a system message where none is allowed."""
+    return bad(
+        "a system message would change the prompt that was measured, and is refused",
+        param,
+        cure="Leave the system message out, or set [serving].system_prompt = true in twofold.toml.",
+    )
 
 
 def example(messages: Sequence[ChatMessage], *, system_prompt: bool, param: str = "messages") -> Example:
@@ -37,11 +49,7 @@ def example(messages: Sequence[ChatMessage], *, system_prompt: bool, param: str 
     for number, message in enumerate(messages):
         role: Role = "system" if message.role in ("system", "developer") else message.role  # type: ignore[assignment]
         if role == "system" and not system_prompt:
-            raise bad(
-                "a system message would change the prompt that was measured, and is refused",
-                f"{param}.{number}",
-                cure="Leave the system message out, or set [serving].system_prompt = true in twofold.toml.",
-            )
+            raise system_refused(f"{param}.{number}")
         if role == "system" and number:
             raise bad("a system message must be the first", f"{param}.{number}", cure="Put it before all others.")
         turns.append(Message(role=role, content=text_of(message)))
@@ -53,14 +61,14 @@ def example(messages: Sequence[ChatMessage], *, system_prompt: bool, param: str 
 
 
 def text_of(message: ChatMessage) -> str:
-    """The text of a message, its parts joined."""
-    if isinstance(message.content, str):
-        return message.content
-    return "\n".join(part.text for part in message.content)
+    """The text of a message, its parts joined; of an earlier answer without the marks that it ends with."""
+    parts = message.content if isinstance(message.content, str) else "\n".join(part.text for part in message.content)
+    # They number the passages of that answer, and would be read as numbers of this question's passages.
+    return _MARKS.sub("", parts) if message.role == "assistant" else parts
 
 
-def overrides(body: ChatBody | CompletionBody, *, number: int = 0) -> Overrides:
-    """The overrides of one choice of a request; each choice has a seed of its own.
+def overrides(body: ChatBody | CompletionBody) -> Overrides:
+    """The overrides of a request.
 
     Raises:
         BadRequest: the response format's schema is not a JSON schema.
@@ -70,8 +78,9 @@ def overrides(body: ChatBody | CompletionBody, *, number: int = 0) -> Overrides:
     return Overrides(
         max_tokens=chat.limit if chat else body.max_tokens,
         temperature=body.temperature,
-        seed=None if body.seed is None else body.seed + number,
+        seed=body.seed,
         stop=stop,
+        logprobs=((chat.top_logprobs or 0) if chat.logprobs else None) if chat else body.logprobs,
         schema=_schema(chat.response_format.type, _inner(chat), "response_format")
         if chat and chat.response_format
         else "",

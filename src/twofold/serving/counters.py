@@ -15,7 +15,7 @@ class Counters:
     """The counters of one server.
 
     Args:
-        later: Returns 1 where the index has changed since the served arm was measured, else 0.
+        later: See `Service.later`.
     """
 
     def __init__(self, later: Callable[[], float]) -> None:

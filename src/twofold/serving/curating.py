@@ -29,7 +29,7 @@ async def add(body: DocumentBody, service: Served, caller: Curates) -> Any:
     """Add a document; the next request finds it."""
     if body.version:
         raise bad("a new document has no version", "version", cure="Replace a document with PUT.")
-    row = await asyncio.to_thread(service.pushed.put, body, caller.filter, replace=False)
+    row = await asyncio.wrap_future(service.pushed.put(body, caller.filter, replace=False))
     return JsonReply(row, status_code=201)
 
 
@@ -42,13 +42,13 @@ async def document(name: str, service: Served, caller: Curates) -> Any:
 @router.put("/v1/documents", response_class=JsonReply)
 async def replace(body: DocumentBody, service: Served, caller: Curates) -> Any:
     """Replace a document, or add it; with `version` only that version is replaced."""
-    return JsonReply(await asyncio.to_thread(service.pushed.put, body, caller.filter, replace=True))
+    return JsonReply(await asyncio.wrap_future(service.pushed.put(body, caller.filter, replace=True)))
 
 
 @router.delete("/v1/documents/{name:path}", response_class=JsonReply)
 async def remove(name: str, service: Served, caller: Curates) -> Any:
     """Remove a document that was sent; the next request does not find it."""
-    await asyncio.to_thread(service.pushed.delete, name, caller.filter)
+    await asyncio.wrap_future(service.pushed.delete(name, caller.filter))
     return JsonReply({"id": name, "object": "document.deleted", "deleted": True})
 
 

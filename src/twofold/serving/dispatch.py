@@ -16,14 +16,17 @@ from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from twofold.answering.system import Prepared, System
-from twofold.errors import BadRequest, Closing, DeadlinePassed, QueueFull
-from twofold.generation.live.threads import Threads
+from twofold.errors import BadRequest, Closing, DeadlinePassed, GenerationError, QueueFull
+from twofold.plugins.live import DetailedCompletion, LiveBatch, TellsChances, TokenChance
 from twofold.plugins.protocols import Batches
+from twofold.serving.batches import opened
 from twofold.text.wrapping import Unwrapped
 from twofold.types import Answer, Completion, Example, Filter
 
 _TOGETHER = 16
 """Most requests searched for in one call."""
+_LETTERS = 4
+"""Letters of a token, on average."""
 _SHORTEST = 1.0
 """Least seconds after which an asker is sent for again."""
 
@@ -42,6 +45,14 @@ class Overrides:
     """Strings that end the answer."""
     schema: str = ""
     """JSON schema, as JSON text, that the answer satisfies."""
+    logprobs: int | None = None
+    """Tell how likely the tokens were, with so many alternatives of each."""
+
+    def numbered(self, number: int) -> Overrides:
+        """Those of one of several choices: each has a seed of its own."""
+        # Sampled without a seed, all choices would have the configured seed: the same answer each time.
+        seed = 0 if self.seed is None and number and self.temperature else self.seed
+        return self if seed is None else replace(self, seed=seed + number)
 
 
 class Dispatcher:
@@ -49,6 +60,7 @@ class Dispatcher:
 
     Args:
         system: What answers. The caller closes it, after the dispatcher.
+        batch: The running batch of its generator, which the dispatcher closes; None opens one.
         queue: Most requests at once, those under way included.
         grace: Seconds that answers under way have to end in when the dispatcher is closed.
 
@@ -56,16 +68,12 @@ class Dispatcher:
         GenerationError: the generator does not start.
     """
 
-    def __init__(self, system: System, *, queue: int = 64, grace: float = 30.0) -> None:
+    def __init__(self, system: System, *, batch: LiveBatch | None = None, queue: int = 64, grace: float = 30.0) -> None:
         self.system = system
         """What answers."""
         self._queue, self._grace = queue, grace
-        generator = system.generator
-        self._samples = isinstance(generator, Batches)
-        if isinstance(generator, Batches):
-            self._batch = generator.live()
-        else:  # a generator that cannot take several at once gets them one by one
-            self._batch = Threads(lambda prompt, _temperature, _seed: generator.stream(prompt), workers=1)
+        self._samples = isinstance(system.generator, Batches)
+        self._batch = batch or opened(system.generator)
         self._changed = threading.Condition()
         self._waiting: list[Ticket] = []
         self._open: set[Ticket] = set()
@@ -148,6 +156,13 @@ class Dispatcher:
         for name, value in (("temperature", overrides.temperature), ("seed", overrides.seed)):
             if value is not None and not self._samples:
                 raise _unsupported(name, f"has no {name} of a single request")
+        if overrides.logprobs is not None:
+            generator = self.system.generator
+            most = generator.most_alternatives if isinstance(generator, TellsChances) else None
+            if most is None:
+                raise _unsupported("logprobs", "does not tell how likely its tokens were")
+            if overrides.logprobs > most:
+                raise _unsupported("top_logprobs", f"tells {most or 'no'} alternatives of a token")
 
     def _varied(self, overrides: Overrides) -> System:
         """The system with another schema or limit where the request has one: so both halves of an answer see it."""
@@ -194,7 +209,14 @@ class Dispatcher:
             ticket.receive(None)
             return
         prompt = replace(prepared.prompt, stop=(*prepared.prompt.stop, *overrides.stop))
-        ticket.begun(self._batch.submit(prompt, ticket.receive, temperature=overrides.temperature, seed=overrides.seed))
+        leave = self._batch.submit(
+            prompt,
+            ticket.receive,
+            temperature=overrides.temperature,
+            seed=overrides.seed,
+            logprobs=overrides.logprobs,
+        )
+        ticket.begun(leave)
 
 
 class Ticket:
@@ -218,9 +240,27 @@ class Ticket:
         self._wake: Callable[[], object] | None = None
         self._prepared: tuple[Prepared, Unwrapped] | None = None
         self._leave_batch: Callable[[], None] | None = None
+        self.chances: tuple[TokenChance, ...] = ()
+        """How likely the tokens of the completion were, where that was requested; there with the answer."""
         self.cancelled = False
         """Nobody waits for the answer any more."""
         self._over = False
+        self._pieces = 0
+        self._used = 0
+
+    @property
+    def spent(self) -> int:
+        """Tokens that it has used so far: those of its answer, as the engine counted them.
+
+        Before the end, and where the engine counts none, roughly: a piece is about a token, and so are four letters of
+        a prompt.
+        """
+        if self._used:
+            return self._used
+        prompt = self._prepared[0].prompt if self._prepared else None
+        if prompt is None:
+            return 0
+        return sum(len(message.content) for message in prompt.messages) // _LETTERS + self._pieces
 
     def pieces(self) -> Iterator[str | Answer]:
         """Pieces of the text as they come, and at the end the `Answer`; see `System.stream`. Blocking.
@@ -230,7 +270,7 @@ class Ticket:
         Raises:
             DeadlinePassed: the request took longer than it may.
             Closing: the dispatcher was closed meanwhile.
-            GenerationError: the generator failed.
+            GenerationError: the generator failed, or the request was cancelled.
         """
         ready = threading.Event()
         self._listen(ready.set)
@@ -266,8 +306,15 @@ class Ticket:
             self.cancel()
 
     def cancel(self) -> None:
-        """Free the request's place, in the queue or in the batch; without effect after its end."""
-        self.cancelled = True
+        """Free the request's place, in the queue or in the batch; without effect after its end.
+
+        Whoever reads the answer gets a `GenerationError`.
+        """
+        if not self.cancelled:
+            self.cancelled = True
+            self._items.append(GenerationError("the request was cancelled", cure="Send it again."))
+            if self._wake is not None:
+                self._wake()
         self._dispatcher.leave(self)
         if self._leave_batch is not None:
             self._leave_batch()
@@ -285,7 +332,9 @@ class Ticket:
     def receive(self, item: str | Completion | Exception | None) -> None:
         """Get a piece, the completion (None: no prompt, an abstention), or an error. Called from any thread."""
         self._items.append(item)
-        if not isinstance(item, str):
+        if isinstance(item, str):
+            self._pieces += 1
+        else:
             seconds = None if isinstance(item, Exception) else time.monotonic() - self._begun
             self._dispatcher.leave(self, seconds=seconds)
         if self._wake is not None:
@@ -312,7 +361,10 @@ class Ticket:
                 yield text
             if not isinstance(item, str):
                 self._over = True
-                yield self.system.read(prepared, item)
+                self.chances = item.chances if isinstance(item, DetailedCompletion) else ()
+                answer = self.system.read(prepared, item)
+                self._used = answer.usage.prompt_tokens + answer.usage.completion_tokens
+                yield answer
 
     def _left(self) -> float | None:
         return None if self._seconds is None else max(0.0, self._begun + self._seconds - time.monotonic())

@@ -27,11 +27,16 @@ STATUS: Mapping[type[TwofoldError], int] = {
     errors.ProjectLocked: 409,
     errors.DataError: 422,
     errors.QueueFull: 429,
+    errors.OverLimit: 429,
     errors.SourceError: 502,
     errors.Closing: 503,
+    errors.IssuerDown: 503,
     errors.IndexEmpty: 503,
     errors.DiskFull: 503,
     errors.DatabaseUnreachable: 503,
+    errors.PartDown: 503,
+    errors.GenerationError: 502,
+    errors.EndpointUnreachable: 503,
     errors.DeadlinePassed: 504,
 }
 """Class of errors → status; another error is the server's: 500."""
@@ -43,6 +48,8 @@ _HTTP_CURES = {
     413: "Send less at once, or raise [serving].max_body_mib in twofold.toml.",
     415: "Send JSON with the header Content-Type: application/json.",
 }
+_KINDS: Mapping[str, tuple[type, ...]] = {"string_type": (list, dict), "list_type": (str, dict)}
+"""Fault of a value's kind → kinds for which another branch of a union is meant."""
 _AGAIN = 2.0
 """Seconds in Retry-After of a refusal that tells no time itself."""
 
@@ -68,14 +75,14 @@ def of_error(error: BaseException) -> tuple[int, Json, dict[str, str]]:
     # The file's place on the server is nobody's business: only the message is told, never `str(error)`.
     param = error.param if isinstance(error, errors.BadRequest) and error.param else None
     message = sentence(error.message, error.cure)
-    headers = {}
-    if isinstance(error, errors.QueueFull):
+    headers = dict(error.headers) if isinstance(error, errors.OverLimit) else {}
+    if isinstance(error, errors.QueueFull | errors.OverLimit | errors.PartDown):
         headers["retry-after"] = str(max(1, math.ceil(error.retry_after)))
     elif status == 503 or isinstance(error, errors.ProjectLocked):
         headers["retry-after"] = str(math.ceil(_AGAIN))
     if status == 401:
         headers["www-authenticate"] = "Bearer"
-    if status == 500:
+    if status in (500, 502):
         log.error("a request failed: %s", error, exc_info=error)
     return status, body(message, status=status, code=error.code, param=param), headers
 
@@ -89,7 +96,9 @@ def of_status(status: int) -> Json:
 
 def of_validation(faults: list[Any]) -> Json:
     """The body of an error for a body that does not fit its model; no value of the request is repeated."""
-    fault = next((one for one in faults if one["type"] != "literal_error"), faults[0])
+    # Of the branches of a union those count that take a value of this kind at all, and a closed set of values last.
+    fitting = [one for one in faults if one["type"] not in _KINDS or not isinstance(one["input"], _KINDS[one["type"]])]
+    fault = next((one for one in fitting if one["type"] != "literal_error"), (fitting or faults)[0])
     where = [str(part) for part in fault["loc"] if part not in ("body", "query", "path")]
     # Parts in capitals or with brackets are pydantic's names of the branches of a union, not the caller's.
     where = [part for part in where if part.isdigit() or (part[:1].islower() and "[" not in part and part != "str")]
@@ -98,7 +107,10 @@ def of_validation(faults: list[Any]) -> Json:
     if fault["type"] == "extra_forbidden":
         message = sentence(f"{named}unknown or unsupported parameter", errors.BadRequest.cure)
     elif fault["type"] == "json_invalid":
+        param = None  # it tells the place in the text
         message = sentence("the body is not valid JSON", "Send one JSON object.")
+    elif fault["type"] in ("model_attributes_type", "model_type") and not where:
+        message = sentence("the body is no JSON object", "Send one, with the header Content-Type: application/json.")
     else:
         text = str(fault["msg"]).removeprefix("Value error, ")
         message = sentence(f"{named}{text[:1].lower()}{text[1:]}", errors.BadRequest.cure)

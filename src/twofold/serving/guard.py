@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, MutableMapping
+from collections.abc import Awaitable, Callable, Collection, Iterable, MutableMapping
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -18,10 +18,13 @@ Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 App = Callable[[Scope, Receive, Send], Awaitable[None]]
 
+MORE_HEADERS = "twofold.headers"
+"""Key of a request's scope under which a route leaves headers for the reply, whoever writes that."""
 BODY_SECONDS = 20.0
 """Time in which a whole body must arrive."""
 OPEN = frozenset(["/healthz", "/readyz", "/metrics"])
 """Addresses that answer while the server is stopping."""
+_SINGLE = frozenset([b"authorization", b"content-length", b"content-type", b"host", b"origin", b"sec-fetch-site"])
 _LOCAL = frozenset(["localhost", "127.0.0.1", "::1"])
 _HEADERS = (
     (b"x-content-type-options", b"nosniff"),
@@ -37,14 +40,18 @@ class Guard:
         app: The routes.
         counters: Counts the replies.
         most: Largest body, in bytes.
+        origins: Other sites whose pages may send requests.
         keyless: Are requests of this machine answered without a key? Then one by another host's name is a page's trick
             (DNS rebinding), and is refused.
     """
 
-    def __init__(self, app: App, *, counters: Counters, most: int, keyless: Callable[[], bool]) -> None:
+    def __init__(
+        self, app: App, *, counters: Counters, most: int, origins: Collection[str], keyless: Callable[[], bool]
+    ) -> None:
         self._app = app
         self._counters = counters
         self._most = most
+        self._origins = frozenset(origins)
         self._keyless = keyless
         self.running = 0
         """Requests that are being answered."""
@@ -64,7 +71,8 @@ class Guard:
             nonlocal status, started
             if message["type"] == "http.response.start":
                 status, started = message["status"], True
-                message = {**message, "headers": [*message.get("headers", ()), *_HEADERS]}
+                more = [(name.encode(), value.encode()) for name, value in scope.get(MORE_HEADERS, {}).items()]
+                message = {**message, "headers": [*_completed(message.get("headers", ())), *more]}
             await send(message)
 
         self.running += 1
@@ -91,6 +99,10 @@ class Guard:
 
     def _refusal(self, scope: Scope) -> tuple[int, Any, dict[str, str]] | None:
         headers = dict(scope["headers"])
+        framed_twice = b"content-length" in headers or scope["http_version"] == "1.0"
+        if (b"transfer-encoding" in headers and framed_twice) or _doubled(scope["headers"]):
+            # A proxy may have read another one of the two: what follows could be another caller's.
+            return 400, faults.of_status(400), {"connection": "close"}
         host = headers.get(b"host", b"").decode("latin-1")
         if _hostname(f"//{host}") not in _LOCAL and self._keyless():
             return (
@@ -99,8 +111,8 @@ class Guard:
                 {},
             )
         origin = headers.get(b"origin", b"").decode("latin-1")
-        if origin and _netloc(origin) != host:
-            cure = "Call the API from a program, or from a page of the same address."
+        if origin and netloc(origin) != host and origin not in self._origins:
+            cure = "Call the API from a program or a page of the same address, or name the site in [serving].origins."
             return 403, _foreign("requests from pages of other sites are refused", cure), {}
         if self.closing and scope["path"] not in OPEN:
             return faults.of_error(Closing("the server is stopping"))
@@ -139,6 +151,18 @@ def _replayed(body: bytes, receive: Receive) -> Receive:
     return receiving
 
 
+def _completed(headers: Collection[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
+    """The headers with those of every reply; a page that has one of these of its own keeps it."""
+    present = {name for name, _ in headers}
+    return [*headers, *(header for header in _HEADERS if header[0] not in present)]
+
+
+def _doubled(headers: Iterable[tuple[bytes, bytes]]) -> bool:
+    """Does a header that decides something stand there twice?"""
+    names = [name for name, _ in headers if name in _SINGLE]
+    return len(names) != len(set(names))
+
+
 def _hostname(address: str) -> str:
     try:
         return urlsplit(address).hostname or ""
@@ -146,7 +170,7 @@ def _hostname(address: str) -> str:
         return ""
 
 
-def _netloc(origin: str) -> str:
+def netloc(origin: str) -> str:
     """Host and port of an origin; empty where it is none."""
     try:
         return urlsplit(origin).netloc

@@ -24,9 +24,50 @@ from twofold.files import locking, writing
 Scope = Literal["ask", "curate", "admin"]
 SCOPES: tuple[Scope, ...] = get_args(Scope)
 """Each scope contains those before it."""
+Kind = Literal["requests", "tokens"]
+KINDS: tuple[Kind, ...] = get_args(Kind)
 KEYS = "serving/keys.json"
 """File of the keys in a project."""
 _PREFIX = "tf"
+
+
+@dataclass(frozen=True, kw_only=True)
+class KeyLimits:
+    """What a caller may use; 0: no limit, None: what the settings say."""
+
+    requests: int | None = None
+    """Requests in a minute."""
+    tokens: int | None = None
+    """Tokens in a day, read and written."""
+
+    def of(self, kind: Kind) -> int:
+        """The limit of a kind; 0 for none."""
+        return (self.requests if kind == "requests" else self.tokens) or 0
+
+    def over(self, settings: KeyLimits) -> KeyLimits:
+        """These, and those of the settings where these say nothing."""
+        return KeyLimits(
+            requests=settings.requests if self.requests is None else self.requests,
+            tokens=settings.tokens if self.tokens is None else self.tokens,
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Identity:
+    """Somebody who may ask."""
+
+    id: str
+    """``key:ID``, or ``oidc:SUBJECT``."""
+    name: str
+    """For people: the user, or the name of the key."""
+    scope: Scope
+    """What they may do."""
+    user: str = ""
+    """Who they are under access control."""
+    groups: tuple[str, ...] = ()
+    """Groups of theirs."""
+    limits: KeyLimits = KeyLimits()
+    """What they may use."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,6 +92,19 @@ class Key:
     """ISO time from which it is refused; empty for never."""
     revoked: str = ""
     """ISO time at which it was revoked; empty for a valid key."""
+    requests_per_minute: int | None = None
+    """Most requests; 0 for no limit, None for that of the settings."""
+    tokens_per_day: int | None = None
+    """Most tokens; 0 for no limit, None for that of the settings."""
+
+    @property
+    def identity(self) -> Identity:
+        """Who asks with it."""
+        name = self.user or self.name
+        limits = KeyLimits(requests=self.requests_per_minute, tokens=self.tokens_per_day)
+        return Identity(
+            id=f"key:{self.id}", name=name, scope=self.scope, user=self.user, groups=self.groups, limits=limits
+        )
 
     def covers(self, scope: Scope) -> bool:
         """Does the key's scope contain this one?"""
@@ -103,8 +157,20 @@ class Keys:
             raise BadKey("the API key is unknown, expired or revoked")
         return key
 
+    def current(self, key: Key) -> Key | None:
+        """The key as it is now; None where it is no longer usable, or has another secret."""
+        now = self._keys().get(key.id)
+        return now if now and now.digest == key.digest and now.usable(self._now()) else None
+
     def add(
-        self, name: str, *, scope: Scope = "ask", user: str = "", groups: Sequence[str] = (), days: float = 0
+        self,
+        name: str,
+        *,
+        scope: Scope = "ask",
+        user: str = "",
+        groups: Sequence[str] = (),
+        days: float = 0,
+        limits: KeyLimits = KeyLimits(),
     ) -> tuple[Key, str]:
         """Make a key.
 
@@ -114,6 +180,7 @@ class Keys:
             user: Who asks with it.
             groups: Groups of theirs.
             days: Days until it expires; 0 for never.
+            limits: What may be used with it.
 
         Returns:
             Its record, and the token, which is stored nowhere.
@@ -139,6 +206,8 @@ class Keys:
             groups=tuple(groups),
             made_at=now.isoformat(timespec="seconds"),
             expires=(now + timedelta(days=days)).isoformat(timespec="seconds") if days else "",
+            requests_per_minute=limits.requests,
+            tokens_per_day=limits.tokens,
         )
         with self._changing() as keys:
             keys[key.id] = key

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
@@ -14,8 +14,9 @@ from twofold.answering.system import question as example_of
 from twofold.errors import TwofoldError
 from twofold.metadata.facets import allowed
 from twofold.project import Project
-from twofold.serving.arm import ServedArm
+from twofold.serving.arms import ServedArms
 from twofold.serving.dispatch import Overrides
+from twofold.serving.holdings import readable
 from twofold.serving.served import Served
 from twofold.types import Answer, Document, Filter, Json
 
@@ -31,20 +32,32 @@ class Tools:
 
     Args:
         project: Open for as long as this is used.
-        arms: The arm that answers now.
-        filter: What the principal may see; None where access control is off.
+        arms: The arms that answer now; the default one is asked.
+        seen: Returns what the principal may see; None where access control is off.
+        answered: Counts an answer, and whether a later index than the measured one gave it.
+        spent: Counts the tokens that a question has used, answered or not.
     """
 
-    def __init__(self, project: Project, arms: Served[ServedArm], filter: Filter | None) -> None:
-        self._project, self._arms, self._filter = project, arms, filter
+    def __init__(
+        self,
+        project: Project,
+        arms: Served[ServedArms],
+        seen: Callable[[], Filter | None],
+        *,
+        answered: Callable[[Answer, bool], object] = lambda _answer, _later: None,
+        spent: Callable[[int], object] = lambda _tokens: None,
+    ) -> None:
+        self._project, self._arms, self._seen = project, arms, seen
+        self._answered, self._spent = answered, spent
 
     async def search(self, query: str, k: int = _K, where: list[str] | None = None) -> Json:
         """Find passages of the documents. `where` are conditions on metadata, such as "price < 30"."""
-        with _explained(), self._arms.using() as arm:
-            narrowed = arm.narrowed(self._filter, where or [])
+        with _explained(), self._arms.using() as arms:
+            arm = arms.default
+            narrowed = arm.narrowed(self._seen(), where or [])
             example = example_of(query)
             hits, _ = await asyncio.to_thread(arm.retrieve, example, filter=narrowed, k=max(1, min(k, 50)))
-            return {"results": await asyncio.to_thread(arm.passages, hits, scores=self._filter is None)}
+            return {"results": await asyncio.to_thread(arm.passages, hits, scores=self._seen() is None)}
 
     async def fetch(self, document: str) -> Json:
         """The whole text of a document, by the id that `search`, `ask` and `sources` give."""
@@ -53,16 +66,25 @@ class Tools:
 
     async def ask(self, question: str, where: list[str] | None = None) -> Json:
         """Answer a question from the documents, with citations; says so where they do not hold the answer."""
-        with _explained(), self._arms.using() as arm:
-            narrowed = arm.narrowed(self._filter, where or [])
+        with _explained(), self._arms.using() as arms:
+            arm = arms.default
+            narrowed = arm.narrowed(self._seen(), where or [])
             example = example_of(question)
             answer = None
-            async for piece in arm.submit(example, filter=narrowed, overrides=Overrides()).apieces():
-                answer = piece if isinstance(piece, Answer) else answer
+            ticket = arm.submit(example, filter=narrowed, overrides=Overrides())
+            try:
+                async for piece in ticket.apieces():
+                    answer = piece if isinstance(piece, Answer) else answer
+            finally:
+                # Also of a question whose agent has left, or whose time was over.
+                ticket.cancel()
+                self._spent(ticket.spent)
             assert answer is not None  # a stream ends with it, or raises
             if answer.failure is not None:
+                self._answered(answer, False)
                 raise _fault(f"no answer ({answer.failure.code}): {answer.failure.message}")
             reply = await asyncio.to_thread(arm.reply, answer, example)
+            self._answered(answer, bool(reply.origin["later_index"]))
             return {
                 "answer": reply.text,
                 "abstained": answer.abstained,
@@ -76,9 +98,10 @@ class Tools:
             return {"sources": await asyncio.to_thread(self._counted)}
 
     def _fetched(self, name: str) -> Json:
-        stored = self._project.catalogue.documents.get([name])
-        document = next((one for one in stored if self._visible(one)), None)
-        if document is None:  # there is none, or none for this principal: the same words for both
+        document = readable(self._project.workspace.search, self._seen(), name)
+        if document is None or not self._visible(
+            document
+        ):  # there is none, or none for this principal: the same words for both
             raise _fault(f"there is no document {name[:200]!r}")
         return {
             "id": document.id,
@@ -106,14 +129,11 @@ class Tools:
         """As a search decides it: by the project's own conditions, and by the document's readers now."""
         if not allowed(document.metadata, self._project.workspace.search.filter.conditions):
             return False
-        if self._filter is None or self._filter.principal is None:
-            return True
-        readers = access.ruled(document, self._project.config.access.rules).readers or ()
-        return any(reader in self._filter.principal for reader in readers)
+        return access.visible(document, self._project.config.access.rules, self._seen())
 
 
 def built(tools: Tools, *, name: str) -> MCPServer:
-    """The server with its four tools; `run` speaks the protocol over standard input and output."""
+    """The server with its four tools, for standard input and output (its `run`) and for HTTP (`serving.agents`)."""
     from mcp.server import MCPServer
 
     server = MCPServer(

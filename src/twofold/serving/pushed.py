@@ -9,13 +9,17 @@ that others use nor learn from a refusal that they do.
 
 from __future__ import annotations
 
-import threading
+import json
+from collections import deque
 from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
+from urllib.parse import quote, unquote
 
 from twofold.answering import access
-from twofold.errors import Conflict, DataError, NotServed, refused
+from twofold.errors import Conflict, DataError, NotServed, TwofoldError, refused
 from twofold.files import writing
 from twofold.files.reading import counted
 from twofold.hashing import canonical_json, digest
@@ -25,11 +29,30 @@ from twofold.plugins.protocols import quiet
 from twofold.project import Project
 from twofold.serving.bodies import DocumentBody
 from twofold.serving.conversation import bad
-from twofold.types import Document, Filter, Json
+from twofold.serving.holdings import readable
+from twofold.types import Filter, Json
+
+_TOGETHER = 64
+"""Most changes that are indexed in one sync; the first of them waits for the last."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Change:
+    """A document to be put or removed, and whoever waits for it."""
+
+    name: str
+    """The id under which it is stored."""
+    body: DocumentBody | None
+    """None: remove it."""
+    seen: Filter | None
+    replace: bool
+    done: Future[Json] = field(default_factory=Future)
 
 
 class Pushed:
     """The documents that a server was sent.
+
+    Changes are made by one thread, which needs no other's turn; those that came meanwhile are indexed in one sync.
 
     Args:
         project: Open for the writing alone, so that a sync shares no open file with what answers.
@@ -38,9 +61,14 @@ class Pushed:
     def __init__(self, project: Project) -> None:
         self._project = project
         self._folder = project.directory / PUSHED_FOLDER
-        self._lock = threading.Lock()
+        self._worker = ThreadPoolExecutor(1, thread_name_prefix="twofold-documents")
+        self._waiting: deque[_Change] = deque()
 
-    def put(self, body: DocumentBody, seen: Filter | None, *, replace: bool) -> Json:
+    def close(self) -> None:
+        """Make the changes that wait, and no more."""
+        self._worker.shutdown()
+
+    def put(self, body: DocumentBody, seen: Filter | None, *, replace: bool) -> Future[Json]:
         """Add a document, or replace it, and index it.
 
         Args:
@@ -49,53 +77,107 @@ class Pushed:
             replace: Take the place of a document of that id; else its presence is a conflict.
 
         Returns:
-            The document's row; its text is found from now on.
+            The document's row, once its text is found. The future raises `Conflict` where the document is there, or is
+            not the version that is to be replaced; `ProjectLocked` where another command is writing to the project;
+            `DataError` where the document could not be read in.
 
         Raises:
-            BadRequest: the readers are missing, or not all the caller's.
-            Conflict: the document is there, or is not the version that is to be replaced.
-            ProjectLocked: another command is writing to the project.
-            DataError: the document could not be read in.
+            BadRequest: the readers are missing, or not all the caller's; or metadata has a document's field.
         """
         name = _owned(body.id, body.readers, seen)
-        with self._writing():
-            present = self._project.catalogue.documents.versions([_full(name)])
-            file = self._file(name)
-            before = file.read_bytes() if file.is_file() else None
-            if before is not None and not replace:
-                raise Conflict(f"the document {name!r} is there already", cure="Replace it with PUT.")
-            version = _version(present[_full(name)][0]) if present else ""
-            if body.version and body.version != version:
-                raise Conflict(f"the document {name!r} is at version {version or 'none'}, not {body.version!r}")
-            try:
-                self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-                writing.write(file, canonical_json(_record(body, name)), mode=0o600)
-            except OSError as error:
-                raise refused(f"the document cannot be written: {error.strerror or error}", error) from error
-            failures = self._synced()
-            rows = self._rows([name], seen)
-            if failures or name not in rows:
-                # As if it had never been sent: a file that cannot be read would fail every sync.
-                if before is None:
-                    file.unlink()
-                else:
-                    writing.write(file, before, mode=0o600)
-                raise DataError(
-                    failures or "the document was not indexed", cure="Send text; a forgotten id cannot come back."
-                )
-            return rows[name]
+        _record(body, name)
+        return self._submitted(_Change(name=name, body=body, seen=seen, replace=replace))
 
-    def delete(self, name: str, seen: Filter | None) -> None:
+    def delete(self, name: str, seen: Filter | None) -> Future[Json]:
         """Remove a document from the index.
 
-        Raises:
-            NotServed: there is no such document, or the caller may not see it.
-            ProjectLocked: another command is writing to the project.
+        Returns:
+            Nothing of interest, once the document is not found any more. The future raises `NotServed` where there is
+            no such document, or the caller may not see it, and `ProjectLocked` as `put`.
         """
-        with self._writing():
-            self.get(name, seen)
-            self._file(name).unlink(missing_ok=True)
-            self._synced()
+        return self._submitted(_Change(name=name, body=None, seen=seen, replace=True))
+
+    def _submitted(self, change: _Change) -> Future[Json]:
+        self._waiting.append(change)
+        self._worker.submit(self._work)
+        return change.done
+
+    def _work(self) -> None:
+        """Make the changes that wait now, no two of one document, in the order in which they came."""
+        taken: dict[str, _Change] = {}
+        while self._waiting and len(taken) < _TOGETHER and self._waiting[0].name not in taken:
+            change = self._waiting.popleft()
+            if change.done.set_running_or_notify_cancel():  # else its caller has left
+                taken[change.name] = change
+        if not taken:  # made together with earlier ones
+            return
+        try:
+            with self._writing():
+                self._change(list(taken.values()))
+        except Exception as error:
+            for change in taken.values():
+                if not change.done.done():
+                    change.done.set_exception(error)
+
+    def _change(self, changes: list[_Change]) -> None:
+        before: dict[str, bytes | None] = {}
+        try:
+            for change in changes:
+                try:
+                    before[change.name] = self._written(change)
+                except TwofoldError as error:
+                    change.done.set_exception(error)
+            failures = self._synced() if before else {}
+        except BaseException:
+            # As if nothing had been sent: nobody is told that it was taken.
+            for name, content in before.items():
+                self._restore(name, content)
+            raise
+        for change in changes:
+            if change.name in before:
+                self._settle(change, before[change.name], failures.get(self._file(change.name).name, ""))
+
+    def _written(self, change: _Change) -> bytes | None:
+        """Bring a document's file to its new state; returns the file's content before."""
+        name, body, file = change.name, change.body, self._file(change.name)
+        before = file.read_bytes() if file.is_file() else None
+        if body is None:
+            self.get(name, change.seen)
+            file.unlink(missing_ok=True)
+            return before
+        present = self._project.catalogue.documents.versions([_full(name)])
+        if before is not None and not change.replace:
+            raise Conflict(f"the document {name!r} is there already", cure="Replace it with PUT.")
+        version = _version(present[_full(name)][0]) if present else ""
+        if body.version and body.version != version:
+            raise Conflict(f"the document {name!r} is at version {version or 'none'}, not {body.version!r}")
+        try:
+            self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            writing.write(file, canonical_json(_record(body, name)), mode=0o600)
+        except OSError as error:
+            raise refused(f"the document cannot be written: {error.strerror or error}", error) from error
+        return before
+
+    def _settle(self, change: _Change, before: bytes | None, failure: str) -> None:
+        """Tell whoever waits what became of a change."""
+        if change.body is None:
+            change.done.set_result({})
+            return
+        rows = self._rows([change.name], change.seen)
+        if not failure and change.name in rows:
+            change.done.set_result(rows[change.name])
+            return
+        # A file that cannot be read would fail every sync.
+        self._restore(change.name, before)
+        cure = "Send text; a forgotten id cannot come back."
+        change.done.set_exception(DataError(failure or "the document was not indexed", cure=cure))
+
+    def _restore(self, name: str, content: bytes | None) -> None:
+        file = self._file(name)
+        if content is None:
+            file.unlink(missing_ok=True)
+        else:
+            writing.write(file, content, mode=0o600)
 
     def get(self, name: str, seen: Filter | None) -> Json:
         """The row of a document, with its text.
@@ -104,11 +186,14 @@ class Pushed:
             NotServed: there is no such document among those that were sent, or the caller may not see it.
         """
         rows = self._rows([name], seen)
-        if name not in rows:
+        if name not in rows or not self._file(name).is_file():
             # The same words for what is not there and for what others see.
             raise NotServed("there is no such document", cure="GET /v1/documents lists those that were sent.")
-        (document,) = self._project.catalogue.documents.get([_full(name)])
-        return {**rows[name], "text": document.text, "metadata": dict(document.metadata)}
+        # As it was sent: the reader adds the metadata to the text that is searched.
+        sent = json.loads(self._file(name).read_bytes())
+        fields = ("id", "text", "title", "readers")
+        metadata = {key: value for key, value in sent.items() if key not in fields}
+        return {**rows[name], "text": sent["text"], "metadata": metadata}
 
     def listed(self, seen: Filter | None, *, after: str = "", limit: int = 100) -> tuple[list[Json], bool]:
         """Rows of the documents that the caller may see, by id, and whether there are more.
@@ -121,44 +206,43 @@ class Pushed:
         rules, names = self._project.config.access.rules, []
         for document in self._project.catalogue.documents.without_texts():
             name = document.id.removeprefix(f"{PUSHED}:")
-            if document.collection == PUSHED and name > after and _visible(access.ruled(document, rules), seen):
+            if document.collection == PUSHED and name > after and access.visible(document, rules, seen):
                 names.append(name)
         names.sort()
         return list(self._rows(names[:limit], seen).values()), len(names) > limit
 
     def _rows(self, names: list[str], seen: Filter | None) -> dict[str, Json]:
         documents = self._project.catalogue.documents
-        full = [_full(name) for name in names]
-        versions = documents.versions(full)
-        rules = self._project.config.access.rules
+        search = self._project.workspace.search
+        every = [readable(search, seen, _full(name)) for name in names if not _foreign(name, seen)]
+        present = [document for document in every if document is not None]
+        versions = documents.versions([document.id for document in present])
         rows: dict[str, Json] = {}
-        for document in documents.get(full):
-            if _visible(access.ruled(document, rules), seen):
-                name = document.id.removeprefix(f"{PUSHED}:")
-                rows[name] = {
-                    "id": name,
-                    "object": "document",
-                    "document": document.id,
-                    "title": document.title,
-                    "readers": None if document.readers is None else list(document.readers),
-                    "characters": len(document.text),
-                    "version": _version(versions[document.id][0]),
-                }
+        for document in present:
+            name = document.id.removeprefix(f"{PUSHED}:")
+            rows[name] = {
+                "id": name,
+                "object": "document",
+                "document": document.id,
+                "title": document.title,
+                "readers": None if document.readers is None else list(document.readers),
+                "characters": len(document.text),
+                "version": _version(versions[document.id][0]),
+            }
         return rows
 
     def _file(self, name: str) -> Path:
         # A digest: an id may be longer than a file's name, or look like a path.
         return self._folder / f"{digest('pushed', name).partition(':')[2]}.json"
 
-    def _synced(self) -> str:
-        """Bring the index up to date; returns what could not be read."""
+    def _synced(self) -> dict[str, str]:
+        """Bring the index up to date; returns name → failure of each file that could not be read."""
         report = feeds.sync(self._project.workspace.search, self._project.directory, only=PUSHED, progress=quiet)
-        failed = [entry["failure"]["message"] for entry in report["files"] if entry["failure"]]
-        return failed[0] if failed else ""
+        return {Path(row["file"]).name: row["failure"]["message"] for row in report["files"] if row["failure"]}
 
     @contextmanager
     def _writing(self) -> Iterator[None]:
-        with self._lock, self._project.writing():
+        with self._project.writing():
             if version := self._project.catalogue.notes.get(feeds.RESTORED):
                 raise Conflict(
                     f"index version {version} was restored, and no document may change it",
@@ -176,7 +260,17 @@ def _owned(name: str, readers: list[str] | None, seen: Filter | None) -> str:
     foreign = [reader for reader in readers if reader not in (seen.principal or ())]
     if foreign:
         raise bad(f"{counted(len(foreign), 'reader')} of the document are not the caller's", "readers")
-    return f"{'+'.join(sorted(set(readers)))}/{name}"
+    # Quoted: neither "a" and "b" nor a group's path may be another reader's name.
+    owners = sorted({quote(reader, safe=":@ ") for reader in readers})
+    return f"{'+'.join(owners)}/{name}"
+
+
+def _foreign(name: str, seen: Filter | None) -> bool:
+    """Does the id itself say that it is others'? Then nothing is looked up, which would take longer where it exists."""
+    if seen is None or seen.principal is None:
+        return False
+    owners = [unquote(owner) for owner in name.partition("/")[0].split("+")]
+    return all(owner.startswith(("user:", "group:")) and owner not in seen.principal for owner in owners)
 
 
 def _record(body: DocumentBody, name: str) -> Json:
@@ -187,12 +281,6 @@ def _record(body: DocumentBody, name: str) -> Json:
     if taken:
         raise bad(f"{taken[0]!r} is a field of documents and no metadata", "metadata", cure="Name the field otherwise.")
     return {**body.metadata, **record}
-
-
-def _visible(document: Document, seen: Filter | None) -> bool:
-    if seen is None or seen.principal is None:
-        return True
-    return any(reader in seen.principal for reader in document.readers or ())
 
 
 def _full(name: str) -> str:

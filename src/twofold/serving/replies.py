@@ -6,8 +6,11 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Literal
 
+from twofold.plugins.live import TokenChance
 from twofold.types import Answer, Json, Usage
 
+_LEAST = -9999.0
+"""Stands for the logarithm of 0, which is no JSON."""
 EVENT_END = "data: [DONE]\n\n"
 """The last event of a stream."""
 
@@ -44,6 +47,8 @@ class Reply:
     citations: tuple[Cited, ...]
     origin: Json
     """Arm, model, whether it was measured, and why it answers."""
+    chances: tuple[TokenChance, ...] | None = None
+    """How likely the tokens of the completion were, as the model wrote it; None where that was not requested."""
 
     @property
     def marks(self) -> str:
@@ -79,6 +84,38 @@ class Envelope:
     """As the caller named it."""
 
 
+def chat_logprobs(reply: Reply) -> Json | None:
+    """The `logprobs` of a choice of a chat completion."""
+    if reply.chances is None:
+        return None
+    content = []
+    for chance in reply.chances:
+        others = [_logprob(token, logprob) for token, logprob in chance.alternatives]
+        content.append({**_logprob(chance.token, chance.logprob), "top_logprobs": others})
+    return {"content": content, "refusal": None}
+
+
+def _logprob(token: str, logprob: float) -> Json:
+    return {"token": token, "logprob": max(_LEAST, logprob), "bytes": list(token.encode("utf-8", "replace"))}
+
+
+def _alternatives(chance: TokenChance) -> dict[str, float]:
+    return {token: max(_LEAST, logprob) for token, logprob in chance.alternatives}
+
+
+def completion_logprobs(reply: Reply) -> Json | None:
+    """The `logprobs` of a choice of a text completion; offsets count in the completion as the model wrote it."""
+    if reply.chances is None:
+        return None
+    lengths = [len(chance.token) for chance in reply.chances]
+    return {
+        "tokens": [chance.token for chance in reply.chances],
+        "token_logprobs": [max(_LEAST, chance.logprob) for chance in reply.chances],
+        "top_logprobs": [_alternatives(chance) for chance in reply.chances],
+        "text_offset": [sum(lengths[:number]) for number in range(len(lengths))],
+    }
+
+
 def usage(answers: Sequence[Answer]) -> Json:
     """Tokens of all choices together."""
     spent = [answer.usage for answer in answers]
@@ -98,7 +135,7 @@ def chat(envelope: Envelope, replies: Sequence[Reply]) -> Json:
                 "annotations": [],
                 "citations": reply.cited,
             },
-            "logprobs": None,
+            "logprobs": chat_logprobs(reply),
             "finish_reason": reply.finish,
         }
         for number, reply in enumerate(replies)
@@ -112,9 +149,11 @@ def chat(envelope: Envelope, replies: Sequence[Reply]) -> Json:
     }
 
 
-def chat_piece(envelope: Envelope, number: int, delta: Json, *, finish: str | None = None) -> Json:
+def chat_piece(
+    envelope: Envelope, number: int, delta: Json, *, finish: str | None = None, logprobs: Json | None = None
+) -> Json:
     """A `chat.completion.chunk` with one choice."""
-    choice = {"index": number, "delta": delta, "logprobs": None, "finish_reason": finish}
+    choice = {"index": number, "delta": delta, "logprobs": logprobs, "finish_reason": finish}
     return {**asdict(envelope), "object": "chat.completion.chunk", "choices": [choice]}
 
 
@@ -129,7 +168,7 @@ def completion(envelope: Envelope, replies: Sequence[Reply]) -> Json:
         {
             "index": number,
             "text": reply.text,
-            "logprobs": None,
+            "logprobs": completion_logprobs(reply),
             "finish_reason": reply.finish,
             "citations": reply.cited,
         }
@@ -144,9 +183,11 @@ def completion(envelope: Envelope, replies: Sequence[Reply]) -> Json:
     }
 
 
-def completion_piece(envelope: Envelope, number: int, text: str, *, finish: str | None = None) -> Json:
+def completion_piece(
+    envelope: Envelope, number: int, text: str, *, finish: str | None = None, logprobs: Json | None = None
+) -> Json:
     """A piece of a `text_completion` stream."""
-    choice = {"index": number, "text": text, "logprobs": None, "finish_reason": finish}
+    choice = {"index": number, "text": text, "logprobs": logprobs, "finish_reason": finish}
     return {**asdict(envelope), "object": "text_completion", "choices": [choice]}
 
 

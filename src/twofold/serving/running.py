@@ -14,12 +14,12 @@ import uvicorn  # noqa: TID253
 
 from twofold.errors import ServingError
 from twofold.serving.guard import Guard
+from twofold.serving.wire import HEAD_BYTES, Wire
 
 _TICK = 0.05
 """Seconds between two looks at whether the last answer has ended."""
 _KEEP_ALIVE = 75
 """Seconds for which an idle connection is kept."""
-_HEADER_BYTES = 64 * 1024
 
 
 def local(host: str) -> bool:
@@ -57,6 +57,11 @@ def address(listening: socket.socket) -> str:
     return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
 
+def local_address(listening: socket.socket) -> str:
+    """The URL by which this machine reaches a listening socket, also one that listens to every address."""
+    return address(listening).replace("//0.0.0.0:", "//127.0.0.1:").replace("//[::]:", "//[::1]:")
+
+
 class Server(uvicorn.Server):
     """A uvicorn server that is stopped by SIGINT, SIGTERM and SIGHUP, and then drains.
 
@@ -76,10 +81,11 @@ class Server(uvicorn.Server):
                 log_config=None,
                 access_log=False,
                 server_header=False,
-                lifespan="off",
+                lifespan="on",
                 timeout_keep_alive=_KEEP_ALIVE,
                 timeout_graceful_shutdown=1,
-                h11_max_incomplete_event_size=_HEADER_BYTES,
+                http=Wire,
+                h11_max_incomplete_event_size=HEAD_BYTES,
                 ws="none",
             )
         )

@@ -22,18 +22,19 @@ async def retrieve(body: RetrieveBody, visit: Visits) -> Any:
     """Find the passages that an answer would be given with, best first."""
     messages = [*body.messages, ChatMessage(role="user", content=body.query)]
     example = conversation.example(messages, system_prompt=visit.system_prompt)
-    which = visit.arm.narrowed(visit.caller.filter, body.where)
+    arm = visit.arms.named(body.model)
+    which = arm.narrowed(visit.caller.filter, body.where)
 
     def search() -> Json:
-        hits, insufficient = visit.arm.retrieve(example, filter=which, k=body.k)
-        passages = visit.arm.passages(hits, scores=visit.caller.filter is None)
+        hits, insufficient = arm.retrieve(example, filter=which, k=body.k)
+        passages = arm.passages(hits, scores=visit.caller.filter is None)
         return {"object": "list", "data": passages, "insufficient": insufficient}
 
     return JsonReply(await asyncio.to_thread(search))
 
 
 @router.post("/v1/embeddings", response_class=JsonReply)
-async def embed(body: EmbeddingBody, service: Served, _caller: Asks) -> Any:
+async def embed(body: EmbeddingBody, service: Served, caller: Asks) -> Any:
     """Embed texts by the project's embedder, as vectors of length 1."""
     service.require_embedder(body.model)
     texts = [body.input] if isinstance(body.input, str) else body.input
@@ -41,6 +42,8 @@ async def embed(body: EmbeddingBody, service: Served, _caller: Asks) -> Any:
         if not text.strip():
             raise bad("the text is empty", f"input.{number}", cure="Leave empty texts out.")
     vectors, tokens = await asyncio.to_thread(service.embedded, texts)
+    if caller.id:
+        service.ledger.add(caller.id, "tokens", tokens)
     if body.dimensions not in (None, vectors.shape[1]):
         raise bad(f"the vectors have {vectors.shape[1]} dimensions and no other number", "dimensions")
 

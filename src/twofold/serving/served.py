@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -15,9 +16,12 @@ from typing import Generic, Protocol, TypeVar
 from twofold.errors import TwofoldError
 from twofold.hashing import digest
 from twofold.project import Project
-from twofold.reports import archive
+from twofold.reports import archive, decisive
 
 log = logging.getLogger(__name__)
+
+_RETRY = 15.0
+"""Seconds after which what could not be opened is tried again."""
 
 
 class Closes(Protocol):
@@ -32,12 +36,13 @@ T = TypeVar("T", bound=Closes)
 
 
 def mark(project: Project) -> str:
-    """Digest of what decides which system answers: the studies, the tuned models with their aliases, the calibrations.
+    """Digest of what decides which systems answer: studies, rollbacks, tuned models with aliases, calibrations.
 
     Cheap: no record and no weights are read.
     """
+    study = decisive.decisive(project.records)
     finished = [manifest["key"] for manifest in project.workspace.artifacts.list() if manifest["finished"]]
-    return digest("served", [archive.names(project.records), project.catalogue.models.aliases(), finished])
+    return digest("served", [archive.names(project.records), study, project.catalogue.models.aliases(), finished])
 
 
 class Served(Generic[T]):
@@ -57,6 +62,9 @@ class Served(Generic[T]):
     def __init__(self, project: Project, opened: Callable[[], T], *, seconds: float = 2.0) -> None:
         self.exchanged = 0
         """How often it was exchanged."""
+        self.failure = ""
+        """Why what the project says now is not served; empty where it is."""
+        self._again = 0.0
         self._project, self._opened = project, opened
         self._mark = mark(project)
         self._current = opened()
@@ -82,16 +90,23 @@ class Served(Generic[T]):
     def refresh(self) -> bool:
         """Exchange what is served if the project has changed; True where it was exchanged.
 
-        What cannot be opened changes nothing: the former goes on answering.
+        What cannot be opened changes nothing: the former goes on answering. It is tried again from time to time, for
+        what is missing may be back, such as a database.
 
         Raises:
             TwofoldError: as `opened`.
         """
-        now = mark(self._project)
-        if now == self._mark:
-            return False
-        self._mark = now  # before opening: what fails is tried again when the project changes once more
-        fresh = self._opened()
+        try:
+            now = mark(self._project)
+            if now == self._mark and (not self.failure or time.monotonic() < self._again):
+                return False
+            self._mark = now
+            fresh = self._opened()
+        except Exception as error:
+            self.failure = error.message if isinstance(error, TwofoldError) else f"{type(error).__name__}: {error}"
+            self._again = time.monotonic() + _RETRY
+            raise
+        self.failure = ""
         with self._changed:
             former, self._current = self._current, fresh
             self.exchanged += 1
@@ -112,5 +127,6 @@ class Served(Generic[T]):
         while not self._stop.wait(seconds):
             try:
                 self.refresh()
-            except TwofoldError as error:
+            except Exception as error:
+                # Whatever it is: without this thread no later verdict would be served, and nobody would know.
                 log.warning("what the project says now cannot be served, the former goes on answering: %s", error)

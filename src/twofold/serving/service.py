@@ -1,33 +1,29 @@
-"""What a server is asked: the project, its keys, and the arm that answers now."""
+"""What a server is asked: the project, its keys, and the arms that answer now."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from contextlib import suppress
 from typing import Any
 
-from twofold import asking
-from twofold.errors import BadKey, Forbidden, NotServed, TwofoldError
+from twofold.errors import NotServed, PartDown
 from twofold.project import Project
-from twofold.serving.arm import ServedArm
+from twofold.serving.arms import ServedArms
 from twofold.serving.feedback import FeedbackLog
-from twofold.serving.keys import KEYS, Keys, Scope
+from twofold.serving.identity import Identities
+from twofold.serving.keys import KEYS, Keys
+from twofold.serving.labels import LABELS, LabelLog
+from twofold.serving.limits import USE, UseLedger
+from twofold.serving.presence import Presence
 from twofold.serving.pushed import Pushed
 from twofold.serving.served import Served
-from twofold.types import Filter, Json
+from twofold.serving.shelf import StudyShelf
+from twofold.serving.workbook import ExampleBook
+from twofold.types import Json
 
 FEEDBACK = "serving/feedback.jsonl"
 """File of the feedback."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Caller:
-    """Who sends a request."""
-
-    scope: Scope
-    """What they may do."""
-    filter: Filter | None
-    """What they may see; None where access control is off."""
 
 
 class Service:
@@ -36,45 +32,83 @@ class Service:
     Args:
         project: Open for as long as the service is used; closed by the caller.
         curated: The same project opened a second time, for what is written.
-        opened: Opens the arm that the newest study chooses, or that the operator named.
+        opened: Opens the arms that the project says are served, or that the operator named.
 
     Raises:
         TwofoldError: as `opened`.
     """
 
-    def __init__(self, project: Project, curated: Project, opened: Callable[[], ServedArm]) -> None:
+    def __init__(self, project: Project, curated: Project, opened: Callable[[], ServedArms]) -> None:
         self.project = project
-        self.keys = Keys(project.directory / KEYS)
-        self.arms: Served[ServedArm] = Served(project, opened)
-        """The arm that answers now; exchanged when the project says otherwise."""
+        self.identities = Identities(project.config, Keys(project.directory / KEYS))
+        """Tells callers apart."""
+        self.ledger = UseLedger(project.directory / USE)
+        """What callers have used."""
+        self.arms: Served[ServedArms] = Served(project, opened)
+        """The arms that answer now; exchanged when the project says otherwise."""
         self.feedback = FeedbackLog(project.directory / FEEDBACK)
         """What people say of answers."""
+        self.labels = LabelLog(project.directory / LABELS)
+        """What people say of answers without knowing whose they are."""
+        self.examples = ExampleBook(project)
+        """The examples in their files."""
+        self.studies = StudyShelf(project.records, guarded=project.config.access.enabled)
+        """The finished studies."""
         self.pushed = Pushed(curated)
         """Documents that the server was sent."""
+        self.presence: Presence | None = None
+        """How commands of this machine find the server; None: they do not."""
 
     def close(self) -> None:
-        """End the running answers within the grace, and free the model."""
+        """Make the changes that wait, end the running answers within the grace, and free the model."""
+        self.pushed.close()
         self.arms.close()
+        self.ledger.close()
 
-    def later(self) -> bool:
-        """Has the index changed since what is served was measured?"""
-        with self.arms.using() as arm:
-            return arm.later()
+    def later(self) -> float:
+        """1 where the index has changed since the default arm was measured, else 0; not a number while it is down."""
+        with self.arms.using() as arms:
+            try:
+                return float(arms.default.later())
+            except PartDown:
+                return math.nan
 
     def state(self) -> Json:
         """Can requests be answered, and what does not work as it should?"""
         faults, remarks = [], []
-        with self.arms.using() as arm:
-            try:
-                if arm.later():
+        with self.arms.using() as arms:
+            default = arms.default
+            with suppress(PartDown):  # listed below
+                if default.later():
                     remarks.append("documents changed since the study: answers come from a later index than measured")
-            except TwofoldError as error:
-                faults.append({"code": error.code, "message": error.message, "cure": error.cure})
-            if not arm.measured:
-                remarks.append("no study has measured what is served")
-        if self.feedback.failure:
-            remarks.append(self.feedback.failure)
-        return {"ready": not faults, "faults": faults, "remarks": remarks}
+            for breaker in default.down():
+                message = f"{breaker.part} is down since {breaker.since}"
+                if breaker.refuses:
+                    faults.append({"code": PartDown.code, "message": message, "cure": PartDown.cure})
+                else:
+                    remarks.append(f"{message}; the next request tries it again")
+            for arm in arms:
+                others = [breaker for breaker in arm.down() if breaker not in default.down()]
+                remarks += [f"{arm.name}: {breaker.part} is down since {breaker.since}" for breaker in others]
+                remarks += [
+                    f"{breaker.part} is down since {breaker.since}: answers are written without it"
+                    for breaker in arm.lacking()
+                ]
+            if unmeasured := [arm.name for arm in arms if not arm.measured]:
+                remarks.append(f"no study has measured what is served: {', '.join(unmeasured)}")
+            remarks += arms.passed_over
+        provider = self.identities.provider
+        remarks += filter(
+            None,
+            [
+                f"what the project says now is not served: {self.arms.failure}" if self.arms.failure else "",
+                self.feedback.failure,
+                self.labels.failure,
+                self.ledger.failure,
+                provider.failure if provider else "",
+            ],
+        )
+        return {"ready": not faults, "faults": faults, "remarks": list(dict.fromkeys(remarks))}
 
     def require_embedder(self, model: str) -> None:
         """Refuse an embedder that is not the project's.
@@ -90,29 +124,3 @@ class Service:
         """Vectors, float32 of shape (texts, dimension), and the number of tokens of all texts."""
         embedder = self.project.workspace.search.embedder
         return embedder.embed(texts), sum(len(embedder.offsets(text)) for text in texts)
-
-    def caller(self, token: str | None, needed: Scope) -> Caller:
-        """Who sends a request with this token.
-
-        Args:
-            token: Of the Authorization header; None without one.
-            needed: The scope that the address needs.
-
-        Raises:
-            BadKey: a key is needed, and there is none or an unusable one.
-            Forbidden: the key lacks the scope.
-            AccessDenied: access control is enabled, and the key names nobody.
-        """
-        access = self.project.config.access
-        if not self.keys.required:
-            if token and token.startswith("tf-"):
-                raise BadKey("the API key is unknown, expired or revoked")
-            named = asking.request_filter(self.project.config, "", ()) if access.enabled and needed == "ask" else None
-            return Caller(scope="admin", filter=named)
-        if not token:
-            raise BadKey("an API key is needed")
-        key = self.keys.check(token)
-        if not key.covers(needed):
-            raise Forbidden(f"the API key has the scope {key.scope}, and {needed} is needed")
-        named = asking.request_filter(self.project.config, key.user, key.groups) if access.enabled else None
-        return Caller(scope=key.scope, filter=named)

@@ -53,7 +53,8 @@ class ChatStream:
         """The marks, then the citations with the reason of the end."""
         self._answers.append(reply.answer)
         marks = [event(self._chunk(number, {"content": reply.marks}))] if reply.marks else []
-        final = self._chunk(number, {"citations": reply.cited}, finish=reply.finish)
+        logprobs = replies.chat_logprobs(reply)
+        final = self._chunk(number, {"citations": reply.cited}, finish=reply.finish, logprobs=logprobs)
         return [*self._start(number), *marks, event({**final, "twofold": {**reply.origin, "text": reply.text}})]
 
     def end(self) -> list[str]:
@@ -67,8 +68,8 @@ class ChatStream:
         self._begun.add(number)
         return [event(self._chunk(number, {"role": "assistant", "content": ""}))]
 
-    def _chunk(self, number: int, delta: Json, *, finish: str | None = None) -> Json:
-        return replies.chat_piece(self._envelope, number, delta, finish=finish)
+    def _chunk(self, number: int, delta: Json, **end: Any) -> Json:
+        return replies.chat_piece(self._envelope, number, delta, **end)
 
 
 class CompletionStream:
@@ -91,7 +92,9 @@ class CompletionStream:
     def last(self, number: int, reply: Reply) -> list[str]:
         """The marks with the reason of the end."""
         self._answers.append(reply.answer)
-        return [event(replies.completion_piece(self._envelope, number, reply.marks, finish=reply.finish))]
+        logprobs = replies.completion_logprobs(reply)
+        last = replies.completion_piece(self._envelope, number, reply.marks, finish=reply.finish, logprobs=logprobs)
+        return [event(last)]
 
     def end(self) -> list[str]:
         """The usage where it is wanted, and the mark of the end."""

@@ -73,6 +73,26 @@ class ProjectLock:
             os.close(file)
 
 
+def holder(path: Path) -> str:
+    """The command of the process that holds a lock, for people; empty where none does.
+
+    The lock is not touched: a look at it must not make a writer fail.
+
+    Args:
+        path: The lock file.
+    """
+    try:
+        pid, _, command = path.read_text(encoding="utf-8", errors="replace").strip().partition(" ")
+        # Of a process that was killed the note stays. Windows has no harmless signal, so that it is believed there.
+        if sys.platform != "win32":
+            os.kill(int(pid), 0)
+    except PermissionError:  # it runs, as another user
+        return command or "another process"
+    except (OSError, ValueError):
+        return ""
+    return command or "another process"
+
+
 def _command() -> str:
     """Program and subcommand only: arguments contain questions, names and secrets, and others may read the file."""
     program = os.path.basename(sys.argv[0] or "python")

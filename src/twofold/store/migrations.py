@@ -115,5 +115,11 @@ MIGRATIONS: tuple[str, ...] = (
         why TEXT NOT NULL
     ) STRICT;
     """,
+    """
+    ALTER TABLE documents ADD COLUMN origin TEXT GENERATED ALWAYS AS (json_extract(record, '$.source')) VIRTUAL;
+    ALTER TABLE documents ADD COLUMN readers TEXT GENERATED ALWAYS AS (json_extract(record, '$.readers')) VIRTUAL;
+
+    CREATE INDEX documents_by_readers ON documents (id, origin, readers);
+    """,
 )
 """SQL scripts; the n-th (from 1) takes a database from version n - 1 to n. A statement ends with its line."""

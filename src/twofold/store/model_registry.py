@@ -231,7 +231,7 @@ class Registry:
             "after": model,
             "at": now(),
             "action": action,
-            "who": who or _user(),
+            "who": who or user(),
             "why": why,
         }
         self.models.move_alias(move, expected=before if expected is None else expected)
@@ -246,7 +246,8 @@ def now() -> str:
     return datetime.now(UTC).isoformat(timespec="microseconds")
 
 
-def _user() -> str:
+def user() -> str:
+    """The operating system's name of whoever runs this."""
     try:
         return getpass.getuser()
     except (KeyError, OSError):  # a user without a name, as containers have

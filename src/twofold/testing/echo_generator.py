@@ -83,6 +83,11 @@ class EchoGenerator:
         """As the option `schemas` says."""
         return self.options.schemas
 
+    @property
+    def byte_equal(self) -> bool:
+        """True: nothing is computed."""
+        return True
+
     def generate(self, prompts: Sequence[Prompt], *, progress: Progress | None = None) -> list[Completion]:
         """One completion per prompt, in order."""
         if self._closed:
@@ -108,7 +113,7 @@ class EchoGenerator:
 
     def live(self) -> LiveBatch:
         """Streams in threads; temperature and seed change nothing, for nothing here is left to chance."""
-        return Threads(lambda prompt, _temperature, _seed: self.stream(prompt), workers=16)
+        return Threads(lambda prompt, *_sampling: self.stream(prompt), workers=16)
 
     def close(self) -> None:
         """Nothing to give back."""

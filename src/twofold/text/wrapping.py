@@ -64,10 +64,10 @@ _TAG_COMES = re.compile(r"(?:[<◁]/?[|:\w]{0,20}|\[/?[A-Z]{0,6})\Z")
 """An end of a text that may become a tag."""
 _REACH = 300
 """Characters at either end that are searched for markers: a bound on the time for a text of nothing but brackets."""
-_UNDECIDED = re.compile(rf"(?:\s*{_NUMBERS}[:.]?)*\s*(?:\[[\d,\s]*\]?)?\S*\s*")
-"""A beginning of an answer that may become markers, or a value in brackets."""
-_WAITING = re.compile(r"\s*(?:\[[\d,\s\[\]]*)?\S*\s*\Z")
-"""An end of a text that may become a marker: its last word, and brackets before it."""
+_UNDECIDED = re.compile(r"\s*(?:\[[\d,\s\[\]:.]*(?:[^\w\s]*|[a-z]{0,8})\s*)?")
+"""A beginning of an answer that may become markers, or a value in brackets: brackets, and what `_GOES_ON` may match."""
+_WAITING = re.compile(r"\s*(?:\[[\d,\s\[\]]*\S*\s*)?\Z")
+"""An end of a text that may become a marker: blanks, and brackets with the word after them."""
 _GOES_ON = re.compile(r"[,;.)\]}=+*/<>|^&%]|-\s|(?:is|are|was|were|and|or|equals|denotes)\b")
 """Text after a bracket that is a value and no marker."""
 _TAKE_VALUES = (

@@ -17,7 +17,7 @@ from twofold.errors import GenerationError
 from twofold.generation.live.process import Process
 from twofold.generation.local import LocalGenerator
 from twofold.plugins import loading
-from twofold.plugins.live import LiveBatch
+from twofold.plugins.live import DetailedCompletion, LiveBatch
 from twofold.types import Completion, Message, Prompt
 
 WORDS = ["barley", "rust", "plough", "the frost of May", "a mill"]
@@ -156,3 +156,42 @@ def test_closing_ends_what_runs_and_refuses_more(generator: LocalGenerator) -> N
     with pytest.raises(GenerationError, match="closed"):
         batch.submit(ask("more"), print)
     assert child.poll() is not None
+
+
+def test_it_tells_how_likely_its_tokens_were(generator: LocalGenerator, batch: LiveBatch, tiny: Path) -> None:
+    """The probabilities are the model's own, and asking for them changes nothing."""
+    import torch
+    import transformers
+
+    prompt = ask(WORDS[0])
+    plain, detailed = Answer(batch, prompt).whole(), Answer(batch, prompt, logprobs=0).whole()
+    assert isinstance(detailed, DetailedCompletion)
+    assert (plain.text, plain.usage, type(plain)) == (detailed.text, detailed.usage, Completion)
+    tokens = generator._tokenizer()
+    request = generator._request(tokens, prompt)
+    ids = [*request.ids, *tokens.tokenizer.encode(detailed.text, add_special_tokens=False).ids]
+    network = transformers.AutoModelForCausalLM.from_pretrained(tiny, dtype=torch.float32)
+    with torch.no_grad():
+        logits = network(torch.tensor([ids])).logits[0].log_softmax(-1)
+    first = len(request.ids)
+    assert "".join(chance.token for chance in detailed.chances) == detailed.text
+    assert len(ids) - first == len(detailed.chances) > 5
+    for place, chance in enumerate(detailed.chances):
+        assert chance.logprob == pytest.approx(float(logits[first + place - 1, ids[first + place]]), abs=0.02)
+        assert chance.alternatives == ()
+
+
+def test_memory_does_not_grow_with_the_lengths_of_prompts(batch: LiveBatch) -> None:
+    """The runtime compiles kernels for each number of tokens, some half a megabyte, and has room for thousands."""
+    assert isinstance(batch, Process)
+    Answer(batch, ask("oats")).whole()
+    assert batch._child is not None
+    statm = Path(f"/proc/{batch._child.pid}/statm")
+    before = 0
+    for length in range(140):
+        # each begins in another way, so that the prefix cache saves no token
+        Answer(batch, ask(f"{length}{' oats' * length}", max_tokens=1)).whole()
+        if length == 80:
+            before = int(statm.read_text().split()[1])
+    grown = (int(statm.read_text().split()[1]) - before) * os.sysconf("SC_PAGE_SIZE") / 2**20
+    assert grown < 35, f"{grown:.0f} MiB"

@@ -27,7 +27,9 @@ class Streams:
         self.running = self.most = self.begun = 0
         self.go_on = threading.Event()
 
-    def __call__(self, prompt: Prompt, temperature: float | None, seed: int | None) -> Iterator[str | Completion]:
+    def __call__(
+        self, prompt: Prompt, temperature: float | None, seed: int | None, logprobs: int | None
+    ) -> Iterator[str | Completion]:
         with self.lock:
             self.begun += 1
             self.running += 1

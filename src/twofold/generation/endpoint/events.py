@@ -7,6 +7,7 @@ import json
 from collections.abc import Iterable, Iterator
 
 from twofold.errors import GenerationError
+from twofold.plugins.live import TokenChance
 from twofold.types import Json
 
 
@@ -46,6 +47,22 @@ def _event(data: str, name: str) -> Json:
     if event.get("error") or event.get("object") == "error" or name == "error":
         raise GenerationError(f"the endpoint failed while answering: {event.get('error') or event}")
     return event
+
+
+def chances_in(choice: Json) -> list[TokenChance]:
+    """The probabilities of the tokens of a choice; none where the endpoint sent none that can be read."""
+    chances: list[TokenChance] = []
+    try:
+        for token in (choice.get("logprobs") or {}).get("content") or ():
+            alternatives = [(str(other["token"]), float(other["logprob"])) for other in token.get("top_logprobs") or ()]
+            chances.append(
+                TokenChance(
+                    token=str(token["token"]), logprob=float(token["logprob"]), alternatives=tuple(alternatives)
+                )
+            )
+    except (AttributeError, KeyError, TypeError, ValueError):
+        return []
+    return chances
 
 
 class Letters:

@@ -25,15 +25,15 @@ from typing import Any, ClassVar, Literal
 import httpx
 from pydantic import Field
 
-from twofold.errors import BadRequest, GenerationError
-from twofold.generation.endpoint.events import Letters, events
-from twofold.generation.endpoint.refusals import refuses
+from twofold.errors import BadRequest, EndpointUnreachable, GenerationError
+from twofold.generation.endpoint.events import Letters, chances_in, events
+from twofold.generation.endpoint.refusals import refuses, too_long
 from twofold.generation.endpoint.refused_fields import CAN_DO_WITHOUT, FILE, OTHER_LIMIT, Refused, keep, known
 from twofold.generation.live.threads import Threads
 from twofold.hashing import digest
 from twofold.host import certificates
 from twofold.models.endpoints import AGAIN, LONGEST_WAIT, reason, retry_after
-from twofold.plugins.live import LiveBatch
+from twofold.plugins.live import DetailedCompletion, LiveBatch, TokenChance
 from twofold.plugins.protocols import Options, Progress
 from twofold.text.masking import masked_text
 from twofold.types import Adapter, Completion, Failure, Json, Prompt, ToolCall, Turn, Usage
@@ -110,8 +110,9 @@ class OpenAIGenerator:
         """
         o = self.options
         made_of: Json = {"url": o.base_url, "model": o.model, "temperature": o.temperature, "extra": o.extra}
-        if self._dropped:
-            made_of["not_sent"] = sorted(self._dropped)
+        # whether a stream tells its usage decides no answer
+        if dropped := self._dropped - {"stream_options"}:
+            made_of["not_sent"] = sorted(dropped)
         limit = OTHER_LIMIT if self._other_limit else o.max_tokens_field
         return digest("generator", {**made_of, "limit": limit, "version": self.version})
 
@@ -132,6 +133,11 @@ class OpenAIGenerator:
     def follows_schema(self) -> bool:
         """True: the schema is sent as ``response_format``; an endpoint that cannot refuses the request."""
         return True
+
+    @property
+    def most_alternatives(self) -> int | None:
+        """20, as the OpenAI API has it; an endpoint that cannot refuses the request."""
+        return 20
 
     def generate(self, prompts: Sequence[Prompt], *, progress: Progress | None = None) -> list[Completion]:
         """One completion per prompt, in order, `concurrency` at a time.
@@ -163,40 +169,57 @@ class OpenAIGenerator:
         Raises:
             GenerationError: the endpoint failed before or while answering.
         """
-        return self._streamed(prompt, None, None)
+        return self._streamed(prompt, None, None, None)
 
     def live(self) -> LiveBatch:
         """A running batch: streams in threads, `concurrency` at a time."""
         return Threads(self._streamed, workers=self.options.concurrency)
 
-    def _streamed(self, prompt: Prompt, temperature: float | None, seed: int | None) -> Iterator[str | Completion]:
-        begun, attempt = time.monotonic(), 0
+    def _streamed(
+        self, prompt: Prompt, temperature: float | None, seed: int | None, logprobs: int | None
+    ) -> Iterator[str | Completion]:
+        begun, attempt, arrived = time.monotonic(), 0, False
         while True:
-            body = self._sampled(prompt, temperature, seed)
+            body = self._sampled(prompt, temperature=temperature, seed=seed, logprobs=logprobs)
             try:
                 with self._client.stream("POST", "/chat/completions", json=body) as response:
                     if response.status_code == 200:
-                        yield from self._arriving(response, begun)
+                        for piece in self._arriving(response, begun):
+                            arrived = True
+                            yield piece
                         return
                     # the body of a stream is read on demand, and the reason for the refusal stands in it
                     response.read()
                     self._fatal(response)
                     if self._adapts(response, body):
                         continue
+                    if too_long(response.status_code, response.text):
+                        failure = Failure(code="generation.too-long", message=reason(response))
+                        yield Completion(text="", seconds=time.monotonic() - begun, failure=failure)
+                        return
                     attempt += 1
                     pause = self._pause(response, attempt)
                     if pause is None:
-                        raise GenerationError(f"the endpoint answered {response.status_code}: {reason(response)}")
-            except httpx.TimeoutException as error:
-                raise GenerationError(f"no answer within {self.options.timeout:g} s", cure="Raise timeout.") from error
+                        # With 500 the endpoint answers, and one prompt may be at fault: others are not to pay for it.
+                        away = response.status_code in AGAIN and response.status_code != 500
+                        kind = EndpointUnreachable if away else GenerationError
+                        raise kind(f"the endpoint answered {response.status_code}: {reason(response)}")
             except httpx.HTTPError as error:
-                raise GenerationError(f"the connection to {self.options.base_url} failed: {error}") from error
+                kind = GenerationError if arrived else EndpointUnreachable
+                if isinstance(error, httpx.TimeoutException):
+                    raise kind(f"no answer within {self.options.timeout:g} s", cure="Raise timeout.") from error
+                raise kind(f"the connection to {self.options.base_url} failed: {error}") from error
             time.sleep(pause)
 
-    def _sampled(self, prompt: Prompt, temperature: float | None, seed: int | None) -> Json:
-        """The body of a stream with the request's own sampling."""
+    def _sampled(self, prompt: Prompt, *, logprobs: int | None, **sampling: float | None) -> Json:
+        """The body of a stream with the request's own temperature and seed."""
         body = {**self._body(prompt), "stream": True}
-        for name, value in (("temperature", temperature), ("seed", seed)):
+        if "stream_options" not in self._dropped:
+            # without it a stream ends without the tokens spent: the bill would be 0
+            body.setdefault("stream_options", {"include_usage": True})
+        if logprobs is not None:
+            body |= {"logprobs": True, **({"top_logprobs": logprobs} if logprobs else {})}
+        for name, value in sampling.items():
             # asked for by the caller, so it must not be left out in silence
             if value is not None and name in self._dropped:
                 error = BadRequest(f"the endpoint refuses {name}", cure=f"Leave out {name}.")
@@ -218,6 +241,7 @@ class OpenAIGenerator:
     def _arriving(self, response: httpx.Response, begun: float) -> Iterator[str | Completion]:
         """The pieces of a response, then its completion."""
         text, finish, usage, reasoned = "", "", Usage(), False
+        chances: list[TokenChance] = []
         letters = Letters()
         pieces = response.iter_bytes()
         first = next((piece for piece in pieces if piece.strip()), b"")
@@ -234,6 +258,7 @@ class OpenAIGenerator:
             finish = choice.get("finish_reason") or finish or ("stop" if event.get("done") else "")
             usage = _usage(event) if event.get("usage") else usage
             text += piece
+            chances += chances_in(choice)
             if piece:
                 yield piece
         # a broken stream is no answer, however much of it arrived
@@ -245,7 +270,8 @@ class OpenAIGenerator:
         if rest := letters.take("", last=True):
             text += rest
             yield rest
-        yield _completion(text, finish, reasoned=reasoned, usage=usage, seconds=time.monotonic() - begun)
+        completion = _completion(text, finish, reasoned=reasoned, usage=usage, seconds=time.monotonic() - begun)
+        yield DetailedCompletion.of(completion, chances) if chances else completion
 
     def _unstreamed(self, completion: Completion) -> Iterator[str | Completion]:
         """The pieces of an answer that arrived as a whole although a stream was requested."""
@@ -341,8 +367,11 @@ class OpenAIGenerator:
                     self._fatal(response)
                     if self._adapts(response, sent):
                         continue
-                    code = f"generation.http-{response.status_code}"
+                    long = too_long(response.status_code, response.text)
+                    code = "generation.too-long" if long else f"generation.http-{response.status_code}"
                     failure = Failure(code=code, message=reason(response))
+                    if long:
+                        break
                     # the same request would be refused again
                     if response.status_code not in AGAIN:
                         break
@@ -461,7 +490,9 @@ class OpenAIGenerator:
             failure = Failure(code="generation.refused", message=str(refusal)[:300])
             return Completion(text="", usage=usage, seconds=seconds, failure=failure)
         finish = "tool_calls" if message.get("tool_calls") else str(choice.get("finish_reason") or "stop")
-        return _completion(text, finish, reasoned=_reasons(message), usage=usage, seconds=seconds)
+        completion = _completion(text, finish, reasoned=_reasons(message), usage=usage, seconds=seconds)
+        chances = chances_in(choice)
+        return DetailedCompletion.of(completion, chances) if chances else completion
 
 
 _OF_BODY = ("content-encoding", "content-length", "transfer-encoding")

@@ -31,6 +31,23 @@ _ONE_VALUE = (
 """A field that accepts only its default can be omitted."""
 
 
+_TOO_LONG = re.compile(
+    r"context_length_exceeded|exceed_context_size|context[ -](?:length|window|size)|"
+    r"(?:prompt|input|request) is too long|"
+    r"exceed\w* (?:the )?(?:model's )?(?:available |maximum )?(?:context|number of tokens)|too many (?:input )?tokens"
+)
+
+
+def too_long(status: int, text: str) -> bool:
+    """Does an error say that the prompt is longer than the model can read? Some endpoints say so with a status of 500.
+
+    Args:
+        status: Of the response.
+        text: Its body.
+    """
+    return status == 413 or (status in (400, 422, 500) and bool(_TOO_LONG.search(text.lower())))
+
+
 def refuses(body: Any, field: str, sent: Json) -> bool:
     """Does an error's body say that the endpoint refuses a field of the request?
 
@@ -38,7 +55,7 @@ def refuses(body: Any, field: str, sent: Json) -> bool:
 
     Args:
         body: Body of the response, as JSON.
-        field: ``temperature``, ``max_tokens`` or ``stop``.
+        field: ``temperature``, ``max_tokens``, ``stop`` or ``stream_options``.
         sent: The request's body.
     """
     if field not in sent:

@@ -17,7 +17,7 @@ from twofold.types import Json
 
 FILE = "refused_fields.json"
 """Name of the file in the project's derived data."""
-CAN_DO_WITHOUT = ("temperature", "stop")
+CAN_DO_WITHOUT = ("temperature", "stop", "stream_options")
 """Fields that a request may omit."""
 OTHER_LIMIT = "max_completion_tokens"
 _FORMAT = 1

@@ -10,16 +10,18 @@ from __future__ import annotations
 import contextlib
 import itertools
 import json
+import os
 import subprocess
 import sys
 import tempfile
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field, replace
 from typing import IO, Any
 
 from twofold.errors import GenerationError
+from twofold.generation.runtimes import openvino
 from twofold.generation.runtimes.contract import Pieces, Request, Result, Sampling, Tokens
 from twofold.plugins.live import Receive
 from twofold.types import Completion, Failure, Json, Prompt
@@ -36,6 +38,7 @@ class _Running:
     receive: Receive
     text: Pieces
     begun: float
+    logprobs: list[float] = field(default_factory=list)
 
 
 class Process:
@@ -65,13 +68,20 @@ class Process:
             self._start()
 
     def submit(
-        self, prompt: Prompt, receive: Receive, *, temperature: float | None = None, seed: int | None = None
+        self,
+        prompt: Prompt,
+        receive: Receive,
+        *,
+        temperature: float | None = None,
+        seed: int | None = None,
+        logprobs: int | None = None,
     ) -> Callable[[], None]:
         """See `LiveBatch.submit`."""
         request = self._requested(prompt)
         if isinstance(request, Failure):
             receive(Completion(text="", failure=request))
             return _nothing
+        request = replace(request, logprobs=logprobs is not None)
         chosen = asdict(self._sampling)
         chosen |= {} if temperature is None else {"temperature": temperature}
         chosen |= {} if seed is None else {"seed": seed}
@@ -83,6 +93,7 @@ class Process:
             "stop": request.stop,
             "schema": request.schema,
             "sampling": chosen,
+            "logprobs": request.logprobs,
         }
         with self._lock:
             if self._closed:
@@ -132,6 +143,8 @@ class Process:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=errors,
+            # a second cache of the same kernels, which only its environment bounds
+            env={**os.environ, "ONEDNN_PRIMITIVE_CACHE_CAPACITY": str(openvino.SHAPES)},
             # Ctrl-C in the terminal must not reach the child: answers under way may end
             start_new_session=True,
         )
@@ -153,8 +166,8 @@ class Process:
         """Pass on what the child writes, until it ends."""
         assert child.stdout is not None
         for line in child.stdout:
-            for number, ids, end in json.loads(line)["steps"]:
-                self._pass(number, ids, end)
+            for number, ids, logprobs, end in json.loads(line)["steps"]:
+                self._pass(number, ids, logprobs=logprobs, end=end)
         reason = _last_words(child, errors)
         with self._lock:
             lost, self._running = self._running, {}
@@ -169,13 +182,14 @@ class Process:
         for running in lost.values():
             running.receive(GenerationError(what, cure="Send the request again."))
 
-    def _pass(self, number: int, ids: list[int], end: Any) -> None:
+    def _pass(self, number: int, ids: list[int], *, logprobs: list[float], end: Any) -> None:
         with self._lock:
             running = self._running.get(number)
             if running is None:  # cancelled meanwhile
                 return
             if end is not None:
                 del self._running[number]
+        running.logprobs += logprobs
         if piece := running.text.add(ids):
             running.receive(piece)
         if end is None:
@@ -183,7 +197,12 @@ class Process:
         failure = Failure(**end) if isinstance(end, dict) else None
         if failure is None and (piece := running.text.rest()):
             running.receive(piece)
-        result = Result(ids=tuple(running.text.ids), finish="length" if end == "length" else "stop", failure=failure)
+        result = Result(
+            ids=tuple(running.text.ids),
+            logprobs=tuple(running.logprobs),
+            finish="length" if end == "length" else "stop",
+            failure=failure,
+        )
         running.receive(self._tokens.completion(running.request, result, time.monotonic() - running.begun))
 
 

@@ -10,8 +10,8 @@ from twofold.errors import GenerationError, TwofoldError
 from twofold.plugins.live import Receive
 from twofold.types import Completion, Prompt
 
-Stream = Callable[[Prompt, float | None, int | None], Iterator[str | Completion]]
-"""Prompt, temperature and seed (None: the generator's own) → pieces, then the completion."""
+Stream = Callable[[Prompt, float | None, int | None, int | None], Iterator[str | Completion]]
+"""Prompt, temperature and seed (None: the generator's own), `logprobs` → pieces, then the completion."""
 
 
 class Threads:
@@ -28,7 +28,13 @@ class Threads:
         self._closed = threading.Event()
 
     def submit(
-        self, prompt: Prompt, receive: Receive, *, temperature: float | None = None, seed: int | None = None
+        self,
+        prompt: Prompt,
+        receive: Receive,
+        *,
+        temperature: float | None = None,
+        seed: int | None = None,
+        logprobs: int | None = None,
     ) -> Callable[[], None]:
         """See `LiveBatch.submit`."""
         cancelled = threading.Event()
@@ -41,7 +47,7 @@ class Threads:
             if cancelled.is_set():
                 return
             try:
-                for item in self._stream(prompt, temperature, seed):
+                for item in self._stream(prompt, temperature, seed, logprobs):
                     if self._closed.is_set():
                         break
                     passed(item)

@@ -1,9 +1,9 @@
 """The process of a running batch: ``python -m twofold.generation.live.worker``, started by `process`.
 
 Messages are JSON, one on a line. In, first: ``{"directory", "settings", "ends", "temperature", "seed"}``; then
-``{"begin": number, "ids", "max_tokens", "stop", "schema", "sampling"}`` and ``{"cancel": number}``. Out, first:
-``{"ready": true}``; then after each step ``{"steps": [[number, ids, end]]}``, where `end` is null, ``"stop"``,
-``"length"`` or a failure. The end of the input ends the process.
+``{"begin": number, "ids", "max_tokens", "stop", "schema", "sampling", "logprobs"}`` and ``{"cancel": number}``. Out,
+first: ``{"ready": true}``; then after each step ``{"steps": [[number, ids, logprobs, end]]}``, where `logprobs` is
+empty unless requested and `end` null, ``"stop"``, ``"length"`` or a failure. The end of the input ends the process.
 """
 
 from __future__ import annotations
@@ -57,11 +57,13 @@ class Batch:
         self.running: dict[int, Any] = {}
         """Handles of the runtime."""
         self._runtime = runtime
+        self._telling: set[int] = set()
 
     def take(self, message: Json) -> list[Any]:
         """Begin or cancel a request; the rows to report."""
         if "cancel" in message:
             handle = self.running.pop(message["cancel"], None)
+            self._telling.discard(message["cancel"])
             if handle is not None:
                 self._runtime.cancel(handle)
             return []
@@ -73,14 +75,17 @@ class Batch:
             stop=tuple(message["stop"]),
             schema=message["schema"],
             sampling=Sampling(**sampling) if sampling else None,
+            logprobs=message["logprobs"],
         )
         try:
             handle = self._runtime.begin(request)
         except Exception as error:  # whatever one request sets off must not reach the others
             handle = Failure(code="generation.refused", message=f"{type(error).__name__}: {error}")
         if isinstance(handle, Failure):
-            return [_row(number, (), handle)]
+            return [_row(number, (), (), handle)]
         self.running[number] = handle
+        if request.logprobs:
+            self._telling.add(number)
         return []
 
     def step(self) -> list[Any]:
@@ -89,22 +94,25 @@ class Batch:
             self._runtime.step()
         except GenerationError as error:
             failure = Failure(code=error.code, message=error.message)
-            lost = [_row(number, (), failure) for number in self.running]
+            lost = [_row(number, (), (), failure) for number in self.running]
             self.running.clear()
+            self._telling.clear()
             return lost
         rows = []
         for number, handle in list(self.running.items()):
-            ids, result = self._runtime.progress(handle)
+            ids, logprobs, result = self._runtime.progress(handle)
+            logprobs = logprobs if number in self._telling else ()
             if result is not None:
                 del self.running[number]
-                rows.append(_row(number, ids, result.failure or result.finish))
+                self._telling.discard(number)
+                rows.append(_row(number, ids, logprobs, result.failure or result.finish))
             elif ids:
-                rows.append(_row(number, ids, None))
+                rows.append(_row(number, ids, logprobs, None))
         return rows
 
 
-def _row(number: int, ids: tuple[int, ...], end: Failure | str | None) -> list[Any]:
-    return [number, ids, {"code": end.code, "message": end.message} if isinstance(end, Failure) else end]
+def _row(number: int, ids: tuple[int, ...], logprobs: tuple[float, ...], end: Failure | str | None) -> list[Any]:
+    return [number, ids, logprobs, {"code": end.code, "message": end.message} if isinstance(end, Failure) else end]
 
 
 def main() -> None:

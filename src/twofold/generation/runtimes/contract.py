@@ -13,6 +13,7 @@ from twofold import prompts
 from twofold.errors import ModelError
 from twofold.models.adapter_layers import chat_template_of
 from twofold.models.tokenizers import tokenizer_of
+from twofold.plugins.live import DetailedCompletion, TokenChance
 from twofold.plugins.protocols import Progress
 from twofold.text import sanitise
 from twofold.types import Completion, Failure, Json, Message, Usage
@@ -42,6 +43,8 @@ class Request:
     """JSON schema, or empty."""
     sampling: Sampling | None = None
     """How tokens are chosen for this prompt; None: as for all others."""
+    logprobs: bool = False
+    """Tell how likely the tokens are, where the runtime can."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,6 +53,8 @@ class Result:
 
     ids: tuple[int, ...] = ()
     """New token ids, with the end token if it was reached."""
+    logprobs: tuple[float, ...] = ()
+    """Logarithm of each id's probability, where that was requested."""
     finish: Literal["stop", "length"] = "stop"
     """Reason for its end."""
     failure: Failure | None = None
@@ -130,7 +135,17 @@ class Tokens:
         if result.failure is not None:
             return Completion(text="", usage=usage, seconds=seconds, failure=result.failure)
         text, stopped = cut(self.decode(result.ids), request.stop)
-        return Completion(text=text, usage=usage, seconds=seconds, finish="stop" if stopped else result.finish)
+        finish = "stop" if stopped else result.finish
+        completion = Completion(text=text, usage=usage, seconds=seconds, finish=finish)
+        if not request.logprobs:
+            return completion
+        # The end token is no part of the text.
+        chances = tuple(
+            TokenChance(token=self.decode([token]), logprob=logprob)
+            for token, logprob in zip(result.ids, result.logprobs, strict=False)
+            if token not in self.ends
+        )
+        return DetailedCompletion.of(completion, chances)
 
 
 def cut(text: str, stop: Sequence[str]) -> tuple[str, bool]:

@@ -36,6 +36,9 @@ _SCHEMAS = 1000
 """Schemas of which is remembered whether they are usable."""
 _SECONDS = 0.25
 """Least time between two reports of progress."""
+SHAPES = 64
+"""Numbers of tokens in a step whose compiled kernels stay. OpenVINO would keep 5,000 of each kind, at half a megabyte a
+number (docs/notebook.md)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -146,7 +149,7 @@ class OpenVinoRuntime:
         scheduler.enable_prefix_caching = settings.prefix_cache
         # a long prompt is read in parts, between the steps of other requests
         scheduler.dynamic_split_fuse = True
-        properties: Json = {"INFERENCE_PRECISION_HINT": settings.dtype}
+        properties: Json = {"INFERENCE_PRECISION_HINT": settings.dtype, "CPU_RUNTIME_CACHE_CAPACITY": SHAPES}
         # f32 must be exact throughout: the cache would be compressed by default
         if settings.dtype == "f32":
             properties["KV_CACHE_PRECISION"] = "f32"
@@ -209,7 +212,7 @@ class OpenVinoRuntime:
             result = None
             while result is None and self._pipeline.has_non_finished_requests():
                 self.step()
-                ids, result = self.progress(handle)
+                ids, _, result = self.progress(handle)
                 if ids:
                     yield ids
         finally:
@@ -285,6 +288,7 @@ class OpenVinoRuntime:
             config.do_sample = True
             config.temperature = sampling.temperature
             config.rng_seed = sampling.seed % 2**64  # an unsigned number of 64 bits
+        config.logprobs = int(request.logprobs)
         if request.schema:
             fault = self._fault_of(request.schema)
             if fault:
@@ -308,18 +312,23 @@ class OpenVinoRuntime:
             self._pipeline = self._open()  # the failed pipeline would refuse all further requests
             raise GenerationError(f"OpenVINO failed while generating: {_short(error)}") from error
 
-    def progress(self, handle: Any) -> tuple[tuple[int, ...], Result | None]:
-        """The new token ids of a request since the last call, and its end (without ids) if it has ended."""
+    def progress(self, handle: Any) -> tuple[tuple[int, ...], tuple[float, ...], Result | None]:
+        """The new token ids of a request since the last call, their log-probabilities, its end (without ids) or None.
+
+        The log-probabilities are 0 where they were not requested.
+        """
         ended = handle.get_status() != self._genai.GenerationStatus.RUNNING
         if handle.get_status() == self._genai.GenerationStatus.IGNORED:
-            return (), self._read(handle)
+            return (), (), self._read(handle)
         ids: list[int] = []
+        logprobs: list[float] = []
         length = False
         while handle.can_read():
             for output in handle.read().values():
                 ids += output.generated_ids
+                logprobs += output.generated_log_probs
                 length = output.finish_reason == self._genai.GenerationFinishReason.LENGTH
-        return tuple(ids), Result(finish="length" if length else "stop") if ended else None
+        return tuple(ids), tuple(logprobs), Result(finish="length" if length else "stop") if ended else None
 
     def cancel(self, handle: Any) -> None:
         """Take a request out of the batch, at the next step."""

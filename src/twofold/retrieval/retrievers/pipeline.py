@@ -70,16 +70,23 @@ class Pipeline:
         """Top `k` hits per query, best first, ranks from 1; the trace has the steps that found them."""
         if not queries:
             return []
+        *_, (_, shown) = self.stages(queries, k)
+        return shown
+
+    def stages(self, queries: Sequence[Query], k: int) -> Iterator[tuple[str, list[Retrieval]]]:
+        """What each stage leaves of `retrieve`: the search, every reranker, and what is shown."""
         rewritten = [Rewritten(queries=(query,)) for query in queries]
         for name, rewriter in self._rewriters:
             rewritten = _rewrite(name, rewriter, rewritten)
         retrievals = self._searched(rewritten, max(k, self._options.depth) if self._rerankers else k)
+        yield f"search {self._options.retriever.name}", retrievals
         for name, reranker in self._rerankers:
             # only a final stage cuts to k: later stages choose among all remaining hits
             keep = k if reranker.final else max((len(retrieval.hits) for retrieval in retrievals), default=0)
             retrievals = _rerank(name, reranker, queries, retrievals=retrievals, k=max(1, keep))
+            yield f"rerank {name}", retrievals
         retrievals = [replace(retrieval, hits=retrieval.hits[:k]) for retrieval in retrievals]
-        return [self._fitted(retrieval) for retrieval in retrievals] if self._options.budget else retrievals
+        yield "shown", [self._fitted(retrieval) for retrieval in retrievals] if self._options.budget else retrievals
 
     def _searched(self, rewritten: Sequence[Rewritten], depth: int) -> list[Retrieval]:
         """The hits of each question's queries, fused by reciprocal rank where there are several."""

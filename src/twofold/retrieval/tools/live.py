@@ -227,8 +227,8 @@ class LiveTool(ABC):
         except SourceError as error:
             if cached and time.time() - cached["at"] <= self.options.stale:
                 note = f"{self.name} cannot be had now ({error.message}); this is as of {_moment(cached['at'])}"
-                return self._answer(checked, cached, ToolAnswer(cached=True, stale=True, note=note))
-            return ToolAnswer(note=f"{self.name} cannot be had now: {error.message}")
+                return self._answer(checked, cached, ToolAnswer(cached=True, stale=True, down=True, note=note))
+            return ToolAnswer(note=f"{self.name} cannot be had now: {error.message}", down=True)
         if not records:
             return ToolAnswer(note=f"{self.name} has nothing for {_arguments_text(checked)}")
         try:

@@ -224,6 +224,7 @@ class AgenticRetriever:
                 "note": note,
                 "cached": answer.cached,
                 "stale": answer.stale,
+                **({"down": True} if answer.down else {}),
                 "judgement": {"useful": bool(answer.chunks)},
                 "seconds": round(time.monotonic() - began, 4),
                 "tokens": 0,

@@ -1,0 +1,241 @@
+"""What people say of answers that they saw without knowing whose they are: one append-only file, a line a label.
+
+A line is one of two records in JSON::
+
+    {"id", "at", "by", "kind": "pair" | "mark", "question", "answers": [{"arm", "text"}, …],
+     "choice", "reasons", "note", "study", "example"}
+    {"id", "at", "by", "undoes": ID}
+
+``answers`` stand in the order in which they were shown: two of a pair, one of a mark. ``choice`` of a pair is
+``first``, ``second``, ``same`` or ``neither``, of a mark ``right``, ``partly`` or ``wrong``. A line is on the disk
+before its label counts, and none is ever changed: who labels an item again, or undoes, adds a line. Read by the pages,
+by Ask (pairs without ``study`` and ``example``) and by whatever compares a judge with people.
+"""
+
+from __future__ import annotations
+
+import json
+import secrets
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+from twofold.errors import BadRequest, Conflict, NotServed, refused
+from twofold.files import writing
+from twofold.types import Json
+
+LABELS = "serving/labels.jsonl"
+"""File of the labels in a project."""
+Kind = Literal["pair", "mark"]
+CHOICES: dict[Kind, tuple[str, ...]] = {
+    "pair": ("first", "second", "same", "neither"),
+    "mark": ("right", "partly", "wrong"),
+}
+"""What may be said of each kind of item."""
+REASONS = {
+    "false": "says something false",
+    "incomplete": "leaves something out",
+    "unsupported": "not in the documents",
+    "off-topic": "answers another question",
+    "form": "wrong form or tone",
+    "declined": "should have answered",
+}
+"""Reasons that a label may name, and their words for people."""
+_NOTE = 2000
+"""Characters of a note."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LabelledAnswer:
+    """An answer as it was shown, and whose it was, which was not."""
+
+    arm: str
+    """The arm, or the model's name."""
+    text: str
+    """The answer."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BlindLabel:
+    """What one person says of one item."""
+
+    id: str
+    """Its own."""
+    at: str
+    """ISO time, UTC."""
+    by: str
+    """Who says so."""
+    kind: Kind
+    """``pair``: which of two answers; ``mark``: how good one answer is."""
+    question: str
+    """The question that was answered."""
+    answers: tuple[LabelledAnswer, ...]
+    """In the order in which they were shown."""
+    choice: str
+    """One of `CHOICES`."""
+    reasons: tuple[str, ...] = ()
+    """Keys of `REASONS`."""
+    note: str = ""
+    """Free text."""
+    study: str = ""
+    """The study whose answers they are; empty for answers of a chat."""
+    example: str = ""
+    """The example's id in that study; empty for answers of a chat."""
+
+    @property
+    def item(self) -> tuple[str, ...]:
+        """What was labelled: the same for every person, whatever the order shown."""
+        texts = sorted(f"{answer.arm}\0{answer.text}" for answer in self.answers)
+        return (self.study, self.example or self.question, self.kind, *texts)
+
+    @property
+    def preferred(self) -> str:
+        """The arm that a pair's choice prefers; empty for ``same``, ``neither`` and marks."""
+        place = {"first": 0, "second": 1}.get(self.choice) if self.kind == "pair" else None
+        return "" if place is None else self.answers[place].arm
+
+
+class LabelLog:
+    """The labels of a project.
+
+    Args:
+        path: The file; it and its folder are made with the first label.
+        now: The clock.
+    """
+
+    def __init__(self, path: Path, *, now: Callable[[], datetime] = lambda: datetime.now(UTC)) -> None:
+        self._path = path
+        self._now = now
+        self._read: tuple[object, list[BlindLabel]] = (None, [])
+        self.failure = ""
+        """Why the last line could not be written; empty when it was."""
+
+    def all(self) -> list[BlindLabel]:
+        """The labels in force, oldest first: the last one of each person on each item, without those undone."""
+        try:
+            seen = self._path.stat()
+        except FileNotFoundError:
+            return []
+        state = (seen.st_mtime_ns, seen.st_size, seen.st_ino)
+        if self._read[0] != state:
+            self._read = (state, _in_force(self._path.read_bytes()))
+        return list(self._read[1])
+
+    def add(
+        self,
+        kind: Kind,
+        answers: Sequence[LabelledAnswer],
+        choice: str,
+        *,
+        by: str,
+        question: str,
+        about: tuple[str, str] = ("", ""),
+        reasons: Sequence[str] = (),
+        note: str = "",
+    ) -> BlindLabel:
+        """Write a label, and return it once it is on the disk.
+
+        Args:
+            kind: Of the item.
+            answers: In the order in which they were shown.
+            choice: One of `CHOICES`.
+            by: Who says so.
+            question: What was answered.
+            about: Study and example; empty for answers of a chat.
+            reasons: Keys of `REASONS`.
+            note: Free text.
+
+        Raises:
+            BadRequest: no such kind, choice or reason, another number of answers, or nobody who says so.
+            StoreError: the disk refuses; nothing of the line is left in the file.
+        """
+        _require(kind in get_args(Kind), "kind", f"there is no kind {kind[:40]!r}")
+        _require(choice in CHOICES[kind], "choice", f"a {kind} has no choice {choice[:40]!r}")
+        _require(len(answers) == (2 if kind == "pair" else 1), "answers", f"{len(answers)} answers are no {kind}")
+        unknown = next((reason for reason in reasons if reason not in REASONS), "")
+        _require(not unknown, "reasons", f"there is no reason {unknown[:40]!r}")
+        _require(bool(by.strip()), "by", "nobody is named who labels")
+        label = BlindLabel(
+            id=_id(),
+            at=self._now().isoformat(timespec="seconds"),
+            by=by.strip()[:100],
+            kind=kind,
+            question=question,
+            answers=tuple(answers),
+            choice=choice,
+            reasons=tuple(reasons),
+            note=note.strip()[:_NOTE],
+            study=about[0],
+            example=about[1],
+        )
+        self._append(asdict(label))
+        return label
+
+    def undo(self, name: str, *, by: str) -> BlindLabel:
+        """Take back a label of one's own; returns the one that was taken back.
+
+        Raises:
+            NotServed: there is no such label in force.
+            Conflict: somebody else gave it.
+            StoreError: the disk refuses.
+        """
+        label = next((each for each in self.all() if each.id == name), None)
+        if label is None:
+            raise NotServed("there is no such label", cure="Undo a label that is still in the list.")
+        if label.by != by.strip():
+            raise Conflict("the label is somebody else's", cure="Undo a label of your own.")
+        self._append({"id": _id(), "at": self._now().isoformat(timespec="seconds"), "by": label.by, "undoes": name})
+        return label
+
+    def _append(self, record: Json) -> None:
+        try:
+            self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            writing.append(self._path, json.dumps(record, ensure_ascii=False).encode("utf-8", "replace"), mode=0o600)
+        except OSError as error:
+            self.failure = f"labels cannot be written: {error.strerror or error}"
+            raise refused(self.failure, error) from error
+        self.failure = ""
+
+
+def _in_force(data: bytes) -> list[BlindLabel]:
+    labels: dict[str, BlindLabel] = {}
+    for line in data.splitlines():
+        record = _record(line)
+        if "undoes" in record:
+            labels.pop(str(record["undoes"]), None)
+        elif record:
+            label = _label(record)
+            if label is not None:
+                labels[label.id] = label
+    last = {(label.by, label.item): label.id for label in labels.values()}
+    return [label for label in labels.values() if last[label.by, label.item] == label.id]
+
+
+def _record(line: bytes) -> dict[str, Any]:
+    # A writer that was killed may have left half a line: it was never acknowledged.
+    try:
+        value = json.loads(line)
+    except ValueError:
+        return {}
+    return value if isinstance(value, dict) else {}
+
+
+def _label(record: Json) -> BlindLabel | None:
+    try:
+        answers = tuple(LabelledAnswer(**answer) for answer in record["answers"])
+        return BlindLabel(**{**record, "answers": answers, "reasons": tuple(record["reasons"])})
+    except (TypeError, KeyError):
+        return None
+
+
+def _require(holds: bool, param: str, message: str) -> None:
+    if not holds:
+        error = BadRequest(message, cure="Send a label as docs/how-to/serve.md describes it.")
+        error.param = param
+        raise error
+
+
+def _id() -> str:
+    return f"label_{secrets.token_hex(8)}"

@@ -1,0 +1,127 @@
+"""Routes by which a browser logs in and out."""
+
+from __future__ import annotations
+
+import asyncio
+import hmac
+import html
+from urllib.parse import parse_qs, quote, urlencode, urlsplit
+
+from fastapi import APIRouter, Request, Response  # noqa: TID253
+from fastapi.responses import HTMLResponse, RedirectResponse  # noqa: TID253
+
+from twofold.errors import BadKey, Forbidden, IssuerDown, NotServed, OverLimit, TwofoldError
+from twofold.serving import entrance
+from twofold.serving.entrance import Served
+
+router = APIRouter(include_in_schema=False)
+PAGE = "/login"
+"""Address of the page that asks for a key."""
+PROVIDER = "/login/oidc"
+"""Address that leads to the provider's login; the provider leads back to it with ``/return``."""
+_ONWARD = '<!doctype html><title>Twofold</title><meta http-equiv="refresh" content="0;url={0}"><a href="{0}">Go on</a>'
+
+
+@router.post("/login")
+async def log_in(request: Request, service: Served) -> Response:
+    """Begin a session with the form's `key` and go on to its `next`, or back to the page with the `fault`."""
+    if not entrance.same_origin(request):
+        raise Forbidden("the login was not sent by a page of this server", cure="Log in at /login.")
+    form = parse_qs((await request.body()).decode("utf-8", "replace"), keep_blank_values=True, max_num_fields=10)
+    onward = local(form.get("next", [""])[-1])
+    try:
+        session = service.identities.log_in(form.get("key", [""])[-1].strip(), entrance.address(request))
+    except (BadKey, OverLimit) as error:
+        return to_page(error, onward)
+    reply = RedirectResponse(onward, status_code=303)
+    begin(reply, request, session, seconds=service.identities.sessions.seconds)
+    return reply
+
+
+@router.post("/logout")
+async def log_out(request: Request, service: Served) -> Response:
+    """End the session."""
+    if not entrance.same_origin(request):
+        raise Forbidden("the request was not sent by a page of this server", cure="Use the page's own button.")
+    name = entrance.cookie(request)
+    service.identities.log_out(request.cookies.get(name, ""))
+    reply = RedirectResponse(PAGE, status_code=303)
+    reply.delete_cookie(name, path="/", httponly=True, samesite="strict", secure=entrance.encrypted(request))
+    return reply
+
+
+@router.get(PROVIDER)
+async def to_provider(request: Request, service: Served, next: str = "/") -> Response:
+    """Lead to the provider's login."""
+    identities, onward = service.identities, local(next)
+    provider = identities.provider
+    if provider is None or not provider.settings.client_id:
+        raise NotServed(
+            "no provider's login is set up", cure="Set [serving.oidc].client_id, or log in with an API key."
+        )
+    redirect = f"{'https' if entrance.encrypted(request) else 'http'}://{request.headers['host']}{PROVIDER}/return"
+    loop = asyncio.get_running_loop()
+    try:
+        there, state = await loop.run_in_executor(identities.threads, provider.begin, redirect, onward)
+    except IssuerDown as error:
+        return to_page(error, onward)
+    reply = RedirectResponse(there, status_code=303)
+    reply.set_cookie(
+        f"{entrance.cookie(request)}-login",
+        state,
+        max_age=int(provider.logins.seconds),
+        path=PROVIDER,
+        httponly=True,
+        samesite="lax",  # the provider is another site, and leads back to here
+        secure=entrance.encrypted(request),
+    )
+    return reply
+
+
+@router.get(f"{PROVIDER}/return")
+async def from_provider(
+    request: Request, service: Served, *, state: str = "", code: str = "", iss: str = ""
+) -> Response:
+    """Begin the session of who comes back from the provider."""
+    identities = service.identities
+    provider, name = identities.provider, f"{entrance.cookie(request)}-login"
+    try:
+        # Another's state would log the browser in as somebody else.
+        if provider is None or not hmac.compare_digest(request.cookies.get(name, "").encode(), state.encode()):
+            raise BadKey("the login was not begun by this browser", cure="Log in again.")
+        loop = asyncio.get_running_loop()
+        done = loop.run_in_executor(identities.threads, lambda: provider.complete(state, code, issuer=iss))
+        identity, onward = await done
+    except (BadKey, Forbidden, IssuerDown) as error:
+        return to_page(error, "/")
+    # No redirect: a browser that comes from another site would leave the new cookie out.
+    reply = HTMLResponse(_ONWARD.format(html.escape(onward)))
+    begin(reply, request, identities.sessions.add(identity), seconds=identities.sessions.seconds)
+    reply.delete_cookie(name, path=PROVIDER)
+    return reply
+
+
+def local(address: str) -> str:
+    """An address of this server to go on to; the start page where it is none, so that no link leads elsewhere."""
+    parts = urlsplit(address) if address.startswith("/") and address.isprintable() else None
+    if parts is None or parts.netloc or parts.scheme or "\\" in address or address.startswith("//"):
+        return "/"
+    return quote(address, safe="/?&=%#+,;:@!~*'()$-._")
+
+
+def to_page(error: TwofoldError, onward: str) -> Response:
+    """Back to the page, which says in words what the error's code means."""
+    return RedirectResponse(f"{PAGE}?{urlencode({'fault': error.code, 'next': onward})}", status_code=303)
+
+
+def begin(reply: Response, request: Request, session: str, *, seconds: float) -> None:
+    """Give the browser its session: no script reads it, and no page of another site has it sent."""
+    reply.set_cookie(
+        entrance.cookie(request),
+        session,
+        max_age=int(seconds),
+        path="/",
+        httponly=True,
+        samesite="strict",
+        secure=entrance.encrypted(request),
+    )

@@ -1,0 +1,57 @@
+"""The route of `twofold ask`: for commands of whoever owns the project's directory on this machine.
+
+No API key opens it, and its secret opens nothing else. Who has the secret can read the project's files, and may
+therefore ask for any user, as the command without a server does.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Depends, Request  # noqa: TID253
+
+from twofold.errors import BadKey
+from twofold.hashing import plain
+from twofold.serving import faults
+from twofold.serving.answering import Events
+from twofold.serving.arms import ServedArms
+from twofold.serving.bodies import OwnerBody
+from twofold.serving.entrance import Counted, Served, Token, service_of
+from twofold.serving.question import LiveQuestion
+from twofold.serving.streams import event
+from twofold.types import Answer
+
+router = APIRouter(include_in_schema=False)
+
+
+async def _owned(request: Request, token: Token) -> AsyncIterator[ServedArms]:
+    service = service_of(request)
+    if service.presence is None or token is None or not service.presence.trusts(token.credentials):
+        raise BadKey("only commands on the server's machine ask here", cure="Use POST /v1/chat/completions.")
+    with service.arms.using() as arms:
+        yield arms
+
+
+OwnedArms = Annotated[ServedArms, Depends(_owned)]
+
+
+@router.post("/local/ask")
+async def ask(body: OwnerBody, arms: OwnedArms, *, service: Served, counters: Counted) -> Any:
+    """Answer as `Project.ask` does: events with pieces, then one with the answer and its report."""
+    live = await asyncio.to_thread(LiveQuestion, service.project, arms, body)
+
+    async def events() -> AsyncIterator[str]:
+        try:
+            async for piece in live.ticket.apieces():
+                if isinstance(piece, Answer):
+                    report = await asyncio.to_thread(live.report, piece)
+                    counters.answer(piece, later=live.later())
+                    yield event({"answer": plain(piece), "report": report})
+                else:
+                    yield event({"piece": piece})
+        except Exception as error:
+            yield event(faults.of_error(error)[1])
+
+    return Events(events(), ended=live.ticket.cancel)

@@ -1,0 +1,165 @@
+"""Page: the tuned models, what they were made of, which of them answers, and the way back to the one before."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Annotated, Any, Literal
+
+from fastapi import APIRouter, Depends, Request  # noqa: TID253
+from fastapi.responses import RedirectResponse  # noqa: TID253
+
+from twofold.errors import ConfigError, Conflict, NotServed, StoreError, UnknownName
+from twofold.forgetting import suite
+from twofold.project import Project
+from twofold.reports.model_card import DescribedModel, estimate
+from twofold.reports.training_plots import TrainingPlot, training_plots
+from twofold.serving import faults
+from twofold.serving.entrance import Administers, Served
+from twofold.serving.identity import Caller
+from twofold.serving.pages.forms import Form, form_of
+from twofold.serving.pages.layout import page, served
+from twofold.store.model_record import ModelRecord
+from twofold.store.model_registry import short
+from twofold.types import Json
+
+router = APIRouter(include_in_schema=False)
+Sent = Annotated[Form, Depends(form_of)]
+Badge = tuple[str, Literal["plain", "good", "warn", "bad"]]
+"""Words, and how they look."""
+_GATES: dict[suite.Outcome, Literal["good", "warn", "bad"]] = {"passed": "good", "open": "warn", "failed": "bad"}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ancestry:
+    """Where a model comes from, and what came of it."""
+
+    before: tuple[ModelRecord, ...]
+    """The models in whose place it was trained, the oldest first."""
+    after: tuple[ModelRecord, ...]
+    """The models that were trained in its place."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AliasState:
+    """An alias, and where a rollback would lead."""
+
+    name: str
+    model: str
+    """Id of the model that it points to."""
+    before: str
+    """Id of the model before that; empty without one."""
+
+
+@router.get("/models")
+def models(request: Request, service: Served, caller: Administers) -> Any:
+    """All models, newest first, with the aliases and their moves."""
+    project = service.project
+    listed = project.models.listing() if project.derived.is_dir() else []
+    context: Json = {
+        "models": listed[::-1],
+        "gates": {model["id"]: gate_of(model) for model in listed},
+        "aliases": aliases(project),
+        "moves": project.catalogue.models.alias_moves()[::-1] if listed else [],
+        "serving": {arm["model"] for arm in served(service)},
+        "short": short,
+        "estimate": estimate,
+    }
+    return page(request, "models", caller, **context)
+
+
+@router.get("/models/{name}")
+def model(name: str, *, request: Request, service: Served, caller: Administers) -> Any:
+    """One model."""
+    with _refusals():
+        described = service.project.models.show(name)
+    context: Json = {
+        "model": described,
+        "gate": gate_of(described),
+        "plots": plots(service.project, described),
+        "ancestry": ancestry(service.project.models.registry.records(), described["id"]),
+        "aliases": aliases(service.project),
+        "serving": {arm["model"] for arm in served(service)},
+        "short": short,
+        "estimate": estimate,
+    }
+    return page(request, "models/model", caller, **context)
+
+
+@router.post("/models/promote")
+def promote(service: Served, form: Sent, caller: Administers) -> Any:
+    """Point an alias to a model; running servers serve it within seconds."""
+    registry = service.project.models.registry
+    with _refusals():
+        move = registry.promote(form.text("model"), alias=form.text("alias"), who=_name(caller), why=form.text("why"))
+    return RedirectResponse(f"/models/{short(move['after'])}", 303)
+
+
+@router.post("/models/rollback")
+def rollback(service: Served, form: Sent, caller: Administers) -> Any:
+    """Point an alias to the model before; running servers serve it within seconds."""
+    with _refusals():
+        service.project.models.registry.rollback(alias=form.text("alias"), who=_name(caller), why=form.text("why"))
+    return RedirectResponse("/models", 303)
+
+
+def gate_of(record: ModelRecord) -> Badge:
+    """What the forgetting gate said of a model, in two words."""
+    if record["gate"] is None:
+        return "not gated", "plain"
+    outcome = suite.outcome(record["gate"])
+    return f"gate {outcome}", _GATES[outcome]
+
+
+def aliases(project: Project) -> list[AliasState]:
+    """The aliases of a project, each with where a rollback would lead."""
+    states = []
+    for name, target in sorted(project.catalogue.models.aliases().items()) if project.derived.is_dir() else ():
+        history = project.models.registry.history(name)
+        states.append(AliasState(name=name, model=target, before=history[-2] if len(history) > 1 else ""))
+    return states
+
+
+def ancestry(records: Sequence[ModelRecord], name: str) -> Ancestry:
+    """Where a model comes from, and what came of it.
+
+    Args:
+        records: All models.
+        name: Id of the model.
+    """
+    known = {record["id"]: record for record in records}
+    before: list[ModelRecord] = []
+    parent = known[name]["lineage"].get("from", "")
+    while parent in known and known[parent] not in before:
+        before.insert(0, known[parent])
+        parent = known[parent]["lineage"].get("from", "")
+    after = [record for record in records if record["lineage"].get("from") == name]
+    return Ancestry(before=tuple(before), after=tuple(after))
+
+
+def plots(project: Project, model: DescribedModel) -> list[TrainingPlot]:
+    """The curves of a model's training; none where its files are gone."""
+    if not model["here"]:
+        return []
+    report = project.workspace.artifacts.manifest(model["key"])["report"]
+    metric = model["dev"]["metric"] if model["dev"] else project.config.study.metric.name
+    return training_plots(report, name=short(model["id"]), metric=metric)
+
+
+@contextmanager
+def _refusals() -> Iterator[None]:
+    """What a form asks for and cannot be had is no fault of the server."""
+    try:
+        yield
+    except UnknownName as error:
+        raise NotServed(error.message, cure=error.cure) from error
+    except (ConfigError, StoreError) as error:
+        if faults.status_of(error) != 500:
+            raise
+        raise Conflict(error.message, cure=error.cure) from error
+
+
+def _name(caller: Caller) -> str:
+    """Who decides, for the audit; the operating system's user where no key is needed."""
+    return caller.name if caller.id else ""

@@ -1,0 +1,34 @@
+/** Labels with the keyboard: digits choose, letters give reasons, Enter stores, s passes over, u undoes. */
+const form = document.getElementById("label");
+const keys = document.getElementById("keys");
+keys.checked = localStorage.getItem("label-keys") !== "off";
+keys.addEventListener("change", () => localStorage.setItem("label-keys", keys.checked ? "on" : "off"));
+
+function typing(target) {
+  return target.matches("textarea, input:not([type=radio], [type=checkbox]), select");
+}
+
+document.addEventListener("keydown", (event) => {
+  if (event.ctrlKey || event.metaKey || event.altKey || event.repeat) return;
+  if (event.key === "Escape" && typing(event.target)) return event.target.blur();
+  if (!keys.checked || typing(event.target)) return;
+  if (event.key === "Enter" && !event.target.matches("a, button, summary")) {
+    event.preventDefault();
+    return form.requestSubmit();
+  }
+  const box = form.querySelector(`[data-key="${CSS.escape(event.key)}"]`);
+  if (box) {
+    event.preventDefault();
+    return box.click();
+  }
+  const named = { s: "skip", u: "undo", n: "note" }[event.key];
+  const target = named && document.getElementById(named);
+  if (!target) return;
+  event.preventDefault();
+  if (named === "note") target.focus();
+  else target.click();
+});
+
+// A second click or key must not store twice.
+form.addEventListener("submit", () => { document.getElementById("store").disabled = true; });
+window.addEventListener("pageshow", () => { document.getElementById("store").disabled = false; });

@@ -1,0 +1,279 @@
+"""Page: the studies, each with its report, and two of them compared question by question."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Annotated, Any
+from urllib.parse import urlencode
+
+from fastapi import APIRouter, Depends, Query, Request  # noqa: TID253
+from markupsafe import Markup
+
+from twofold.errors import BadRequest, NotServed, TwofoldError
+from twofold.reports import study_page
+from twofold.reports.explorer import segments
+from twofold.reports.side_by_side import CHANGES, SideBySide, side_by_side
+from twofold.serving.entrance import Asks, Served
+from twofold.serving.identity import Caller
+from twofold.serving.pages.layout import page
+from twofold.serving.service import Service
+from twofold.store import lock
+from twofold.types import Estimate, Json
+from twofold.verdict.record import (
+    AnswerRow,
+    ArmAnswer,
+    ArmRecord,
+    CauseRow,
+    FailureRecord,
+    StudyRecord,
+    asked_text,
+    estimate_text,
+    number_text,
+    true_minus,
+)
+from twofold.verdict.wording import metric_title
+
+router = APIRouter(include_in_schema=False)
+Words = Annotated[str, Query(max_length=500)]
+_PAGE = 50
+
+
+@router.get("/studies")
+async def studies(request: Request, service: Served, caller: Asks) -> Any:
+    """The list of studies, newest first."""
+    rows = await asyncio.to_thread(_listed, service)
+    writer = lock.holder(service.project.derived / "lock")
+    return page(request, "studies", caller, rows=rows, writer=writer)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sides:
+    """What an address compares: studies, and an arm of each."""
+
+    first: Words = ""
+    second: Words = ""
+    before: Words = ""
+    after: Words = ""
+    metric: Words = ""
+
+
+Compared = Annotated[Sides, Depends()]
+
+
+@router.get("/studies/compare")
+async def compare(
+    request: Request,
+    service: Served,
+    caller: Asks,
+    *,
+    sides: Compared,
+    change: Words = "",
+    number: Annotated[int, Query(alias="page", ge=1, le=1_000_000)] = 1,
+) -> Any:
+    """An arm of one study beside an arm of another."""
+    sides, metrics = _chosen(service, sides)
+    shelf = service.studies
+    first, second = shelf.record(sides.first), shelf.record(sides.second)
+
+    def compared() -> SideBySide:
+        parts = [(record, shelf.answers(record["study"], caller)) for record in (first, second)]
+        return side_by_side(parts[0], parts[1], (sides.before, sides.after), metric=sides.metric)
+
+    result = await asyncio.to_thread(compared)
+    answers = [answer for answer in result.answers if change in ("", answer.change)]
+    pages = max(1, -(-len(answers) // _PAGE))
+    number = min(number, pages)
+    link = urlencode(asdict(sides))
+    context: Json = {**asdict(sides), "result": result, "change": change, "changes": CHANGES, "link": link}
+    context |= {"metrics": metrics, "arms": [list(first["arms"]), list(second["arms"])], "names": shelf.names()[::-1]}
+    context |= {"answers": answers[(number - 1) * _PAGE : number * _PAGE], "number": number, "last": pages}
+    context |= {"onward": f"/studies/compare?{link}&{urlencode({'change': change})}&page="}
+    context |= {"estimate": _estimate, "score": _score, "title_of": metric_title}
+    return page(request, "studies/compare", caller, **context)
+
+
+@router.get("/studies/compare/item")
+async def compared_item(
+    request: Request,
+    service: Served,
+    caller: Asks,
+    *,
+    sides: Compared,
+    name: Annotated[str, Query(alias="id", max_length=1000)],
+) -> Any:
+    """One question with both answers, what each was given to read, and what each cites."""
+    sides, _ = _chosen(service, sides)
+    rows, views = [], []
+    for study, arm in ((sides.first, sides.before), (sides.second, sides.after)):
+        row = await _row(service, caller, study, name)
+        if arm not in row["arms"]:
+            raise NotServed("the arm did not answer this question", cure="Go back to the comparison.")
+        rows.append(row)
+        views.append(_view(f"{study}: {arm}", row["arms"][arm]))
+    back = {"href": f"/studies/compare?{urlencode(asdict(sides))}", "text": "The comparison"}
+    return _item(request, caller, rows[1], views, back=back)
+
+
+@router.get("/studies/{study}")
+async def study(request: Request, service: Served, caller: Asks, *, study: str) -> Any:
+    """The report of a study."""
+    record = service.studies.record(study)
+    shown = service.studies.shows_answers(caller)
+
+    def body() -> str:
+        rows = service.studies.answers(record["study"], caller) if shown else []
+        return study_page.render_body(record if caller.covers("admin") else _public(record, closed=not shown), rows)
+
+    text = await asyncio.to_thread(body)
+    # Rendered by a template of its own, which escapes what the record holds.
+    return page(request, "studies/study", caller, record=record, report=Markup(text), shown=shown)
+
+
+@router.get("/studies/{study}/item")
+async def item(
+    request: Request,
+    service: Served,
+    caller: Asks,
+    *,
+    study: str,
+    name: Annotated[str, Query(alias="id", max_length=1000)],
+) -> Any:
+    """One question of a study with every arm's answer."""
+    record = service.studies.record(study)
+    row = await _row(service, caller, record["study"], name)
+    views = [_view(arm, row["arms"][arm]) for arm in record["arms"] if arm in row["arms"]]
+    back = {"href": f"/studies/{record['study']}", "text": f"The study {record['study']}"}
+    return _item(request, caller, row, views, back=back)
+
+
+def _item(request: Request, caller: Caller, row: AnswerRow, views: Sequence[Json], *, back: Json) -> Any:
+    return page(request, "studies/item", caller, row=row, views=views, back=back, score=_score, title_of=metric_title)
+
+
+def _listed(service: Service) -> list[Json]:
+    rows: list[Json] = []
+    for name in reversed(service.studies.names()):
+        try:
+            record = service.studies.record(name)
+        except TwofoldError as error:
+            rows.append({"name": name, "fault": f"{error.message}. {error.cure}"})
+            continue
+        verdict, arm = record["verdict"], record["verdict"]["arm"]
+        measured = record["arms"][arm]["metrics"].get(record["metric"]) if arm in record["arms"] else None
+        rows.append(
+            {
+                "name": record["study"],
+                "fault": "",
+                "at": record["created"],
+                "outcome": verdict["outcome"],
+                "arm": arm,
+                "headline": true_minus(verdict.get("headline", "") or verdict["sentence"]),
+                "asked": asked_text(record["policy"]),
+                "metric": metric_title(record["metric"]),
+                "value": true_minus(estimate_text(measured)) if measured else "",
+                "final": record["policy"]["final"],
+            }
+        )
+    return rows
+
+
+def _public(record: StudyRecord, *, closed: bool) -> StudyRecord:
+    """A record without what only an administrator sees.
+
+    Args:
+        record: Of a study.
+        closed: Without what names or counts documents and examples, too.
+    """
+    config = {key: value for key, value in record["config"].items() if key == "study"}
+    public: StudyRecord = {**record, "config": config, "environment": {}}
+    if not closed:
+        return public
+    arms: dict[str, ArmRecord] = {}
+    for name, arm in record["arms"].items():
+        failures: list[FailureRecord] = [{**failure, "message": ""} for failure in arm["failures"]]
+        arms[name] = {**arm, "description": {}, "failures": failures}
+    causes: list[CauseRow] = [{**cause, "examples": []} for cause in record["diagnosis"]]
+    retrieval = {**record["retrieval"], "index": {}} if record["retrieval"] else {}
+    return {**public, "arms": arms, "diagnosis": causes, "retrieval": retrieval, "warnings": [], "bill": []}
+
+
+def _chosen(service: Service, sides: Sides) -> tuple[Sides, list[str]]:
+    """What is compared, and the metrics that both studies have.
+
+    By default the arms that the two latest studies chose, in the later one's metric; with one study alone its chosen
+    arm beside another one.
+    """
+    names = service.studies.names()
+    if not names:
+        raise NotServed("there is no study yet", cure="Run `twofold study`.")
+    first = service.studies.record(sides.first or names[max(0, len(names) - 2)])
+    second = service.studies.record(sides.second or names[-1])
+    after = _arm(second, sides.after, ())
+    before = sides.before
+    if not before and first["study"] == second["study"]:
+        before = next((name for name in reversed(first["arms"]) if name != after), after)
+    both = [name for name in _metrics(second) if name in _metrics(first)]
+    if not both:
+        raise BadRequest("the two studies have no metric in common", cure="Compare studies that share one.")
+    metric = sides.metric or (second["metric"] if second["metric"] in both else both[0])
+    if metric not in both:
+        raise NotServed(f"the two studies do not share the metric {metric[:60]!r}", cure="Choose one of the list.")
+    before = _arm(first, before, (after,))
+    chosen = Sides(first=first["study"], second=second["study"], before=before, after=after, metric=metric)
+    return chosen, both
+
+
+def _arm(record: StudyRecord, named: str, instead: Sequence[str]) -> str:
+    """The arm of that name, else the verdict's, else the first of `instead` that the study has, else its first."""
+    known = [name for name in (record["verdict"]["arm"], *instead, *record["arms"]) if name in record["arms"]]
+    if named and named not in record["arms"]:
+        raise NotServed(f"the study {record['study']} has no arm {named[:60]!r}", cure="Choose one of the list.")
+    return named or known[0]
+
+
+def _metrics(record: StudyRecord) -> list[str]:
+    names: dict[str, None] = {}
+    for arm in record["arms"].values():
+        names.update(dict.fromkeys(arm["metrics"]))
+    return list(names)
+
+
+async def _row(service: Service, caller: Caller, study: str, name: str) -> AnswerRow:
+    rows = await asyncio.to_thread(service.studies.answers, study, caller)
+    row = next((row for row in rows if row["id"] == name), None)
+    if row is None:
+        raise NotServed("the study has no such question", cure="Choose one of the study's page.")
+    return row
+
+
+def _view(title: str, answer: ArmAnswer) -> Json:
+    """An answer with its passages, each in pieces: text, and is it quoted?"""
+    cited = {citation["number"] for citation in answer["citations"]}
+    passages = []
+    for hit in answer["hits"]:
+        quotes = []
+        for citation in answer["citations"]:
+            where = (citation["document"], citation["start"], citation["end"])
+            if citation["quote"] and where == (hit["document"], hit["start"], hit["end"]):
+                start, end = citation["quote"]
+                quotes.append((start - hit["start"], end - hit["start"], ""))
+        pieces, at = [], 0
+        for low, high, _ in segments(len(hit["text"]), quotes):
+            pieces += [(hit["text"][at:low], False), (hit["text"][low:high], True)]
+            at = high
+        pieces.append((hit["text"][at:], False))
+        passages.append({**hit, "pieces": pieces, "cited": hit["number"] in cited})
+    return {"title": title, **answer, "passages": passages}
+
+
+def _estimate(value: Estimate) -> str:
+    text: Any = {key: part for key, part in asdict(value).items() if key in ("mean", "low", "high")}
+    return true_minus(estimate_text(text))
+
+
+def _score(value: float | None, *, signed: bool = False) -> str:
+    if value is None:
+        return "–"
+    return true_minus(f"{'+' if signed and value > 0 else ''}{number_text(value, 2)}")

@@ -1,0 +1,129 @@
+"""Logins of browsers: a cookie holds a random token, the server's memory who logged in with it.
+
+Nothing of a session is on the disk: a restart logs everybody out. A session ends after its hours, and with its key: one
+that is revoked, has expired or got another secret ends it at the next request.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import ipaddress
+import secrets
+import threading
+import time
+from collections import OrderedDict
+from collections.abc import Callable
+from typing import Generic, TypeVar
+
+from twofold.errors import OverLimit
+
+MOST = 10_000
+"""Most sessions, and most addresses whose attempts are counted; beyond them the oldest is dropped."""
+ATTEMPTS = 10
+"""Logins that an address may fail at in `ATTEMPT_SECONDS`."""
+ATTEMPT_SECONDS = 60.0
+_NETWORK = 64
+"""Bits of an IPv6 address that a network of one owner shares."""
+
+T = TypeVar("T")
+
+
+class Expiring(Generic[T]):
+    """Values by a random token that only the holder knows: digests of the tokens are stored, for a time.
+
+    Args:
+        seconds: How long a value is stored.
+        most: Most values; the oldest is dropped for another one.
+        now: The clock, in seconds; it must not jump.
+    """
+
+    def __init__(self, seconds: float, *, most: int = MOST, now: Callable[[], float] = time.monotonic) -> None:
+        self.seconds = seconds
+        self._most, self._now = most, now
+        self._values: OrderedDict[str, tuple[float, T]] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def add(self, value: T) -> str:
+        """Store a value; returns its token."""
+        token = secrets.token_urlsafe(32)
+        with self._lock:
+            self._drop()
+            self._values[_digest(token)] = (self._now() + self.seconds, value)
+        return token
+
+    def get(self, token: str) -> T | None:
+        """The value of a token; None where there is none, or its time is over."""
+        with self._lock:
+            end, value = self._values.get(_digest(token), (0.0, None))
+        return value if self._now() < end else None
+
+    def pop(self, token: str) -> T | None:
+        """As `get`, and forget the value."""
+        value = self.get(token)
+        with self._lock:
+            self._values.pop(_digest(token), None)
+        return value
+
+    def _drop(self) -> None:
+        # The same time for all: the first to come is the first to end.
+        now = self._now()
+        while self._values:
+            end, _ = next(iter(self._values.values()))
+            if now < end and len(self._values) < self._most:
+                return
+            self._values.popitem(last=False)
+
+
+class Attempts:
+    """Failed logins of each address, so that nobody tries tokens at the speed of the network.
+
+    Args:
+        now: The clock, in seconds; it must not jump.
+    """
+
+    def __init__(self, *, now: Callable[[], float] = time.monotonic) -> None:
+        self._now = now
+        self._failed: OrderedDict[str, tuple[float, int]] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def require(self, address: str) -> None:
+        """Refuse an address that has failed too often.
+
+        Raises:
+            OverLimit: it has.
+        """
+        with self._lock:
+            end, count = self._failed.get(_network(address), (0.0, 0))
+        left = end - self._now()
+        if left > 0 and count >= ATTEMPTS:
+            error = OverLimit(f"{count} logins of this address failed within a minute", cure="Wait, then log in again.")
+            error.retry_after = left
+            raise error
+
+    def failed(self, address: str) -> None:
+        """Count a failed login."""
+        network, now = _network(address), self._now()
+        with self._lock:
+            end, count = self._failed.pop(network, (0.0, 0))
+            if now >= end:
+                end, count = now + ATTEMPT_SECONDS, 0
+            self._failed[network] = (end, count + 1)
+            while len(self._failed) > MOST:
+                self._failed.popitem(last=False)
+
+
+def _network(address: str) -> str:
+    """An IPv4 address, or the network of an IPv6 address: whoever has one of these has all of its addresses."""
+    try:
+        parsed = ipaddress.ip_address(address.partition("%")[0])
+    except ValueError:
+        return address
+    if isinstance(parsed, ipaddress.IPv6Address):
+        if parsed.ipv4_mapped is not None:
+            return str(parsed.ipv4_mapped)
+        return str(ipaddress.ip_network((parsed, _NETWORK), strict=False))
+    return str(parsed)
+
+
+def _digest(token: str) -> str:
+    return hashlib.sha256(token.encode("utf-8", "replace")).hexdigest()

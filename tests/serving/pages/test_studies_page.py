@@ -1,0 +1,105 @@
+"""The page of studies in a browser: the report's parts live, and two studies compared."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import browsing
+import pytest
+
+Window = Callable[..., browsing.Watched]
+ADDRESSES = (
+    "/documents",
+    "/documents?words=nowhere",
+    "/documents/sources",
+    "/documents/search",
+    "/documents/search?question=What+does+parking+cost",
+    "/documents/view?id=parking",
+    "/documents/edit",
+    "/examples",
+    "/examples?remarks=1",
+    "/examples/edit",
+    "/examples/edit?file=data/examples.jsonl&line=1",
+    "/examples/label?kind=pair",
+    "/examples/label?kind=pair&by=Ann",
+    "/examples/label?kind=mark&by=Ann",
+    "/examples/labels",
+    "/studies",
+    "/studies/0001-project",
+    "/studies/compare",
+    "/studies/0001-project/item?id=canteen-6",
+)
+
+
+@pytest.mark.parametrize(("size", "dark"), [(browsing.WIDE, False), (browsing.NARROW, True)], ids=["wide", "narrow"])
+def test_no_page_has_a_fault_that_axe_finds(window: Window, workbench: Any, size: tuple[int, int], dark: bool) -> None:
+    view = window(workbench.server.url, size=size, dark=dark)
+    for address in ADDRESSES:
+        view.open(address)
+        assert view.refused == [], address
+        assert view.violations() == [], address
+        assert view.sideways() <= 0, address
+
+
+def test_the_report_lives_in_the_page(window: Window, workbench: Any) -> None:
+    page = window(workbench.server.url).open("/studies")
+    page.get_by_role("link", name="0001-project").click()
+    assert page.get_by_role("heading", level=1).count() == 1
+    assert page.locator(".report svg.chart").count() > 0
+    page.locator("details.q summary").first.click()
+    assert page.locator("details.q[open] .passage").count() > 0
+    page.get_by_placeholder("words in question or answers").fill("no such words")
+    assert page.locator("#shown").inner_text().startswith("0 of ")
+    # Its style sheet stays within: the header is still that of the pages.
+    assert page.locator("header.bar").evaluate("node => getComputedStyle(node).position") == "sticky"
+
+
+def test_two_studies_are_compared_question_by_question(window: Window, workbench: Any) -> None:
+    page = window(workbench.server.url).open("/studies/compare")
+    assert page.get_by_label("Study").first.input_value() == "0001-project"
+    assert "paired difference .000 [" in page.locator("main").inner_text()
+    page.locator("#first-arm").select_option("base")
+    page.get_by_role("button", name="Compare").click()
+    assert "better" in page.locator(".verdict-line").inner_text()
+    page.get_by_role("navigation", name="Which questions").get_by_role("link", name="better").click()
+    page.locator("tbody a").first.click()
+    heads = page.locator("h2.arm").all_inner_texts()
+    assert heads == ["0001-project: base", "0002-project: rag"]
+    assert page.locator("blockquote.cited mark").count() > 0
+    assert "Right answer" in page.locator("main").inner_text()
+    page.get_by_role("link", name="The comparison").click()
+    assert page.locator("#first-arm").input_value() == "base"
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        "/studies/0009",
+        "/studies/..%2f..%2ftwofold.toml",
+        "/studies/0001-project/item?id=nothing",
+        "/studies/compare?first=0007",
+        "/studies/compare?before=nobody",
+        "/studies/compare?metric=nothing",
+        "/studies/compare/item?id=nothing",
+        "/documents/view?id=nothing",
+        "/documents/edit?id=nothing",
+        "/examples/edit?file=twofold.toml&line=1",
+        "/examples/edit?file=data/examples.jsonl&line=999",
+        "/examples/label?study=0009&by=Ann",
+    ],
+)
+def test_what_is_not_there_is_a_page_that_says_so(workbench: Any, address: str) -> None:
+    with workbench.server.client() as client:
+        reply = client.get(address, headers={"accept": "text/html"})
+    assert reply.status_code == 404
+    assert "<h1>There is nothing here</h1>" in reply.text
+
+
+@pytest.mark.parametrize("address", [a for a in ADDRESSES if "?" not in a])
+def test_every_page_has_the_policy_that_lets_nothing_in(workbench: Any, address: str) -> None:
+    with workbench.server.client() as client:
+        reply = client.get(address)
+    assert "unsafe" not in reply.headers["content-security-policy"]
+    assert " style=" not in reply.text
+    assert " onclick=" not in reply.text

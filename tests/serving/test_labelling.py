@@ -1,0 +1,121 @@
+"""Items that are labelled blind, and what labels say beside a study's metric."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from twofold.reports import archive
+from twofold.serving import labelling
+from twofold.serving.labelling import BlindItem
+from twofold.serving.labels import BlindLabel, Kind, LabelLog
+from twofold.verdict.record import AnswerRow, StudyRecord
+
+Study = tuple[StudyRecord, list[AnswerRow]]
+
+
+@pytest.fixture(scope="module")
+def study(measured: Path) -> Study:
+    directory = measured / "studies" / archive.names(measured / "studies")[-1]
+    return archive.read_record(directory), archive.read_answers(directory)
+
+
+@pytest.fixture
+def log(tmp_path: Path) -> LabelLog:
+    return LabelLog(tmp_path / "labels.jsonl")
+
+
+def give(log: LabelLog, item: BlindItem, choice: str, by: str = "ann") -> BlindLabel:
+    about = (item.study, item.row["id"])
+    return log.add(item.kind, item.shown(by), choice, by=by, question=item.row["question"], about=about)
+
+
+def test_a_pair_is_two_different_answers_and_its_name_tells_no_arm(study: Study) -> None:
+    every = labelling.items(*study, "pair")
+    assert every
+    for item in every:
+        first, second = item.shown("ann")
+        assert first.text.split() != second.text.split()
+        assert not any(arm in item.name for arm in study[0]["arms"])
+    assert len({item.name for item in every}) == len(every)
+
+
+def test_marks_are_of_every_answer_that_came(study: Study) -> None:
+    record, rows = study
+    failed: Any = {**rows[0]["arms"]["rag"], "failure": {"code": "x", "message": "no"}}
+    broken: Any = {**rows[0], "arms": {**rows[0]["arms"], "rag": failed}}
+    every = labelling.items(record, [broken, *rows[1:]], "mark")
+    assert len(every) == 2 * len(rows) - 1
+
+
+def test_which_answer_stands_first_is_by_chance_for_each_person_and_item(study: Study) -> None:
+    record, rows = study
+    many = [{**rows[0], "id": f"q{number}"} for number in range(400)]
+    every = labelling.items(record, many, "pair")  # type: ignore[arg-type]
+    first = [item.shown("ann")[0].arm == "rag" for item in every]
+    assert 160 < sum(first) < 240
+    other = [item.shown("ben")[0].arm == "rag" for item in every]
+    assert 130 < sum(a == b for a, b in zip(first, other, strict=True)) < 270
+    assert first == [item.shown("ann")[0].arm == "rag" for item in every]
+
+
+def test_everybody_goes_through_one_order_and_comes_back_to_what_was_passed_over(study: Study, log: LabelLog) -> None:
+    every = labelling.items(*study, "pair")
+    first = labelling.following(every, log.all(), by="ann")
+    assert first == every[0]
+    passed = labelling.following(every, log.all(), by="ann", after=every[0].name)
+    assert passed == every[1]
+    for item in every[1:]:
+        give(log, item, "same")
+    assert labelling.following(every, log.all(), by="ann", after=every[1].name) == every[0]
+    undone = give(log, every[0], "first")
+    assert labelling.following(every, log.all(), by="ann") is None
+    assert labelling.following(every, log.all(), by="ben") == every[0]
+    log.undo(undone.id, by="ann")
+    assert labelling.following(every, log.all(), by="ann") == every[0]
+
+
+@pytest.mark.parametrize("kind", ["pair", "mark"])
+def test_agreement_counts_where_both_decide(study: Study, log: LabelLog, kind: Kind) -> None:
+    record, rows = study
+    every = labelling.items(record, rows, kind)
+    metric = record["metric"]
+    for item in every[:6]:
+        scores = [item.row["arms"][answer.arm]["scores"][metric] for answer in item.shown("ann")]
+        assert None not in scores
+        if kind == "mark":
+            give(log, item, "right" if (scores[0] or 0) >= 0.5 else "wrong")
+        else:
+            give(log, item, "first" if (scores[0] or 0) > (scores[1] or 0) else "second")
+    give(log, every[6], "same" if kind == "pair" else "partly")
+    agreed = labelling.agreement(record, rows, log.all(), kind=kind)
+    assert agreed.share is not None
+    assert (agreed.share.mean, agreed.share.n) == (1.0, 6)
+    assert agreed.share.low < 1.0
+    assert sum(sum(row.values()) for row in agreed.counts.values()) == 7
+    assert agreed.people is None
+
+
+def test_two_people_agree_on_a_pair_whatever_the_order_in_which_each_saw_it(study: Study, log: LabelLog) -> None:
+    record, rows = study
+    every = labelling.items(record, rows, "pair")
+    turned = next(item for item in every if item.shown("ann") != item.shown("ben"))
+    for item in [item for item in every if item != turned][:3]:
+        for by in ("ann", "ben"):
+            give(log, item, "first" if item.shown(by)[0].arm == "rag" else "second", by=by)
+    give(log, turned, "first")
+    give(log, turned, "first", by="ben")  # another answer than ann's first
+    people = labelling.agreement(record, rows, log.all(), kind="pair").people
+    assert people is not None
+    assert (people.mean, people.n) == (0.75, 4)
+
+
+def test_labels_of_other_studies_and_of_forgotten_questions_are_passed_over(study: Study, log: LabelLog) -> None:
+    record, rows = study
+    (item, *_) = labelling.items(record, rows, "mark")
+    log.add("mark", item.shown("ann"), "right", by="ann", question="?", about=("0000-other", item.row["id"]))
+    log.add("mark", item.shown("ann"), "right", by="ann", question="?", about=(item.study, "gone"))
+    agreed = labelling.agreement(record, rows, log.all(), kind="mark")
+    assert (dict(agreed.counts), agreed.share) == ({}, None)

@@ -1,0 +1,82 @@
+"""Sessions end in time, attempts are counted by network, and memory is bounded."""
+
+from __future__ import annotations
+
+import pytest
+
+from twofold.errors import OverLimit
+from twofold.serving import sessions
+from twofold.serving.sessions import ATTEMPT_SECONDS, ATTEMPTS, Attempts, Expiring
+
+
+class Clock:
+    now = 1000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def test_a_value_is_there_until_its_time_is_over_and_its_token_is_not_stored() -> None:
+    clock = Clock()
+    values: Expiring[str] = Expiring(60, now=clock)
+    token = values.add("ann")
+    assert token not in repr(vars(values))
+    assert values.get(token) == "ann"
+    assert values.get(token + "x") is None
+    assert values.get("\ud800") is None
+    clock.now += 59.9
+    assert values.get(token) == "ann"
+    clock.now += 0.1
+    assert values.get(token) is None
+    assert values.pop(values.add("bob")) == "bob"
+
+
+def test_what_was_taken_out_and_what_is_too_many_is_no_longer_there() -> None:
+    values: Expiring[int] = Expiring(60, most=3)
+    tokens = [values.add(number) for number in range(5)]
+    assert [values.get(token) for token in tokens] == [None, None, 2, 3, 4]
+    assert values.pop(tokens[3]) == 3
+    assert values.get(tokens[3]) is None
+
+
+def test_an_address_that_fails_often_waits_a_minute_and_others_do_not() -> None:
+    clock = Clock()
+    attempts = Attempts(now=clock)
+    for _ in range(ATTEMPTS):
+        attempts.require("192.0.2.7")
+        attempts.failed("192.0.2.7")
+        clock.now += 1
+    with pytest.raises(OverLimit) as raised:
+        attempts.require("192.0.2.7")
+    assert raised.value.retry_after == pytest.approx(ATTEMPT_SECONDS - ATTEMPTS)
+    attempts.require("192.0.2.8")
+    clock.now += raised.value.retry_after
+    attempts.require("192.0.2.7")
+
+
+@pytest.mark.parametrize(
+    ("failing", "asking", "alike"),
+    [
+        ("2001:db8:1:2::1", "2001:db8:1:2:ffff::9", True),
+        ("2001:db8:1:2::1", "2001:db8:1:3::1", False),
+        ("::ffff:192.0.2.7", "192.0.2.7", True),
+        ("fe80::1%eth0", "fe80::2", True),
+    ],
+)
+def test_an_owner_of_a_network_has_one_count(failing: str, asking: str, alike: bool) -> None:
+    attempts = Attempts()
+    for _ in range(ATTEMPTS):
+        attempts.failed(failing)
+    if alike:
+        with pytest.raises(OverLimit):
+            attempts.require(asking)
+    else:
+        attempts.require(asking)
+
+
+def test_many_addresses_take_no_more_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sessions, "MOST", 20)
+    attempts = Attempts()
+    for number in range(200):
+        attempts.failed(f"10.0.0.{number}")
+    assert len(attempts._failed) == 20
