@@ -55,6 +55,7 @@ def test_two_answers_are_compared_with_the_keyboard_and_the_last_is_undone(windo
     shown = {answer["arm"] for answer in label["answers"]}
     assert shown == {"base", "rag"}
 
+    page.wait_for_load_state()
     page.keyboard.press("s")
     page.wait_for_url("**after=**")
     assert question(page) not in (first, second)
@@ -92,6 +93,7 @@ def test_labels_say_how_far_people_and_the_metric_agree(window: Window, workbenc
     for name in ("Ann", "Ben"):
         page = begun(window, workbench, "Mark blind", name)
         for _ in range(3):
+            page.wait_for_load_state()  # a key that is pressed before the scripts run is lost
             before = question(page)
             page.keyboard.press("1")
             page.keyboard.press("Enter")

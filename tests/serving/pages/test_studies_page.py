@@ -48,7 +48,7 @@ def test_the_report_lives_in_the_page(window: Window, workbench: Any) -> None:
     assert page.get_by_role("heading", level=1).count() == 1
     assert page.locator(".report svg.chart").count() > 0
     page.locator("details.q summary").first.click()
-    assert page.locator("details.q[open] .passage").count() > 0
+    page.locator("details.q[open] .passage").first.wait_for()
     page.get_by_placeholder("words in question or answers").fill("no such words")
     assert page.locator("#shown").inner_text().startswith("0 of ")
     # Its style sheet stays within: the header is still that of the pages.
