@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
+import time
 from collections.abc import Iterator
+from pathlib import Path
 
 import httpx
 import openai
@@ -12,6 +15,7 @@ import pytest
 from serving_process import Running, served
 
 from twofold.project import Project
+from twofold.serving.arm import age
 
 QUESTION = "What does parking cost?"
 ANSWER = "Parking costs 4 euros a day. [1]"
@@ -204,3 +208,21 @@ def test_what_is_wrong_with_a_request_is_named(server: Running, more: dict[str, 
 )
 def test_a_parameter_that_changes_nothing_is_accepted(server: Running, more: dict[str, object]) -> None:
     assert asked(server, **more).status_code == 200
+
+
+def test_the_age_of_a_file_is_known_where_ids_begin_below_a_folder(tmp_path: Path) -> None:
+    settings = (
+        '[project]\nname = "p"\n[documents]\npaths = ["data", "more"]\nids_from = "data"\n'
+        '[sources.wiki]\nkind = "folder"\npaths = ["pages"]\nids_from = "pages"\n'
+    )
+    (tmp_path / "twofold.toml").write_text(settings, encoding="utf-8")
+    for name, seconds in (("data/mail.md", 100), ("more/gym.md", 200), ("pages/mail.md", 300)):
+        file = tmp_path / name
+        file.parent.mkdir()
+        file.write_text("text", encoding="utf-8")
+        os.utime(file, (time.time() - seconds,) * 2)
+    with Project.open(tmp_path) as project:
+        places = (("mail.md", "mail.md"), ("more/gym.md", "more/gym.md"), ("wiki:mail.md", "mail.md"))
+        ages = [age(project, document, source) for document, source in places]
+        assert [None if seconds is None else round(seconds, -2) for seconds in ages] == [100, 200, 300]
+        assert age(project, "gone.md", "gone.md") is None

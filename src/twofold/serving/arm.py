@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
-from pathlib import Path
 from typing import Literal
 
 from twofold import asking
@@ -300,16 +299,26 @@ class ServedArm:
         """Document id → version of its text, and seconds since its file changed."""
         contents = self._project.catalogue.documents.versions(sorted(set(names)))
         return {
-            name: (content.partition(":")[2][:12] or content[:12], age(self._project.directory, source))
+            name: (content.partition(":")[2][:12] or content[:12], age(self._project, name, source))
             for name, (content, source) in contents.items()
         }
 
 
-def age(root: Path, source: str) -> float | None:
-    """Seconds since a file changed; None for what is no file of this machine."""
+def age(project: Project, name: str, source: str) -> float | None:
+    """Seconds since the file of a document changed; None for what is no file of this machine.
+
+    Args:
+        project: Its folders say where the file lies.
+        name: The document's id.
+        source: Where it comes from: a path below the folder `ids_from` of its source, else below the project.
+    """
     if not source or "://" in source:
         return None
-    try:
-        return max(0.0, round(time.time() - (root / source).stat().st_mtime, 1))
-    except (OSError, ValueError):
-        return None
+    section = project.config.sources.get(name.partition(":")[0])
+    below = section.options.get("ids_from", "") if section else project.config.documents.ids_from
+    for folder in (project.directory / str(below), project.directory):
+        try:
+            return max(0.0, round(time.time() - (folder / source).stat().st_mtime, 1))
+        except (OSError, ValueError):
+            continue
+    return None

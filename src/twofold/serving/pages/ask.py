@@ -134,7 +134,7 @@ def viewed(project: Project, seen: Filter | None, name: str, *, start: int, end:
         title=document.title,
         place=place_at(document, start),
         version=content.partition(":")[2][:12] or content[:12],
-        age=age(project.directory, origin),
+        age=age(project, name, origin),
         parts=tuple(_parts(document, (low, high), (start, end))),
         cut_before=low > 0,
         cut_after=high < len(document.text),
