@@ -6,6 +6,8 @@ import io
 import json
 import shlex
 import shutil
+import subprocess
+import sys
 import unicodedata
 from collections.abc import Callable
 from pathlib import Path
@@ -839,3 +841,23 @@ def test_init_says_that_the_default_models_do_not_read_the_documents_language(ca
     assert problem["code"] == "data.language"
     assert problem["message"].startswith("2 of 3 documents are not in English")
     assert call("init", tmp_path / "b", "--from", tmp_path / "en")[1]["problems"] == []
+
+
+def test_init_tells_that_nothing_holds_readers_off(call: Call, tmp_path: Path) -> None:
+    folder = tmp_path / "plants"
+    folder.mkdir()
+    record = {"id": "north", "text": "The fee at the north plant is 21 euros a year.", "readers": ["group:north"]}
+    (folder / "docs.jsonl").write_text(json.dumps(record) + "\n", encoding="utf-8")
+    code, created, _ = call("init", tmp_path / "p", "--from", folder)
+    assert (code, [problem["code"] for problem in created["problems"]]) == (0, ["data.readers-unused"])
+
+
+def test_a_rollback_names_the_outcome_of_a_study_that_chose_nothing(call: Call, handbook: Path, tmp_path: Path) -> None:
+    call("init", tmp_path / "p", "--from", handbook)
+    for name, outcome in (("0001-p", "undecided"), ("0002-p", "none acceptable")):
+        (tmp_path / "p" / "studies" / name).mkdir(parents=True)
+        record = {"verdict": {"arm": "", "outcome": outcome}}
+        (tmp_path / "p" / "studies" / name / "study.json").write_text(json.dumps(record), encoding="utf-8")
+    words = [sys.executable, "-m", "twofold", "rollback", "-C", str(tmp_path / "p")]
+    done = subprocess.run(words, capture_output=True, text=True, check=True)
+    assert done.stdout == "study 0001-p decides what answers: an arm by default, as it is undecided\n"

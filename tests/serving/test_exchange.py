@@ -176,7 +176,7 @@ def test_the_verdict_before_answers_after_one_command_and_the_newest_after_anoth
         assert chosen(client)[2] == "it is the verdict of study 1, after a rollback from study 2"
         with Project.open(project_copy) as project:
             assert project.ask("What does parking cost?")[1]["arm"] == "rag"
-        decisive.undo(project_copy / "studies")
+        rollback(project_copy, "--undo")
         waited(lambda: chosen(client)[:2] == ("base", "0002"))
         decisive.roll_back(project_copy / "studies", who="me")
         waited(lambda: chosen(client)[:2] == ("rag", "0001"))

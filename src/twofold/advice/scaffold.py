@@ -19,6 +19,7 @@ from pathlib import Path
 
 from twofold import config
 from twofold.advice.start import Paths, starting_config
+from twofold.answering import access
 from twofold.config import DocumentsSection
 from twofold.corpus.files import FileReader
 from twofold.corpus.loading import ERRORS, load_documents
@@ -415,6 +416,8 @@ def _read(source: Path, listing: _Folder, progress: Progress) -> tuple[list[Docu
             cure=f"{mend} documents (Markdown, text, HTML, PDF, …) into it, or an examples.jsonl, or both.",
         )
     problems += [p for p in checking.check(documents, examples) if p.code == "data.unknown-document"]
+    # Said at once, not at the first check: the next commands answer from these documents, to everybody.
+    problems += access.problems(documents, (), enabled=False)
     return documents, examples, [p for p in problems if p.code != TooFewExamples.code]
 
 
