@@ -33,6 +33,7 @@ async def call(client: Client, tool: str, **arguments: Any) -> Any:
 
 def test_an_agent_searches_fetches_asks_and_lists(measured: Path) -> None:
     async def work(client: Client) -> None:
+        assert client.server_info.name == "twofold project"
         listed = await client.list_tools()
         assert {tool.name for tool in listed.tools} == {"search", "fetch", "ask", "sources"}
         assert all(tool.description for tool in listed.tools)

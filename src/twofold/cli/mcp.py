@@ -53,6 +53,6 @@ def mcp(
             project, partial(ServedArms, project, batches, **named, unmeasured=unmeasured)
         )
         try:
-            built(Tools(project, arms, lambda: seen), name=f"twofold {project.directory.name}").run()
+            built(Tools(project, arms, lambda: seen), name=f"twofold {project.config.project.name}").run()
         finally:
             arms.close()

@@ -45,7 +45,7 @@ class Agents:
                 service.ledger.add(caller.id, "tokens", tokens)
 
         tools = Tools(service.project, service.arms, lambda: _CALLER.get().filter, answered=counted, spent=charged)
-        server = built(tools, name=f"twofold {service.project.directory.name}")
+        server = built(tools, name=f"twofold {service.project.config.project.name}")
         # Host and origin of every request are checked by `serving.guard`.
         checked_before = TransportSecuritySettings(enable_dns_rebinding_protection=False)
         server.streamable_http_app(stateless_http=True, max_request_body_size=most, transport_security=checked_before)
