@@ -72,6 +72,11 @@ def test_two_studies_are_compared_question_by_question(window: Window, workbench
     assert page.locator("#first-arm").input_value() == "base"
 
 
+def test_within_a_study_what_came_after_is_the_chosen_arm(window: Window, workbench: Any) -> None:
+    page = window(workbench.server.url).open("/studies/compare?first=0001-project&second=0001-project")
+    assert [page.locator(f"#{side}-arm").input_value() for side in ("first", "second")] == ["base", "rag"]
+
+
 @pytest.mark.parametrize(
     "address",
     [

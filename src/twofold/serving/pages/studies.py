@@ -202,18 +202,19 @@ def _public(record: StudyRecord, *, closed: bool) -> StudyRecord:
 def _chosen(service: Service, sides: Sides) -> tuple[Sides, list[str]]:
     """What is compared, and the metrics that both studies have.
 
-    By default the arms that the two latest studies chose, in the later one's metric; with one study alone its chosen
-    arm beside another one.
+    By default the arms that the two latest studies chose, in the later one's metric; with one study alone its first
+    arm, and after it the chosen one, else the last.
     """
     names = service.studies.names()
     if not names:
         raise NotServed("there is no study yet", cure="Run `twofold study`.")
     first = service.studies.record(sides.first or names[max(0, len(names) - 2)])
     second = service.studies.record(sides.second or names[-1])
-    after = _arm(second, sides.after, ())
     before = sides.before
-    if not before and first["study"] == second["study"]:
-        before = next((name for name in reversed(first["arms"]) if name != after), after)
+    alone = first["study"] == second["study"]
+    after = _arm(second, sides.after, tuple(reversed(second["arms"])) if alone else ())
+    if not before and alone:
+        before = next((name for name in first["arms"] if name != after), after)
     both = [name for name in _metrics(second) if name in _metrics(first)]
     if not both:
         raise BadRequest("the two studies have no metric in common", cure="Compare studies that share one.")
