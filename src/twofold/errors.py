@@ -260,7 +260,10 @@ class AccessDenied(TwofoldError):
     """Access control is enabled, and the request names no user or group, or these may not read the documents."""
 
     code = "access"
-    cure = "Name the user: `twofold ask --user NAME --group GROUP`; for studies and tuning set [access].study_groups."
+    cure = (
+        "Name the user: --user NAME --group GROUP of the command, or of `twofold keys add` for requests to a server; "
+        "for studies and tuning set [access].study_groups."
+    )
     exit_code = 2
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from itertools import islice
 from typing import Annotated, Any, Literal
@@ -361,11 +362,20 @@ class FeedbackBody(Body):
         return self
 
 
+_ID = "[A-Za-z0-9][A-Za-z0-9._/-]{0,199}"
+
+
+def _plain(name: str) -> str:
+    if not re.fullmatch(_ID, name):
+        raise ValueError("an id has letters, digits, dots, dashes, underscores and slashes, 200 at most, no mark first")
+    return name
+
+
 class DocumentBody(Body):
     """`POST /v1/documents` and `PUT /v1/documents`."""
 
-    id: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._/-]{0,199}$")
-    """Letters, digits, dot, dash, underscore and slash."""
+    id: Annotated[str, AfterValidator(_plain), Field(json_schema_extra={"pattern": f"^{_ID}$"})]
+    """Letters, digits, dot, dash, underscore and slash; under access control its readers are put before it."""
     text: Text = Field(min_length=1)
     title: Text = ""
     metadata: Fields = {}

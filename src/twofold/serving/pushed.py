@@ -256,7 +256,11 @@ def _owned(name: str, readers: list[str] | None, seen: Filter | None) -> str:
     if seen is None:
         return name
     if not readers:
-        raise bad("access control is enabled, and the document names no readers", "readers", cure="Name its readers.")
+        raise bad(
+            "access control is enabled, and the document names no readers",
+            "readers",
+            cure='Name its readers, each of them a name of the caller: "readers": ["group:staff"].',
+        )
     foreign = [reader for reader in readers if reader not in (seen.principal or ())]
     if foreign:
         raise bad(f"{counted(len(foreign), 'reader')} of the document are not the caller's", "readers")
