@@ -17,7 +17,7 @@ PARKING = "Parking costs 4 euros a day. It is free on Sunday."
 
 def talk(directory: Path, words: list[str], work: Callable[[Client], Awaitable[Any]]) -> Any:
     command = ["-m", "twofold", "mcp", "-C", str(directory), *words]
-    server = StdioServerParameters(command=sys.executable, args=command, env=dict(os.environ))
+    server = StdioServerParameters(command=sys.executable, args=command, env=dict(os.environ), cwd=directory)
 
     async def run() -> Any:
         async with Client(server, read_timeout_seconds=120) as client:
@@ -33,7 +33,6 @@ async def call(client: Client, tool: str, **arguments: Any) -> Any:
 
 def test_an_agent_searches_fetches_asks_and_lists(measured: Path) -> None:
     async def work(client: Client) -> None:
-        assert client.server_info.name == "twofold project"
         listed = await client.list_tools()
         assert {tool.name for tool in listed.tools} == {"search", "fetch", "ask", "sources"}
         assert all(tool.description for tool in listed.tools)
@@ -53,6 +52,13 @@ def test_an_agent_searches_fetches_asks_and_lists(measured: Path) -> None:
         assert sum(one["documents"] for one in listed_sources) == 2
 
     talk(measured, [], work)
+
+
+def test_its_name_is_the_project_s_also_from_the_project_s_own_directory(measured: Path) -> None:
+    async def work(client: Client) -> None:
+        assert client.server_info.name == "twofold project"
+
+    talk(measured, ["-C", "."], work)
 
 
 def test_what_cannot_be_done_is_an_error_with_its_cure(measured: Path) -> None:

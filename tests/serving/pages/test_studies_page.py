@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import json
+import shutil
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import browsing
 import pytest
+
+from twofold.serving.pages.studies import Sides, chosen
+from twofold.serving.shelf import StudyShelf
 
 Window = Callable[..., browsing.Watched]
 ADDRESSES = (
@@ -72,9 +78,17 @@ def test_two_studies_are_compared_question_by_question(window: Window, workbench
     assert page.locator("#first-arm").input_value() == "base"
 
 
-def test_within_a_study_what_came_after_is_the_chosen_arm(window: Window, workbench: Any) -> None:
-    page = window(workbench.server.url).open("/studies/compare?first=0001-project&second=0001-project")
-    assert [page.locator(f"#{side}-arm").input_value() for side in ("first", "second")] == ["base", "rag"]
+@pytest.mark.parametrize("arm", ["", "base", "rag"])
+def test_within_a_study_what_came_after_is_the_chosen_arm_else_the_last(
+    workbench: Any, tmp_path: Path, arm: str
+) -> None:
+    shutil.copytree(workbench.directory / "studies" / "0001-project", tmp_path / "0001-project")
+    file = tmp_path / "0001-project" / "study.json"
+    record = json.loads(file.read_text(encoding="utf-8"))
+    record["verdict"]["arm"] = arm
+    file.write_text(json.dumps(record), encoding="utf-8")
+    pair, _ = chosen(StudyShelf(tmp_path, guarded=False), Sides())
+    assert (pair.before, pair.after) == (("rag", "base") if arm == "base" else ("base", "rag"))
 
 
 @pytest.mark.parametrize(

@@ -19,6 +19,7 @@ from twofold.serving.entrance import Asks, Served
 from twofold.serving.identity import Caller
 from twofold.serving.pages.layout import page
 from twofold.serving.service import Service
+from twofold.serving.shelf import StudyShelf
 from twofold.store import lock
 from twofold.types import Estimate, Json
 from twofold.verdict.record import (
@@ -73,7 +74,7 @@ async def compare(
     number: Annotated[int, Query(alias="page", ge=1, le=1_000_000)] = 1,
 ) -> Any:
     """An arm of one study beside an arm of another."""
-    sides, metrics = _chosen(service, sides)
+    sides, metrics = chosen(service.studies, sides)
     shelf = service.studies
     first, second = shelf.record(sides.first), shelf.record(sides.second)
 
@@ -104,7 +105,7 @@ async def compared_item(
     name: Annotated[str, Query(alias="id", max_length=1000)],
 ) -> Any:
     """One question with both answers, what each was given to read, and what each cites."""
-    sides, _ = _chosen(service, sides)
+    sides, _ = chosen(service.studies, sides)
     rows, views = [], []
     for study, arm in ((sides.first, sides.before), (sides.second, sides.after)):
         row = await _row(service, caller, study, name)
@@ -199,17 +200,17 @@ def _public(record: StudyRecord, *, closed: bool) -> StudyRecord:
     return {**public, "arms": arms, "diagnosis": causes, "retrieval": retrieval, "warnings": [], "bill": []}
 
 
-def _chosen(service: Service, sides: Sides) -> tuple[Sides, list[str]]:
+def chosen(studies: StudyShelf, sides: Sides) -> tuple[Sides, list[str]]:
     """What is compared, and the metrics that both studies have.
 
     By default the arms that the two latest studies chose, in the later one's metric; with one study alone its first
     arm, and after it the chosen one, else the last.
     """
-    names = service.studies.names()
+    names = studies.names()
     if not names:
         raise NotServed("there is no study yet", cure="Run `twofold study`.")
-    first = service.studies.record(sides.first or names[max(0, len(names) - 2)])
-    second = service.studies.record(sides.second or names[-1])
+    first = studies.record(sides.first or names[max(0, len(names) - 2)])
+    second = studies.record(sides.second or names[-1])
     before = sides.before
     alone = first["study"] == second["study"]
     after = _arm(second, sides.after, tuple(reversed(second["arms"])) if alone else ())
@@ -222,8 +223,8 @@ def _chosen(service: Service, sides: Sides) -> tuple[Sides, list[str]]:
     if metric not in both:
         raise NotServed(f"the two studies do not share the metric {metric[:60]!r}", cure="Choose one of the list.")
     before = _arm(first, before, (after,))
-    chosen = Sides(first=first["study"], second=second["study"], before=before, after=after, metric=metric)
-    return chosen, both
+    pair = Sides(first=first["study"], second=second["study"], before=before, after=after, metric=metric)
+    return pair, both
 
 
 def _arm(record: StudyRecord, named: str, instead: Sequence[str]) -> str:
