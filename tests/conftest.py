@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import shutil
+import signal
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack
 from copy import deepcopy
@@ -26,6 +27,9 @@ from twofold.testing import projects
 # Of eight connections at once to a server of Python's own, which lets five wait, one is tried again after a second.
 TCPServer.request_queue_size = 64
 STARTED = children.running
+# A suite that a script starts in the background inherits an ignored SIGINT, and its servers would keep it.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.hookimpl(tryfirst=True)

@@ -25,7 +25,7 @@ from twofold.asking import read_history
 from twofold.cli.main import main
 
 PARKING = "What does parking cost?"
-SLOW = ("--set", "generation.generator.options.word_seconds=0.6")
+SLOW = ("--set", "generation.generator.options.word_seconds=0.15")
 CTRL_C, CTRL_D, BACKSPACE, UP = "\x03", "\x04", "\x7f", "\x1b[A"
 _CODES = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
 
