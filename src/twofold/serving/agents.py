@@ -48,6 +48,7 @@ class Agents:
         server = built(tools, name=f"twofold {service.project.config.project.name}")
         # Host and origin of every request are checked by `serving.guard`.
         checked_before = TransportSecuritySettings(enable_dns_rebinding_protection=False)
+        # Called for the session manager that it makes: the application itself is not used.
         server.streamable_http_app(stateless_http=True, max_request_body_size=most, transport_security=checked_before)
         self.manager = server.session_manager
 

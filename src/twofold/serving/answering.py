@@ -57,6 +57,7 @@ class Choices:
         """
         try:
             ticket = self._arm.submit(example, filter=self._filter, overrides=overrides)
+        # A request is answered as a whole: the choices before would be written for nobody.
         except BaseException:
             self.cancel()
             raise
@@ -77,10 +78,12 @@ class Choices:
             GenerationError: an answer failed.
         """
         answering = asyncio.gather(*(_last(ticket) for ticket in self._tickets))
+        # Nothing else watches: the framework tells a route that sends nothing yet nothing of a caller who has left.
         leaving = asyncio.ensure_future(_left(request))
         try:
             either: set[asyncio.Future[Any]] = {answering, leaving}
             await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
+            # Both may be done: then the answers count, for they are paid for.
             if not answering.done():
                 answering.cancel()
                 raise BadRequest("the caller left before the answer was complete")
@@ -96,6 +99,7 @@ class Choices:
         Raises:
             TooLong, GenerationError: as `whole`.
         """
+        # One queue: the events of several choices interleave as they come, and the reader waits in one place.
         arriving: asyncio.Queue[tuple[int, str | Answer | BaseException]] = asyncio.Queue()
 
         async def follow(number: int, ticket: Ticket) -> None:
@@ -143,11 +147,13 @@ class Choices:
         return Events(events(), ended=self.cancel)
 
     def _settle(self, number: int, tokens: int) -> None:
+        # An answer that ends is settled by `_reply`, then again by `cancel`, which always follows.
         if number not in self._charged:
             self._charged.add(number)
             self._charge(tokens)
 
     async def _reply(self, number: int, answer: Answer) -> Reply:
+        # First: also an answer that failed, or that cannot be described, has cost its tokens.
         self._settle(number, self._tickets[number].spent)
         if answer.failure is not None:
             self._counters.answer(answer, later=False)
@@ -222,6 +228,7 @@ async def complete(request: Request, body: CompletionBody, visit: Visits) -> Any
     arm = visit.arms.named(body.model)
     choices = Choices(visit, arm, body.where)
     prompts = [body.prompt] if isinstance(body.prompt, str) else body.prompt
+    # All are read before any is submitted: a bad one refuses the request as a whole.
     examples = []
     for prompt in prompts:
         message = ChatMessage(role="user", content=prompt)
@@ -243,6 +250,7 @@ async def respond(request: Request, body: ResponseBody, visit: Visits) -> Any:
     messages = [ChatMessage(role="user", content=body.input)] if isinstance(body.input, str) else list(body.input)
     if body.instructions is not None:
         if not visit.system_prompt:
+            # Else the error would name `input.0`, which is no message of the caller's.
             raise conversation.system_refused("instructions")
         messages.insert(0, ChatMessage(role="system", content=body.instructions))
     example = conversation.example(messages, system_prompt=visit.system_prompt, param="input")

@@ -89,6 +89,7 @@ class ServedArm:
         self.measured = measured(system, workspace.catalogue.systems.descriptions())
         """Did a study measure it?"""
         if not self.measured and not unmeasured:
+            # The constructor is about to raise: nobody else will have it to close.
             system.close()
             raise ConfigError(
                 f"{self.name} is not measured with these settings: {self._choice.why}",
@@ -228,6 +229,7 @@ class ServedArm:
         """An answer with its citations described, and the passage that Twofold found where the model cited none."""
         attached = asking.attached(self._system, answer, example)
         every = (*answer.citations, *((attached,) if attached else ()))
+        # Once for all citations: it reads texts of documents from the catalogue.
         places = whereabouts(self._project.catalogue.documents, answer, every)
         sources = self._sources([citation.span.document for citation in every])
         citations = [self._cited(answer, citation, places, sources) for citation in answer.citations]
@@ -299,6 +301,7 @@ class ServedArm:
         """Document id → version of its text, and seconds since its file changed."""
         contents = self._project.catalogue.documents.versions(sorted(set(names)))
         return {
+            # Twelve letters of the digest are enough to see a change by.
             name: (content.partition(":")[2][:12] or content[:12], age(self._project, name, source))
             for name, (content, source) in contents.items()
         }
@@ -318,7 +321,9 @@ def age(project: Project, name: str, source: str) -> float | None:
     below = section.options.get("ids_from", "") if section else project.config.documents.ids_from
     for folder in (project.directory / str(below), project.directory):
         try:
+            # A file's time may lie ahead of the clock (another machine's disk, a wrong clock).
             return max(0.0, round(time.time() - (folder / source).stat().st_mtime, 1))
+        # ValueError: a source's name may hold a null character, which no path has.
         except (OSError, ValueError):
             continue
     return None

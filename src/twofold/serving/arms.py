@@ -50,11 +50,14 @@ class ServedArms:
         try:
             for arm, model in named or verdicts:
                 self._add(ServedArm(project, batches, arm=arm, model=model, unmeasured=unmeasured))
+            # Whoever named arms wants these alone.
             for alias in [] if named else sorted(project.catalogue.models.aliases()):
                 try:
                     self._add(ServedArm(project, batches, model=alias, unmeasured=unmeasured))
                 except TwofoldError as error:
+                    # Anybody may set an alias meanwhile: one that cannot be served must not take the measured arm down.
                     self.passed_over.append(f"the model {alias} is not served: {error.message}")
+            # The others' weights are loaded when they are first wanted; see `RunningBatches`.
             self.default.load()
         except BaseException:
             with suppress(TwofoldError):

@@ -84,6 +84,7 @@ class RunningBatches:
 
         The generator belongs to the batches from now on, which close it; of several with one key the first is used.
         """
+        # Made of weights and settings: arms with one key write the same words, and one copy in memory is enough.
         key = generator.key
         with self._changed:
             same = next((one for one in self._weights if one.generator.key == key), None)
@@ -101,6 +102,7 @@ class RunningBatches:
             self._closed = True
             every, self._weights = self._weights, []
             self._changed.notify_all()
+            # A batch that is still starting would be left behind, with its process.
             self._changed.wait_for(lambda: not any(one.opening for one in every))
         for weights in every:
             _end(weights.batch, weights.generator)
@@ -119,24 +121,28 @@ class RunningBatches:
         with self._changed:
             self._turns.append(turn)
             try:
+                # In turn: arms whose weights are loaded would else keep those of a rare arm out for ever.
                 self._changed.wait_for(lambda: self._closed or (self._turns[0] is turn and self._room(weights)))
             finally:
                 self._turns.remove(turn)
                 self._changed.notify_all()
             if self._closed:
                 raise Closing("the server is stopping")
+            # Before it is loaded: what is wanted is never the idle one that is ended.
             weights.requests += 1
             weights.used = next(self._uses)
             if weights.loaded:
                 return self._opened_by_another(weights)
             weights.opening = True
             if sum(one.loaded for one in self._weights) > self._most:
+                # The longest unused. `_room` has seen one; nothing takes it meanwhile, for the lock is held since.
                 idle = min(self._idle(), key=lambda weights: weights.used)
                 former, idle.batch = idle.batch, None
         batch: LiveBatch | None = None
         fault: Exception | None = None
         try:
             _end(former)  # before the next is loaded: never one more than there is room for
+            # Without the lock: it takes seconds, in which other weights' requests go on.
             batch = opened(weights.generator)
         except Exception as error:
             fault = error
@@ -144,6 +150,7 @@ class RunningBatches:
         finally:
             with self._changed:
                 weights.batch, weights.fault, weights.opening = batch, fault, False
+                # Its asker never gets a batch to leave.
                 weights.requests -= batch is None
                 self._changed.notify_all()
         return batch
@@ -179,6 +186,7 @@ class RunningBatches:
         self._changed.wait_for(lambda: not weights.opening)
         if weights.batch is None:
             weights.requests -= 1
+            # Each waiter its own error: one exception raised in several threads would gather all their traces.
             raise GenerationError(f"the model did not start: {weights.fault}")
         return weights.batch
 
@@ -234,12 +242,14 @@ class SharedBatch:
             PartDown: the engine is down.
         """
         breaker = self.breaker
+        # Before `take`: what is down must not push out weights that work.
         breaker.require()
         try:
             batch = self._batches.take(self._weights)
         except BaseException:
             breaker.left()
             raise
+        # The end and `cancel` may come from two threads; the place is freed once.
         once = threading.Lock()
 
         def left() -> None:
@@ -251,6 +261,7 @@ class SharedBatch:
             if isinstance(item, EndpointUnreachable):
                 item = breaker.failed(item.code, item.message)
             elif breaker.since and not isinstance(item, Exception):
+                # At the first piece, not at the end: others are let in again at once.
                 breaker.worked()
             try:
                 receive(item)
@@ -315,6 +326,7 @@ class JoinedGenerator:
         completions: dict[int, Completion] = {}
         try:
             for number, prompt in enumerate(prompts):
+                # All before the first is waited for, so that they are written side by side.
                 leave.append(self._batch.submit(prompt, partial(_numbered, arrived, number)))
             while len(completions) < len(prompts):
                 number, item = arrived.get()

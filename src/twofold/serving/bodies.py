@@ -65,6 +65,7 @@ Fields = Annotated[dict[Name, Text], BeforeValidator(_few)]
 class Body(BaseModel):
     """Parent of all bodies; null stands for a parameter that is not there."""
 
+    # Strict: "1" or true for a number is a client's mistake. Python's JSON reads NaN, and no reply could hold it.
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True, allow_inf_nan=False)
 
     @model_validator(mode="before")
@@ -81,6 +82,7 @@ class Body(BaseModel):
 
 def _neutral(key: str, value: Any) -> bool:
     return any(type(value) is type(same) and value == same for same in NEUTRAL.get(key, ())) or (
+        # 1.0 for 1 is neutral, true for 1 is not: in Python both are equal to 1.
         isinstance(value, float) and value in [same for same in NEUTRAL.get(key, ()) if type(same) is int]
     )
 
@@ -111,6 +113,7 @@ class TextPart(Body):
     def _refuse_others(cls, values: Any) -> Any:
         kind = values.get("type") if isinstance(values, dict) else None
         if isinstance(kind, str) and kind in _PARTS:
+            # Said before the field's own check, whose message would only list the kinds that are taken.
             raise ValueError(f"{_PARTS[kind]} not supported, only text is")
         return values
 
@@ -137,6 +140,7 @@ class ChatMessage(Body):
     def _refuse_tools(cls, values: Any) -> Any:
         if not isinstance(values, dict):
             return values
+        # Likewise before the fields: a tool's message lacks `content`, which is not the trouble.
         if values.get("type", "message") not in ("message", None):
             raise ValueError("only messages are supported: no tool calls, references or reasoning")
         if values.get("role") in ("tool", "function") or values.get("tool_calls") or values.get("function_call"):
@@ -197,6 +201,7 @@ class StreamOptions(Body):
     include_obfuscation: Literal[False] = False
 
 
+# The API's own range: 64 bits.
 Seed = Annotated[int, Field(ge=-(2**63), lt=2**63)]
 Tokens = Annotated[int, Field(ge=1, le=1_000_000)]
 Temperature = Annotated[float, Field(ge=0, le=2)]
@@ -362,6 +367,7 @@ class FeedbackBody(Body):
         return self
 
 
+# No "+" and no ":": `pushed` puts readers before the id with these.
 _ID = "[A-Za-z0-9][A-Za-z0-9._/-]{0,199}"
 
 

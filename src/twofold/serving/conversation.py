@@ -114,7 +114,9 @@ def _schema(kind: str, schema: Json | None, param: str) -> str:
     try:
         schemas.require_valid(schema, "the schema", cure="Correct the schema.")
     except ConfigError as error:
+        # Cut: the message quotes the caller's schema.
         raise bad(error.message[:300], param, cure=error.cure) from None
+    # Few parts can be nested deep too, and the checker of schemas is recursive.
     except RecursionError:
         raise bad("the schema is nested too deeply", param, cure="Send a flatter schema.") from None
     return json.dumps(schema)

@@ -19,6 +19,7 @@ class Counters:
     """
 
     def __init__(self, later: Callable[[], float]) -> None:
+        # Its own: in the library's global one a second server of the process would find its names taken.
         self._registry = CollectorRegistry()
         self._requests = Counter(
             "twofold_requests", "Requests by address and status.", ["path", "status"], registry=self._registry

@@ -65,6 +65,7 @@ class Breaker:
         with self._lock:
             if self.since and self._refuses():
                 raise self._error()
+            # While one tries, the others are refused: they would all wait for the timeout of a part that is still down.
             self._trying = bool(self.since)
 
     def failed(self, code: str, reason: str) -> PartDown:
@@ -114,6 +115,7 @@ class Breaker:
             code = error.code if isinstance(error, StoreError | IndexMismatch) else "system"
             raise self.failed(code, f"{type(error).__name__}: {error}") from error
         except BaseException:
+            # An error of the request itself says nothing of the part.
             self.left()
             raise
         self.worked()

@@ -72,6 +72,7 @@ class Dispatcher:
         self.system = system
         """What answers."""
         self._queue, self._grace = queue, grace
+        # A generator that takes no batches has one temperature and seed for all its requests.
         self._samples = isinstance(system.generator, Batches)
         self._batch = batch or opened(system.generator)
         self._changed = threading.Condition()
@@ -106,9 +107,11 @@ class Dispatcher:
             AccessDenied: access control is enabled, and `filter` has no principal, or one who may not ask this arm.
         """
         self._require(overrides)
+        # Refused here, before it takes a place: whoever may not ask must not fill the queue.
         self.system.granted(filter)
         ticket = Ticket(self, self._varied(overrides), example, filter=filter, overrides=overrides, seconds=deadline)
         with self._changed:
+            # Under the lock: between a look and the place taken another request could fill the queue.
             if self._closing:
                 raise Closing("the server is stopping")
             if len(self._open) >= self._queue:
@@ -127,6 +130,7 @@ class Dispatcher:
             self._closing = True
             self._changed.wait_for(lambda: not self._open, timeout=self._grace)
             self._stopped = True
+            # A copy: `receive` takes each ticket out of the set.
             left = list(self._open)
             self._changed.notify_all()
         for ticket in left:
@@ -143,6 +147,7 @@ class Dispatcher:
             seconds: How long it took, of one that ended.
         """
         with self._changed:
+            # Both the end and `cancel` come here, in either order: the second must not count the time again.
             if ticket in self._open:
                 self._open.discard(ticket)
                 self._waiting = [one for one in self._waiting if one is not ticket]
@@ -159,6 +164,7 @@ class Dispatcher:
         if overrides.logprobs is not None:
             generator = self.system.generator
             most = generator.most_alternatives if isinstance(generator, TellsChances) else None
+            # An endpoint may speak the protocol and still have no such numbers.
             if most is None:
                 raise _unsupported("logprobs", "does not tell how likely its tokens were")
             if overrides.logprobs > most:
@@ -174,6 +180,7 @@ class Dispatcher:
     def _search(self) -> None:
         while True:
             with self._changed:
+                # `_stopped`, not `_closing`: what waits is still searched for within the grace.
                 self._changed.wait_for(lambda: self._waiting or self._stopped)
                 if self._stopped:
                     return
@@ -208,6 +215,7 @@ class Dispatcher:
         if prepared.prompt is None:
             ticket.receive(None)
             return
+        # Beside the template's own stops, which the measured answers had too.
         prompt = replace(prepared.prompt, stop=(*prepared.prompt.stop, *overrides.stop))
         leave = self._batch.submit(
             prompt,
@@ -236,6 +244,7 @@ class Ticket:
         self._dispatcher = dispatcher
         self._seconds = seconds
         self._begun = time.monotonic()
+        # Filled by the batch's thread, emptied by the reader's; a deque's append and popleft need no lock.
         self._items: deque[str | Completion | Exception | None] = deque()
         self._wake: Callable[[], object] | None = None
         self._prepared: tuple[Prepared, Unwrapped] | None = None
@@ -310,6 +319,7 @@ class Ticket:
 
         Whoever reads the answer gets a `GenerationError`.
         """
+        # Set before the place is freed, so that `_begin`, in another thread, lets no prompt of it join.
         if not self.cancelled:
             self.cancelled = True
             self._items.append(GenerationError("the request was cancelled", cure="Send it again."))
@@ -341,6 +351,7 @@ class Ticket:
             self._wake()
 
     def _listen(self, wake: Callable[[], object]) -> None:
+        # First the bell, then the look: a piece that comes between the two rings it.
         self._wake = wake
         if self._items:  # what came before
             wake()
@@ -356,6 +367,7 @@ class Ticket:
             if isinstance(item, str):
                 text = coming.passed(item)
             else:
+                # The end may hold back words: those that could have begun a citation or the reasoning's end.
                 text = self.system.template.abstention if item is None else coming.rest()
             if text:
                 yield text

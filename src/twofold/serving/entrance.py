@@ -87,6 +87,7 @@ def _caller(needed: Scope) -> Callable[[Request, Token], Awaitable[Caller]]:
         else:  # a look at the file's time is shorter than the way to another thread
             caller = identities.caller(shown, needed)
         if caller.id:
+            # Not on the reply: a route may return one of its own, or fail, and the headers are due all the same.
             request.scope[guard.MORE_HEADERS] = service.ledger.admit(caller.id, caller.limits)
         return caller
 

@@ -77,10 +77,12 @@ def of_error(error: BaseException) -> tuple[int, Json, dict[str, str]]:
     message = sentence(error.message, error.cure)
     headers = dict(error.headers) if isinstance(error, errors.OverLimit) else {}
     if isinstance(error, errors.QueueFull | errors.OverLimit | errors.PartDown):
+        # Whole seconds, rounded up: whoever came back a moment early would be refused once more.
         headers["retry-after"] = str(max(1, math.ceil(error.retry_after)))
     elif status == 503 or isinstance(error, errors.ProjectLocked):
         headers["retry-after"] = str(math.ceil(_AGAIN))
     if status == 401:
+        # HTTP requires it with a 401.
         headers["www-authenticate"] = "Bearer"
     if status in (500, 502):
         log.error("a request failed: %s", error, exc_info=error)

@@ -46,6 +46,7 @@ class FeedbackLog:
                 for hit in body.hits
             ],
         }
+        # Cannot fail: `bodies.Text` refuses halves of surrogate pairs.
         line = json.dumps(record, ensure_ascii=False).encode()
         try:
             self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -58,4 +59,5 @@ class FeedbackLog:
 
 
 def _role(role: str) -> str:
+    # The newer name of the same role, which examples do not have.
     return "system" if role == "developer" else role

@@ -71,10 +71,12 @@ class Guard:
             nonlocal status, started
             if message["type"] == "http.response.start":
                 status, started = message["status"], True
+                # Read only now: the route has left them in the scope before it replies.
                 more = [(name.encode(), value.encode()) for name, value in scope.get(MORE_HEADERS, {}).items()]
                 message = {**message, "headers": [*_completed(message.get("headers", ())), *more]}
             await send(message)
 
+        # From the head on: while the server drains also a slow body counts as under way.
         self.running += 1
         self._counters.running.inc()
         try:
@@ -94,11 +96,13 @@ class Guard:
             self.running -= 1
             self._counters.running.dec()
             route = scope.get("route")
+            # The template: else a caller could make as many rows of the metrics as there are addresses.
             path = route.path if route is not None else "other"
             self._counters.request(path, status, time.perf_counter() - begun)
 
     def _refusal(self, scope: Scope) -> tuple[int, Any, dict[str, str]] | None:
         headers = dict(scope["headers"])
+        # HTTP/1.0 has no chunks: a proxy that speaks it passes the body on by its own count.
         framed_twice = b"content-length" in headers or scope["http_version"] == "1.0"
         if (b"transfer-encoding" in headers and framed_twice) or _doubled(scope["headers"]):
             # A proxy may have read another one of the two: what follows could be another caller's.
@@ -117,6 +121,7 @@ class Guard:
         if self.closing and scope["path"] not in OPEN:
             return faults.of_error(Closing("the server is stopping"))
         length = headers.get(b"content-length", b"0")
+        # Cut to 20 digits: `int` of thousands of them is slow, and refused by Python beyond 4300.
         if not length.isdigit() or int(length[:20]) > self._most:
             return 413, faults.of_status(413), {"connection": "close"}
         return None
@@ -132,6 +137,7 @@ class Guard:
                 while True:
                     message = await receive()
                     body += message.get("body", b"")
+                    # Counted too: chunks come without a length beforehand.
                     if len(body) > self._most:
                         return b"", (413, faults.of_status(413), {"connection": "close"})
                     if message["type"] == "http.disconnect" or not message.get("more_body"):

@@ -203,6 +203,7 @@ def cut(search: Search, seen: Filter | None, name: str, *, page: int = 1) -> Cut
     pages = max(1, -(-len(chunks) // CHUNKS))
     page = min(max(1, page), pages)
     first = (page - 1) * CHUNKS
+    # The farthest of all before, not the last one's: chunks may lie in each other.
     end = max((chunk.span.end for chunk in chunks[:first]), default=0)
     shown = []
     for chunk in chunks[first : first + CHUNKS]:
@@ -213,6 +214,7 @@ def cut(search: Search, seen: Filter | None, name: str, *, page: int = 1) -> Cut
             CutChunk(
                 chunk=chunk,
                 tokens=len(search.embedder.offsets(chunk.text)),
+                # Empty where they overlap: a slice whose end lies before its start.
                 gap=document.text[end : span.start],
                 overlap=chunk.text[:shared],
                 rest=chunk.text[shared:],
@@ -240,6 +242,7 @@ def readable(search: Search, seen: Filter | None, name: str) -> Document | None:
         name: The document's id.
     """
     documents, rules = search.catalogue.documents, search.config.access.rules
+    # The readers first, without the text: how long a closed document is would show in the time.
     for full, (source, readers) in documents.readers_of([name]).items():
         if not access.visible(Document(id=full, text="", source=source, readers=readers), rules, seen):
             return None

@@ -89,6 +89,7 @@ class Identities:
             BadKey: the key is unknown, expired or revoked.
             OverLimit: too many logins of the address failed.
         """
+        # Before the key is looked at: also a right one waits, else the refusal would tell that it is wrong.
         self.attempts.require(address)
         try:
             key = self.keys.check(token)
@@ -115,6 +116,7 @@ class Identities:
         """
         access = self._config.access
         if not self.required:
+            # Whoever sends a key expects that it is checked; a project without keys would let any pass.
             if shown.bearer and shown.bearer.startswith("tf-"):
                 raise BadKey("the API key is unknown, expired or revoked")
             # Under access control nobody sees documents without a name; how the server does has nothing of them.
@@ -129,6 +131,7 @@ class Identities:
         return Caller(scope=identity.scope, filter=named, id=identity.id, name=identity.name, limits=limits)
 
     def _identity(self, shown: Credentials) -> Identity:
+        # Before the cookie: no browser adds this header by itself, so it needs no proof of its origin.
         if shown.bearer:
             if self.provider is not None and looks_like_token(shown.bearer):
                 return self.provider.identity(shown.bearer)
@@ -136,6 +139,7 @@ class Identities:
         if not shown.session:
             raise BadKey("an API key is needed")
         holder = self.sessions.get(shown.session)
+        # As the key is now: revoked or rotated since, it ends the session.
         if isinstance(holder, Key):
             key = self.keys.current(holder)
             holder = key.identity if key else None

@@ -198,6 +198,7 @@ class Keys:
         secret = secrets.token_urlsafe(32)
         now = self._now()
         key = Key(
+            # No dash in it: the token is cut at its dashes, and the secret may hold some.
             id=secrets.token_hex(4),
             name=name,
             digest=_digest(secret),
@@ -221,6 +222,7 @@ class Keys:
         """
         with self._changing() as keys:
             key = _named(keys, name)
+            # Never removed: the log of use names it, and a file without keys would open the server to all.
             keys[name] = replace(key, revoked=key.revoked or self._now().isoformat(timespec="seconds"))
             return keys[name]
 
@@ -241,8 +243,10 @@ class Keys:
     def _keys(self) -> dict[str, Key]:
         try:
             seen = self.path.stat()
+        # This alone means that there are no keys: another fault must not open the server.
         except FileNotFoundError:
             return {}
+        # With the inode: the file is replaced, and two changes can have one time and size.
         state = (seen.st_mtime_ns, seen.st_size, seen.st_ino)
         if self._read[0] != state:
             try:
@@ -260,6 +264,7 @@ class Keys:
         try:
             self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             with locking.locked(self.path.with_name(f".{self.path.name}.lock")):
+                # Read under the lock: another command may have added one a moment ago.
                 keys = dict(self._keys())
                 yield keys
                 text = json.dumps({"keys": [asdict(key) for key in keys.values()]}, indent=1)

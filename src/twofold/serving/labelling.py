@@ -42,6 +42,7 @@ class BlindItem:
 
     def shown(self, by: str) -> tuple[LabelledAnswer, ...]:
         """The answers in the order in which this person sees them."""
+        # By item and person, not by chance: the same person sees the same order again after a reload or an undo.
         turned = int(digest("order", [self.name, by])[-1], 16) % 2
         arms = self.arms[::-1] if turned else self.arms
         return tuple(LabelledAnswer(arm=arm, text=self.row["arms"][arm]["text"]) for arm in arms)
@@ -77,6 +78,7 @@ def items(record: StudyRecord, rows: Sequence[AnswerRow], kind: Kind) -> list[Bl
         answered = [name for name in arms if name in row["arms"] and not row["arms"][name]["failure"]]
         groups = _pairs(row, answered) if kind == "pair" else [(name,) for name in answered]
         every += [BlindItem(kind=kind, study=record["study"], row=row, arms=group) for group in groups]
+    # By a digest: neighbours in the file of examples, often of one group, come apart.
     return sorted(every, key=lambda item: item.name)
 
 
@@ -127,6 +129,7 @@ def agreement(record: StudyRecord, rows: Sequence[AnswerRow], labels: Sequence[B
     people: dict[tuple[str, ...], list[BlindLabel]] = {}
     for label in of_study(labels, record["study"], kind):
         row = by_id.get(label.example)
+        # The study's files may have been replaced since.
         if row is None or any(answer.arm not in row["arms"] for answer in label.answers):
             continue
         measured = _measured(label, row, metric, least)
@@ -183,5 +186,6 @@ def _share(same: Sequence[tuple[str, float]]) -> Estimate | None:
     if not same:
         return None
     numbers: dict[str, int] = {}
+    # By group of questions, as the study's own intervals: labels of one group are not independent.
     groups = [numbers.setdefault(group, len(numbers)) for group, _ in same]
     return intervals.estimate([value for _, value in same], groups)

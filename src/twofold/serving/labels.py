@@ -87,6 +87,7 @@ class BlindLabel:
     @property
     def item(self) -> tuple[str, ...]:
         """What was labelled: the same for every person, whatever the order shown."""
+        # With the texts: a study made anew under one name has other answers, which nobody has labelled.
         texts = sorted(f"{answer.arm}\0{answer.text}" for answer in self.answers)
         return (self.study, self.example or self.question, self.kind, *texts)
 
@@ -118,6 +119,7 @@ class LabelLog:
             seen = self._path.stat()
         except FileNotFoundError:
             return []
+        # The size too: two lines can be appended within one tick of the file system's clock.
         state = (seen.st_mtime_ns, seen.st_size, seen.st_ino)
         if self._read[0] != state:
             self._read = (state, _in_force(self._path.read_bytes()))
@@ -204,6 +206,7 @@ def _in_force(data: bytes) -> list[BlindLabel]:
     for line in data.splitlines():
         record = _record(line)
         if "undoes" in record:
+            # The line stays in the file: a log is never rewritten.
             labels.pop(str(record["undoes"]), None)
         elif record:
             label = _label(record)
@@ -226,6 +229,7 @@ def _label(record: Json) -> BlindLabel | None:
     try:
         answers = tuple(LabelledAnswer(**answer) for answer in record["answers"])
         return BlindLabel(**{**record, "answers": answers, "reasons": tuple(record["reasons"])})
+    # A line of another version, or one that somebody edited: the others count.
     except (TypeError, KeyError):
         return None
 

@@ -76,6 +76,7 @@ class Window:
         """The window at a later moment: another one where this one has ended."""
         before = self.at
         passed = at.clock - before.clock if at.follows(before) else max(0.0, at.wall - before.wall)
+        # No longer than a period, whatever a damaged or older file says.
         rest = min(self.rest, period) - passed
         if rest > 0:
             return replace(self, rest=rest, at=at)
@@ -164,6 +165,7 @@ class UseLedger:
         with self._lock:
             try:
                 window = self._stored(place, at, amount + self._unwritten.get(place, 0))
+                # Only after it is written: a fault between would lose it.
                 self._unwritten.pop(place, None)
                 if amount:
                     self.failure = ""
@@ -224,7 +226,9 @@ class UseLedger:
     def _connected(self) -> sqlite3.Connection:
         if self._connection is None:
             self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            # One connection for all threads, under the lock; transactions are begun by hand (`isolation_level`).
             connection = sqlite3.connect(self._path, timeout=_WAIT, isolation_level=None, check_same_thread=False)
+            # After `connect`, which makes the file by the process's umask.
             self._path.chmod(0o600)
             connection.execute("PRAGMA journal_mode = WAL")
             # A kill of the process loses nothing; a loss of power the last moments.

@@ -33,6 +33,7 @@ async def log_in(request: Request, service: Served) -> Response:
         session = service.identities.log_in(form.get("key", [""])[-1].strip(), entrance.address(request))
     except (BadKey, OverLimit) as error:
         return to_page(error, onward)
+    # 303: the browser goes on with GET, and a reload sends the key no second time.
     reply = RedirectResponse(onward, status_code=303)
     begin(reply, request, session, seconds=service.identities.sessions.seconds)
     return reply
@@ -46,6 +47,7 @@ async def log_out(request: Request, service: Served) -> Response:
     name = entrance.cookie(request)
     service.identities.log_out(request.cookies.get(name, ""))
     reply = RedirectResponse(PAGE, status_code=303)
+    # With the attributes with which it was set: browsers keep a secure cookie that an insecure reply takes away.
     reply.delete_cookie(name, path="/", httponly=True, samesite="strict", secure=entrance.encrypted(request))
     return reply
 
@@ -62,6 +64,7 @@ async def to_provider(request: Request, service: Served, next: str = "/") -> Res
     redirect = f"{'https' if entrance.encrypted(request) else 'http'}://{request.headers['host']}{PROVIDER}/return"
     loop = asyncio.get_running_loop()
     try:
+        # In threads of its own: a slow provider must not use up those in which everybody's routes run.
         there, state = await loop.run_in_executor(identities.threads, provider.begin, redirect, onward)
     except IssuerDown as error:
         return to_page(error, onward)
@@ -103,9 +106,11 @@ async def from_provider(
 
 def local(address: str) -> str:
     """An address of this server to go on to; the start page where it is none, so that no link leads elsewhere."""
+    # Browsers read "\" as "/", drop tabs and line breaks, and take "//host" for another site.
     parts = urlsplit(address) if address.startswith("/") and address.isprintable() else None
     if parts is None or parts.netloc or parts.scheme or "\\" in address or address.startswith("//"):
         return "/"
+    # Quoted: a blank or a letter beyond ASCII may not stand in a header.
     return quote(address, safe="/?&=%#+,;:@!~*'()$-._")
 
 

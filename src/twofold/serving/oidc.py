@@ -116,6 +116,7 @@ class Provider:
         """
         verifier = secrets.token_urlsafe(48)
         nonce = secrets.token_urlsafe(24)
+        # Redirect and onward stay here: from the address of the return anybody could change them.
         state = self.logins.add(Login(nonce=nonce, verifier=verifier, redirect=redirect, onward=onward))
         challenge = base64.urlsafe_b64encode(hashlib.sha256(verifier.encode()).digest()).rstrip(b"=").decode()
         address = self._address(self._current().document, "authorization_endpoint")
@@ -127,6 +128,7 @@ class Provider:
             "state": state,
             "nonce": nonce,
             "code_challenge": challenge,
+            # Never `plain`, by which whoever reads the browser's address has the verifier.
             "code_challenge_method": "S256",
         }
         return f"{address}{'&' if urlsplit(address).query else '?'}{urlencode(query)}", state
@@ -144,7 +146,9 @@ class Provider:
             Forbidden: the token's scope claim names no scope.
             IssuerDown: the provider does not answer.
         """
+        # Popped before anything is checked: no attempt can be repeated.
         login = self.logins.pop(state)
+        # RFC 9207: an answer of another provider is refused (mix-up).
         if login is None or not code or (issuer and issuer != self.settings.issuer):
             raise BadKey("the login was not begun here, or too long ago", cure="Log in again.")
         form = {
@@ -155,6 +159,7 @@ class Provider:
             "code_verifier": login.verifier,
         }
         claims = self._claims(self._fetched_token(form), self.settings.client_id)
+        # A token for several audiences names in `azp` which of them it was made for.
         party = claims.get("azp", self.settings.client_id)
         if not secrets.compare_digest(str(claims.get("nonce", "")).encode(), login.nonce.encode()) or (
             party != self.settings.client_id
@@ -167,8 +172,10 @@ class Provider:
         headers = {"accept": "application/json"}
         if self.settings.client_secret_env:
             secret = os.environ.get(self.settings.client_secret_env, "").strip()
+            # The default of the discovery's specification where a provider does not say.
             methods = document.get("token_endpoint_auth_methods_supported") or ["client_secret_basic"]
             if "client_secret_basic" in methods:
+                # Quoted before the base64, as OAuth 2.0 has it: a secret may hold a colon.
                 pair = f"{quote(self.settings.client_id, safe='')}:{quote(secret, safe='')}"
                 headers["authorization"] = f"Basic {base64.b64encode(pair.encode()).decode()}"
             else:
@@ -176,6 +183,7 @@ class Provider:
         reply = self._fetch(self._address(document, "token_endpoint"), form=form, headers=headers)
         token = _object(reply).get("id_token") if reply.status == 200 else None
         if not isinstance(token, str):
+            # The status alone: the body may repeat the code or the secret.
             log.warning("the identity provider's token endpoint answered with status %d", reply.status)
             raise BadKey("the provider gave no token for the login", cure="Log in again.")
         return token
@@ -188,10 +196,12 @@ class Provider:
 
         settings = self.settings
         try:
+            # Before anything is decoded: a stranger chooses its length.
             if len(token) > _TOKEN:
                 raise jwt.InvalidTokenError("too long")
             header = jwt.get_unverified_header(token)
             algorithm = header.get("alg")
+            # By the settings, never by the token: "none", or HS256 with the public key as its secret, would pass.
             if algorithm not in settings.algorithms:
                 raise jwt.InvalidAlgorithmError("not taken")
             key = self._key(header.get("kid"), algorithm)
@@ -202,6 +212,7 @@ class Provider:
                 audience=audience,
                 issuer=settings.issuer,
                 leeway=settings.leeway,
+                # PyJWT checks a claim only where it is there: a token without `exp` would be good for ever.
                 options={"require": ["exp", "iat", "iss", "aud", "sub"], "enforce_minimum_key_length": True},
             )
         except jwt.ExpiredSignatureError as error:
@@ -215,9 +226,11 @@ class Provider:
         """The key that a token names; one that is not known is looked for at the provider, once in a while."""
         import jwt
 
+        # Providers change their keys: one that is not known may be new.
         for fresh in (False, True):
             keys = [key for key in self._current(fresh=fresh).keys if _fits(key, algorithm)]
             named = [key for key in keys if key.get("kid") == name] if name is not None else keys
+            # Of several without a name none is guessed.
             if len(named) == 1:
                 return named[0]
         raise jwt.InvalidKeyError("no such key")
@@ -229,6 +242,7 @@ class Provider:
             raise BadKey("the token names no user", cure="Name the claim with the user in [serving.oidc].user_claim.")
         groups = _words(_claim(claims, settings.groups_claim), separated=False)
         return Identity(
+            # By the subject, which never changes, so that a new name gives nobody a fresh budget.
             id=f"oidc:{claims['sub']}",
             name=user,
             scope=self._scope(claims),
@@ -239,6 +253,7 @@ class Provider:
     def _scope(self, claims: Json) -> Scope:
         if not self.settings.scopes:
             return "ask"
+        # A scope is a list or, as OAuth has it, words in one string; a group's name may hold a blank.
         words = _words(_claim(claims, self.settings.scope_claim), separated=True)
         scopes = [self.settings.scopes[word] for word in words if word in self.settings.scopes]
         if not scopes:
@@ -257,6 +272,7 @@ class Provider:
             # The first callers of all have nothing to go on with.
             if self._looking.acquire(blocking=published is None, timeout=_SECONDS if published is None else -1):
                 try:
+                    # Once more under the lock: another may have looked while this one waited.
                     if self._now() - self._looked >= AGAIN:
                         self._look()
                 finally:
@@ -270,6 +286,7 @@ class Provider:
         try:
             base = self.settings.issuer.rstrip("/")
             document = _object(self._fetch(f"{base}/.well-known/openid-configuration"))
+            # Else whoever serves that address could speak for another issuer.
             if document.get("issuer") != self.settings.issuer:
                 raise SourceError(f"its discovery document names the issuer {str(document.get('issuer'))[:200]!r}")
             keys = _object(self._fetch(self._address(document, "jwks_uri"))).get("keys")
@@ -282,11 +299,13 @@ class Provider:
             self.failure = f"the identity provider cannot be used: {error.message}"
             log.warning("%s", self.failure)
         finally:
+            # Also after a failure: a provider that is down is not asked by every request.
             self._looked = self._now()
 
     def _fetch(
         self, url: str, *, form: Mapping[str, str] | None = None, headers: Mapping[str, str] | None = None
     ) -> Response:
+        # The issuer, whom the operator named, may be in a private network; where its document leads may not.
         named = urlsplit(url).hostname == urlsplit(self.settings.issuer).hostname
         fetcher = Fetcher(seconds=_SECONDS, limit=_BYTES, private=named)
         try:
@@ -323,6 +342,7 @@ def _fits(key: Json, algorithm: str) -> bool:
 
 def _claim(claims: Json, name: str) -> Any:
     """A claim by its name, or by the names of those that it stands in, with dots."""
+    # First as it stands: names of claims are often addresses, with dots in them.
     if name in claims:
         return claims[name]
     value: Any = claims
@@ -349,6 +369,7 @@ def _nameable(group: str) -> bool:
 def _object(reply: Response) -> Json:
     try:
         value = json.loads(reply.body)
+    # RecursionError: JSON nested thousands deep.
     except (ValueError, RecursionError):
         value = None
     if not isinstance(value, dict):

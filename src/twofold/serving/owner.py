@@ -30,6 +30,7 @@ async def _owned(request: Request, token: Token) -> AsyncIterator[ServedArms]:
     service = service_of(request)
     if service.presence is None or token is None or not service.presence.trusts(token.credentials):
         raise BadKey("only commands on the server's machine ask here", cure="Use POST /v1/chat/completions.")
+    # Until the last event, as for every caller: an exchange meanwhile closes the arm after that.
     with service.arms.using() as arms:
         yield arms
 
@@ -40,6 +41,7 @@ OwnedArms = Annotated[ServedArms, Depends(_owned)]
 @router.post("/local/ask")
 async def ask(body: OwnerBody, arms: OwnedArms, *, service: Served, counters: Counted) -> Any:
     """Answer as `Project.ask` does: events with pieces, then one with the answer and its report."""
+    # In a thread: it reads records, catalogue and folders, while others' events go out.
     live = await asyncio.to_thread(LiveQuestion, service.project, arms, body)
 
     async def events() -> AsyncIterator[str]:
@@ -52,6 +54,7 @@ async def ask(body: OwnerBody, arms: OwnedArms, *, service: Served, counters: Co
                 else:
                     yield event({"piece": piece})
         except Exception as error:
+            # The status is sent: the command takes an event without piece and answer for the error.
             yield event(faults.of_error(error)[1])
 
     return Events(events(), ended=live.ticket.cancel)

@@ -34,6 +34,7 @@ _PROOF_SECONDS = 2.0
 
 def settings(config: Config) -> str:
     """Digest of what makes an answer, apart from the project's own state: all settings, and Twofold's version."""
+    # The version too: after an upgrade a server that still runs would answer with the old code.
     return digest("settings", [__version__, config])
 
 
@@ -74,6 +75,7 @@ class Presence:
 
     def trusts(self, token: str) -> bool:
         """Is this the secret?"""
+        # As bytes: of strings `compare_digest` takes ASCII alone, and raises at others.
         return hmac.compare_digest(token.encode("utf-8", "replace"), self.secret.encode())
 
     def connection(self, seconds: float) -> http.client.HTTPConnection:
@@ -87,7 +89,9 @@ class Presence:
         try:
             with closing(self.connection(_PROOF_SECONDS)) as connection:
                 connection.request("GET", f"/healthz?challenge={challenge}")
+                # Bounded: whatever has taken over the port may send without an end.
                 proof = json.loads(connection.getresponse().read(10_000)).get("proof")
+        # AttributeError: valid JSON that is no object, from another program at this port.
         except (OSError, http.client.HTTPException, ValueError, AttributeError) as error:
             log.info("the server of %s does not answer: %s", self.url, error)
             return False
@@ -101,6 +105,7 @@ def published(directory: Path) -> Presence | None:
         return present if Path(present.directory) == directory.resolve() else None
     except FileNotFoundError:
         return None
+    # TypeError: a file of another version, with other fields.
     except (OSError, ValueError, TypeError) as error:
         log.info("%s is not usable: %s", FILE, error)
         return None

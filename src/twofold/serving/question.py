@@ -45,6 +45,7 @@ class LiveQuestion:
         self._behind = asking.unseen(workspace.search, self._choice, root)
         self._passed_over = asking.remarks(workspace.search, narrowed)
         self._example = answering.question(question.text, question.turns)
+        # Last: whatever is refused above must leave nothing under way.
         self.ticket = arm.submit(self._example, filter=narrowed, overrides=Overrides())
         """The answer, on its way."""
 

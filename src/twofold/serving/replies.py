@@ -53,6 +53,7 @@ class Reply:
     @property
     def marks(self) -> str:
         """The citations' marks, as they follow the text."""
+        # Each mark once, in the order of the citations: several quotes may be of one passage.
         markers = dict.fromkeys(citation.marker for citation in self.citations)
         return "".join(f" {marker}" for marker in markers)
 
@@ -96,6 +97,7 @@ def chat_logprobs(reply: Reply) -> Json | None:
 
 
 def _logprob(token: str, logprob: float) -> Json:
+    # As the API has it, for tokens that are a part of a character.
     return {"token": token, "logprob": max(_LEAST, logprob), "bytes": list(token.encode("utf-8", "replace"))}
 
 
@@ -131,6 +133,7 @@ def chat(envelope: Envelope, replies: Sequence[Reply]) -> Json:
             "message": {
                 "role": "assistant",
                 "content": reply.text,
+                # The API's description requires these, though they are empty here.
                 "refusal": None,
                 "annotations": [],
                 "citations": reply.cited,
@@ -196,6 +199,7 @@ def response_message(envelope: Envelope, text: str, *, citations: Sequence[Json]
     content = [{"type": "output_text", "text": text, "annotations": [], "citations": list(citations)}] if done else []
     return {
         "type": "message",
+        # From the response's own id: every event of one item must name the same.
         "id": f"msg_{envelope.id.removeprefix('resp_')}",
         "status": "completed" if done else "in_progress",
         "role": "assistant",
@@ -218,6 +222,7 @@ def response(envelope: Envelope, reply: Reply | None) -> Json:
         "metadata": {},
         "model": envelope.model,
         "output": [response_message(envelope, reply.text, citations=reply.cited)] if reply else [],
+        # From here on what the API requires of every response, used or not.
         "parallel_tool_calls": False,
         "temperature": None,
         "tool_choice": "none",

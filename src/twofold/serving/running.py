@@ -41,6 +41,7 @@ def bound(host: str, port: int) -> socket.socket:
     try:
         family = socket.AF_INET6 if ":" in host else socket.AF_INET
         listening = socket.socket(family, socket.SOCK_STREAM)
+        # A restart must not wait for the connections of the one before to time out.
         listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listening.bind((host, port))
     except OSError as error:
@@ -78,11 +79,13 @@ class Server(uvicorn.Server):
         super().__init__(
             uvicorn.Config(
                 guard,
+                # Logging is the command's: uvicorn would configure it for the whole process.
                 log_config=None,
                 access_log=False,
                 server_header=False,
                 lifespan="on",
                 timeout_keep_alive=_KEEP_ALIVE,
+                # `drain` has waited for the answers already: what is left are idle connections, or late.
                 timeout_graceful_shutdown=1,
                 http=Wire,
                 h11_max_incomplete_event_size=HEAD_BYTES,
@@ -97,6 +100,7 @@ class Server(uvicorn.Server):
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Start, and say so."""
         await super().startup(sockets=sockets)
+        # After the start: a script that waits for these words may send its request at once.
         self._ready()
 
     @contextmanager
@@ -107,6 +111,7 @@ class Server(uvicorn.Server):
         """
         loop = asyncio.get_running_loop()
         stopping = [signal.SIGINT, signal.SIGTERM, *([signal.SIGHUP] if sys.platform != "win32" else [])]
+        # Under nohup SIGHUP is ignored, and stays so.
         heard = [number for number in stopping if signal.getsignal(number) is not signal.SIG_IGN]
         before = {number: signal.getsignal(number) for number in heard}
         for number in heard:
@@ -116,6 +121,7 @@ class Server(uvicorn.Server):
         finally:
             for number in heard:
                 loop.remove_signal_handler(number)
+                # The loop's removal leaves the default handler, not the one from before.
                 signal.signal(number, before[number])
 
     def drain(self) -> None:
@@ -128,6 +134,7 @@ class Server(uvicorn.Server):
 
     async def _drained(self) -> None:
         end = asyncio.get_running_loop().time() + self._grace
+        # Requests are counted, not connections: idle ones stay for `_KEEP_ALIVE`.
         while self._guard.running and asyncio.get_running_loop().time() < end:
             await asyncio.sleep(_TICK)
         self.should_exit = True

@@ -42,12 +42,14 @@ async def embed(body: EmbeddingBody, service: Served, caller: Asks) -> Any:
         if not text.strip():
             raise bad("the text is empty", f"input.{number}", cure="Leave empty texts out.")
     vectors, tokens = await asyncio.to_thread(service.embedded, texts)
+    # Charged before a refusal below: the texts were embedded.
     if caller.id:
         service.ledger.add(caller.id, "tokens", tokens)
     if body.dimensions not in (None, vectors.shape[1]):
         raise bad(f"the vectors have {vectors.shape[1]} dimensions and no other number", "dimensions")
 
     def written(row: Any) -> Any:
+        # float32, little-endian: the bytes that OpenAI's client unpacks, which asks for base64 by default.
         return base64.b64encode(row.tobytes()).decode() if body.encoding_format == "base64" else row.tolist()
 
     data = [{"object": "embedding", "index": number, "embedding": written(row)} for number, row in enumerate(vectors)]

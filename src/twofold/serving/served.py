@@ -66,6 +66,7 @@ class Served(Generic[T]):
         """Why what the project says now is not served; empty where it is."""
         self._again = 0.0
         self._project, self._opened = project, opened
+        # Before it is opened: what changes meanwhile is then seen at the next look.
         self._mark = mark(project)
         self._current = opened()
         self._users: Counter[int] = Counter()
@@ -100,6 +101,7 @@ class Served(Generic[T]):
             now = mark(self._project)
             if now == self._mark and (not self.failure or time.monotonic() < self._again):
                 return False
+            # Before it is opened, so that one that cannot be is tried every `_RETRY` seconds, not at every look.
             self._mark = now
             fresh = self._opened()
         except Exception as error:
@@ -110,7 +112,9 @@ class Served(Generic[T]):
         with self._changed:
             former, self._current = self._current, fresh
             self.exchanged += 1
+            # New requests have the fresh one already; streams of the former may take as long as an answer may.
             self._changed.wait_for(lambda: not self._users[id(former)] or self._stop.is_set())
+            # By `id`, which Python gives to another object later.
             del self._users[id(former)]
         former.close()
         return True
@@ -120,6 +124,7 @@ class Served(Generic[T]):
         self._stop.set()
         with self._changed:
             self._changed.notify_all()
+        # First: a refresh under way would exchange what is closed here.
         self._watcher.join()
         self._current.close()
 

@@ -63,6 +63,7 @@ class Service:
         """Make the changes that wait, end the running answers within the grace, and free the model."""
         self.pushed.close()
         self.arms.close()
+        # Last: answers that end within the grace are still charged.
         self.ledger.close()
 
     def later(self) -> float:

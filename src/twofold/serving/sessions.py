@@ -45,6 +45,7 @@ class Expiring(Generic[T]):
 
     def add(self, value: T) -> str:
         """Store a value; returns its token."""
+        # 256 bits: no salt and no slow hash are needed for the digest that is stored.
         token = secrets.token_urlsafe(32)
         with self._lock:
             self._drop()
@@ -55,6 +56,7 @@ class Expiring(Generic[T]):
         """The value of a token; None where there is none, or its time is over."""
         with self._lock:
             end, value = self._values.get(_digest(token), (0.0, None))
+        # Dropped by the next `add`, not here: reading stays cheap.
         return value if self._now() < end else None
 
     def pop(self, token: str) -> T | None:

@@ -83,6 +83,7 @@ class StudyShelf:
         with self._lock:
             before, value = self._read.get(path, (None, None))
         if before != state:
+            # Without the lock: a large study takes seconds. Two that read it at once do no harm.
             value = read()
         with self._lock:
             self._read[path] = (state, value)

@@ -73,15 +73,18 @@ def staged(search: Search, question: str, seen: Filter | None, *, depth: int = 2
     k = search.config.retrieval.k
     columns: list[tuple[str, Sequence[Hit]]] = []
     for leg, words in LEGS.items():
+        # Each leg alone: the pipeline's first stage shows only what is left after fusion.
         retriever: Retriever = loading.make("retrievers", leg, {}, parts=search.parts)
         columns.append((words, retriever.retrieve([query], max(depth, k))[0].hits))
     trace: tuple[Json, ...] = ()
     if isinstance(search.retriever, Pipeline):
         for name, retrievals in search.retriever.stages([query], k):
             columns.append((name, retrievals[0].hits))
+            # The last stage's trace holds the steps before it.
             trace = retrievals[0].trace
         columns[len(LEGS)] = (columns[len(LEGS)][0], _deeper(search, query, columns[len(LEGS)][1], depth))
     for name, hits in columns:
+        # Every column, not the last alone: a plugin's leg that ignores the filter would show closed passages here.
         access.checked([hit.chunk for hit in hits], which, name)
     return StageTable(
         stages=tuple(name for name, _ in columns),

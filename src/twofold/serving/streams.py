@@ -27,6 +27,7 @@ class Stream(Protocol):
 
 def event(value: Any, name: str = "") -> str:
     """One server-sent event with a JSON value."""
+    # The API names the events of `/v1/responses` alone.
     head = f"event: {name}\n" if name else ""
     return f"{head}data: {faults.encoded(value).decode('utf-8')}\n\n"
 
@@ -55,6 +56,7 @@ class ChatStream:
         marks = [event(self._chunk(number, {"content": reply.marks}))] if reply.marks else []
         logprobs = replies.chat_logprobs(reply)
         final = self._chunk(number, {"citations": reply.cited}, finish=reply.finish, logprobs=logprobs)
+        # The text as it was read: pieces that were sent early may have been wrong (`Unwrapped.rest`).
         return [*self._start(number), *marks, event({**final, "twofold": {**reply.origin, "text": reply.text}})]
 
     def end(self) -> list[str]:
@@ -98,6 +100,7 @@ class CompletionStream:
 
     def end(self) -> list[str]:
         """The usage where it is wanted, and the mark of the end."""
+        # As the API sends it: the event with the usage has no choice.
         usage = {**replies.completion_piece(self._envelope, 0, ""), "choices": []}
         spent = [event({**usage, "usage": replies.usage(self._answers)})] if self._usage else []
         return [*spent, replies.EVENT_END]
@@ -112,6 +115,7 @@ class ResponseStream:
 
     def __init__(self, envelope: Envelope) -> None:
         self._envelope = envelope
+        # One count over all events of the response, as the API has it.
         self._numbers = iter(range(1 << 60))
         self._begun = False
         self._streamed = ""
@@ -126,6 +130,7 @@ class ResponseStream:
 
         The done events repeat what the deltas said; the response itself has the text as it was read.
         """
+        # Also before an answer of which no piece came: the done events are of an item that must have begun.
         start = self._start()
         marks = [self._delta(reply.marks, number)] if reply.marks else []
         text = self._streamed + reply.marks

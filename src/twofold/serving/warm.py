@@ -72,6 +72,7 @@ class WarmServer:
                 headers = {"authorization": f"Bearer {self._present.secret}", "content-type": "application/json"}
                 connection.request("POST", "/local/ask", question.model_dump_json().encode(), headers)
                 reply = connection.getresponse()
+                # Also a full queue or another arm: whatever the server refuses the command does by itself, only slower.
                 if reply.status != http.client.OK:
                     log.info("the server at %s leaves it to the command: %s", self._present.url, reply.read(10_000))
                     return None
@@ -83,6 +84,7 @@ class WarmServer:
                         fault = item["error"]["message"]
                         break
                     if written is not None:
+                        # Before it is written: a second answer would follow half of the first on the screen.
                         begun = True
                         written(item["piece"])
                 else:
@@ -96,6 +98,7 @@ class WarmServer:
 
 
 def _events(reply: http.client.HTTPResponse) -> Any:
+    # Line by line: `read(n)` would wait until n bytes are there, and words would come late.
     while line := reply.readline():
         if line.startswith(b"data: "):
             yield json.loads(line[len(b"data: ") :])
@@ -103,4 +106,5 @@ def _events(reply: http.client.HTTPResponse) -> Any:
 
 @cache
 def _answers() -> TypeAdapter[Answer]:
+    # Built once, and only where a server answers.
     return TypeAdapter(Answer)

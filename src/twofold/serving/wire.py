@@ -41,6 +41,7 @@ class Wire(H11Protocol):
     def data_received(self, data: bytes) -> None:
         """Take in what came."""
         super().data_received(data)
+        # IDLE: the head is not whole yet. Uvicorn itself bounds only the pause between two requests.
         if self.conn.their_state is h11.IDLE:
             self._expect()
         elif self._late is not None:
@@ -50,6 +51,7 @@ class Wire(H11Protocol):
     def pause_writing(self) -> None:
         """Begin to wait for the caller to read."""
         super().pause_writing()
+        # `abort`: `close` would wait for the buffer that nobody reads.
         self._unread = self.loop.call_later(READ_SECONDS, self.transport.abort)
 
     def resume_writing(self) -> None:
@@ -73,6 +75,7 @@ class Wire(H11Protocol):
         self.transport.close()
 
     def _expect(self) -> None:
+        # Begun once: a byte now and then must not put the end off.
         if self._late is None:
             self._late = self.loop.call_later(HEAD_SECONDS, self._close)
 

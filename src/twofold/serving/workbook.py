@@ -154,10 +154,13 @@ class ExampleBook:
         _complete(fields)
         path = self._editable(row.file)
         with locking.locked(path.with_name(f".{path.name}.lock")):
+            # Bytes: they break at line ends alone, where text also breaks at U+2028, which JSON may hold.
             lines = path.read_bytes().splitlines(keepends=True)
+            # Under the lock, and by what the record says: its line may have moved since the page was opened.
             number = _line_of(lines, row.line, mark)
             before = _parsed(lines[number])
             after = _changed(before, row, fields)
+            # Logged first: a killed process leaves a line too many in the log, never a change without one.
             self._log(row.file, number + 1, before=before, after=after, by=by)
             ending = b"\r\n" if lines[number].endswith(b"\r\n") else b"\n" if lines[number].endswith(b"\n") else b""
             lines[number] = json.dumps(after, ensure_ascii=False).encode() + ending
@@ -180,6 +183,7 @@ class ExampleBook:
         record |= {"group": fields.group, "split": fields.split, "answerable": fields.answerable}
         record = {key: value for key, value in record.items() if value not in ("", [], True)}
         record["at"] = datetime.now(UTC).date().isoformat()
+        # Read back before it is written: a line that cannot be read would be a remark of every study.
         _example(record, "the example", 1)
         path = self._growing(fields.split)
         self._log(path.relative_to(self._root).as_posix(), 0, before=None, after=record, by=by)
@@ -200,6 +204,7 @@ class ExampleBook:
         paths = self._project.config.examples.paths
         files, _ = expand(paths, self._root)
         state = [(file.name, *_stamp(file.path)) for file in files]
+        # The documents too: examples are divided by which documents are the same.
         content = feeds.contents(self._project.catalogue)
         if self._read[0] != (state, content):
             read = list(loading.read_rows(paths, self._root))
@@ -213,6 +218,7 @@ class ExampleBook:
         try:
             same, holders = feeds.same_documents(self._project.catalogue, lambda: [])
             splits, _ = preparing.prepared(examples, self._project.config.examples, documents=same, holders=holders)
+        # A fault of the division is shown above the list, which is where it is mended.
         except TwofoldError as error:
             return {}, f"{error.message}. {error.cure}"
         places: dict[str, str] = {}
@@ -231,6 +237,7 @@ class ExampleBook:
             document = Document(id=name, text="", source=source, readers=readers)
             if access.visible(document, rules, seen):
                 open_ones.add(name)
+        # One without sources may quote anything: it is not shown.
         return [row for row in rows if row.example and row.example.sources and open_ones >= set(row.example.sources)]
 
     # ------------------------------------------------------------ writing
@@ -296,10 +303,12 @@ def _row(row: loading.ExampleRow, splits: dict[str, str]) -> WorkbookRow:
 
 
 def _mark(value: Any) -> str:
+    # Of the value, not the bytes: blanks that an editor changed are no change.
     return digest("example", json.dumps(value, sort_keys=True))
 
 
 def _parsed(line: bytes) -> Any:
+    # With -sig: the first line of a file from Windows begins with a mark.
     return parsed(line.decode("utf-8-sig"))
 
 
@@ -356,6 +365,7 @@ def _changed(before: Json, row: WorkbookRow, fields: ExampleFields) -> Json:
         if value != was:
             after[ours.get(key, key)] = value
     read = _example(after, row.file, row.line)
+    # A field under another name may still hold the old answers.
     if read.references != fields.answers:
         _answer(after, ours, fields.answers)
         read = _example(after, row.file, row.line)

@@ -105,6 +105,7 @@ def source(
 def preference(body: PreferenceBody, service: Served, caller: Asks) -> Any:
     """Store which of two answers somebody prefers."""
     answers = [LabelledAnswer(arm=answer.arm, text=answer.text) for answer in body.answers]
+    # By the same log as labels of a study: pairs of a chat are told by their empty study.
     label = service.labels.add("pair", answers, body.choice, by=caller.name, question=body.question)
     return JsonReply({"id": label.id, "object": "label"})
 
@@ -124,8 +125,10 @@ def viewed(project: Project, seen: Filter | None, name: str, *, start: int, end:
     """
     documents, search = project.catalogue.documents, project.workspace.search
     document = readable(search, seen, name)
+    # Also by the project's own conditions: what no search finds, no page shows.
     if document is None or not allowed(document.metadata, search.filter.conditions):
         raise NotServed("there is no such document", cure="Ask again: it may have been removed.")
+    # The numbers are the address's: anybody may write others, and a document may have shrunk since.
     start, end = min(start, len(document.text)), min(max(start, end), len(document.text))
     low, high = max(0, start - ROOM), min(len(document.text), end + ROOM)
     content, origin = documents.versions([name])[name]
@@ -145,10 +148,12 @@ def _parts(document: Document, shown: tuple[int, int], words: tuple[int, int]) -
     """The text from `shown[0]` to `shown[1]`, cut where pages begin, with `words` marked."""
     low, high = shown
     labels = {place.start: place.label for place in document.places if place.start < high}
+    # The last place that begins before the cut names the first part.
     before = [place for place in labels if place <= low]
     edges = sorted({low, *(place for place in labels if place > low), high})
     first = labels[max(before)] if before else ""
     for begin, stop in pairwise(edges):
+        # Cut to this part: quoted words may go on over the end of a page.
         inside = [min(max(edge, begin), stop) for edge in words]
         yield SourcePart(
             label=first if begin == low else labels[begin],

@@ -42,6 +42,7 @@ async def sources(request: Request, service: Served, caller: Asks) -> Any:
     # Names of files and numbers of chunks would tell of documents that the caller may not see.
     closed = project.config.access.enabled
     state = None if closed else await asyncio.to_thread(holdings.state, project.workspace.search, project.directory)
+    # So that nobody wonders why a change is not there yet.
     writer = lock.holder(project.derived / "lock")
     return page(request, "documents/sources", caller, state=state, writer=writer, **_frame(service, caller, "sources"))
 

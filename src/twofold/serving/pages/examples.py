@@ -76,10 +76,12 @@ async def save(request: Request, service: Served, caller: Curates) -> Any:
             mark = form.text("mark")
             await asyncio.to_thread(service.examples.fix, row, fields, mark=mark, by=caller.name)
             place = row.place
+    # Not StoreError: a full disk is the server's fault, and is said as one.
     except (BadRequest, Conflict, DataError) as error:
         fault = sentence(error.message, error.cure)
         status = status_of(error)
         return await _form(request, service, caller, row=row, fields=fields, fault=fault, status=status)
+    # 303, so that a reload stores nothing twice.
     return RedirectResponse(f"/examples?{urlencode({'stored': place})}", 303)
 
 

@@ -29,6 +29,7 @@ class Form:
 
     def texts(self, name: str) -> list[str]:
         """All values of a field."""
+        # Browsers send every line end of a text as CRLF.
         return [value.replace("\r\n", "\n") for value in self._fields.get(name, ())]
 
     def lines(self, name: str) -> tuple[str, ...]:
@@ -42,6 +43,7 @@ class Form:
             BadRequest: the field is none.
         """
         text = self.text(name) or "0"
+        # `isdigit` alone takes digits such as "²", at which `int` raises.
         if not (text.isascii() and text.isdigit() and len(text) < 12):
             raise BadRequest(f"{name} is no number: {text[:40]!r}", cure="Use the form of the page.")
         return int(text)
@@ -67,4 +69,5 @@ def signature(caller: Caller, by: str) -> str:
         caller: Who sends the form.
         by: The name in it.
     """
+    # With a key nobody can sign as another.
     return caller.name if caller.id else " ".join(by.split())[:60]

@@ -56,6 +56,7 @@ async def label(
     who = signature(caller, by)
     every, labels = await _items(service, caller, study=study, kind=kind)
     item = next((item for item in every if item.name == name), None)
+    # Without a name nobody knows what this person has labelled.
     if item is None and who:
         item = labelling.following(every, labels, by=who, after=after)
     record = service.studies.record(study)
@@ -75,6 +76,7 @@ async def store(request: Request, service: Served, caller: Curates) -> Any:
     kind: Kind = "mark" if form.text("kind") == "mark" else "pair"
     who, study = signature(caller, form.text("by")), form.text("study")
     every, _ = await _items(service, caller, study=study, kind=kind)
+    # Sought anew: whose answers were shown is never read from the form.
     item = next((item for item in every if item.name == form.text("item")), None)
     if item is None:
         raise NotServed("the study has no such item any more", cure="Go on with the next one, at /examples/label.")
@@ -143,6 +145,7 @@ def _passages(row: AnswerRow) -> list[HitRow]:
     passages: dict[tuple[str, int, int], HitRow] = {}
     for answer in row["arms"].values():
         for hit in answer["hits"]:
+            # Of all arms together: who was given what would tell the arms apart.
             passages.setdefault((hit["document"], hit["start"], hit["end"]), hit)
     return list(passages.values())
 

@@ -132,6 +132,7 @@ def ago(seconds: float | None) -> str:
 
 def for_people(request: Request) -> bool:
     """Is the reply shown to a person, and not read by a program?"""
+    # Whatever it says that it accepts: these addresses are for programs.
     if request.url.path.startswith("/v1/"):
         return False
     return "hx-request" in request.headers or "text/html" in request.headers.get("accept", "")
@@ -146,14 +147,17 @@ def fault(request: Request, error: TwofoldError | HTTPException) -> Response:
         status, headers = error.status_code, {}
         text = _TEXTS.get(status, "Go back, and try it another way.")
     part = "hx-request" in request.headers
+    # The way to sign in, not an error: a session ends while pages are open.
     if status == 401:
         onward = request.url.path + (f"?{request.url.query}" if request.url.query else "")
+        # After a form not back to its address, which takes no GET.
         where = f"/login?next={quote(onward, safe='/') if request.method == 'GET' else '/'}"
         return Response(status_code=401, headers={"hx-redirect": where}) if part else RedirectResponse(where, 303)
     context = {"title": _TITLES.get(status, "Something went wrong here"), "text": text}
     if part:
         reply: Response = fragment("fault.html", status=status, **context)
     else:
+        # Without the caller: making the navigation could fail by the same fault.
         reply = page(request, "error", None, status=status, **context)
     reply.headers.update({name: value for name, value in headers.items() if name == "retry-after"})
     return reply
@@ -181,10 +185,12 @@ def _asset(name: str) -> str:
 @router.get("/static/{name}")
 def static(name: str, request: Request) -> Response:
     """A file that the browser loads."""
+    # A fixed list, looked up: no path is made of what a caller wrote.
     if name not in _files():
         raise HTTPException(404)
     content, version = _files()[name]
     tag = f'"{version}"'
+    # Asked for again each time, and mostly answered by 304: ES modules import each other without a version.
     headers = {"cache-control": "no-cache", "etag": tag}
     if request.headers.get("if-none-match") == tag:
         return Response(status_code=304, headers=headers)

@@ -28,6 +28,7 @@ def log_in(request: Request, service: Served, *, fault: _Words = "", next: _Word
     """The form; it tells nothing of the project."""
     provider = service.identities.provider
     context: Json = {
+        # By its code: a link must not put words of its own on this page.
         "fault": FAULTS.get(fault, "The login failed. Try again." if fault else ""),
         "next": login.local(next),
         "needed": service.identities.required,

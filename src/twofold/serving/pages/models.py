@@ -56,6 +56,7 @@ class AliasState:
 def models(request: Request, service: Served, caller: Administers) -> Any:
     """All models, newest first, with the aliases and their moves."""
     project = service.project
+    # Nothing is made by looking: a project before its first sync has no catalogue.
     listed = project.models.listing() if project.derived.is_dir() else []
     context: Json = {
         "models": listed[::-1],
@@ -131,6 +132,7 @@ def ancestry(records: Sequence[ModelRecord], name: str) -> Ancestry:
     known = {record["id"]: record for record in records}
     before: list[ModelRecord] = []
     parent = known[name]["lineage"].get("from", "")
+    # The second look: records that name each other would be followed for ever.
     while parent in known and known[parent] not in before:
         before.insert(0, known[parent])
         parent = known[parent]["lineage"].get("from", "")
@@ -155,6 +157,7 @@ def _refusals() -> Iterator[None]:
     except UnknownName as error:
         raise NotServed(error.message, cure=error.cure) from error
     except (ConfigError, StoreError) as error:
+        # Those with a status of their own, such as a full disk, keep it.
         if faults.status_of(error) != 500:
             raise
         raise Conflict(error.message, cure=error.cure) from error

@@ -45,6 +45,7 @@ def settings(request: Request, service: Served, caller: Administers, *, only: Li
     try:
         sections = by_section(service.project)
     except TwofoldError as error:
+        # A file that somebody is editing must not hide what is in force.
         fault = f"{error.message}. {error.cure}"
         sections = by_section(service.project, read=False)
     stale = any(row.changed for row in chain.from_iterable(sections.values()))
@@ -92,4 +93,5 @@ def _shown(value: Any, key: str) -> str:
 def _variable(key: str, value: Any) -> str:
     if not key.endswith("_env") or not value:
         return ""
+    # Is it set, never what it says.
     return "environment: set" if os.environ.get(str(value), "").strip() else "environment: not set"

@@ -79,6 +79,7 @@ async def compare(
     first, second = shelf.record(sides.first), shelf.record(sides.second)
 
     def compared() -> SideBySide:
+        # Refused here under access control: answers quote documents.
         parts = [(record, shelf.answers(record["study"], caller)) for record in (first, second)]
         return side_by_side(parts[0], parts[1], (sides.before, sides.after), metric=sides.metric)
 
@@ -158,6 +159,7 @@ def _listed(service: Service) -> list[Json]:
     for name in reversed(service.studies.names()):
         try:
             record = service.studies.record(name)
+        # One damaged record must not hide the others.
         except TwofoldError as error:
             rows.append({"name": name, "fault": f"{error.message}. {error.cure}"})
             continue
@@ -187,12 +189,14 @@ def _public(record: StudyRecord, *, closed: bool) -> StudyRecord:
         record: Of a study.
         closed: Without what names or counts documents and examples, too.
     """
+    # Chosen, not removed: a section that is new stays closed until somebody opens it.
     config = {key: value for key, value in record["config"].items() if key == "study"}
     public: StudyRecord = {**record, "config": config, "environment": {}}
     if not closed:
         return public
     arms: dict[str, ArmRecord] = {}
     for name, arm in record["arms"].items():
+        # Messages quote questions and documents.
         failures: list[FailureRecord] = [{**failure, "message": ""} for failure in arm["failures"]]
         arms[name] = {**arm, "description": {}, "failures": failures}
     causes: list[CauseRow] = [{**cause, "examples": []} for cause in record["diagnosis"]]
@@ -260,6 +264,7 @@ def _view(title: str, answer: ArmAnswer) -> Json:
             where = (citation["document"], citation["start"], citation["end"])
             if citation["quote"] and where == (hit["document"], hit["start"], hit["end"]):
                 start, end = citation["quote"]
+                # In characters of the passage; the citation counts in the document.
                 quotes.append((start - hit["start"], end - hit["start"], ""))
         pieces, at = [], 0
         for low, high, _ in segments(len(hit["text"]), quotes):

@@ -4,6 +4,7 @@
 export function element(name, properties = {}, ...children) {
   const made = document.createElement(name);
   for (const [key, value] of Object.entries(properties)) {
+    // `form` of an element is read only: setting it would throw.
     if (key in made && key !== "form") made[key] = value;
     else made.setAttribute(key, value);
   }
@@ -44,6 +45,7 @@ function link(citation, number) {
 export function withCitations(text, citations) {
   const byMark = new Map(citations.map((citation, index) => [citation.marker, [citation, index + 1]]));
   const out = document.createDocumentFragment();
+  // The group keeps the marks among the parts. Only text nodes and links are made: nothing of an answer is HTML.
   for (const part of text.split(/(\s*\[\d+\])/)) {
     const known = byMark.get(part.trim());
     out.append(known ? link(...known) : part);

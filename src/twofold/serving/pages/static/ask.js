@@ -11,6 +11,7 @@ const first = find("first"), second = find("second"), blind = find("blind");
 
 /** Each: the question, its replies, and which of them the conversation goes on with. */
 let turns = [];
+// Browsers offer randomUUID only to pages by HTTPS or of this machine.
 let conversation = crypto.randomUUID?.() ?? String(Math.random());
 let running = null;
 let opener = null;
@@ -41,6 +42,7 @@ form.addEventListener("submit", (event) => {
 });
 
 question.addEventListener("keydown", (event) => {
+  // While composing (Japanese, Chinese) Enter chooses a word.
   if (event.key === "Enter" && !event.shiftKey && !event.isComposing) {
     event.preventDefault();
     form.requestSubmit();
@@ -49,6 +51,7 @@ question.addEventListener("keydown", (event) => {
 question.addEventListener("input", grow);
 
 function grow() {
+  // First: a scroll height never falls below the height that is set.
   question.style.height = "auto";
   question.style.height = `${Math.min(question.scrollHeight + 2, innerHeight / 3)}px`;
 }
@@ -71,6 +74,7 @@ function messagesFor(turn) {
   const messages = [];
   for (const one of turns.slice(0, turns.indexOf(turn))) {
     const reply = one.replies[one.chosen];
+    // Without marks: they number the passages of that answer alone.
     if (reply?.text) messages.push({ role: "user", content: one.question }, { role: "assistant", content: reply.plain });
   }
   return [...messages, { role: "user", content: turn.question }];
@@ -81,6 +85,7 @@ async function ask(text) {
   grow();
   const names = second.value ? [first.value, second.value] : [first.value];
   const hidden = names.length === 2 && blind.checked;
+  // By chance: in a fixed order people would soon know whose answer is which.
   if (hidden && crypto.getRandomValues(new Uint8Array(1))[0] % 2) names.reverse();
   const turn = { question: text, hidden, chosen: 0, voted: !hidden, replies: names.map((model) => ({ model })) };
   turns.push(turn);
@@ -120,6 +125,7 @@ async function fill(turn, reply, place) {
       if (!(error instanceof Failure)) console.error(error);
       const { title = "Something went wrong on this page", text = String(error), code = "", status = 0, wait = 0 } = error;
       reply.failure = { title, text, code, status, until: Date.now() + wait * 1000 };
+      // After a new verdict the arm of this page may be served no longer.
       if (status === 404) loadModels().then((names) => { reply.model = names[0]; save(); }).catch(() => {});
     }
   }
@@ -313,6 +319,7 @@ function choice(turn) {
 
 document.addEventListener("click", (event) => {
   const link = event.target.closest("a[data-quote]");
+  // With these keys the browser opens the source in a tab of its own.
   if (link && !event.ctrlKey && !event.metaKey && !event.shiftKey) {
     event.preventDefault();
     open(link);
@@ -331,6 +338,7 @@ async function open(link) {
   try {
     const reply = await fetch(link.href, { headers: { "hx-request": "true", accept: "text/html" } });
     const text = await reply.text();
+    // Another one was opened meanwhile.
     if (link !== opener) return;
     beside.innerHTML = text; // rendered and escaped by the server
     if (!reply.ok) beside.append(element("button", { type: "button", textContent: "Close", "data-close": "" }));

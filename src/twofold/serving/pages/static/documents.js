@@ -24,7 +24,9 @@ if (form) {
       if (key) body.metadata[key] = value;
       else if (line.trim()) return showFault("The metadata cannot be read", `Write one field a line, with a colon: ${line}`);
     }
+    // The field is there under access control alone.
     if (fields.has("readers")) body.readers = fields.get("readers").split(",").map((one) => one.trim()).filter(Boolean);
+    // Whoever changed it meanwhile is not overwritten: the server answers with a conflict.
     if (form.dataset.version) body.version = form.dataset.version;
     // Under access control the stored id begins with the readers; the API puts them there again.
     if (form.dataset.method === "PUT" && body.readers) body.id = body.id.slice(body.id.indexOf("/") + 1);
@@ -48,9 +50,11 @@ if (button) {
   button.addEventListener("click", () => sure.showModal());
   sure.addEventListener("click", async (event) => {
     const answer = event.target.value;
+    // A click beside the two buttons.
     if (!answer) return;
     sure.close();
     if (answer !== "yes") return;
+    // Part by part: an id may hold slashes, which the route takes as they are.
     const name = button.dataset.delete.split("/").map(encodeURIComponent).join("/");
     try {
       await send("DELETE", `/v1/documents/${name}`);

@@ -9,13 +9,16 @@ function typing(target) {
 }
 
 document.addEventListener("keydown", (event) => {
+  // The browser's own shortcuts stay; a key that is held down must not label one item after another.
   if (event.ctrlKey || event.metaKey || event.altKey || event.repeat) return;
   if (event.key === "Escape" && typing(event.target)) return event.target.blur();
   if (!keys.checked || typing(event.target)) return;
+  // On a link or button Enter does what it always does.
   if (event.key === "Enter" && !event.target.matches("a, button, summary")) {
     event.preventDefault();
     return form.requestSubmit();
   }
+  // Escaped: a quotation mark is a key, too.
   const box = form.querySelector(`[data-key="${CSS.escape(event.key)}"]`);
   if (box) {
     event.preventDefault();
@@ -31,4 +34,5 @@ document.addEventListener("keydown", (event) => {
 
 // A second click or key must not store twice.
 form.addEventListener("submit", () => { document.getElementById("store").disabled = true; });
+// Going back shows the page as it was left, from the browser's memory: with the button disabled.
 window.addEventListener("pageshow", () => { document.getElementById("store").disabled = false; });

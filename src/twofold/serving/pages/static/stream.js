@@ -67,6 +67,7 @@ export async function* asked(model, messages, signal) {
       yield { reply: { ...event.twofold, citations: choice.delta.citations ?? [], cut: choice.finish_reason === "length" } };
     } else if (choice?.delta.content) yield { piece: choice.delta.content };
   }
+  // A proxy that ends the connection ends the stream without an error.
   if (!ended) throw new Failure("The answer broke off", "The connection ended before the answer did. Ask again.");
 }
 
@@ -78,6 +79,7 @@ async function* events(body) {
     for (;;) {
       const { done, value } = await reader.read();
       if (done) return;
+      // A chunk of the network may end within an event.
       const parts = (rest + value).split("\n\n");
       rest = parts.pop();
       for (const part of parts) {
@@ -88,11 +90,13 @@ async function* events(body) {
   } catch (error) {
     throw lost(error);
   } finally {
+    // Also where the reader stops early: else the server would go on writing for nobody.
     reader.cancel().catch(() => {});
   }
 }
 
 function lost(error) {
+  // The person's own "Stop" is no failure.
   if (error.name === "AbortError") return error;
   return new Failure("The server does not answer", "Check the connection and that `twofold serve` runs, then ask again.");
 }
