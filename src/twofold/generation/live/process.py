@@ -77,8 +77,10 @@ class Process:
         logprobs: int | None = None,
     ) -> Callable[[], None]:
         """See `LiveBatch.submit`."""
+        # Tokenised before the lock is taken: a long prompt must hold up nobody's piece.
         request = self._requested(prompt)
         if isinstance(request, Failure):
+            # A prompt that does not fit is this asker's; the child never sees it.
             receive(Completion(text="", failure=request))
             return _nothing
         request = replace(request, logprobs=logprobs is not None)
@@ -100,6 +102,7 @@ class Process:
                 raise GenerationError("the running batch is closed", cure="Open the system again.")
             if self._child is None:
                 self._start()
+            # Before it is sent: the child may answer at once.
             self._running[number] = _Running(
                 request=request, receive=receive, text=Pieces(self._tokens, request.stop), begun=time.monotonic()
             )
@@ -113,9 +116,11 @@ class Process:
             child, reader = self._child, self._reader
             if child is not None and child.stdin is not None:
                 with contextlib.suppress(OSError):
+                    # The end of its input ends the child; a signal could catch it within a step.
                     child.stdin.close()
         if child is not None:
             try:
+                # Without the lock, which the reading thread needs to end.
                 child.wait(_PATIENCE)
             except subprocess.TimeoutExpired:
                 child.kill()
@@ -124,6 +129,7 @@ class Process:
 
     def _cancel(self, number: int) -> None:
         with self._lock:
+            # Of an ended request the child knows nothing any more.
             if self._running.pop(number, None) is not None:
                 self._send({"cancel": number})
 
@@ -142,6 +148,7 @@ class Process:
             [sys.executable, "-P", "-m", "twofold.generation.live.worker"],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
+            # A file, not a pipe: nobody reads a pipe while the child runs, and a full one would stop it.
             stderr=errors,
             # a second cache of the same kernels, which only its environment bounds
             env={**os.environ, "ONEDNN_PRIMITIVE_CACHE_CAPACITY": str(openvino.SHAPES)},
@@ -180,6 +187,7 @@ class Process:
                     stream.close()
         what = "the running batch was closed" if closed else f"the process of the running batch ended: {reason}"
         for running in lost.values():
+            # Outside the lock, as every `receive`: it may come back here with `cancel`.
             running.receive(GenerationError(what, cure="Send the request again."))
 
     def _pass(self, number: int, ids: list[int], *, logprobs: list[float], end: Any) -> None:

@@ -48,6 +48,7 @@ class Threads:
                 return
             try:
                 for item in self._stream(prompt, temperature, seed, logprobs):
+                    # Looked at between pieces: no thread can be ended from outside.
                     if self._closed.is_set():
                         break
                     passed(item)
@@ -61,6 +62,7 @@ class Threads:
 
         try:
             self._pool.submit(run)
+        # A pool that was shut down refuses so.
         except RuntimeError as error:
             raise _closed() from error
         return cancelled.set
@@ -68,6 +70,7 @@ class Threads:
     def close(self) -> None:
         """End all streams at their next piece; requests that wait get a `GenerationError`."""
         self._closed.set()
+        # Also those that wait in the pool are run, each to its error: nobody is left without an end.
         self._pool.shutdown(wait=True)
 
 

@@ -39,6 +39,7 @@ class Messages:
                 line = self._lines.get(block=block)
             except queue.Empty:
                 return
+            # Only the first is waited for: behind it whatever is there joins the same step.
             block = False
             self.open = bool(line)
             if line:
@@ -95,10 +96,12 @@ class Batch:
         except GenerationError as error:
             failure = Failure(code=error.code, message=error.message)
             lost = [_row(number, (), (), failure) for number in self.running]
+            # The engine is new after a failed step, and knows none of them.
             self.running.clear()
             self._telling.clear()
             return lost
         rows = []
+        # A copy: ended ones are taken out on the way.
         for number, handle in list(self.running.items()):
             ids, logprobs, result = self._runtime.progress(handle)
             logprobs = logprobs if number in self._telling else ()
@@ -149,6 +152,7 @@ def main() -> None:
 def _write(descriptor: int, message: Json) -> None:
     data = memoryview(json.dumps(message).encode() + b"\n")
     while data:
+        # A pipe may take less than all of it.
         data = data[os.write(descriptor, data) :]
 
 
