@@ -79,6 +79,7 @@ class Answerer:
         try:
             return ask(self._project, question, written, progress)
         except IndexEmpty:
+            # Once: if it is empty after that, the error is the answer.
             self._sync(self._project, progress)
             return ask(self._project, question, written, progress)
 
@@ -88,6 +89,7 @@ class Answerer:
         from twofold import asking
         from twofold.metadata.conditions import conditions
 
+        # What is left names the arm and the asker: with another of these another arm is opened.
         options = question.model_copy(update={"text": "", "history": []})
         if self._arm is None or self._arm[0] != options:
             self._close_arm()

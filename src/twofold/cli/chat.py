@@ -59,6 +59,7 @@ class Chat:
         Raises:
             Exit: no person talks, and a question got no answer.
         """
+        # Both: with a file on either side no prompt may stand among what is read or written.
         talking = sys.stdin.isatty() and sys.stdout.isatty() and not self._run.json
         if talking:
             with contextlib.suppress(ImportError):  # Windows has none
@@ -69,6 +70,7 @@ class Chat:
             while line is not None and not self._over:
                 try:
                     if line.strip():
+                        # A Ctrl-C during the last answer must not count with one during this.
                         interrupts.clear()
                         self._turn(line.strip(), answering, shown=talking)
                     line = None if self._over else _read(_PROMPT if talking else "")
@@ -88,6 +90,7 @@ class Chat:
             else:
                 self._ask(line, answering, shown=shown)
         except TwofoldError as error:
+            # A mistyped command is no question without an answer.
             self._failed = self._failed or not line.startswith("/")
             say(f"error: {error.message}\nhelp: {error.cure}", err=True)
             if self._run.json:
@@ -122,10 +125,12 @@ class Chat:
             self._failed = True
             say(f"error: no answer ({answer.failure.code}): {answer.failure.message}\nhelp: {cure}", err=True)
             return
+        # Told once, not after every answer.
         if self._last is None or made_by["behind"] != self._last[1]["behind"]:
             self._run.note(f"note: {made_by['behind']}" if made_by["behind"] else "")
         self._last = answer, made_by
         turns = [*self._options.history, OwnerTurn(role="user", content=question)]
+        # A question without an answer is no turn of the conversation.
         if answer.text.strip():
             turns.append(OwnerTurn(role="assistant", content=answer.text))
             self._options = self._options.model_copy(update={"history": turns})
@@ -149,6 +154,7 @@ class Chat:
 
     def _arm(self, name: str) -> None:
         if name:
+            # Called for its refusal: an unknown arm is told now, not at the next question.
             self._config.arm(name)
             self._options = self._options.model_copy(update={"arm": name, "model": ""})
             self._say(f"From now on the arm {name} answers.")
@@ -168,6 +174,7 @@ class Chat:
 
         if not name:
             raise ConfigError("no file is named", cure="Write /save FILE.")
+        # Nobody asked for a file to be replaced.
         if Path(name).exists():
             raise ConfigError(f"{name} is there already", cure="Name a new file.")
         if not self._options.history:

@@ -26,6 +26,7 @@ def _keys(run: Run) -> Keys:
 
 def _row(key: Key) -> dict[str, Any]:
     row = asdict(key)
+    # Of no use to people, and not to be copied into logs.
     del row["digest"]
     return row
 
@@ -75,6 +76,7 @@ def add(
         name, scope=SCOPES[SCOPES.index(scope)], user=user, groups=group or [], days=days, limits=limits
     )
     run.note("note: this is the only time that the key is shown")
+    # The token alone on stdout, the note on stderr: a script takes the output as it is.
     run.result({**_row(key), "key": token}, token)
 
 

@@ -47,6 +47,7 @@ def mcp(
     from twofold.serving.served import Served
 
     with run.project() as project, RunningBatches(project.config.serving.loaded) as batches:
+        # Once, from the command line: an agent must not choose whom it works for.
         seen = principal(project, user, group or [])
         named = {"arms": [arm] if arm else [], "models": [model] if model else []}
         arms: Served[ServedArms] = Served(

@@ -51,6 +51,7 @@ def list_models(run: Run) -> None:
         tuned = []
     for model in tuned:
         gate = "not gated" if model["gate"] is None else f"gate {outcome(model['gate']).replace('failed', 'FAILED')}"
+        # Records outlive their weights, which `gc` removes: a study still names them.
         state = f"{model['bytes'] / 2**20:.1f} MiB" if model["here"] else "files gone"
         names = f" [{', '.join(model['aliases'])}]" if model["aliases"] else ""
         studies = f"; in studies {', '.join(model['studies'])}" if model["studies"] else ""

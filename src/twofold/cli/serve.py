@@ -44,6 +44,7 @@ def serve(
     try:
         from twofold.serving import app, running
     except ModuleNotFoundError as error:
+        # A module of our own that is missing is a fault of the installation, and no missing extra.
         if (error.name or "").startswith("twofold"):
             raise
         raise MissingExtra(
@@ -55,14 +56,17 @@ def serve(
     from twofold.serving.presence import Presence, settings
     from twofold.serving.service import Service
 
+    # Opened twice: what is written must not share open files with what answers.
     with run.project() as project, run.project() as curated, RunningBatches(project.config.serving.loaded) as batches:
         keys = Keys(project.directory / KEYS)
         local = running.local(host)
+        # Usable ones: with expired keys alone nobody could ask.
         if not local and not keys.usable() and project.config.serving.oidc is None:
             raise ConfigError(
                 f"{host} can be reached from other machines, and there is no API key",
                 cure="Make a key with `twofold keys add NAME`, or listen to 127.0.0.1.",
             )
+        # Before the weights are loaded: a port that is taken is told at once.
         listening = running.bound(host, port)
         opened = partial(ServedArms, project, batches, arms=arm or (), models=model or (), unmeasured=unmeasured)
         service = Service(project, curated, opened)
@@ -80,6 +84,7 @@ def serve(
             ready: dict[str, Any] = {"url": url, "pid": os.getpid(), "model": model_record}
 
             def say_ready() -> None:
+                # Only now: a command that finds the file may ask at once.
                 present.publish()
                 measured = "measured" if model_record["measured"] else "not measured"
                 beside = f", and {', '.join(others)}" if others else ""
@@ -89,6 +94,7 @@ def serve(
             try:
                 running.Server(app.built(service, local=local), grace=grace, ready=say_ready).run(sockets=[listening])
             finally:
+                # Before the arms are closed: while they end, commands answer by themselves.
                 present.withdraw()
         finally:
             service.close()

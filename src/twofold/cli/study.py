@@ -85,6 +85,7 @@ def study(
         with run.progress() as progress:
             record = project.study(final=final, progress=progress)
         run.result(automation(record, project.directory), outcome(record, project.directory))
+    # After the record is printed: failed answers are counted, and the verdict stands.
     if any(arm["failures"] for arm in record["arms"].values()):
         raise typer.Exit(1)
 
@@ -97,6 +98,7 @@ def show_plan(plan: StudyPlan, *, error: bool) -> None:
 
     screen = console()
     if error:
+        # stdout is for the result alone.
         screen.file = sys.stderr
     policy = plan.policy
     screen.print(f"{policy['sentence']}")

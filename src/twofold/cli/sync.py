@@ -37,6 +37,7 @@ def sync(
     """
     from twofold.indexing import feeds
 
+    # Each change would rebuild everything, or be looked for in one source alone.
     if watch and (source or rebuild):
         raise typer.BadParameter("--watch follows all sources and rebuilds nothing")
     with run.project() as project, run.progress() as progress:
@@ -64,6 +65,7 @@ def _report_lines(done: Mapping[str, Any]) -> str:
     bad = [(e["source"], e["failure"]) for e in done["sources"]]
     bad += [(e["file"], e["failure"]) for e in done["files"] if e["status"] == "failed"]
     for name, failure in bad[:_LISTED]:
+        # File names are written by others: a line break in one would look like a line of ours.
         failed_line = one_line(f"failed: {name}: {failure['message']} [{failure['code']}]")
         lines += [failed_line, f"  help: {one_line(failure['cure'])}"]
     if len(bad) > _LISTED:
