@@ -3,13 +3,48 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Query, Response  # noqa: TID253
+from fastapi import APIRouter, Query, Request, Response  # noqa: TID253
 
+from twofold.errors import PartDown
 from twofold.serving.entrance import Administers, Counted, JsonReply, Perhaps, Served, Visits
+from twofold.types import Json
 
 router = APIRouter(tags=["state"])
+SECONDS = 2.0
+"""Time in which the state must be known; a database that hangs would keep whoever looks for half a minute."""
+
+
+class Look:
+    """The state of a server as it is looked at: once at a time, whoever asks meanwhile shares it.
+
+    /readyz needs no key: if each call looked for itself, a few would hold all threads while a database hangs.
+
+    Args:
+        state: Tells the state; may block.
+        seconds: Time to wait for it.
+    """
+
+    def __init__(self, state: Callable[[], Json], *, seconds: float = SECONDS) -> None:
+        self._state, self._seconds = state, seconds
+        self._task: asyncio.Task[Json] | None = None
+
+    async def state(self) -> Json:
+        """The state; not ready where it is not known in time."""
+        if self._task is None or self._task.done():
+            self._task = asyncio.ensure_future(asyncio.to_thread(self._state))
+        try:
+            # shielded: the look goes on for those who ask next
+            return await asyncio.wait_for(asyncio.shield(self._task), self._seconds)
+        except TimeoutError:
+            message = f"the index has not answered for {self._seconds:g} s"
+            return {
+                "ready": False,
+                "faults": [{"code": PartDown.code, "message": message, "cure": PartDown.cure}],
+                "remarks": [],
+            }
 
 
 @router.get("/healthz", response_class=JsonReply)
@@ -20,12 +55,13 @@ async def healthz(service: Served, challenge: Annotated[str, Query(max_length=10
 
 
 @router.get("/readyz", response_class=JsonReply)
-async def readyz(service: Served, caller: Perhaps) -> Any:
+async def readyz(request: Request, caller: Perhaps) -> Any:
     """Requests are answered: 200; else 503. Who has a key, where one is needed, sees the reasons.
 
     `remarks` are of what still works, but less well.
     """
-    state = await asyncio.to_thread(service.state)
+    look: Look = request.app.state.look
+    state = await look.state()
     status = 200 if state["ready"] else 503
     return JsonReply(state if caller else {"ready": state["ready"]}, status_code=status)
 
