@@ -47,6 +47,7 @@ def test_an_example_is_edited_in_its_line(window: Window, workbench: Any) -> Non
     before = records(workbench.directory)
     page = window(workbench.server.url).open("/examples?words=" + before[4]["question"].replace(" ", "+"))
     page.locator("tbody th a").click()
+    page.wait_for_load_state()  # what is typed before the scripts run adds no field
     answers = page.locator("#answers textarea")
     assert answers.count() == 2
     answers.nth(1).fill("four euros")
