@@ -34,6 +34,7 @@ def begun(window: Window, workbench: Any, kind: str = "Compare blind", name: str
     page.get_by_label("Your name").fill(name)
     page.keyboard.press("Enter")
     page.locator("#label").wait_for()
+    page.wait_for_load_state()  # a key that is pressed before the scripts run is lost
     return page
 
 
@@ -57,7 +58,8 @@ def test_two_answers_are_compared_with_the_keyboard_and_the_last_is_undone(windo
 
     page.wait_for_load_state()
     page.keyboard.press("s")
-    page.wait_for_url("**after=**")
+    page.wait_for_function("before => document.querySelector('h2.question')?.innerText !== before", arg=second)
+    page.wait_for_load_state()
     assert question(page) not in (first, second)
     page.keyboard.press("u")
     page.wait_for_url("**item=**")
@@ -93,12 +95,12 @@ def test_labels_say_how_far_people_and_the_metric_agree(window: Window, workbenc
     for name in ("Ann", "Ben"):
         page = begun(window, workbench, "Mark blind", name)
         for _ in range(3):
-            page.wait_for_load_state()  # a key that is pressed before the scripts run is lost
+            page.wait_for_load_state()
             before = question(page)
             page.keyboard.press("1")
             page.keyboard.press("Enter")
             page.wait_for_url("**after=**")
-            page.wait_for_function("before => document.querySelector('h2.question').innerText !== before", arg=before)
+            page.wait_for_function("before => document.querySelector('h2.question')?.innerText !== before", arg=before)
     page = view.open("/examples/labels")
     text = page.locator("main").inner_text()
     assert "6 labels by Ann, Ben" in text
