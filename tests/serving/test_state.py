@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import threading
 
-from twofold.serving.state import Look
+from twofold.serving.state import SharedState
 from twofold.types import Json
 
 
@@ -19,16 +19,16 @@ def test_a_look_that_hangs_is_not_ready_holds_one_thread_and_ends() -> None:
         return {"ready": True, "faults": [], "remarks": []}
 
     async def asked() -> None:
-        look = Look(state, seconds=0.05)
-        for hanging in await asyncio.gather(*(look.state() for _ in range(20))):
+        shared = SharedState(state, seconds=0.05)
+        for hanging in await asyncio.gather(*(shared.state() for _ in range(20))):
             assert (hanging["ready"], hanging["faults"][0]["code"]) == (False, "serving.down")
         assert len(looks) == 1
         released.set()
-        while not (await look.state())["ready"]:
+        while not (await shared.state())["ready"]:
             await asyncio.sleep(0.01)
         # Every later call looks again: the state of before is not repeated.
         before = len(looks)
-        assert (await look.state())["ready"]
+        assert (await shared.state())["ready"]
         assert len(looks) == before + 1
 
     asyncio.run(asked())

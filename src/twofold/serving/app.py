@@ -65,7 +65,7 @@ def built(service: Service, *, local: bool) -> Guard:
     app.state.service = service
     app.state.counters = counters
     app.state.agents = agents
-    app.state.look = state.Look(service.state)
+    app.state.shared = state.SharedState(service.state)
     app.include_router(answering.router)
     app.include_router(searching.router)
     app.include_router(curating.router)

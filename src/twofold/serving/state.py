@@ -17,7 +17,7 @@ SECONDS = 2.0
 """Time in which the state must be known; a database that hangs would keep whoever looks for half a minute."""
 
 
-class Look:
+class SharedState:
     """The state of a server as it is looked at: once at a time, whoever asks meanwhile shares it.
 
     /readyz needs no key: if each call looked for itself, a few would hold all threads while a database hangs.
@@ -60,8 +60,8 @@ async def readyz(request: Request, caller: Perhaps) -> Any:
 
     `remarks` are of what still works, but less well.
     """
-    look: Look = request.app.state.look
-    state = await look.state()
+    shared: SharedState = request.app.state.shared
+    state = await shared.state()
     status = 200 if state["ready"] else 503
     return JsonReply(state if caller else {"ready": state["ready"]}, status_code=status)
 
