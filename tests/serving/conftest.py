@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import tarfile
 from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
 import serving_process
 from serving_process import Running, served
 
+import stand_in_trainer
 from forked import Forked, Nursery
 from small_project import write_project
 from twofold.project import Project
@@ -49,7 +52,8 @@ def forked_servers(nursery: Nursery) -> Iterator[None]:
     """Servers start with their imports behind them, which take longer than most tests of one; but for `server`."""
 
     def start(words: Sequence[str]) -> Forked:
-        return nursery.command(*words)
+        # Some serve all tests of the session; they end with their fixtures.
+        return nursery.command(*words, seconds=3600)
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(serving_process, "start", start)
@@ -71,12 +75,38 @@ def stored_project(tmp_path: Path) -> Path:
 
 
 @pytest.fixture(scope="session")
+def tuned_once(tmp_path_factory: pytest.TempPathFactory, own_cache: Path) -> tuple[Path, str, str]:
+    """A stored project, its measured model, the champion, and another tuned since; not to be changed."""
+    place = tmp_path_factory.mktemp("tuned")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(os.environ, "TRAINED", str(place / "trained"))
+        with tarfile.open(STORED) as archive:
+            archive.extractall(place, filter="data")
+        directory = place / STORED.name.partition(".")[0]
+        other = {"tuning": {"trainer": {"options": {"mark": "b"}}}}
+        with stand_in_trainer.known():
+            with Project.open(directory) as project:
+                first = project.models.registry.find("champion")["id"]
+            with Project.open(directory, other) as project:
+                return directory, first, project.tune(arm="ft+rag").id
+
+
+@pytest.fixture
+def tuned(tuned_once: tuple[Path, str, str], tmp_path: Path) -> tuple[Path, str, str]:
+    """The project with two tuned models and their ids, to be changed."""
+    directory, first, second = tuned_once
+    return Path(shutil.copytree(directory, tmp_path / directory.name)), first, second
+
+
+@pytest.fixture(scope="session")
 def server(measured: Path) -> Iterator[Running]:
     """A server of the measured project, started as users start it."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(serving_process, "start", serving_process.started)
-        with served(measured) as running:
-            yield running
+    with ExitStack() as stack:
+        # Until it has started and no longer: every later server of the session would be started so.
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(serving_process, "start", serving_process.started)
+            running = stack.enter_context(served(measured))
+        yield running
 
 
 @pytest.fixture(scope="session")

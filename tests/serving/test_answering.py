@@ -204,7 +204,15 @@ def test_what_is_wrong_with_a_request_is_named(server: Running, more: dict[str, 
 
 
 @pytest.mark.parametrize(
-    "more", [{"logprobs": False}, {"top_p": 1.0}, {"tools": None}, {"frequency_penalty": 0}], ids=str
+    "more",
+    [
+        {"logprobs": False},
+        {"top_p": 1.0},
+        {"tools": None},
+        {"frequency_penalty": 0},
+        {"user": "ann", "safety_identifier": "a", "prompt_cache_key": "b", "metadata": {"run": "7"}},
+    ],
+    ids=str,
 )
 def test_a_parameter_that_changes_nothing_is_accepted(server: Running, more: dict[str, object]) -> None:
     assert asked(server, **more).status_code == 200

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -14,22 +13,10 @@ import pytest
 from serving_process import Running, served
 from test_exchange import steady
 
-import stand_in_trainer
 from twofold.project import Project
 
 CHAT = "/v1/chat/completions"
 USER = [{"role": "user", "content": "What does parking cost?"}]
-
-
-@pytest.fixture
-def tuned(stored_project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Path, str, str]:
-    """A stored project with a measured model, the champion, and another tuned since; and both ids."""
-    monkeypatch.setitem(os.environ, "TRAINED", str(tmp_path / "trained"))
-    with stand_in_trainer.known(), Project.open(stored_project) as project:
-        first = project.models.registry.find("champion")["id"]
-        other = {"tuning": {"trainer": {"options": {"mark": "b"}}}}
-        with Project.open(stored_project, other) as again:
-            return stored_project, first, again.tune(arm="ft+rag").id
 
 
 @pytest.fixture(scope="module")

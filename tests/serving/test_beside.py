@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 import time
 from pathlib import Path
 
 import pytest
 from serving_process import served
 
+from forked import Nursery
 from small_project import write_project
 from twofold.project import Project
 from twofold.reports import archive
@@ -56,13 +55,12 @@ with stand_in_trainer.known():
 
 
 @pytest.mark.parametrize("command", ["sync", "study", "tune"])
-def test_reading_waits_for_no_writer(stored_project: Path, command: str) -> None:
+def test_reading_waits_for_no_writer(stored_project: Path, nursery: Nursery, command: str) -> None:
     asked = "what can help guide early season irrigation decisions?"
     body = {"model": "champion", "messages": [{"role": "user", "content": asked}]}
     with served(stored_project) as server, server.client() as client:
         script = WRITER.replace("TESTS", repr(str(Path(__file__).parents[1])))
-        words = [sys.executable, "-c", script, command, str(stored_project)]
-        writer = subprocess.Popen(words, stderr=subprocess.PIPE, text=True)
+        writer = nursery.start(script, command, str(stored_project))
         try:
             end = time.monotonic() + 60
             while not (stored_project / "in-the-middle").exists():
@@ -81,8 +79,8 @@ def test_reading_waits_for_no_writer(stored_project: Path, command: str) -> None
             assert writer.poll() is None
         finally:
             (stored_project / "go-on").touch()
-            failure = writer.communicate(timeout=60)[1]
-        assert writer.returncode == 0, failure
+            failure = writer.communicate()[1]
+        assert writer.wait() == 0, failure
         assert client.post(CHAT, json=body).status_code == 200
 
 

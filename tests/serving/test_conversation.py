@@ -50,7 +50,7 @@ def test_every_order_of_turns_that_ends_with_a_question_is_answered(client: open
 @pytest.mark.parametrize(
     ("messages", "param", "words"),
     [
-        ([], "messages", "at least 1"),
+        ([], "messages", "it is empty. Send at least one."),
         ([ASKED, COST], "messages", "the last message must be the user's"),
         ([{"role": "user", "content": " \n"}], "messages.0.content", "empty"),
         ([{"role": "user", "content": []}], "messages.0.content", "empty"),
@@ -66,8 +66,8 @@ def test_every_order_of_turns_that_ends_with_a_question_is_answered(client: open
         ([ASKED, {"role": "tool", "tool_call_id": "a", "content": "5"}, AGAIN], "messages.1", "tools are not"),
         ([ASKED, {**COST, "reasoning_content": "hm"}, AGAIN], "messages.1.reasoning_content", "unsupported"),
         ([ASKED, {"role": "assistant"}, AGAIN], "messages.1.content", "required"),
-        (["hello"], "messages.0", "dictionary"),
-        ([ASKED, COST] * 500 + [AGAIN], "messages", "at most 1000"),
+        (["hello"], "messages.0", "it is no object. Send an object"),
+        ([ASKED, COST] * 500 + [AGAIN], "messages", "Send at most 1000 at once."),
     ],
 )
 def test_what_cannot_be_taken_is_named(client: openai.OpenAI, messages: Any, param: str, words: str) -> None:

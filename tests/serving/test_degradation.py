@@ -21,6 +21,7 @@ import openai
 import pytest
 from serving_process import served
 
+from twofold.cli.main import main
 from twofold.errors import DatabaseUnreachable, PartDown
 from twofold.project import Project
 from twofold.serving.degradation import Breaker
@@ -318,6 +319,37 @@ def test_an_index_whose_folder_has_gone_is_down_until_it_is_back(project_copy: P
         shutil.rmtree(index, ignore_errors=True)
         index.with_name("elsewhere").rename(index)
         assert until(client, 200).json()["choices"][0]["message"]["citations"]
+
+
+def test_a_server_starts_while_its_index_is_down_and_answers_once_it_is_back(
+    project_copy: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """An index is made where there is none: a lost one must not answer that the documents say nothing."""
+    index = project_copy / ".twofold" / "index"
+    index.rename(index.with_name("elsewhere"))
+    assert main(["ask", "What does parking cost?", "-C", str(project_copy)]) == 3
+    assert "sync --rebuild" in capsys.readouterr().err
+    with (project_copy / "twofold.toml").open("a") as settings:
+        settings.write('\n[serving]\narms = ["base"]\n')
+    with served(project_copy) as server, server.client() as client:
+        assert (server.ready["model"]["id"], server.ready["model"]["measured"]) == ("rag", None)
+        assert post(client)[:2] == (503, "serving.down")
+        assert int(post(client)[2].headers["retry-after"]) >= 1
+        assert client.post("/v1/retrieve", json={"query": "parking"}).status_code == 503
+        state = client.get("/readyz")
+        assert (state.status_code, state.json()["faults"][0]["code"]) == (503, "serving.down")
+        rows = client.get("/v1/models").json()["data"]
+        assert [(row["id"], row["measured"], row["later_index"]) for row in rows] == [
+            ("rag", None, None),
+            ("base", True, False),
+        ]
+        assert client.get("/ask", headers={"accept": "text/html"}).status_code == 200
+        assert post(client, model="base")[0] == 200
+        shutil.rmtree(index)
+        index.with_name("elsewhere").rename(index)
+        assert until(client, 200).json()["choices"][0]["message"]["citations"]
+        assert client.get("/readyz").json() == {"ready": True, "faults": [], "remarks": []}
+        assert client.get("/v1/models").json()["data"][0]["measured"] is True
 
 
 def test_a_live_tool_that_is_down_is_named_in_the_answer_and_not_waited_for(project_copy: Path) -> None:

@@ -282,3 +282,8 @@ def test_who_may_not_ask_is_refused_at_once_and_filters_are_not_mixed(synced: Pr
     ):
         assert not answer.hits, "no document of this project names a reader"
     dispatcher.close()
+
+
+def test_the_seed_after_the_largest_is_the_smallest() -> None:
+    assert [Overrides(seed=2**63 - 1).numbered(number).seed for number in (0, 1)] == [2**63 - 1, -(2**63)]
+    assert [Overrides(seed=-3).numbered(number).seed for number in (0, 2, 7)] == [-3, -1, 4]

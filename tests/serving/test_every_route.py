@@ -107,7 +107,8 @@ BODIES: dict[str, Callable[[random.Random], Made]] = {
             "choice": "first",
         }
     },
-    "POST /examples/edit": form("file", "line", "mark", "question", "answer", "sources", "split"),
+    "POST /examples/edit": form("file", "line", "mark", "question", "answer", "sources", "split", "feedback"),
+    "POST /examples/remove": form("file", "line", "mark"),
     "POST /examples/label": form("kind", "study", "item", "choice", "by", "reason", "note"),
     "POST /examples/label/undo": form("label", "by"),
     "POST /models/promote": form("model", "alias", "why"),

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import shutil
-import subprocess
-import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -16,6 +14,7 @@ from typing import Any
 import httpx
 from serving_process import Running, served
 
+from forked import Nursery
 from twofold.project import Project
 from twofold.reports import decisive
 from twofold.serving.keys import KEYS, Keys
@@ -42,9 +41,11 @@ def add_study(directory: Path, *, arm: str, number: int = 2) -> None:
     draft.rename(further)
 
 
-def rollback(directory: Path, *words: str) -> dict[str, Any]:
-    command = [sys.executable, "-m", "twofold", "rollback", "-C", str(directory), "--json", *words]
-    return json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
+def rollback(nursery: Nursery, directory: Path, *words: str) -> dict[str, Any]:
+    command = nursery.command("rollback", "-C", str(directory), "--json", *words)
+    written, errors = command.communicate()
+    assert command.wait() == 0, errors
+    return json.loads(written)
 
 
 def chosen(client: httpx.Client) -> tuple[str, str, str]:
@@ -62,7 +63,10 @@ def waited(until: Callable[[], bool]) -> None:
 
 @contextmanager
 def steady(server: Running, model: str) -> Iterator[list[int]]:
-    """Ask a model again and again; the statuses of all answers."""
+    """Ask a model again and again; the statuses of all answers.
+
+    Two askers of some thirty answers a second: one that never rests takes both processors from what is tested.
+    """
     statuses: list[int] = []
     stop = threading.Event()
 
@@ -71,6 +75,7 @@ def steady(server: Running, model: str) -> Iterator[list[int]]:
             while not stop.is_set():
                 reply = client.post(CHAT, json={**BODY, "model": model, "stream": stream})
                 statuses.append(0 if '"error"' in reply.text else reply.status_code)
+                stop.wait(0.02)
 
     askers = [threading.Thread(target=ask, args=(stream,)) for stream in (True, False)]
     for asker in askers:
@@ -162,7 +167,9 @@ def test_after_a_kill_it_is_ready_again_with_all_that_it_acknowledged(project_co
     assert json.loads(line)["id"] == name
 
 
-def test_the_verdict_before_answers_after_one_command_and_the_newest_after_another(project_copy: Path) -> None:
+def test_the_verdict_before_answers_after_one_command_and_the_newest_after_another(
+    project_copy: Path, nursery: Nursery
+) -> None:
     add_study(project_copy, arm="base")
     with (
         served(project_copy, "--unmeasured") as server,
@@ -170,13 +177,13 @@ def test_the_verdict_before_answers_after_one_command_and_the_newest_after_anoth
         steady(server, "default") as statuses,
     ):
         assert chosen(client)[:2] == ("base", "0002")
-        said = rollback(project_copy, "--why", "it guesses")
+        said = rollback(nursery, project_copy, "--why", "it guesses")
         assert said == {"study": f"0001{said['study'][4:]}", "arm": "rag", "rolled_back": True}
         waited(lambda: chosen(client)[:2] == ("rag", "0001"))
         assert chosen(client)[2] == "it is the verdict of study 1, after a rollback from study 2"
         with Project.open(project_copy) as project:
             assert project.ask("What does parking cost?")[1]["arm"] == "rag"
-        rollback(project_copy, "--undo")
+        rollback(nursery, project_copy, "--undo")
         waited(lambda: chosen(client)[:2] == ("base", "0002"))
         decisive.roll_back(project_copy / "studies", who="me")
         waited(lambda: chosen(client)[:2] == ("rag", "0001"))

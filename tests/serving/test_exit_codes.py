@@ -19,6 +19,8 @@ PAGE = Path(__file__).resolve().parents[2] / "docs" / "how-to" / "serve.md"
 def test_a_signal_ends_it_with_0(number: signal.Signals, measured: Path, project_copy: Path) -> None:
     with served(project_copy) as running:
         assert set(running.ready) == {"url", "pid", "model"}
+        assert running.process.stderr is not None
+        assert running.process.stderr.readline().startswith(f"pages for people: {running.url}/ask")
         assert running.end(number) == 0
 
 

@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import asyncio
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
+import httpx
 import pytest
 from pydantic import ValidationError
 from serving_process import Running, served
 
 from twofold.config import ServingSection
+from twofold.project import Project
+from twofold.serving import app
 from twofold.serving.keys import KEYS, Keys
 
 SITE = "https://intranet.example"
@@ -67,3 +73,50 @@ def test_without_the_setting_no_site_does(server: Running) -> None:
 def test_a_site_is_named_in_full(origin: str) -> None:
     with pytest.raises(ValidationError):
         ServingSection(origins=(origin,))
+
+
+@pytest.mark.parametrize(
+    "host",
+    [
+        "evil.example@{0}",
+        "{0}@evil.example",
+        "{0}#.evil.example",
+        "{0}/.evil.example",
+        "{0}?.evil.example",
+        "local\thost",
+        "{0}:99999999",
+        "{0}:",
+        "[::1",
+        "[evil.example]",
+        "é",
+    ],
+)
+def test_what_is_no_host_is_a_400(server: Running, host: str) -> None:
+    """Else one part of the server could read another host in it than the browser went to."""
+    with server.client() as client:
+        headers = [(b"host", host.format("localhost").encode("latin-1"))]
+        refused = client.get("/healthz", headers=headers)
+        assert (refused.status_code, refused.json()["error"]["code"]) == (400, "http.bad-request")
+        assert client.get("/healthz", headers={"host": "[::1]:80"}).status_code == 200
+
+
+def test_what_nobody_expected_is_a_500_in_the_shape_of_every_error(
+    measured: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def replies() -> list[httpx.Response]:
+        with Project.open(measured) as project:
+            # Without identities each request fails by an AttributeError.
+            stub: Any = SimpleNamespace(project=project, later=lambda: 0.0, arms=None, identities=None, state=dict)
+            transport = httpx.ASGITransport(app.built(stub, local=False))  # type: ignore[arg-type]
+            async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as client:
+                page = await client.get("/documents", headers={"accept": "text/html"})
+                return [await client.get("/v1/models"), await client.post("/v1/retrieve", json={"query": "a"}), page]
+
+    *programs, page = asyncio.run(replies())
+    for reply in programs:
+        assert (reply.status_code, reply.json()["error"]["code"]) == (500, "internal")
+        assert reply.headers["x-content-type-options"] == "nosniff"
+        assert "AttributeError" not in reply.text
+    assert (page.status_code, page.headers["content-type"]) == (500, "text/html; charset=utf-8")
+    assert "AttributeError" not in page.text
+    assert caplog.text.count("a request failed") == 3

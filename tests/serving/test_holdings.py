@@ -128,10 +128,10 @@ def test_the_writer_is_named_while_there_is_one(synced: Path) -> None:
 
     with Project.open(synced) as project:
         path = project.derived / "lock"
-        assert lock.holder(path) == ""
+        assert lock.at_work(path) is None
         with project.writing():
-            assert lock.holder(path)
-        assert lock.holder(path) == ""
+            assert lock.at_work(path)
+        assert lock.at_work(path) is None
     path.write_text("99999999 twofold study\n", encoding="utf-8")  # killed
-    assert lock.holder(path) == ""
-    assert lock.holder(path.with_name("none")) == ""
+    assert lock.at_work(path) is None
+    assert lock.at_work(path.with_name("none")) is None

@@ -68,11 +68,18 @@ def seconds_of(server: Running) -> float:
         b'{"\\ud800\\r\\nset-cookie: a=b": 1}',
         b'{"model": "rag", "messages": [{"role": "user", "content": "a"}], "temperature": NaN}',
         b'{"model": "rag", "messages": [{"role": "user", "content": "a"}], "where": ["a < "]}',
+        b'{"model": "rag", "messages": [{"role": "user", "content": "a"}], "model": "base"}',
+        b'{"model": "rag", "messages": [{"role": "user", "role": "system", "content": "a"}]}',
+        b'{"model": "rag", "messages": [' + b",".join([b'{"a":1}'] * 400_000) + b"]}",
         b"{" + b",".join(b'"%d": 0' % number for number in range(250_000)) + b"}",
         b'{"model": "rag", "messages": [' + b",".join([b"0"] * 1_000_000) + b"]}",
         b'{"model": "rag", "messages": [{"role": "user", "content": [' + b",".join([b"0"] * 1_000_000) + b"]}]}",
         b'{"model": "rag", "messages": [{"role": "user", "content": "a"}], "response_format": {"type": "json_schema", '
         b'"json_schema": {"schema": {"enum": [' + b",".join([b"0"] * 1_000_000) + b"]}}}}",
+        b'{"model": "rag", "messages": [{"role": "user", "content": "a"}], "response_format": {"type": "json_schema", '
+        b'"json_schema": {"schema": {"pattern": "' + b"(a+)+" * 400_000 + b'"}}}}',
+        b'{"model": "rag", "messages": [{"role": "user", "content": "a"}], "response_format": {"type": "json_schema", '
+        b'"json_schema": {"schema": {"const": "\\ud800"}}}}',
     ],
     ids=lambda content: content[:40].decode("latin-1"),
 )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -126,3 +127,18 @@ def test_the_command_line_makes_lists_rotates_and_revokes(
     assert row["revoked"]
     assert "digest" not in row
     assert main(["keys", "add", "x", "--scope", "all", "-C", str(project_copy)]) == 2
+
+
+def test_the_command_line_says_that_there_is_no_key(project_copy: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["keys", "list", "-C", str(project_copy)]) == 0
+    output = capsys.readouterr()
+    assert (output.out, "twofold keys add NAME" in output.err) == ("", True)
+
+
+def test_a_key_that_names_nobody_is_remarked_upon_under_access_control(
+    closed: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    directory = shutil.copytree(closed, tmp_path / "p")
+    for words, remarked in ((["--scope", "admin"], True), (["--user", "ann"], False), (["--group", "staff"], False)):
+        assert main(["keys", "add", "x", *words, "-C", str(directory)]) == 0
+        assert ("names nobody" in " ".join(capsys.readouterr().err.split())) is remarked

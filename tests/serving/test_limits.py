@@ -212,6 +212,24 @@ def test_embedded_texts_are_tokens(limited: tuple[Running, Keys]) -> None:
     assert used(keys, key.id)["tokens"] >= 4
 
 
+def test_a_search_that_asks_a_model_is_charged_and_another_is_a_request(
+    limited: tuple[Running, Keys], project_copy: Path
+) -> None:
+    query = {"query": "What does parking cost?"}
+    running, keys = limited
+    key, token = keys.add("searching")
+    with running.client(token) as client:
+        assert [client.post("/v1/retrieve", json=query).status_code for _ in range(3)] == [200, 200, 429]
+    assert used(keys, key.id) == {"requests": 3, "tokens": 0}
+    with (project_copy / "twofold.toml").open("a", encoding="utf-8") as file:
+        file.write('\n[[retrieval.rewriters]]\nname = "multi_query"\n')
+    keys = Keys(project_copy / KEYS)
+    key, token = keys.add("rewritten")
+    with served(project_copy, "--unmeasured") as running, running.client(token) as client:
+        client.post("/v1/retrieve", json=query).raise_for_status()
+    assert used(keys, key.id)["tokens"] > 10
+
+
 def used(keys: Keys, name: str) -> dict[str, int]:
     windows = UseLedger(keys.path.parents[1] / USE).used().get(f"key:{name}", {})
     return {"tokens": 0} | {kind: window.spent for kind, window in windows.items()}

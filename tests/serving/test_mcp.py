@@ -66,6 +66,9 @@ def test_what_cannot_be_done_is_an_error_with_its_cure(measured: Path) -> None:
         assert "no document 'nowhere'" in await call(client, "fetch", document="nowhere")
         told = await call(client, "search", query="parking", where=["colour ~~ red"])
         assert "config.filter" in told
+        assert "Write what is asked" in await call(client, "search", query=" ")
+        assert "Write what is asked" in await call(client, "ask", question="")
+        assert "at most 20" in await call(client, "ask", question="parking", where=["a = 1"] * 21)
         assert (await call(client, "search", query="parking"))["results"], "the server goes on"
 
     talk(measured, [], work)

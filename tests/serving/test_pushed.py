@@ -13,7 +13,8 @@ import pytest
 from serving_process import served
 
 from small_project import write_project
-from twofold.errors import Conflict, DataError, NotServed, ProjectLocked
+from twofold.errors import Conflict, DataError, NotServed, ProjectLocked, StoreError
+from twofold.files import writing
 from twofold.project import Project
 from twofold.serving.bodies import DocumentBody
 from twofold.serving.pushed import Pushed
@@ -115,11 +116,98 @@ def test_where_the_index_refuses_nothing_is_left(
     with monkeypatch.context() as patch:
         patch.setattr(pushed, "_synced", refuse)
         for future in (pushed.put(body("a", "Two."), None, replace=True), pushed.put(body("b"), None, replace=True)):
-            with pytest.raises(OSError, match="no room"):
+            with pytest.raises(StoreError, match="no room"):
                 future.result(60)
+    assert "no room" in pushed.failure
     project.sync()
     assert [row["id"] for row in pushed.listed(None)[0]] == ["a"]
     assert pushed.get("a", None)["text"] == "One."
+
+
+class NativePanic(BaseException):
+    """As a library in Rust raises it: no `Exception`."""
+
+
+@pytest.mark.parametrize("fault", [OSError(28, "No space left on device"), NativePanic("called `unwrap`")], ids=str)
+def test_an_undo_needs_no_room_on_the_disk(
+    project: Project, pushed: Pushed, monkeypatch: pytest.MonkeyPatch, fault: BaseException
+) -> None:
+    """The index refuses because the disk is full: no file may be written to bring the former ones back."""
+    for name in ("a", "b"):
+        pushed.put(body(name, f"The first {name}."), None, replace=True).result(60)
+    written = writing.write
+
+    def refuse() -> dict[str, str]:
+        # From now on the disk takes nothing.
+        monkeypatch.setattr(writing, "write", lambda *_, **__: (_ for _ in ()).throw(OSError(28, "No space left")))
+        raise fault
+
+    with monkeypatch.context() as patch:
+        patch.setattr(pushed, "_synced", refuse)
+        begun = threading.Event()
+        pushed._worker.submit(begun.wait)
+        changes = [pushed.put(body("a", "The second a."), None, replace=True), pushed.delete("b", None)]
+        begun.set()
+        for change in changes:
+            with pytest.raises(StoreError):
+                change.result(60)
+    monkeypatch.setattr(writing, "write", written)
+    assert [pushed.get(name, None)["text"] for name in ("a", "b")] == ["The first a.", "The first b."]
+    assert pushed.failure.startswith("documents cannot be stored")
+    pushed.put(body("c"), None, replace=True).result(60)
+    assert pushed.failure == ""
+    assert sorted(row["id"] for row in pushed.listed(None)[0]) == ["a", "b", "c"]
+
+
+@pytest.mark.parametrize(
+    "changed", [{"text": "Other words."}, {"title": "Other"}, {"metadata": {"lang": "en"}}], ids=lambda c: next(iter(c))
+)
+def test_of_those_who_replace_one_version_one_wins_whatever_they_change(
+    pushed: Pushed, changed: dict[str, object]
+) -> None:
+    first = pushed.put(body("a", "One."), None, replace=False).result(60)
+    begun = threading.Event()
+    pushed._worker.submit(begun.wait)
+    sent: dict[str, object] = {"text": "One.", "version": first["version"], **changed}
+    tries = [
+        pushed.put(body("a", **{**sent, "title": sent.get("title") or f"by {n}"}), None, replace=True)  # type: ignore[arg-type]
+        for n in range(8)
+    ]
+    begun.set()
+    wins = [attempt.result(60) for attempt in tries if attempt.exception(60) is None]
+    assert len(wins) == 1
+    assert all(isinstance(attempt.exception(), Conflict) for attempt in tries if attempt.exception())
+    assert pushed.get("a", None)["version"] == wins[0]["version"] != first["version"]
+
+
+def test_what_a_killed_server_had_not_indexed_is_completed_at_the_next_start(project: Project, pushed: Pushed) -> None:
+    pushed.put(body("a", "One."), None, replace=False).result(60)
+    pushed.put(body("b", "Old."), None, replace=False).result(60)
+    files = pushed._files
+    files.write("b", '{"id":"b","text":"New.","title":"b"}')
+    files.write("c", '{"id":"c","text":"Sent and not indexed.","title":"c"}')
+    files.remove("a")
+    # Nobody was told that c was taken: it can be sent again.
+    again = Pushed(project)
+    again.put(body("d"), None, replace=False).result(60)  # after the completion, in the same thread
+    assert [row["id"] for row in again.listed(None)[0]] == ["b", "c", "d"]
+    assert again.get("b", None)["text"] == "New."
+    assert not list((project.directory / "serving" / "documents").glob(".*"))
+    again.close()
+
+
+def test_what_was_never_taken_conflicts_with_nothing(project: Project, pushed: Pushed) -> None:
+    pushed.put(body("a"), None, replace=False).result(60)
+    pushed._worker.submit(bool).result(60)  # the lock is given back after the answer
+    with project.writing():  # so that the next start cannot complete it
+        pushed._files.write("left", '{"id":"left","text":"Of a killed server.","title":"left"}')
+        again = Pushed(project)
+        again._worker.submit(bool).result(60)
+    with pytest.raises(NotServed):
+        again.get("left", None)
+    assert again.put(body("left", "Sent again."), None, replace=False).result(60)["id"] == "left"
+    assert again.get("left", None)["text"] == "Sent again."
+    again.close()
 
 
 def test_a_kill_in_a_burst_loses_nothing_that_was_acknowledged(project_copy: Path) -> None:

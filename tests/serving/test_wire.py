@@ -136,6 +136,12 @@ def chunked(*headers: bytes, version: bytes = b"1.1") -> bytes:
         HEAD + b"Authorization: Bearer a\r\nAuthorization: Bearer b\r\n\r\n",
         HEAD + b"Origin: http://localhost\r\nOrigin: http://evil.example\r\n\r\n",
         HEAD + b"X: a\0b\r\n\r\n",
+        HEAD + b"X: a\r\n Transfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+        HEAD + b"X: a\r\n\tContent-Length: 50\r\n\r\n",
+        HEAD + b"Authorization: Bearer\r\n a\r\n\r\n",
+        HEAD + b"X: a\n\r\n",
+        HEAD.replace(b"\r\n", b"\n") + b"\n",
+        HEAD + b"X: a\r\n\n",
         b"GET /healthz HTTP/1.1\r\n\r\n",
         b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03",
     ],
@@ -147,6 +153,14 @@ def test_what_proxies_could_read_otherwise_is_a_400_and_ends_the_connection(conn
     assert (head[:13], closed) == (b"HTTP/1.1 400 ", True)
     assert received.count(b"HTTP/1.1 ") == 1, "nothing that follows is taken for a request"
     assert json.loads(body)["error"]["code"] == "http.bad-request"
+
+
+def test_a_head_that_came_with_the_request_before_is_looked_at_too(connect: Connect) -> None:
+    received, closed = reply(
+        connect, HEAD + b"\r\n" + HEAD + b"X: a\r\n Transfer-Encoding: chunked\r\n\r\n" + HEAD + b"\r\n"
+    )
+    assert [received.count(status) for status in (b"HTTP/1.1 200 ", b"HTTP/1.1 400 ")] == [1, 1]
+    assert closed
 
 
 def test_what_is_unusual_and_clear_is_answered(connect: Connect) -> None:

@@ -13,7 +13,7 @@ from small_project import write_project
 from twofold.errors import BadRequest, Conflict, DataError, NotServed, StoreError
 from twofold.files import writing
 from twofold.project import Project
-from twofold.serving.workbook import ExampleBook, ExampleFields, WorkbookRow
+from twofold.serving.workbook import EDITS, ExampleBook, ExampleFields, WorkbookRow
 from twofold.types import Filter
 
 FILE = "data/examples.jsonl"
@@ -113,6 +113,31 @@ def test_a_change_replaces_its_line_alone_and_keeps_the_old_one(project: Project
     changed = book.row(FILE, 2, None).example
     assert changed is not None
     assert (changed.references, changed.split) == (("noon", "at 12"), "dev")
+
+
+def test_a_record_that_is_taken_out_leaves_its_line_and_its_words_in_the_log(project: Project) -> None:
+    book = ExampleBook(project)
+    row, after = book.row(FILE, 2, None), book.row(FILE, 3, None)
+    book.remove(row, mark=row.mark, by="ann")
+    assert (lines(project)[1], book.row(FILE, 3, None)) == ("", after)
+    with pytest.raises(NotServed):
+        book.row(FILE, 2, None)
+    with pytest.raises(Conflict):
+        book.remove(row, mark=row.mark, by="ann")
+    (entry,) = [json.loads(line) for line in (project.directory / EDITS).read_text(encoding="utf-8").splitlines()]
+    assert (entry["before"]["question"], entry["after"], entry["by"]) == ("When does the board meet? (0)", None, "ann")
+
+
+def test_a_document_that_is_not_there_and_one_that_is_closed_are_refused_alike(project: Project) -> None:
+    book = ExampleBook(project)
+    book.require_documents(("parking", "board"), None)
+    book.require_documents(("parking",), STAFF)
+    refusals = []
+    for name in ("board", "bored"):
+        with pytest.raises(BadRequest) as refused:
+            book.require_documents(("parking", name), STAFF)
+        refusals.append(refused.value.message.replace(name, "NAME"))
+    assert refusals[0] == refusals[1] == "no document that you may read has the id 'NAME'"
 
 
 def test_a_line_that_moved_is_found_and_one_that_changed_is_a_conflict(project: Project) -> None:

@@ -9,6 +9,8 @@ from pathlib import Path
 import pytest
 
 from twofold.errors import ProjectLocked
+from twofold.plugins.protocols import quiet
+from twofold.store import lock
 from twofold.store.lock import ProjectLock
 
 
@@ -33,3 +35,38 @@ def test_a_full_disk_is_no_reason_not_to_hold_the_lock(tmp_path: Path, monkeypat
             pass
     with ProjectLock(tmp_path / "lock"):
         pass
+
+
+def test_what_the_writer_does_is_seen_by_whoever_looks(tmp_path: Path) -> None:
+    path = tmp_path / "lock"
+    with ProjectLock(path) as writing:
+        counts: list[tuple[str, int, int]] = []
+        tell = writing.telling(lambda *count: counts.append(count))
+        assert (work := lock.at_work(path)) is not None
+        assert (work.stage, work.done, work.total) == ("", 0, 0)
+        for done in range(3):
+            tell("answer rag", done, 129)
+        tell("answer base", 1, 129)
+        assert len(counts) == 4
+        assert (work := lock.at_work(path)) is not None
+        # A new stage is noted at once, further items of one stage at most every second.
+        assert (work.stage, work.done, work.total) == ("answer base", 1, 129)
+        with pytest.raises(ProjectLocked) as refused, ProjectLock(path):
+            pass
+        assert "answer" not in str(refused.value)
+    assert lock.at_work(path) is None
+
+
+def test_a_note_that_is_read_half_written_is_no_error(tmp_path: Path) -> None:
+    path = tmp_path / "lock"
+    for half in ("answer", "answer\t", "answer\t3", "answer\t3\tx", "\t\t"):
+        path.write_text(f"{os.getpid()} twofold study\n{half}\n", encoding="utf-8")
+        assert (work := lock.at_work(path)) is not None
+        assert (work.command, work.stage, work.total) == ("twofold study", "", 0)
+
+
+def test_telling_after_the_end_writes_nothing(tmp_path: Path) -> None:
+    with ProjectLock(tmp_path / "lock") as writing:
+        tell = writing.telling(quiet)
+    tell("answer rag", 1, 2)
+    assert (tmp_path / "lock").read_bytes() == b""

@@ -41,6 +41,14 @@ def _use(windows: Mapping[Kind, Window]) -> dict[str, int]:
     }
 
 
+_LIMITS = {"requests_per_minute": "requests a minute", "tokens_per_day": "tokens a day"}
+
+
+def _limit(limit: int, words: str) -> str:
+    # 0 lifts the setting's limit.
+    return f"at most {limit} {words}" if limit else f"no limit of {words}"
+
+
 def add(
     run: Run,
     *,
@@ -48,7 +56,9 @@ def add(
     scope: Annotated[
         str,
         typer.Option(
-            "--scope", metavar="SCOPE", help="ask; curate, which also changes documents; or admin, which sees all."
+            "--scope",
+            metavar="SCOPE",
+            help="ask; curate, which also changes documents; or admin, which also sees settings, models and numbers.",
         ),
     ] = "ask",
     user: Annotated[
@@ -72,16 +82,23 @@ def add(
 
     require_known("--scope", scope, SCOPES)
     limits = KeyLimits(requests=requests, tokens=tokens)
+    with run.project() as project:
+        guarded = project.config.access.enabled
     key, token = _keys(run).add(
         name, scope=SCOPES[SCOPES.index(scope)], user=user, groups=group or [], days=days, limits=limits
     )
     run.note("note: this is the only time that the key is shown")
+    if guarded and not user and not group:
+        run.note(
+            "note: access control is enabled and the key names nobody, whatever its scope: it neither searches nor "
+            "answers. Make another with --user or --group for that"
+        )
     # The token alone on stdout, the note on stderr: a script takes the output as it is.
     run.result({**_row(key), "key": token}, token)
 
 
 def list_keys(run: Run) -> None:
-    """List the keys and what was used with each; a key itself cannot be shown again."""
+    """List the keys, their own limits and what was used with each; a key itself cannot be shown again."""
     from twofold.serving.limits import USE, UseLedger
 
     with run.project() as project:
@@ -92,7 +109,10 @@ def list_keys(run: Run) -> None:
         who = ", ".join(filter(None, [row["user"], *row["groups"]]))
         end = f"revoked {row['revoked']}" if row["revoked"] else f"expires {row['expires'] or 'never'}"
         use = "{requests} requests, {tokens} tokens ({tokens_today} today)".format(**row["used"])
-        lines.append("  ".join(filter(None, [row["id"], row["name"], row["scope"], who, end, use])))
+        most = "; ".join(_limit(row[name], words) for name, words in _LIMITS.items() if row[name] is not None)
+        lines.append("  ".join(filter(None, [row["id"], row["name"], row["scope"], who, end, most, use])))
+    if not rows:
+        run.note("there is no key: whoever is on this machine may ask. Make one with `twofold keys add NAME`")
     run.result({"keys": rows}, "\n".join(lines))
 
 

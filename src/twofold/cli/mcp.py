@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from functools import partial
 from typing import Annotated
 
@@ -50,9 +51,13 @@ def mcp(
         # Once, from the command line: an agent must not choose whom it works for.
         seen = principal(project, user, group or [])
         named = {"arms": [arm] if arm else [], "models": [model] if model else []}
-        arms: Served[ServedArms] = Served(
-            project, partial(ServedArms, project, batches, **named, unmeasured=unmeasured)
-        )
+        opened = partial(ServedArms, project, batches, **named, unmeasured=unmeasured)
+        arms: Served[ServedArms] = Served(project, opened, complete=lambda arms: arms.complete)
+        if sys.stdin.isatty():
+            run.note(
+                "note: this waits for an agent's program, which starts `twofold mcp` itself and writes to its input; "
+                "docs/how-to/serve.md shows what to enter there. Ctrl-D ends it"
+            )
         try:
             built(Tools(project, arms, lambda: seen), name=f"twofold {project.config.project.name}").run()
         finally:

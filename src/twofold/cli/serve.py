@@ -32,7 +32,9 @@ def serve(
         bool, typer.Option("--unmeasured", help="Serve also what no study has measured with these settings.")
     ] = False,
 ) -> None:
-    """Serve the latest study's arm to OpenAI clients, with citations, until SIGTERM or Ctrl-C.
+    """Serve the latest study's arm to people, OpenAI clients and agents, with citations, until SIGTERM or Ctrl-C.
+
+    People open the address in a browser, programs call it below /v1, agents at /mcp.
 
     Every alias of a tuned model is served beside it, unless --arm or --model say what is to be served.
 
@@ -86,9 +88,13 @@ def serve(
             def say_ready() -> None:
                 # Only now: a command that finds the file may ask at once.
                 present.publish()
-                measured = "measured" if model_record["measured"] else "not measured"
+                # Null: that is not known while the index is down.
+                unknown = "refuses until its index is back" if model_record["measured"] is None else "not measured"
+                measured = "measured" if model_record["measured"] else unknown
                 beside = f", and {', '.join(others)}" if others else ""
                 say(json.dumps(ready) if run.json else f"{url}/v1 serves {model_record['id']} ({measured}){beside}")
+                # Where people look; the line above is for programs.
+                run.note(f"pages for people: {present.url}/ask; Ctrl-C ends the server")
 
             grace = project.config.serving.grace
             try:

@@ -21,10 +21,11 @@ from twofold.serving.dispatch import Overrides, Ticket
 from twofold.serving.entrance import JsonReply, Visit, Visits
 from twofold.serving.replies import Envelope, Reply
 from twofold.serving.streams import ChatStream, CompletionStream, ResponseStream, Stream, event
+from twofold.serving.strict_json import StrictRoute
 from twofold.types import Answer, Example
 
-router = APIRouter(tags=["answers"])
-_TOO_LONG = "generation.too-long"
+router = APIRouter(route_class=StrictRoute, tags=["answers"])
+_TOO_LONG, _SCHEMA = "generation.too-long", "generation.schema"
 
 
 class Choices:
@@ -34,14 +35,22 @@ class Choices:
         visit: The request.
         arm: The arm that it asks.
         where: Conditions on the metadata of documents that may be found.
+        count: Number of choices.
 
     Raises:
         BadFilter: a condition cannot be read.
-        BadRequest: there are conditions, and the arm reads no documents.
+        BadRequest: there are conditions, and the arm reads no documents; or there are more choices than its queue has
+            places, so that no waiting would help.
     """
 
-    def __init__(self, visit: Visit, arm: ServedArm, where: Sequence[str]) -> None:
+    def __init__(self, visit: Visit, arm: ServedArm, where: Sequence[str], *, count: int) -> None:
         self._arm = arm
+        if count > visit.queue:
+            raise conversation.bad(
+                f"the request asks for {count} answers, and at most {visit.queue} are written at once",
+                "n",
+                cure="Ask for fewer answers in one request, or raise [serving].queue in twofold.toml.",
+            )
         self._counters = visit.counters
         self._charge = visit.charge
         self._charged: set[int] = set()
@@ -75,6 +84,7 @@ class Choices:
 
         Raises:
             TooLong: the conversation exceeds the model's context.
+            BadRequest: the runtime cannot write by the schema.
             GenerationError: an answer failed.
         """
         answering = asyncio.gather(*(_last(ticket) for ticket in self._tickets))
@@ -97,7 +107,7 @@ class Choices:
         """Pieces of all choices as they come, each with its choice's number, and each choice's reply at its end.
 
         Raises:
-            TooLong, GenerationError: as `whole`.
+            TooLong, BadRequest, GenerationError: as `whole`.
         """
         # One queue: the events of several choices interleave as they come, and the reader waits in one place.
         arriving: asyncio.Queue[tuple[int, str | Answer | BaseException]] = asyncio.Queue()
@@ -159,6 +169,9 @@ class Choices:
             self._counters.answer(answer, later=False)
             if answer.failure.code == _TOO_LONG:
                 raise TooLong(answer.failure.message)
+            if answer.failure.code == _SCHEMA and self._tickets[number].overrides.schema:
+                cure = "Write it without patterns that look around, and with fewer optional properties."
+                raise conversation.bad(answer.failure.message, "response_format", cure=cure)
             raise GenerationError(f"no answer ({answer.failure.code}): {answer.failure.message}")
         ticket = self._tickets[number]
         reply = await asyncio.to_thread(self._arm.reply, answer, ticket.example)
@@ -212,7 +225,7 @@ async def chat(request: Request, body: ChatBody, visit: Visits) -> Any:
     example = conversation.example(body.messages, system_prompt=visit.system_prompt)
     # Checking a schema takes a while, in which others are answered.
     overrides = await asyncio.to_thread(conversation.overrides, body)
-    choices = Choices(visit, arm, body.where)
+    choices = Choices(visit, arm, body.where, count=body.n)
     for number in range(body.n):
         choices.add(example, overrides.numbered(number))
     envelope = _envelope("chatcmpl-", body.model)
@@ -226,8 +239,8 @@ async def chat(request: Request, body: ChatBody, visit: Visits) -> Any:
 async def complete(request: Request, body: CompletionBody, visit: Visits) -> Any:
     """Answer each prompt as a question without a conversation."""
     arm = visit.arms.named(body.model)
-    choices = Choices(visit, arm, body.where)
     prompts = [body.prompt] if isinstance(body.prompt, str) else body.prompt
+    choices = Choices(visit, arm, body.where, count=len(prompts) * body.n)
     # All are read before any is submitted: a bad one refuses the request as a whole.
     examples = []
     for prompt in prompts:
@@ -254,7 +267,7 @@ async def respond(request: Request, body: ResponseBody, visit: Visits) -> Any:
             raise conversation.system_refused("instructions")
         messages.insert(0, ChatMessage(role="system", content=body.instructions))
     example = conversation.example(messages, system_prompt=visit.system_prompt, param="input")
-    choices = Choices(visit, arm, body.where)
+    choices = Choices(visit, arm, body.where, count=1)
     choices.add(example, await asyncio.to_thread(conversation.response_overrides, body))
     envelope = _envelope("resp_", body.model)
     if body.stream:

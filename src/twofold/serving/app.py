@@ -94,6 +94,13 @@ def built(service: Service, *, local: bool) -> Guard:
         status, body, headers = faults.of_error(error)
         return JsonReply(body, status_code=status, headers=headers)
 
+    @app.exception_handler(Exception)
+    async def unexpected(request: Request, _error: Exception) -> Response:
+        # Else the framework answers with plain text, before the guard sees the error.
+        if layout.for_people(request):
+            return layout.fault(request, HTTPException(500))
+        return JsonReply(faults.unexpected(), status_code=500)
+
     serving = service.project.config.serving
     if serving.origins:
         # Never with cookies: a page of another site calls the API with a key of its own.

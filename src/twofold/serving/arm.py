@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict, replace
-from typing import Literal
+from typing import ClassVar, Literal
 
 from twofold import asking
 from twofold.answering.citing import Whereabouts, evidence, whereabouts
@@ -66,6 +67,9 @@ class ServedArm:
         IndexEmpty, UnknownName, StoreError, TemplateMismatch: as `Project.open_system`.
     """
 
+    absent: ClassVar[bool] = False
+    """Does this only stand for an arm that cannot be opened?"""
+
     def __init__(
         self,
         project: Project,
@@ -121,7 +125,8 @@ class ServedArm:
         self._batch.load()
         if self._choice.arm.retrieval:
             self._project.workspace.search.embedder.embed(["warm"])
-            self.later()
+            with suppress(PartDown):  # `/readyz` says it, and requests are refused until it is back
+                self.later()
 
     @property
     def choice(self) -> asking.ChosenArm:
@@ -179,13 +184,21 @@ class ServedArm:
         seconds = self._project.config.serving.seconds
         return self._dispatcher.submit(example, filter=filter, overrides=overrides, deadline=seconds)
 
-    def retrieve(self, example: Example, *, filter: Filter | None, k: int | None) -> tuple[list[Hit], bool]:
+    def retrieve(
+        self,
+        example: Example,
+        *,
+        filter: Filter | None,
+        k: int | None,
+        spent: Callable[[int], object] = lambda _tokens: None,
+    ) -> tuple[list[Hit], bool]:
         """The passages that an answer would be given with, and whether they were judged insufficient.
 
         Args:
             example: The question.
             filter: What may be seen.
             k: Number of passages; None for the measured one.
+            spent: Gets the tokens of the models that the search asks, such as a rewriter's.
 
         Raises:
             NotServed: the arm reads no documents.
@@ -194,7 +207,10 @@ class ServedArm:
             raise NotServed(f"the arm {self.name} reads no documents", cure="Serve an arm that does: --arm rag.")
         system = self._system if k is None else replace(self._system, k=k)
         retrieved = system.retrieve([example], filter)[0]
-        return ([], True) if retrieved is None else (list(retrieved.hits), retrieved.insufficient)
+        if retrieved is None:
+            return [], True
+        spent(retrieved.usage.prompt_tokens + retrieved.usage.completion_tokens)
+        return list(retrieved.hits), retrieved.insufficient
 
     def later(self) -> bool:
         """Has the index changed since the served arm was measured?

@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 
-from twofold.errors import NotServed, TwofoldError
+from twofold import asking
+from twofold.errors import DatabaseUnreachable, IndexDamaged, NotServed, TwofoldError
 from twofold.project import Project
+from twofold.serving.absent import AbsentArm
 from twofold.serving.arm import ServedArm
 from twofold.serving.batches import RunningBatches
 from twofold.store.model_registry import short
@@ -19,7 +21,8 @@ DEFAULT = "default"
 class ServedArms:
     """The arms of a project that are served: those that are named, else the verdict's and those of ``[serving].arms``.
 
-    Where none is named, every alias of a tuned model is served too; one that cannot be is passed over.
+    Where none is named, every alias of a tuned model is served too; one that cannot be is passed over. An arm whose
+    index is down is there all the same, and refuses what it is asked.
 
     Args:
         project: Open for as long as the arms are used; closed by the caller.
@@ -49,11 +52,11 @@ class ServedArms:
         verdicts = [("", ""), *((arm, "") for arm in project.config.serving.arms)]
         try:
             for arm, model in named or verdicts:
-                self._add(ServedArm(project, batches, arm=arm, model=model, unmeasured=unmeasured))
+                self._add(_opened(project, batches, arm=arm, model=model, unmeasured=unmeasured))
             # Whoever named arms wants these alone.
             for alias in [] if named else sorted(project.catalogue.models.aliases()):
                 try:
-                    self._add(ServedArm(project, batches, model=alias, unmeasured=unmeasured))
+                    self._add(_opened(project, batches, model=alias, unmeasured=unmeasured))
                 except TwofoldError as error:
                     # Anybody may set an alias meanwhile: one that cannot be served must not take the measured arm down.
                     self.passed_over.append(f"the model {alias} is not served: {error.message}")
@@ -66,6 +69,11 @@ class ServedArms:
 
     def __iter__(self) -> Iterator[ServedArm]:
         return iter(self._served.values())
+
+    @property
+    def complete(self) -> bool:
+        """Could all be opened? Else they are to be opened anew, for an index may be back."""
+        return not any(arm.absent for arm in self)
 
     @property
     def default(self) -> ServedArm:
@@ -106,3 +114,16 @@ class ServedArms:
             arm.close()
             return
         self._served[arm.name] = arm
+
+
+def _opened(
+    project: Project, batches: RunningBatches, *, arm: str = "", model: str = "", unmeasured: bool
+) -> ServedArm:
+    """An arm, or what stands for it while its index is down."""
+    try:
+        return ServedArm(project, batches, arm=arm, model=model, unmeasured=unmeasured)
+    # These alone: what else is wrong with an arm does not pass by waiting.
+    except (DatabaseUnreachable, IndexDamaged) as error:
+        workspace = project.workspace
+        choice = asking.chosen(workspace.models, workspace.systems.calibrations, project.records, arm=arm, model=model)
+        return AbsentArm(model or choice.arm.name, choice, error)

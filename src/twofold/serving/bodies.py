@@ -35,6 +35,9 @@ NEUTRAL: dict[str, tuple[Any, ...]] = {
     "truncation": ("disabled",),
 }
 """Parameters of the OpenAI API that are not supported → values by which they change nothing, which are accepted."""
+UNREAD = frozenset(["metadata", "prompt_cache_key", "safety_identifier", "user"])
+"""Parameters by which a client names its own users and requests: accepted, and never read. Who asks is whoever's key it
+is; under access control a name that a caller could choose would open others' documents."""
 
 
 def _encodable(text: str) -> str:
@@ -74,7 +77,7 @@ class Body(BaseModel):
         if not isinstance(values, dict):
             return values
         known = {name if field.alias is None else field.alias for name, field in cls.model_fields.items()}
-        unknown = (key for key in values if key not in known and not _neutral(key, values[key]))
+        unknown = (key for key in values if key not in known and key not in UNREAD and not _neutral(key, values[key]))
         # One of them would do; each takes a kilobyte to report, and a body has room for a million.
         wrong = set(islice((key for key in unknown if values[key] is not None), _REPORTED))
         return {key: value for key, value in values.items() if value is not None and (key in known or key in wrong)}
@@ -150,8 +153,14 @@ class ChatMessage(Body):
 
 def _small(schema: dict[str, Any]) -> dict[str, Any]:
     # Checking a schema takes seconds a megabyte, and so does the grammar that is made of it.
-    if sum(1 for _ in islice(_parts(schema), SCHEMA_PARTS + 1)) > SCHEMA_PARTS:
-        raise ValueError(f"the schema has more than {SCHEMA_PARTS} parts")
+    letters = 0
+    for number, part in enumerate(_parts(schema)):
+        if number >= SCHEMA_PARTS:
+            raise ValueError(f"the schema has more than {SCHEMA_PARTS} parts")
+        words = part if isinstance(part, dict) else [part] if isinstance(part, str) else ()
+        letters += sum(len(_encodable(word)) for word in words)
+        if letters > SCHEMA_LETTERS:
+            raise ValueError(f"the words of the schema have more than {SCHEMA_LETTERS} letters")
     return schema
 
 
@@ -167,6 +176,8 @@ def _parts(value: Any) -> Iterator[Any]:
 
 SCHEMA_PARTS = 5000
 """Most values in a JSON schema: objects, lists, words and numbers."""
+SCHEMA_LETTERS = 120_000
+"""Most letters of all words in a JSON schema together; a pattern of so many is compiled in half a second."""
 Schema = Annotated[dict[str, Any], AfterValidator(_small)]
 
 

@@ -10,8 +10,9 @@ from fastapi import APIRouter, Query  # noqa: TID253
 from twofold.serving.bodies import DocumentBody, FeedbackBody
 from twofold.serving.conversation import bad
 from twofold.serving.entrance import Asks, Curates, JsonReply, Served
+from twofold.serving.strict_json import StrictRoute
 
-router = APIRouter(tags=["curation"])
+router = APIRouter(route_class=StrictRoute, tags=["curation"])
 Page = Annotated[int, Query(ge=1, le=1000)]
 
 

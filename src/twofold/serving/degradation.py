@@ -15,7 +15,8 @@ from datetime import UTC, datetime
 from typing import Any, ClassVar
 
 from twofold.errors import IndexMismatch, PartDown, StoreError
-from twofold.plugins.protocols import Retriever, Tool, ToolAnswer
+from twofold.plugins.protocols import Retriever, Tool
+from twofold.plugins.results import ToolAnswer
 from twofold.types import Filter, Json, Query, Retrieval
 
 log = logging.getLogger(__name__)

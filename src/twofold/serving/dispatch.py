@@ -52,7 +52,8 @@ class Overrides:
         """Those of one of several choices: each has a seed of its own."""
         # Sampled without a seed, all choices would have the configured seed: the same answer each time.
         seed = 0 if self.seed is None and number and self.temperature else self.seed
-        return self if seed is None else replace(self, seed=seed + number)
+        # Within the 64 bits that an engine takes, after the largest the smallest.
+        return self if seed is None else replace(self, seed=(seed + number + 2**63) % 2**64 - 2**63)
 
 
 class Dispatcher:

@@ -112,6 +112,8 @@ class Visit:
     """What callers have used."""
     system_prompt: bool
     """May the caller send a system message?"""
+    queue: int
+    """Most answers of an arm at once."""
 
     def charge(self, tokens: int) -> None:
         """Count tokens that the caller has used."""
@@ -136,9 +138,15 @@ async def _visit(request: Request, caller: Asks) -> AsyncIterator[Visit]:
     service = service_of(request)
     # Until the reply is sent, streams included: arms that are exchanged meanwhile are closed after that.
     with service.arms.using() as arms:
-        prompts = service.project.config.serving.system_prompt
-        counters, ledger = counters_of(request), service.ledger
-        yield Visit(arms=arms, caller=caller, counters=counters, ledger=ledger, system_prompt=prompts)
+        section = service.project.config.serving
+        yield Visit(
+            arms=arms,
+            caller=caller,
+            counters=counters_of(request),
+            ledger=service.ledger,
+            system_prompt=section.system_prompt,
+            queue=section.queue,
+        )
 
 
 Visits = Annotated[Visit, Depends(_visit)]

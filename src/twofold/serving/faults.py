@@ -11,6 +11,7 @@ from typing import Any
 
 from twofold import errors
 from twofold.errors import TwofoldError
+from twofold.serving.strict_json import TWICE
 from twofold.types import Json
 
 log = logging.getLogger(__name__)
@@ -50,6 +51,24 @@ _HTTP_CURES = {
 }
 _KINDS: Mapping[str, tuple[type, ...]] = {"string_type": (list, dict), "list_type": (str, dict)}
 """Fault of a value's kind → kinds for which another branch of a union is meant."""
+_WORDS: Mapping[str, tuple[str, str]] = {
+    "missing": ("it is missing, and required", "Send it."),
+    "too_short": ("it is empty", "Send at least one."),
+    "string_too_short": ("it is empty", "Send at least one letter."),
+    "too_long": ("there are more than {max_length}", "Send at most {max_length} at once."),
+    "string_too_long": ("it has more than {max_length} letters", "Send at most {max_length} letters."),
+    "string_type": ("it is no string", "Send a string in quotes."),
+    "list_type": ("it is no list", "Send a list in square brackets."),
+    "model_type": ("it is no object", "Send an object in curly brackets."),
+    "model_attributes_type": ("it is no object", "Send an object in curly brackets."),
+    "dict_type": ("it is no object", "Send an object in curly brackets."),
+    "bool_type": ("it is neither true nor false", "Send true or false."),
+    "int_type": ("it is no whole number", "Send a whole number without quotes."),
+    "float_type": ("it is no number", "Send a number without quotes."),
+    "finite_number": ("it is no finite number", "Send a finite number."),
+    "literal_error": ("it is none of {expected}", "Send one of these."),
+}
+"""Fault of a value → what is wrong, and the cure; the library's own words say what a validator did."""
 _AGAIN = 2.0
 """Seconds in Retry-After of a refusal that tells no time itself."""
 
@@ -69,8 +88,7 @@ def of_error(error: BaseException) -> tuple[int, Json, dict[str, str]]:
     """Status, body and headers of an error; of an unexpected one nothing is told but that it is one."""
     if not isinstance(error, TwofoldError):
         log.error("a request failed", exc_info=error)
-        message = "internal error. Report it with the server's log."
-        return 500, body(message, status=500, code="internal"), {}
+        return 500, unexpected(), {}
     status = status_of(error)
     # The file's place on the server is nobody's business: only the message is told, never `str(error)`.
     param = error.param if isinstance(error, errors.BadRequest) and error.param else None
@@ -87,6 +105,11 @@ def of_error(error: BaseException) -> tuple[int, Json, dict[str, str]]:
     if status in (500, 502):
         log.error("a request failed: %s", error, exc_info=error)
     return status, body(message, status=status, code=error.code, param=param), headers
+
+
+def unexpected() -> Json:
+    """The body of an error that nobody expected: nothing of it is told."""
+    return body("internal error. Report it with the server's log.", status=500, code="internal")
 
 
 def of_status(status: int) -> Json:
@@ -110,9 +133,14 @@ def of_validation(faults: list[Any]) -> Json:
         message = sentence(f"{named}unknown or unsupported parameter", errors.BadRequest.cure)
     elif fault["type"] == "json_invalid":
         param = None  # it tells the place in the text
-        message = sentence("the body is not valid JSON", "Send one JSON object.")
+        # The library's own words repeat what was sent.
+        what = TWICE if fault.get("ctx", {}).get("error") == TWICE else "the body is not valid JSON"
+        message = sentence(what, "Send one JSON object.")
     elif fault["type"] in ("model_attributes_type", "model_type") and not where:
         message = sentence("the body is no JSON object", "Send one, with the header Content-Type: application/json.")
+    elif fault["type"] in _WORDS:
+        text, cure = (words.format(**fault.get("ctx", {})) for words in _WORDS[fault["type"]])
+        message = sentence(f"{named}{text}", cure)
     else:
         text = str(fault["msg"]).removeprefix("Value error, ")
         message = sentence(f"{named}{text[:1].lower()}{text[1:]}", errors.BadRequest.cure)

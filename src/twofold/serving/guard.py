@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import time
 from collections.abc import Awaitable, Callable, Collection, Iterable, MutableMapping
 from typing import Any
@@ -25,6 +26,8 @@ BODY_SECONDS = 20.0
 OPEN = frozenset(["/healthz", "/readyz", "/metrics"])
 """Addresses that answer while the server is stopping."""
 _SINGLE = frozenset([b"authorization", b"content-length", b"content-type", b"host", b"origin", b"sec-fetch-site"])
+# Without a user's name, a path or a blank: `urlsplit` reads another host in some of them than a browser does.
+_HOST = re.compile(r"(?:\[[0-9A-Fa-f:.]+\]|[\w.-]+)(?::[0-9]{1,5})?", re.ASCII)
 _LOCAL = frozenset(["localhost", "127.0.0.1", "::1"])
 _HEADERS = (
     (b"x-content-type-options", b"nosniff"),
@@ -65,10 +68,11 @@ class Guard:
             return
         begun = time.perf_counter()
         status = 500
-        started = False
+        started = ended = False
 
         async def sending(message: Message) -> None:
-            nonlocal status, started
+            nonlocal status, started, ended
+            ended = message["type"] == "http.response.body" and not message.get("more_body")
             if message["type"] == "http.response.start":
                 status, started = message["status"], True
                 # Read only now: the route has left them in the scope before it replies.
@@ -89,9 +93,11 @@ class Guard:
                 status_and_body = refusal
             await _reply(sending, *status_and_body)
         except Exception as error:
-            if started:  # the status is sent: all that is left is to end the connection
+            reply = faults.of_error(error)  # which also logs it
+            if not started:
+                await _reply(sending, *reply)
+            elif not ended:  # half of a reply is sent: all that is left is to end the connection
                 raise
-            await _reply(sending, *faults.of_error(error))
         finally:
             self.running -= 1
             self._counters.running.dec()
@@ -108,6 +114,8 @@ class Guard:
             # A proxy may have read another one of the two: what follows could be another caller's.
             return 400, faults.of_status(400), {"connection": "close"}
         host = headers.get(b"host", b"").decode("latin-1")
+        if host and not _HOST.fullmatch(host):
+            return 400, faults.of_status(400), {"connection": "close"}
         if _hostname(f"//{host}") not in _LOCAL and self._keyless():
             return (
                 403,

@@ -18,13 +18,15 @@ from twofold.serving.arms import ServedArms
 from twofold.serving.dispatch import Overrides
 from twofold.serving.holdings import readable
 from twofold.serving.served import Served
-from twofold.types import Answer, Document, Filter, Json
+from twofold.types import Answer, Document, Example, Filter, Json
 
 if TYPE_CHECKING:
     from mcp.server import MCPServer
 
 _K = 5
 """Passages of a search that names no number."""
+_CONDITIONS = 20
+"""Most conditions of a question, as over HTTP."""
 
 
 class Tools:
@@ -54,10 +56,11 @@ class Tools:
         """Find passages of the documents. `where` are conditions on metadata, such as "price < 30"."""
         with _explained(), self._arms.using() as arms:
             arm = arms.default
-            narrowed = arm.narrowed(self._seen(), where or [])
-            example = example_of(query)
+            narrowed = arm.narrowed(self._seen(), _few(where))
+            example = _example(query)
             # Brought within bounds, not refused: a model that names the number would only try another.
-            hits, _ = await asyncio.to_thread(arm.retrieve, example, filter=narrowed, k=max(1, min(k, 50)))
+            within = max(1, min(k, 50))
+            hits, _ = await asyncio.to_thread(arm.retrieve, example, filter=narrowed, k=within, spent=self._spent)
             return {"results": await asyncio.to_thread(arm.passages, hits, scores=self._seen() is None)}
 
     async def fetch(self, document: str) -> Json:
@@ -69,8 +72,8 @@ class Tools:
         """Answer a question from the documents, with citations; says so where they do not hold the answer."""
         with _explained(), self._arms.using() as arms:
             arm = arms.default
-            narrowed = arm.narrowed(self._seen(), where or [])
-            example = example_of(question)
+            narrowed = arm.narrowed(self._seen(), _few(where))
+            example = _example(question)
             answer = None
             ticket = arm.submit(example, filter=narrowed, overrides=Overrides())
             try:
@@ -152,6 +155,18 @@ def built(tools: Tools, *, name: str) -> MCPServer:
 def principal(project: Project, user: str, groups: list[str]) -> Filter | None:
     """The filter of whoever the agent works for; see `asking.request_filter`."""
     return asking.request_filter(project.config, user, groups)
+
+
+def _few(where: list[str] | None) -> list[str]:
+    if where and len(where) > _CONDITIONS:
+        raise _fault(f"there are {len(where)} conditions. Name at most {_CONDITIONS}.")
+    return where or []
+
+
+def _example(text: str) -> Example:
+    if not text.strip():
+        raise _fault("the question is empty. Write what is asked.")
+    return example_of(text)
 
 
 @contextmanager

@@ -21,9 +21,10 @@ from twofold.serving.bodies import OwnerBody
 from twofold.serving.entrance import Counted, Served, Token, service_of
 from twofold.serving.question import LiveQuestion
 from twofold.serving.streams import event
+from twofold.serving.strict_json import StrictRoute
 from twofold.types import Answer
 
-router = APIRouter(include_in_schema=False)
+router = APIRouter(route_class=StrictRoute, include_in_schema=False)
 
 
 async def _owned(request: Request, token: Token) -> AsyncIterator[ServedArms]:

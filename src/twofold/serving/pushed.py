@@ -1,7 +1,7 @@
 """Documents that a server is sent: one file each in the project, indexed by the project's own sync.
 
-A document is acknowledged once it is in the index. After a kill in between, the file is there and the next sync, by
-whatever command, completes the work.
+A document is acknowledged once it is in the index. After a kill in between, the file is there and the next start of a
+server completes the work, or the next sync, by whatever command.
 
 Under access control a document belongs to its readers: its id begins with them, so that a caller can neither take an id
 that others use nor learn from a refusal that they do.
@@ -10,6 +10,7 @@ that others use nor learn from a refusal that they do.
 from __future__ import annotations
 
 import json
+import logging
 from collections import deque
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -19,18 +20,21 @@ from pathlib import Path
 from urllib.parse import quote, unquote
 
 from twofold.answering import access
-from twofold.errors import Conflict, DataError, NotServed, TwofoldError, refused
-from twofold.files import writing
+from twofold.errors import Conflict, DataError, NotServed, ProjectLocked, StoreError, TwofoldError, refused
 from twofold.files.reading import counted
-from twofold.hashing import canonical_json, digest
+from twofold.hashing import canonical_json
 from twofold.indexing import feeds
 from twofold.indexing.feeds import PUSHED, PUSHED_FOLDER
+from twofold.indexing.sync import synced
 from twofold.plugins.protocols import quiet
 from twofold.project import Project
 from twofold.serving.bodies import DocumentBody
 from twofold.serving.conversation import bad
 from twofold.serving.holdings import readable
+from twofold.serving.sent_files import SentFiles, version
 from twofold.types import Filter, Json
+
+log = logging.getLogger(__name__)
 
 _TOGETHER = 64
 """Most changes that are indexed in one sync; the first of them waits for the last."""
@@ -59,10 +63,14 @@ class Pushed:
     """
 
     def __init__(self, project: Project) -> None:
+        self.failure = ""
+        """Why the last change could not be made, where disk or index refused it; empty where they did not."""
         self._project = project
-        self._folder = project.directory / PUSHED_FOLDER
+        self._files = SentFiles(project.directory / PUSHED_FOLDER)
         self._worker = ThreadPoolExecutor(1, thread_name_prefix="twofold-documents")
         self._waiting: deque[_Change] = deque()
+        # In the thread of all changes: the first that is sent waits for it.
+        self._worker.submit(self._complete)
 
     def close(self) -> None:
         """Make the changes that wait, and no more."""
@@ -102,6 +110,17 @@ class Pushed:
         self._worker.submit(self._work)
         return change.done
 
+    def _complete(self) -> None:
+        """Index what a killed server had written and not indexed: until then it is neither found nor taken."""
+        search, root = self._project.workspace.search, self._project.directory
+        try:
+            self._files.sweep()
+            if synced(search.catalogue) and feeds.pending(search, root, PUSHED):
+                with self._writing():
+                    self._synced()
+        except (TwofoldError, OSError) as error:
+            log.info("what was sent before the start is not completed now: %s", error)
+
     def _work(self) -> None:
         """Make the changes that wait now, no two of one document, in the order in which they came."""
         taken: dict[str, _Change] = {}
@@ -114,70 +133,82 @@ class Pushed:
         try:
             with self._writing():
                 self._change(list(taken.values()))
-        except Exception as error:
+        # Also a panic of a library's native code, which is no `Exception`: nobody is to wait for ever.
+        except BaseException as error:
+            fault = error if isinstance(error, TwofoldError) else _fault(error)
+            self._note(fault)
             for change in taken.values():
                 if not change.done.done():
-                    change.done.set_exception(error)
+                    change.done.set_exception(fault)
+
+    def _note(self, fault: BaseException) -> None:
+        """Remember what `/readyz` is to say of a fault."""
+        if isinstance(fault, StoreError) and not isinstance(fault, ProjectLocked):
+            self.failure = f"documents cannot be stored: {fault.message}"
 
     def _change(self, changes: list[_Change]) -> None:
-        before: dict[str, bytes | None] = {}
+        written: list[_Change] = []
         try:
             for change in changes:
                 try:
-                    before[change.name] = self._written(change)
+                    self._write(change)
+                    written.append(change)
                 except TwofoldError as error:
+                    self._note(error)
                     change.done.set_exception(error)
-            failures = self._synced() if before else {}
+            failures = self._synced() if written else {}
         except BaseException:
             # As if nothing had been sent: nobody is told that it was taken.
-            for name, content in before.items():
-                self._restore(name, content)
+            for change in written:
+                self._undo(change)
             raise
-        for change in changes:
-            if change.name in before:
-                self._settle(change, before[change.name], failures.get(self._file(change.name).name, ""))
+        if written:
+            self.failure = ""
+        for change in written:
+            self._settle(change, failures.get(self._files.path(change.name).name, ""))
 
-    def _written(self, change: _Change) -> bytes | None:
-        """Bring a document's file to its new state; returns the file's content before."""
-        name, body, file = change.name, change.body, self._file(change.name)
-        before = file.read_bytes() if file.is_file() else None
+    def _write(self, change: _Change) -> None:
+        """Bring a document's file to its new state."""
+        name, body = change.name, change.body
         if body is None:
             self.get(name, change.seen)
-            file.unlink(missing_ok=True)
-            return before
-        present = self._project.catalogue.documents.versions([_full(name)])
+            self._files.remove(name)
+            return
+        before = self._files.content(name)
+        # Of a file that is not indexed nobody was told that it was taken: it conflicts with nothing.
+        if before is not None and not self._project.catalogue.documents.versions([_full(name)]):
+            before = None
         if before is not None and not change.replace:
             raise Conflict(f"the document {name!r} is there already", cure="Replace it with PUT.")
-        version = _version(present[_full(name)][0]) if present else ""
-        if body.version and body.version != version:
-            raise Conflict(f"the document {name!r} is at version {version or 'none'}, not {body.version!r}")
+        present = "" if before is None else version(before)
+        if body.version and body.version != present:
+            raise Conflict(f"the document {name!r} is at version {present or 'none'}, not {body.version!r}")
         try:
-            self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-            writing.write(file, canonical_json(_record(body, name)), mode=0o600)
+            self._files.write(name, canonical_json(_record(body, name)))
         except OSError as error:
             raise refused(f"the document cannot be written: {error.strerror or error}", error) from error
-        return before
 
-    def _settle(self, change: _Change, before: bytes | None, failure: str) -> None:
+    def _undo(self, change: _Change) -> None:
+        try:
+            self._files.undo(change.name)
+        except OSError as error:
+            log.error("the file of the document %r cannot be brought back: %s", change.name, error)
+
+    def _settle(self, change: _Change, failure: str) -> None:
         """Tell whoever waits what became of a change."""
         if change.body is None:
+            self._files.settle(change.name)
             change.done.set_result({})
             return
         rows = self._rows([change.name], change.seen)
         if not failure and change.name in rows:
+            self._files.settle(change.name)
             change.done.set_result(rows[change.name])
             return
         # A file that cannot be read would fail every sync.
-        self._restore(change.name, before)
+        self._undo(change)
         cure = "Send text; a forgotten id cannot come back."
         change.done.set_exception(DataError(failure or "the document was not indexed", cure=cure))
-
-    def _restore(self, name: str, content: bytes | None) -> None:
-        file = self._file(name)
-        if content is None:
-            file.unlink(missing_ok=True)
-        else:
-            writing.write(file, content, mode=0o600)
 
     def get(self, name: str, seen: Filter | None) -> Json:
         """The row of a document, with its text.
@@ -186,14 +217,15 @@ class Pushed:
             NotServed: there is no such document among those that were sent, or the caller may not see it.
         """
         rows = self._rows([name], seen)
-        if name not in rows or not self._file(name).is_file():
+        content = self._files.content(name) if name in rows else None
+        if content is None:
             # The same words for what is not there and for what others see.
             raise NotServed("there is no such document", cure="GET /v1/documents lists those that were sent.")
         # As it was sent: the reader adds the metadata to the text that is searched.
-        sent = json.loads(self._file(name).read_bytes())
+        sent = json.loads(content)
         fields = ("id", "text", "title", "readers")
         metadata = {key: value for key, value in sent.items() if key not in fields}
-        return {**rows[name], "text": sent["text"], "metadata": metadata}
+        return {**rows[name], "text": sent["text"], "version": version(content), "metadata": metadata}
 
     def listed(self, seen: Filter | None, *, after: str = "", limit: int = 100) -> tuple[list[Json], bool]:
         """Rows of the documents that the caller may see, by id, and whether there are more.
@@ -212,14 +244,14 @@ class Pushed:
         return list(self._rows(names[:limit], seen).values()), len(names) > limit
 
     def _rows(self, names: list[str], seen: Filter | None) -> dict[str, Json]:
-        documents = self._project.catalogue.documents
         search = self._project.workspace.search
         every = [readable(search, seen, _full(name)) for name in names if not _foreign(name, seen)]
-        present = [document for document in every if document is not None]
-        versions = documents.versions([document.id for document in present])
         rows: dict[str, Json] = {}
-        for document in present:
+        for document in filter(None, every):
             name = document.id.removeprefix(f"{PUSHED}:")
+            content = self._files.content(name)
+            if content is None:  # removed, and not yet from the index
+                continue
             rows[name] = {
                 "id": name,
                 "object": "document",
@@ -227,13 +259,9 @@ class Pushed:
                 "title": document.title,
                 "readers": None if document.readers is None else list(document.readers),
                 "characters": len(document.text),
-                "version": _version(versions[document.id][0]),
+                "version": version(content),
             }
         return rows
-
-    def _file(self, name: str) -> Path:
-        # A digest: an id may be longer than a file's name, or look like a path.
-        return self._folder / f"{digest('pushed', name).partition(':')[2]}.json"
 
     def _synced(self) -> dict[str, str]:
         """Bring the index up to date; returns name → failure of each file that could not be read."""
@@ -251,6 +279,14 @@ class Pushed:
             yield
 
 
+def _fault(error: BaseException) -> BaseException:
+    """What whoever waits gets for an error that says nothing to them."""
+    if isinstance(error, OSError) or not isinstance(error, Exception):
+        cause = error if isinstance(error, Exception) else RuntimeError(str(error))
+        return refused(f"the documents cannot be stored: {error}", cause)
+    return error
+
+
 def _owned(name: str, readers: list[str] | None, seen: Filter | None) -> str:
     """The id under which a document is stored."""
     if seen is None:
@@ -263,7 +299,8 @@ def _owned(name: str, readers: list[str] | None, seen: Filter | None) -> str:
         )
     foreign = [reader for reader in readers if reader not in (seen.principal or ())]
     if foreign:
-        raise bad(f"{counted(len(foreign), 'reader')} of the document are not the caller's", "readers")
+        verb = "is" if len(foreign) == 1 else "are"
+        raise bad(f"{counted(len(foreign), 'reader')} of the document {verb} not the caller's", "readers")
     # Quoted: neither "a" and "b" nor a group's path may be another reader's name.
     owners = sorted({quote(reader, safe=":@ ") for reader in readers})
     return f"{'+'.join(owners)}/{name}"
@@ -289,7 +326,3 @@ def _record(body: DocumentBody, name: str) -> Json:
 
 def _full(name: str) -> str:
     return f"{PUSHED}:{name}"
-
-
-def _version(content: str) -> str:
-    return content.partition(":")[2][:12] or content[:12]

@@ -12,9 +12,10 @@ from twofold.serving import conversation
 from twofold.serving.bodies import ChatMessage, EmbeddingBody, RetrieveBody
 from twofold.serving.conversation import bad
 from twofold.serving.entrance import Asks, JsonReply, Served, Visits
+from twofold.serving.strict_json import StrictRoute
 from twofold.types import Json
 
-router = APIRouter(tags=["search"])
+router = APIRouter(route_class=StrictRoute, tags=["search"])
 
 
 @router.post("/v1/retrieve", response_class=JsonReply)
@@ -26,7 +27,7 @@ async def retrieve(body: RetrieveBody, visit: Visits) -> Any:
     which = arm.narrowed(visit.caller.filter, body.where)
 
     def search() -> Json:
-        hits, insufficient = arm.retrieve(example, filter=which, k=body.k)
+        hits, insufficient = arm.retrieve(example, filter=which, k=body.k, spent=visit.charge)
         passages = arm.passages(hits, scores=visit.caller.filter is None)
         return {"object": "list", "data": passages, "insufficient": insufficient}
 

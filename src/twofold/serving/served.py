@@ -22,6 +22,8 @@ log = logging.getLogger(__name__)
 
 _RETRY = 15.0
 """Seconds after which what could not be opened is tried again."""
+_INCOMPLETE = 2.0
+"""Seconds after which that is done for something of which only a part could be opened."""
 
 
 class Closes(Protocol):
@@ -54,18 +56,26 @@ class Served(Generic[T]):
         project: Open for as long as this is used; the caller closes it.
         opened: Opens what the project's newest study says is to be served.
         seconds: Time between two looks at the project.
+        complete: Could all of it be opened? Else it is opened anew until it can.
 
     Raises:
         TwofoldError: as `opened`.
     """
 
-    def __init__(self, project: Project, opened: Callable[[], T], *, seconds: float = 2.0) -> None:
+    def __init__(
+        self,
+        project: Project,
+        opened: Callable[[], T],
+        *,
+        seconds: float = 2.0,
+        complete: Callable[[T], bool] = lambda _: True,
+    ) -> None:
         self.exchanged = 0
         """How often it was exchanged."""
         self.failure = ""
         """Why what the project says now is not served; empty where it is."""
         self._again = 0.0
-        self._project, self._opened = project, opened
+        self._project, self._opened, self._complete = project, opened, complete
         # Before it is opened: what changes meanwhile is then seen at the next look.
         self._mark = mark(project)
         self._current = opened()
@@ -98,12 +108,17 @@ class Served(Generic[T]):
             TwofoldError: as `opened`.
         """
         try:
-            now = mark(self._project)
-            if now == self._mark and (not self.failure or time.monotonic() < self._again):
+            now, before = mark(self._project), self._mark
+            again = self.failure or not self._complete(self._current)
+            if now == before and (not again or time.monotonic() < self._again):
                 return False
             # Before it is opened, so that one that cannot be is tried every `_RETRY` seconds, not at every look.
             self._mark = now
             fresh = self._opened()
+            self._again = time.monotonic() + _INCOMPLETE
+            if now == before and not self.failure and not self._complete(fresh):
+                fresh.close()  # as the former
+                return False
         except Exception as error:
             self.failure = error.message if isinstance(error, TwofoldError) else f"{type(error).__name__}: {error}"
             self._again = time.monotonic() + _RETRY

@@ -44,7 +44,7 @@ class Service:
         """Tells callers apart."""
         self.ledger = UseLedger(project.directory / USE)
         """What callers have used."""
-        self.arms: Served[ServedArms] = Served(project, opened)
+        self.arms: Served[ServedArms] = Served(project, opened, complete=lambda arms: arms.complete)
         """The arms that answer now; exchanged when the project says otherwise."""
         self.feedback = FeedbackLog(project.directory / FEEDBACK)
         """What people say of answers."""
@@ -84,7 +84,7 @@ class Service:
                     remarks.append("documents changed since the study: answers come from a later index than measured")
             for breaker in default.down():
                 message = f"{breaker.part} is down since {breaker.since}"
-                if breaker.refuses:
+                if breaker.refuses or default.absent:
                     faults.append({"code": PartDown.code, "message": message, "cure": PartDown.cure})
                 else:
                     remarks.append(f"{message}; the next request tries it again")
@@ -95,7 +95,7 @@ class Service:
                     f"{breaker.part} is down since {breaker.since}: answers are written without it"
                     for breaker in arm.lacking()
                 ]
-            if unmeasured := [arm.name for arm in arms if not arm.measured]:
+            if unmeasured := [arm.name for arm in arms if not (arm.measured or arm.absent)]:
                 remarks.append(f"no study has measured what is served: {', '.join(unmeasured)}")
             remarks += arms.passed_over
         provider = self.identities.provider
@@ -103,6 +103,7 @@ class Service:
             None,
             [
                 f"what the project says now is not served: {self.arms.failure}" if self.arms.failure else "",
+                self.pushed.failure,
                 self.feedback.failure,
                 self.labels.failure,
                 self.ledger.failure,

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from twofold.diagnosis.record import FILE, DiagnosisRecord
 from twofold.errors import Forbidden, NotServed, StudyError
 from twofold.reports import archive
 from twofold.serving.identity import Caller
@@ -46,6 +47,18 @@ class StudyShelf:
         directory = self.records / self._name(study)
         record: StudyRecord = self._cached(directory / "study.json", lambda: archive.read_record(directory))
         return record
+
+    def diagnosis(self, study: str) -> DiagnosisRecord | None:
+        """The diagnosis of a study; None where it was not diagnosed. Its rows quote answers: see `shows_answers`.
+
+        Raises:
+            NotServed: there is no such study.
+            StudyError: the file is damaged.
+        """
+        directory = self.records / self._name(study)
+        path = directory / FILE
+        diagnosis: DiagnosisRecord | None = self._cached(path, lambda: archive.read_diagnosis(directory))
+        return diagnosis
 
     def shows_answers(self, caller: Caller) -> bool:
         """May the caller see what was answered?"""

@@ -1,11 +1,13 @@
 """HTTP on the wire, with limits of time and size for callers who send or read without end.
 
-By h11, which refuses a head of more than a set size and whatever else proxies could read in two ways.
+By h11, which refuses a head of more than a set size and most of what proxies could read in two ways. Refused here are
+lines that go on in the next one, and lines that end without a carriage return.
 """
 
 from __future__ import annotations
 
 import asyncio
+import re
 
 import h11
 from uvicorn.protocols.http.h11_impl import H11Protocol  # noqa: TID253
@@ -18,6 +20,9 @@ HEAD_SECONDS = 20.0
 """Time in which they must arrive."""
 READ_SECONDS = 60.0
 """Time for which a caller may read nothing of a reply that does not fit into the connection's buffers."""
+_END = re.compile(rb"\n\r?\n")
+# h11 joins a folded line with the one before, where a proxy may see a header of its own: two bodies, two requests.
+_TWO_WAYS = re.compile(rb"\n[ \t]|(?<!\r)\n")
 
 
 class Wire(H11Protocol):
@@ -47,6 +52,16 @@ class Wire(H11Protocol):
         elif self._late is not None:
             self._late.cancel()
             self._late = None
+
+    def handle_events(self) -> None:
+        """Look at the next head, also at one that came together with the request before, and answer it."""
+        if self.conn.their_state is h11.IDLE:
+            waiting, _ = self.conn.trailing_data
+            end = _END.search(waiting)
+            if end and _TWO_WAYS.search(waiting, 0, end.end()):
+                self.send_400_response("a line can be read in two ways")
+                return
+        super().handle_events()
 
     def pause_writing(self) -> None:
         """Begin to wait for the caller to read."""

@@ -1,15 +1,15 @@
 """The examples of a project as a person reads, mends and adds them, line by line in the project's own files.
 
-A change replaces one line of a JSON Lines file and leaves every other byte as it was; the whole file is on the disk or
-the old one is. Before it the line, as it was and as it becomes, is appended to `EDITS` with who and when, so that
-nothing that a person wrote is ever lost.
+A change replaces or empties one line of a JSON Lines file and leaves every other byte as it was; the whole file is on
+the disk or the old one is. Before it the line, as it was and as it becomes, is appended to `EDITS` with who and when,
+so that nothing that a person wrote is ever lost.
 """
 
 from __future__ import annotations
 
 import json
 import secrets
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -18,6 +18,7 @@ from typing import Any
 from twofold.answering import access
 from twofold.errors import BadRequest, Conflict, DataError, NotServed, TwofoldError, refused
 from twofold.examples import loading, preparing
+from twofold.examples.leaks import bare
 from twofold.examples.spelling import REFERENCES, named_as_ours
 from twofold.files import locking, writing
 from twofold.files.paths import expand
@@ -25,10 +26,11 @@ from twofold.files.reading import parsed
 from twofold.hashing import digest
 from twofold.indexing import feeds
 from twofold.project import Project
-from twofold.types import Document, Example, Filter, Json, Problem
+from twofold.types import Document, Example, Filter, Json, Message, Origin, Problem
 
 EDITS = "serving/edits.jsonl"
-"""File of the changes in a project: ``{"at", "by", "file", "line", "before", "after"}``; without `before` a new one."""
+"""File of the changes in a project: ``{"at", "by", "file", "line", "before", "after"}``; without `before` a new record,
+without `after` one that was taken out."""
 SPLITS = ("train", "dev", "test", "reserve")
 _FREE = "Edit the line in the file itself."
 
@@ -152,25 +154,31 @@ class ExampleBook:
             StoreError: the disk refuses; the file is as it was.
         """
         _complete(fields)
-        path = self._editable(row.file)
-        with locking.locked(path.with_name(f".{path.name}.lock")):
-            # Bytes: they break at line ends alone, where text also breaks at U+2028, which JSON may hold.
-            lines = path.read_bytes().splitlines(keepends=True)
-            # Under the lock, and by what the record says: its line may have moved since the page was opened.
-            number = _line_of(lines, row.line, mark)
-            before = _parsed(lines[number])
-            after = _changed(before, row, fields)
-            # Logged first: a killed process leaves a line too many in the log, never a change without one.
-            self._log(row.file, number + 1, before=before, after=after, by=by)
-            ending = b"\r\n" if lines[number].endswith(b"\r\n") else b"\n" if lines[number].endswith(b"\n") else b""
-            lines[number] = json.dumps(after, ensure_ascii=False).encode() + ending
-            try:
-                writing.write(path, b"".join(lines))
-            except OSError as error:
-                raise refused(f"it cannot be written: {error.strerror or error}", error, file=row.file) from error
+        self._exchange(row, lambda before: _changed(before, row, fields), mark=mark, by=by)
 
-    def add(self, fields: ExampleFields, *, by: str) -> str:
+    def remove(self, row: WorkbookRow, *, mark: str, by: str) -> None:
+        """Take a record out of its file; its line stays, empty, so that no other example changes its id.
+
+        Args:
+            row: The record.
+            mark: `WorkbookRow.mark` of the record that the person saw.
+            by: Who takes it out; the record is in the log of changes.
+
+        Raises:
+            Conflict: the record was changed meanwhile.
+            DataError: the file is of a form that is not changed here.
+            StoreError: the disk refuses; the file is as it was.
+        """
+        self._exchange(row, lambda _: None, mark=mark, by=by)
+
+    def add(self, fields: ExampleFields, *, by: str, turns: Sequence[Message] = (), origin: Origin = "human") -> str:
         """Append an example to a file of the project; returns its id once it is on the disk.
+
+        Args:
+            fields: What it says.
+            by: Who adds it.
+            turns: The conversation before its question.
+            origin: Where it comes from.
 
         Raises:
             BadRequest: it has no question, or no answer though it has one.
@@ -178,8 +186,13 @@ class ExampleBook:
             StoreError: the disk refuses; nothing of it is left.
         """
         _complete(fields)
-        record: Json = {"id": f"page-{secrets.token_hex(6)}", "question": fields.question}
-        record |= {"answers": list(fields.answers), "doc_ids": list(fields.sources), "origin": "human"}
+        record: Json = {"id": f"page-{secrets.token_hex(6)}"}
+        if turns:
+            earlier = [{"role": turn.role, "content": turn.content} for turn in turns]
+            record["messages"] = [*earlier, {"role": "user", "content": fields.question}]
+        else:
+            record["question"] = fields.question
+        record |= {"answers": list(fields.answers), "doc_ids": list(fields.sources), "origin": origin}
         record |= {"group": fields.group, "split": fields.split, "answerable": fields.answerable}
         record = {key: value for key, value in record.items() if value not in ("", [], True)}
         record["at"] = datetime.now(UTC).date().isoformat()
@@ -193,6 +206,33 @@ class ExampleBook:
         except OSError as error:
             raise refused(f"it cannot be written: {error.strerror or error}", error, file=path) from error
         return str(record["id"])
+
+    def questions(self, seen: Filter | None) -> dict[str, str]:
+        """Question, without case and punctuation → the place of an example that has it."""
+        rows = self._permitted(self._all()[0], seen)
+        return {bare(row.example.question): row.place for row in rows if row.example}
+
+    def require_documents(self, names: Sequence[str], seen: Filter | None) -> None:
+        """Refuse ids of documents that the project does not have: no study runs with an example that names one.
+
+        Args:
+            names: The ids.
+            seen: What the caller may see: a document that they may not read is refused as one that is not there.
+
+        Raises:
+            BadRequest: naming the first of them.
+        """
+        documents = self._project.catalogue.documents
+        # Before the first sync nobody knows what there is.
+        if not documents.counts():
+            return
+        known = self._visible(documents.readers_of(sorted(names)), seen)
+        missing = next((name for name in names if name not in known), None)
+        if missing is not None:
+            raise BadRequest(
+                f"no document that you may read has the id {missing[:200]!r}",
+                cure="Write the ids as the page Documents shows them, one a line, or leave the field empty.",
+            )
 
     def editable(self, file: str) -> bool:
         """Is a record of this file changed here?"""
@@ -231,16 +271,41 @@ class ExampleBook:
         if seen is None or seen.principal is None:
             return list(rows)
         names = sorted({name for row in rows if row.example for name in row.example.sources})
-        rules = self._project.config.access.rules
-        open_ones = set()
-        for name, (source, readers) in self._project.catalogue.documents.readers_of(names).items():
-            document = Document(id=name, text="", source=source, readers=readers)
-            if access.visible(document, rules, seen):
-                open_ones.add(name)
+        open_ones = self._visible(self._project.catalogue.documents.readers_of(names), seen)
         # One without sources may quote anything: it is not shown.
         return [row for row in rows if row.example and row.example.sources and open_ones >= set(row.example.sources)]
 
+    def _visible(self, documents: dict[str, tuple[str, tuple[str, ...] | None]], seen: Filter | None) -> set[str]:
+        """Those of some documents (id → source and readers) that the caller may see."""
+        if seen is None or seen.principal is None:
+            return set(documents)
+        rules = self._project.config.access.rules
+        visible = set()
+        for name, (source, readers) in documents.items():
+            if access.visible(Document(id=name, text="", source=source, readers=readers), rules, seen):
+                visible.add(name)
+        return visible
+
     # ------------------------------------------------------------ writing
+
+    def _exchange(self, row: WorkbookRow, changed: Callable[[Json], Json | None], *, mark: str, by: str) -> None:
+        """Put what `changed` makes of a record in its place; None leaves the line empty."""
+        path = self._editable(row.file)
+        with locking.locked(path.with_name(f".{path.name}.lock")):
+            # Bytes: they break at line ends alone, where text also breaks at U+2028, which JSON may hold.
+            lines = path.read_bytes().splitlines(keepends=True)
+            # Under the lock, and by what the record says: its line may have moved since the page was opened.
+            number = _line_of(lines, row.line, mark)
+            before = _parsed(lines[number])
+            after = changed(before)
+            # Logged first: a killed process leaves a line too many in the log, never a change without one.
+            self._log(row.file, number + 1, before=before, after=after, by=by)
+            ending = b"\r\n" if lines[number].endswith(b"\r\n") else b"\n" if lines[number].endswith(b"\n") else b""
+            lines[number] = (b"" if after is None else json.dumps(after, ensure_ascii=False).encode()) + ending
+            try:
+                writing.write(path, b"".join(lines))
+            except OSError as error:
+                raise refused(f"it cannot be written: {error.strerror or error}", error, file=row.file) from error
 
     def _editable(self, name: str) -> Path:
         files, _ = expand(self._project.config.examples.paths, self._root)
@@ -263,7 +328,7 @@ class ExampleBook:
             )
         return path
 
-    def _log(self, file: str, line: int, *, before: Json | None, after: Json, by: str) -> None:
+    def _log(self, file: str, line: int, *, before: Json | None, after: Json | None, by: str) -> None:
         at = datetime.now(UTC).isoformat(timespec="seconds")
         record = {"at": at, "by": by, "file": file, "line": line, "before": before, "after": after}
         path = self._root / EDITS

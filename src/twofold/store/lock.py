@@ -6,13 +6,35 @@ import contextlib
 import logging
 import os
 import sys
+import time
+from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
+from typing import TYPE_CHECKING
 
 from twofold.errors import ProjectLocked, StoreError, refused
 from twofold.files import locking
 
+if TYPE_CHECKING:
+    from twofold.plugins.protocols import Progress
+
 log = logging.getLogger(__name__)
+_EVERY = 1.0
+"""Seconds between two notes of one stage: progress is told thousands of times a second."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WriterAtWork:
+    """What a look at the lock of a project tells of its writer."""
+
+    command: str
+    """Program and subcommand."""
+    stage: str
+    """What it does at the moment, such as ``answer rag``; empty where it does not say."""
+    done: int
+    """Items of the stage that are done."""
+    total: int
+    """Items of the stage; 0 where nobody knows."""
 
 
 class ProjectLock:
@@ -45,21 +67,51 @@ class ProjectLock:
         try:
             locking.take(file, wait=False)
         except BlockingIOError as error:
-            note = os.read(file, 4096).decode("utf-8", "replace").strip()
+            note = os.read(file, 4096).decode("utf-8", "replace")
             os.close(file)
-            pid, _, command = note.partition(" ")
+            pid, _, command = note.partition("\n")[0].strip().partition(" ")
             holder = (f"process {pid}" if pid else "another process") + (f" ({command})" if command else "")
             raise ProjectLocked(f"{holder} is writing to this project", file=self.path) from error
         except OSError as error:
             os.close(file)
             raise StoreError(f"the lock cannot be taken: {error.strerror}", file=self.path) from error
-        try:
-            os.ftruncate(file, 0)
-            os.write(file, f"{os.getpid()} {_command()}\n".encode("utf-8", "replace"))
-        except OSError:  # a full disk: the lock is held all the same, and `gc` must be able to take it
-            log.warning("the lock of %s does not say who holds it: the disk is full", self.path.parent)
         self._file = file
+        try:
+            self._note("")
+        except OSError:  # a full disk: the lock is held all the same, and `gc` must be able to take it
+            with contextlib.suppress(OSError):
+                # Not the note of whoever was killed before.
+                os.ftruncate(file, 0)
+            log.warning("the lock of %s does not say who holds it: the disk is full", self.path.parent)
         return self
+
+    def telling(self, progress: Progress) -> Progress:
+        """`progress`, noted in the lock file, too, for whoever looks at the project meanwhile (`at_work`)."""
+        last = ("", -_EVERY)
+
+        def tell(stage: str, done: int, total: int) -> None:
+            nonlocal last
+            progress(stage, done, total)
+            now = time.monotonic()
+            # A new stage at once: a long one may tell nothing more until its end.
+            if self._file is None or (stage == last[0] and now - last[1] < _EVERY):
+                return
+            last = (stage, now)
+            # A full disk stops no work.
+            with contextlib.suppress(OSError):
+                self._note(f"{stage}\t{done}\t{total}\n")
+
+        return tell
+
+    def _note(self, work: str) -> None:
+        """Write who holds the lock and what they do."""
+        if self._file is None:
+            return
+        text = f"{os.getpid()} {_command()}\n{work}".encode("utf-8", "replace")
+        os.lseek(self._file, 0, os.SEEK_SET)
+        # Cut afterwards: a reader sees the command at any moment.
+        os.write(self._file, text)
+        os.ftruncate(self._file, len(text))
 
     def __exit__(
         self, _kind: type[BaseException] | None, _error: BaseException | None, _trace: TracebackType | None
@@ -73,8 +125,8 @@ class ProjectLock:
             os.close(file)
 
 
-def holder(path: Path) -> str:
-    """The command of the process that holds a lock, for people; empty where none does.
+def at_work(path: Path) -> WriterAtWork | None:
+    """The process that holds a lock, for people; None where none does.
 
     The lock is not touched: a look at it must not make a writer fail.
 
@@ -82,20 +134,31 @@ def holder(path: Path) -> str:
         path: The lock file.
     """
     try:
-        pid, _, command = path.read_text(encoding="utf-8", errors="replace").strip().partition(" ")
+        first, _, second = path.read_text(encoding="utf-8", errors="replace").partition("\n")
+        pid, _, command = first.strip().partition(" ")
         # Of a process that was killed the note stays. Windows has no harmless signal, so that it is believed there.
         if sys.platform != "win32":
             os.kill(int(pid), 0)
     except PermissionError:  # it runs, as another user
-        return command or "another process"
+        pass
     except (OSError, ValueError):
-        return ""
-    return command or "another process"
+        return None
+    stage, _, counts = second.strip().partition("\t")
+    done, _, total = counts.partition("\t")
+    # A note that is being written may be read in half.
+    whole = done.isdecimal() and total.isdecimal()
+    return WriterAtWork(
+        command=command or "another process",
+        stage=stage if whole else "",
+        done=int(done) if whole else 0,
+        total=int(total) if whole else 0,
+    )
 
 
 def _command() -> str:
     """Program and subcommand only: arguments contain questions, names and secrets, and others may read the file."""
     program = os.path.basename(sys.argv[0] or "python")
     is_twofold = program in ("twofold", "__main__.py")  # of another program the first argument may be anything
-    words = [program, *(sys.argv[1:2] if is_twofold else ())]
+    # Started by `python -m twofold`, it is the same command to people.
+    words = ["twofold", *sys.argv[1:2]] if is_twofold else [program]
     return " ".join(word for word in words if not word.startswith("-"))[:80]

@@ -7,6 +7,8 @@ import os
 import queue
 import random
 import signal
+import threading
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -117,6 +119,71 @@ def test_a_schema_is_kept_beside_free_text(generator: LocalGenerator, batch: Liv
     free, held_to = Answer(batch, ask("hay")), Answer(batch, ask("hay", schema=schema, max_tokens=60))
     assert free.whole().text == generator.generate([ask("hay")])[0].text
     assert isinstance(json.loads(held_to.whole().text), bool)
+    assert isinstance(batch, Process)
+    assert batch._trials._child is None, "a plain schema needs no trial"
+
+
+UNUSABLE = {
+    "looks ahead": {"type": "string", "pattern": "(?=.*a)(?=.*b).*"},
+    "refers back": {"type": "string", "pattern": "(a)\\1"},
+    "never true": {"type": "object", "properties": {"a": False}, "required": ["a"]},
+    "nothing allowed": {"enum": []},
+    "a quote in a name": {"type": "object", "properties": {'"q': {"type": "string"}}, "required": ['"q']},
+}
+
+
+def test_a_schema_that_cannot_be_compiled_fails_alone(generator: LocalGenerator, batch: LiveBatch) -> None:
+    """OpenVINO would end the step, and with it everybody's request."""
+    assert isinstance(batch, Process)
+    long = Answer(batch, ask("clover", max_tokens=400))
+    next(long.pieces())
+    child = batch._child
+    for schema in UNUSABLE.values():
+        failure = Answer(batch, ask("x", schema=json.dumps(schema))).whole().failure
+        assert failure is not None
+        assert failure.code == "generation.schema"
+        assert "jenkins" not in failure.message
+    *_, last = long.pieces()
+    assert isinstance(last, Completion)
+    assert last.failure is None
+    assert batch._child is child
+    [failed] = generator.generate([ask("x", schema=json.dumps(UNUSABLE["looks ahead"]))])
+    assert failed.failure is not None
+    assert failed.failure.code == "generation.schema"
+
+
+def test_a_schema_that_takes_too_long_is_refused_and_holds_up_nobody(batch: LiveBatch) -> None:
+    assert isinstance(batch, Process)
+    wide = {"type": "object", "properties": {f"p{number}": {"type": "string"} for number in range(1500)}}
+    slow = Answer(batch, ask("x", schema=json.dumps(wide)))
+    left = Answer(batch, ask("x", schema=json.dumps({**wide, "title": "of another who leaves"})))
+    left.cancel()
+    begun = time.monotonic()
+    assert Answer(batch, ask("rye")).whole().failure is None
+    assert time.monotonic() - begun < 3, "minutes, if it were compiled in the batch"
+    failure = slow.whole().failure
+    assert failure is not None
+    assert (failure.code, "takes more than" in failure.message) == ("generation.schema", True)
+    # The next schema is tried all the same.
+    assert isinstance(json.loads(Answer(batch, ask("hay", schema='{"type": "boolean"}')).whole().text), bool)
+    assert left.items.empty()
+    assert not batch._running
+
+
+def test_a_process_that_reads_nothing_holds_up_nobody(generator: LocalGenerator) -> None:
+    """As within a long step: what is sent waits in this process, and leaving does not wait for it."""
+    batch = generator.live()
+    assert isinstance(batch, Process)
+    assert batch._child is not None
+    os.kill(batch._child.pid, signal.SIGSTOP)
+    begun = time.monotonic()
+    answers = [Answer(batch, ask("oats " * 450)) for _ in range(60)]  # more than a pipe has room for
+    for answer in answers[1:]:
+        answer.cancel()
+    assert time.monotonic() - begun < 5
+    os.kill(batch._child.pid, signal.SIGCONT)
+    assert answers[0].whole().failure is None
+    batch.close()
 
 
 def test_a_cancelled_request_gets_nothing_more_and_frees_its_place(batch: LiveBatch) -> None:
@@ -143,6 +210,28 @@ def test_a_dead_process_fails_what_ran_and_the_next_request_starts_another(
     assert Answer(batch, ask("rye")).whole().text == generator.generate([ask("rye")])[0].text
 
 
+def test_nobody_waits_for_the_start_of_another_process_but_who_needs_it(batch: LiveBatch) -> None:
+    assert isinstance(batch, Process)
+    left = Answer(batch, ask("clover", max_tokens=400))
+    next(left.pieces())
+    assert batch._child is not None
+    os.kill(batch._child.pid, signal.SIGKILL)
+    batch._child.process.wait(30)
+    while batch._child is not None:
+        time.sleep(0.01)
+    waiting: queue.Queue[Answer] = queue.Queue()
+    starter = threading.Thread(target=lambda: waiting.put(Answer(batch, ask("rye"))))
+    starter.start()
+    while not batch._starting.locked():
+        time.sleep(0.001)
+    begun = time.monotonic()
+    left.cancel()  # on a server's event loop
+    assert batch._starting.locked(), "the start takes longer"
+    assert time.monotonic() - begun < 0.5
+    starter.join()
+    assert waiting.get(timeout=1).whole().failure is None
+
+
 def test_closing_ends_what_runs_and_refuses_more(generator: LocalGenerator) -> None:
     batch = generator.live()
     assert isinstance(batch, Process)
@@ -155,7 +244,7 @@ def test_closing_ends_what_runs_and_refuses_more(generator: LocalGenerator) -> N
         answer.whole()
     with pytest.raises(GenerationError, match="closed"):
         batch.submit(ask("more"), print)
-    assert child.poll() is not None
+    assert child.process.poll() is not None
 
 
 def test_it_tells_how_likely_its_tokens_were(generator: LocalGenerator, batch: LiveBatch, tiny: Path) -> None:

@@ -7,8 +7,8 @@ import shutil
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
+from typing import Any
 
 import browsing
 import pytest
@@ -20,28 +20,63 @@ from twofold.project import Project
 Opened = Callable[..., browsing.Watched]
 
 
-@pytest.fixture(scope="module")
-def chromium() -> Iterator[Browser]:
-    """A real browser; it ends with the file, since tests of others start event loops, which it does not suffer."""
-    if not browsing.PROGRAM:
-        pytest.skip("no chromium on this machine: the page is not looked at in a browser")
-    with sync_playwright() as driver:
-        browser = driver.chromium.launch(
-            executable_path=browsing.PROGRAM, args=["--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage"]
-        )
-        yield browser
-        browser.close()
+class Opening:
+    """The browser, which goes on from file to file of this directory, and its sessions that no window uses."""
+
+    def __init__(self) -> None:
+        self._stack = ExitStack()
+        self._browser: Browser | None = None
+        self.sessions: list[browsing.Session] = []
+
+    @property
+    def browser(self) -> Browser:
+        if self._browser is None:
+            driver = self._stack.enter_context(sync_playwright())
+            self._browser = driver.chromium.launch(
+                executable_path=browsing.PROGRAM, args=["--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage"]
+            )
+            self._stack.callback(self._browser.close)
+        return self._browser
+
+    def close(self) -> None:
+        self.sessions.clear()
+        self._browser = None
+        self._stack.close()
+
+
+_OPENING = Opening()
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_teardown(item: pytest.Item, nextitem: pytest.Item | None) -> Iterator[None]:
+    """End the browser with the last test of this directory: tests of others start event loops, which it does not bear.
+
+    Between two files it goes on: starting it and a page's process takes two seconds of a processor.
+    """
+    yield
+    if nextitem is None or nextitem.path.parent != Path(__file__).parent:
+        _OPENING.close()
 
 
 @pytest.fixture
-def window(chromium: Browser, server: Running) -> Iterator[Opened]:
+def chromium() -> Opening:
+    """A real browser."""
+    if not browsing.PROGRAM:
+        pytest.skip("no chromium on this machine: the page is not looked at in a browser")
+    return _OPENING
+
+
+@pytest.fixture
+def window(chromium: Opening, server: Running) -> Iterator[Opened]:
     """Opens a window at the shared server; a test that is over has logged no error and called no other host."""
     windows = []
     with ExitStack() as stack:
 
-        def opened(url: str = "", **options: object) -> browsing.Watched:
-            enter = partial(browsing.watched, chromium, url or server.url)
-            windows.append(stack.enter_context(enter(**options)))  # type: ignore[arg-type]
+        def opened(url: str = "", **options: Any) -> browsing.Watched:
+            # Two windows of a test are two people.
+            session = chromium.sessions.pop() if chromium.sessions else browsing.Session(chromium.browser)
+            stack.callback(chromium.sessions.append, session)
+            windows.append(stack.enter_context(session.watched(url or server.url, **options)))
             return windows[-1]
 
         yield opened

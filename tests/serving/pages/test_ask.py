@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -99,7 +100,7 @@ def test_a_correction_becomes_an_example(window: Window, both: Running, asked: P
     page.get_by_role("button", name="Correct it").click()
     page.get_by_label("The answer it should have been").fill("4 euros a day, nothing on Sunday")
     page.get_by_role("button", name="Save the correction").click()
-    expect(page.get_by_text("makes an example of your correction")).to_be_visible()
+    expect(page.get_by_role("link", name="Examples, Corrections")).to_have_attribute("href", "/examples/feedback")
     rows = [json.loads(line) for line in (asked / FEEDBACK).read_text(encoding="utf-8").splitlines()]
     assert [(row["rating"], row["correction"]) for row in rows] == [
         ("up", ""),
@@ -173,7 +174,9 @@ def test_what_goes_wrong_is_said_with_what_to_do(window: Window, error: TwofoldE
     page.route(CHAT, refusal(error))
     put(page, "And on Sunday?")
     expect(page.locator(".notice.bad .title")).to_have_text(title)
-    expect(page.locator(".notice.bad")).to_contain_text(error.message)
+    expect(page.locator(".notice.bad")).to_contain_text(error.message, ignore_case=True)
+    # Words for programs: headers, parameters, code between backticks.
+    assert not re.search(r"Retry-After|max_tokens|Authorization|`", page.locator(".notice.bad").inner_text())
     expect(page.locator(".notice.bad").get_by_text(button, exact=True)).to_be_visible()
     assert view.violations() == []
     page.unroute(CHAT)
@@ -192,6 +195,33 @@ def test_an_answer_that_breaks_off_is_no_answer(window: Window) -> None:
     )
     put(page)
     expect(page.locator(".notice.bad .title")).to_have_text("The answer broke off")
+    expect(page.locator(".said")).to_have_text("Parking")  # what came is shown, and is no part of the conversation
+    page.unroute(CHAT)
+    with page.expect_request(CHAT) as sent:
+        put(page, "And on Sunday?")
+    assert [turn["content"] for turn in sent.value.post_data_json["messages"]] == ["And on Sunday?"]
+
+
+def test_beside_an_arm_only_another_can_be_chosen(window: Window, both: Running) -> None:
+    page = window(both.url).open("/ask")
+    expect(page.locator("#pairing")).to_be_visible()
+    expect(page.locator("#second option:not([disabled])")).to_have_text(["nothing else", "base"])
+    page.select_option("#second", "base")
+    page.select_option("#first", "base")
+    expect(page.locator("#second")).to_have_value("")
+    expect(page.locator("#second option:not([disabled])")).to_have_text(["nothing else", "rag"])
+
+
+def test_a_page_that_could_not_learn_what_answers_says_so_until_it_can(window: Window) -> None:
+    view = window()
+    view.page.route("**/v1/models", refusal(QueueFull("8 requests wait")))
+    page = view.open("/ask")
+    expect(page.locator("#no-models")).to_contain_text("8 requests wait. Ask again in a moment.")
+    page.unroute("**/v1/models")
+    page.fill("#question", QUESTION)
+    page.press("#question", "Enter")
+    expect(page.locator(".said")).to_contain_text("Parking")
+    expect(page.locator("#no-models")).to_have_count(0)
 
 
 def test_parts_that_are_down_are_said_with_the_answer(window: Window) -> None:

@@ -11,6 +11,7 @@ from serving_process import Running, served
 from small_project import write_project
 from twofold.project import Project
 from twofold.serving.keys import KEYS, Keys
+from twofold.study.diagnosing import Scope
 
 SECRETS = {"ann": "zebrafish", "bob": "marmalade"}
 Guarded = tuple[Running, dict[str, str]]
@@ -48,6 +49,7 @@ study_user = "ann"
     write_project(directory, documents, asked, copies=10, settings=settings)
     with Project.open(directory) as project:
         project.study()
+        project.diagnosis.run(Scope(arms=("base",)))
     keys = Keys(directory / KEYS)
     tokens = {f"{user}-{scope}": keys.add(user, user=user, scope=scope)[1] for user in SECRETS for scope in PAGES}  # type: ignore[arg-type]
     tokens["admin"] = keys.add("admin", user="ann", scope="admin")[1]
@@ -96,6 +98,11 @@ def test_answers_of_studies_are_for_administrators(guarded: Guarded) -> None:
         assert "shown to administrators alone" in report
         assert 'class="said"' not in report
         assert "study_user" not in report
+        assert 'id="cost"' not in report
+        assert '"cost":null' in report  # nor what its sliders would work with
+        # The ledger of the diagnosis is counts alone: its re-runs quote answers, its examples have names.
+        assert "add up to 100" in report
+        assert 'class="more trials"' not in report
     with server.client(tokens["bob-ask"]) as client:
         report = client.get("/studies/0001-project").text
         assert "ann-plan" not in report  # nor in the ids of examples
@@ -105,6 +112,8 @@ def test_answers_of_studies_are_for_administrators(guarded: Guarded) -> None:
     with server.client(tokens["admin"]) as client:
         report = client.get("/studies/0001-project").text
         assert 'class="said"' in report
+        assert 'id="cost"' in report
+        assert 'class="more trials"' in report
         name = report.split('class="q" id="q=')[1].split('"')[0]
         closed = ("/studies/compare", f"/studies/0001-project/item?id={name}", *closed[2:])
         assert [client.get(address).status_code for address in closed] == [200] * 4

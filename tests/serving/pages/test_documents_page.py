@@ -68,7 +68,11 @@ def test_a_document_is_added_found_replaced_and_deleted(window: Window, workbenc
     page.goto(workbench.server.url + "/documents/edit")
     page.get_by_label("Id").fill("rules/sauna")
     send("Mine", "Another text.")
-    page.get_by_text("the document 'rules/sauna' is there already").wait_for()
+    page.get_by_text("A document with the id rules/sauna was sent before.").wait_for()
+    assert (
+        page.get_by_role("link", name="Open it in a new window").get_attribute("href")
+        == "/documents/edit?id=rules%2Fsauna"
+    )
     assert page.get_by_label("Text").input_value() == "Another text."
 
     page.goto(workbench.server.url + "/documents/view?id=pushed:rules/sauna")
@@ -80,6 +84,7 @@ def test_a_document_is_added_found_replaced_and_deleted(window: Window, workbenc
     assert "95 degrees" in page.locator("tbody tr").first.inner_text()
 
     page.get_by_role("link", name="On the sauna").click()
+    page.wait_for_load_state()  # before the page's script runs a click on Delete is lost
     page.get_by_role("button", name="Delete", exact=True).click()
     page.get_by_role("button", name="Leave it").click()
     page.get_by_role("button", name="Delete", exact=True).click()
@@ -88,3 +93,16 @@ def test_a_document_is_added_found_replaced_and_deleted(window: Window, workbenc
     assert view.open("/documents/view?id=pushed:rules/sauna").get_by_role("heading", level=1).inner_text() == (
         "There is nothing here"
     )
+
+
+def test_a_document_that_cannot_be_sent_stays_in_the_form_with_the_reason(window: Window, workbench: Any) -> None:
+    page = window(workbench.server.url).open("/documents/edit")
+    page.get_by_label("Id").fill("pool")
+    page.get_by_label("Text").fill("   ")
+    page.locator("form button").click()
+    page.get_by_text("Its text is empty").wait_for()
+    page.route("**/v1/documents", lambda route: route.abort())
+    page.get_by_label("Text").fill("The pool is closed.")
+    page.locator("form button").click()
+    page.get_by_text("Check the connection and that twofold serve runs").wait_for()
+    assert page.get_by_label("Text").input_value() == "The pool is closed."

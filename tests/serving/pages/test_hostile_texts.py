@@ -45,7 +45,18 @@ def test_every_page_that_can_be_reached_escapes_what_it_shows(tmp_path: Path) ->
         label = {"by": HOSTILE, "note": HOSTILE, "kind": "mark"}
         client.post("/examples/label", data=label, headers={"origin": server.url})
         client.post("/v1/feedback", json={"messages": [{"role": "user", "content": HOSTILE}], "rating": "down"})
-        waiting = ["/ask", "/documents", "/documents/sources", "/examples", "/examples/labels", "/studies", "/models"]
+        said = {"messages": [{"role": "user", "content": f"Why? {HOSTILE}"}], "answer": "Because."}
+        client.post("/v1/feedback", json={**said, "correction": HOSTILE}).raise_for_status()
+        waiting = [
+            "/examples/feedback",
+            "/ask",
+            "/documents",
+            "/documents/sources",
+            "/examples",
+            "/examples/labels",
+            "/studies",
+            "/models",
+        ]
         waiting += ["/settings", "/documents/bench?query=parking", f"/documents?words={HOSTILE}"]
         waiting += [
             f"/examples?words={HOSTILE}",
@@ -72,5 +83,6 @@ def test_every_page_that_can_be_reached_escapes_what_it_shows(tmp_path: Path) ->
         for piece in ("<script>document.title", "<img src=x", "7006652"):
             assert piece not in text, (address, piece)
     # the texts were shown, and on pages of each kind
+    assert "&lt;script&gt;" in seen["/examples/feedback"]
     shown = {urlsplit(address).path.split("/")[1] for address, text in seen.items() if "&lt;script&gt;" in text}
     assert {"documents", "examples", "studies"} <= shown

@@ -11,7 +11,9 @@ from typing import Any
 import browsing
 import pytest
 
-from twofold.serving.pages.studies import Sides, chosen
+from twofold.plugins.protocols import quiet
+from twofold.project import Project
+from twofold.serving.pages.studies import Sides, chosen, unpriced
 from twofold.serving.shelf import StudyShelf
 
 Window = Callable[..., browsing.Watched]
@@ -31,6 +33,7 @@ ADDRESSES = (
     "/examples/label?kind=pair&by=Ann",
     "/examples/label?kind=mark&by=Ann",
     "/examples/labels",
+    "/examples/feedback",
     "/studies",
     "/studies/0001-project",
     "/studies/compare",
@@ -48,6 +51,31 @@ def test_no_page_has_a_fault_that_axe_finds(window: Window, workbench: Any, size
         assert view.sideways() <= 0, address
 
 
+def test_who_may_not_see_prices_sees_those_of_levers_neither() -> None:
+    lever: Any = {"lever": "retrieval", "tokens": 100.0, "price": 0.5}
+    diagnosis: Any = {"study": "0001-project", "arms": {"rag": {"arm": "rag", "levers": [lever]}}}
+    assert unpriced(diagnosis)["arms"]["rag"]["levers"] == [{**lever, "price": None}]
+    assert lever["price"] == 0.5
+
+
+def test_which_study_answers_is_said(window: Window, workbench: Any) -> None:
+    page = window(workbench.server.url).open("/studies")
+    assert "rag answers now: it was named." in page.locator("main").inner_text()
+    # An arm that the operator named is not changed by a rollback of verdicts.
+    assert "twofold rollback" not in page.locator("main").inner_text()
+
+
+def test_how_far_a_running_study_is_shows_and_that_it_has_ended(window: Window, workbench: Any) -> None:
+    view = window(workbench.server.url)
+    with Project.open(workbench.directory) as project, project.writing() as writing:
+        writing.telling(quiet)("answer rag", 64, 129)
+        page = view.open("/studies")
+        assert "is at work: answer rag, 64 of 129." in page.locator("#writer").inner_text()
+        assert view.violations() == []
+    with workbench.server.client() as client:
+        assert "The command has ended" in client.get("/studies/progress").text
+
+
 def test_the_report_lives_in_the_page(window: Window, workbench: Any) -> None:
     page = window(workbench.server.url).open("/studies")
     page.get_by_role("link", name="0001-project").click()
@@ -57,6 +85,9 @@ def test_the_report_lives_in_the_page(window: Window, workbench: Any) -> None:
     page.locator("details.q[open] .passage").first.wait_for()
     page.get_by_placeholder("words in question or answers").fill("no such words")
     assert page.locator("#shown").inner_text().startswith("0 of ")
+    # The sliders of its costs work here, too.
+    page.get_by_label("wrong answer per answer").fill("0.5")
+    assert page.locator("#u-volume").get_attribute("aria-valuetext") == "10,000"
     # Its style sheet stays within: the header is still that of the pages.
     assert page.locator("header.bar").evaluate("node => getComputedStyle(node).position") == "sticky"
 

@@ -7,21 +7,19 @@ A child that dies takes the requests under way with it; the next request starts 
 
 from __future__ import annotations
 
-import contextlib
 import itertools
-import json
-import os
 import subprocess
-import sys
 import tempfile
 import threading
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field, replace
+from functools import partial
 from typing import IO, Any
 
 from twofold.errors import GenerationError
-from twofold.generation.runtimes import openvino
+from twofold.generation.live.child import Child
+from twofold.generation.live.trials import SchemaTrials
 from twofold.generation.runtimes.contract import Pieces, Request, Result, Sampling, Tokens
 from twofold.plugins.live import Receive
 from twofold.types import Completion, Failure, Json, Prompt
@@ -61,11 +59,12 @@ class Process:
         self._numbers = itertools.count()
         self._lock = threading.Lock()
         self._running: dict[int, _Running] = {}
-        self._child: subprocess.Popen[bytes] | None = None
+        self._child: Child | None = None
         self._reader: threading.Thread | None = None
         self._closed = False
-        with self._lock:
-            self._start()
+        self._trials = SchemaTrials(start)
+        self._starting = threading.Lock()
+        self._require_child()
 
     def submit(
         self,
@@ -87,6 +86,8 @@ class Process:
         chosen = asdict(self._sampling)
         chosen |= {} if temperature is None else {"temperature": temperature}
         chosen |= {} if seed is None else {"seed": seed}
+        # Before the lock is taken: the schema may be new and large.
+        tried = not request.schema or self._trials.usable(request.schema)
         number = next(self._numbers)
         message = {
             "begin": number,
@@ -97,33 +98,48 @@ class Process:
             "sampling": chosen,
             "logprobs": request.logprobs,
         }
+        self._require_child()
         with self._lock:
             if self._closed:
                 raise GenerationError("the running batch is closed", cure="Open the system again.")
             if self._child is None:
-                self._start()
+                raise GenerationError("the process of the running batch ended", cure="Send the request again.")
             # Before it is sent: the child may answer at once.
             self._running[number] = _Running(
                 request=request, receive=receive, text=Pieces(self._tokens, request.stop), begun=time.monotonic()
             )
-            self._send(message)
+            if tried:
+                self._send(message)
+        if not tried:
+            self._trials.submit(request.schema, partial(self._tried, number, message))
         return lambda: self._cancel(number)
+
+    def _tried(self, number: int, message: Json, fault: Failure | None) -> None:
+        """Let a request with a new schema join the batch, or tell its asker what is wrong with the schema."""
+        with self._lock:
+            running = self._running.get(number)
+            if running is None:  # cancelled meanwhile
+                return
+            if fault is None:
+                self._send(message)
+                return
+            del self._running[number]
+        running.receive(Completion(text="", failure=fault))
 
     def close(self) -> None:
         """End the child; whatever still runs gets a `GenerationError`."""
         with self._lock:
             self._closed = True
             child, reader = self._child, self._reader
-            if child is not None and child.stdin is not None:
-                with contextlib.suppress(OSError):
-                    # The end of its input ends the child; a signal could catch it within a step.
-                    child.stdin.close()
+        self._trials.close()
         if child is not None:
+            # The end of its input ends the child; a signal could catch it within a step.
+            child.end()
             try:
                 # Without the lock, which the reading thread needs to end.
-                child.wait(_PATIENCE)
+                child.process.wait(_PATIENCE)
             except subprocess.TimeoutExpired:
-                child.kill()
+                child.process.kill()
         if reader is not None:
             reader.join()
 
@@ -135,56 +151,50 @@ class Process:
 
     def _send(self, message: Json) -> None:
         """Write to the child; the lock is held. A dead child's requests are ended by the thread that reads from it."""
-        if self._child is not None and self._child.stdin is not None:
-            with contextlib.suppress(OSError, ValueError):
-                self._child.stdin.write(json.dumps(message).encode() + b"\n")
-                self._child.stdin.flush()
+        if self._child is not None:
+            self._child.send(message)
 
-    def _start(self) -> None:
-        """Start the child and wait until it is ready; the lock is held."""
-        errors = tempfile.TemporaryFile()  # noqa: SIM115 - closed by the thread that reads
-        child = subprocess.Popen(
-            # -P: a module in the working directory must not take the place of an installed one
-            [sys.executable, "-P", "-m", "twofold.generation.live.worker"],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            # A file, not a pipe: nobody reads a pipe while the child runs, and a full one would stop it.
-            stderr=errors,
-            # a second cache of the same kernels, which only its environment bounds
-            env={**os.environ, "ONEDNN_PRIMITIVE_CACHE_CAPACITY": str(openvino.SHAPES)},
-            # Ctrl-C in the terminal must not reach the child: answers under way may end
-            start_new_session=True,
-        )
-        self._child = child
-        self._send(self._first)
-        assert child.stdout is not None
-        ready = child.stdout.readline()
-        if not ready or "message" in (fault := json.loads(ready)):
-            self._child = None
-            child.kill()
-            message = _last_words(child, errors) if not ready else fault["message"]
-            cure = fault["cure"] if ready else None
-            errors.close()
-            raise GenerationError(f"the process of the running batch did not start: {message}", cure=cure)
-        self._reader = threading.Thread(target=self._read, args=(child, errors), daemon=True, name="twofold-batch")
-        self._reader.start()
+    def _require_child(self) -> None:
+        """Start the child where there is none, and wait until it is ready."""
+        # A lock of its own: a start takes seconds, and a server's event loop, which cancels, waits for the other one.
+        with self._starting:
+            with self._lock:
+                if self._child is not None or self._closed:
+                    return
+            errors = tempfile.TemporaryFile()  # noqa: SIM115 - closed by the thread that reads
+            child = Child(self._first, errors)
+            try:
+                child.ready()
+            except GenerationError as error:
+                message = error.message or _last_words(child.process, errors)
+                errors.close()
+                raise GenerationError(
+                    f"the process of the running batch did not start: {message}", cure=error.cure
+                ) from error
+            self._adopt(child, errors)
 
-    def _read(self, child: subprocess.Popen[bytes], errors: IO[bytes]) -> None:
+    def _adopt(self, child: Child, errors: IO[bytes]) -> None:
+        with self._lock:
+            self._child = child
+            self._reader = threading.Thread(target=self._read, args=(child, errors), daemon=True, name="twofold-batch")
+            self._reader.start()
+            if self._closed:  # while it started: nobody else ends it
+                child.end()
+
+    def _read(self, child: Child, errors: IO[bytes]) -> None:
         """Pass on what the child writes, until it ends."""
-        assert child.stdout is not None
-        for line in child.stdout:
-            for number, ids, logprobs, end in json.loads(line)["steps"]:
+        while (rows := child.steps()) is not None:
+            for number, ids, logprobs, end in rows:
                 self._pass(number, ids, logprobs=logprobs, end=end)
-        reason = _last_words(child, errors)
+        reason = _last_words(child.process, errors)
         with self._lock:
             lost, self._running = self._running, {}
             self._child = None
             closed = self._closed
         errors.close()
-        for stream in (child.stdin, child.stdout):
-            if stream is not None:
-                with contextlib.suppress(OSError):  # what it did not read any more
-                    stream.close()
+        child.end()
+        if child.process.stdout is not None:
+            child.process.stdout.close()
         what = "the running batch was closed" if closed else f"the process of the running batch ended: {reason}"
         for running in lost.values():
             # Outside the lock, as every `receive`: it may come back here with `cancel`.

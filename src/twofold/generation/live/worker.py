@@ -76,10 +76,11 @@ class Batch:
             stop=tuple(message["stop"]),
             schema=message["schema"],
             sampling=Sampling(**sampling) if sampling else None,
-            logprobs=message["logprobs"],
+            logprobs=message.get("logprobs", False),
         )
         try:
-            handle = self._runtime.begin(request)
+            # Tried already, in a process of its own (`trials`), or here, where nobody else waits.
+            handle = self._runtime.begin(request, tried=True)
         except Exception as error:  # whatever one request sets off must not reach the others
             handle = Failure(code="generation.refused", message=f"{type(error).__name__}: {error}")
         if isinstance(handle, Failure):

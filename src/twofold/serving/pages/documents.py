@@ -13,8 +13,8 @@ from twofold.serving import holdings, stages
 from twofold.serving.entrance import Asks, Curates, Served
 from twofold.serving.identity import Caller
 from twofold.serving.pages.layout import page
+from twofold.serving.pages.studies import writer_seen
 from twofold.serving.service import Service
-from twofold.store import lock
 from twofold.types import Json
 from twofold.verdict.record import number_text
 
@@ -43,7 +43,7 @@ async def sources(request: Request, service: Served, caller: Asks) -> Any:
     closed = project.config.access.enabled
     state = None if closed else await asyncio.to_thread(holdings.state, project.workspace.search, project.directory)
     # So that nobody wonders why a change is not there yet.
-    writer = lock.holder(project.derived / "lock")
+    writer = writer_seen(service, caller)
     return page(request, "documents/sources", caller, state=state, writer=writer, **_frame(service, caller, "sources"))
 
 
@@ -60,14 +60,20 @@ async def bench(request: Request, service: Served, caller: Asks, *, question: Wo
 
 @router.get("/documents/view")
 async def document(
-    request: Request, service: Served, caller: Asks, *, name: Annotated[str, Query(alias="id")] = "", number: Number = 1
+    request: Request,
+    service: Served,
+    caller: Asks,
+    *,
+    name: Annotated[str, Query(alias="id")] = "",
+    number: Number = 1,
+    stored: bool = False,
 ) -> Any:
-    """One document with its chunks as they are cut."""
+    """One document with its chunks as they are cut; after it was sent with what that means."""
     shown = await asyncio.to_thread(holdings.cut, service.project.workspace.search, caller.filter, name, page=number)
     onward = f"/documents/view?{urlencode({'id': name})}&page="
     # The API's own id, by which a document that was sent is changed.
     sent = name.removeprefix(f"{PUSHED}:") if shown.document.collection == PUSHED else ""
-    context: Json = {"cut": shown, "onward": onward, "sent": sent}
+    context: Json = {"cut": shown, "onward": onward, "sent": sent, "stored": stored}
     return page(request, "documents/document", caller, **context, **_frame(service, caller, "list"))
 
 

@@ -20,6 +20,7 @@ from twofold.serving import faults
 from twofold.serving.entrance import service_of
 from twofold.serving.identity import Caller
 from twofold.serving.keys import Scope
+from twofold.serving.pages.prose import explained, prose
 from twofold.serving.service import Service
 from twofold.types import Json
 
@@ -49,6 +50,7 @@ _TITLES = {
     409: "Somebody else changed it",
     413: "That is too much at once",
     429: "Busy at the moment",
+    500: "This cannot be shown at the moment",
     502: "A source does not answer",
     503: "Not ready at the moment",
     504: "That took too long",
@@ -113,7 +115,7 @@ def environment() -> jinja2.Environment:
         lstrip_blocks=True,
         undefined=jinja2.StrictUndefined,  # a misspelt name must fail a test, not leave a gap in a page
     )
-    templates.filters.update(counted=counted, ago=ago, asset=_asset)
+    templates.filters.update(counted=counted, ago=ago, asset=_asset, prose=prose)
     return templates
 
 
@@ -141,8 +143,8 @@ def for_people(request: Request) -> bool:
 def fault(request: Request, error: TwofoldError | HTTPException) -> Response:
     """An error as a page, or as the part of a page that asked; without a usable key the way to sign in."""
     if isinstance(error, TwofoldError):
-        status, body, headers = faults.of_error(error)
-        text = body["error"]["message"]
+        status, _, headers = faults.of_error(error)
+        text = explained(error)
     else:
         status, headers = error.status_code, {}
         text = _TEXTS.get(status, "Go back, and try it another way.")
@@ -153,7 +155,7 @@ def fault(request: Request, error: TwofoldError | HTTPException) -> Response:
         # After a form not back to its address, which takes no GET.
         where = f"/login?next={quote(onward, safe='/') if request.method == 'GET' else '/'}"
         return Response(status_code=401, headers={"hx-redirect": where}) if part else RedirectResponse(where, 303)
-    context = {"title": _TITLES.get(status, "Something went wrong here"), "text": text}
+    context = {"title": _TITLES.get(status, "Something went wrong here"), "text": text, "sign_in": status == 403}
     if part:
         reply: Response = fragment("fault.html", status=status, **context)
     else:

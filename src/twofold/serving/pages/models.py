@@ -13,22 +13,32 @@ from fastapi.responses import RedirectResponse  # noqa: TID253
 from twofold.errors import ConfigError, Conflict, NotServed, StoreError, UnknownName
 from twofold.forgetting import suite
 from twofold.project import Project
-from twofold.reports.model_card import DescribedModel, estimate
+from twofold.reports.model_card import DescribedModel
 from twofold.reports.training_plots import TrainingPlot, training_plots
 from twofold.serving import faults
 from twofold.serving.entrance import Administers, Served
 from twofold.serving.identity import Caller
 from twofold.serving.pages.forms import Form, form_of
 from twofold.serving.pages.layout import page, served
+from twofold.serving.pages.prose import lasting
 from twofold.store.model_record import ModelRecord
 from twofold.store.model_registry import short
 from twofold.types import Json
+from twofold.verdict.record import estimate_text, number_text, true_minus
+from twofold.verdict.wording import metric_title
 
 router = APIRouter(include_in_schema=False)
 Sent = Annotated[Form, Depends(form_of)]
 Badge = tuple[str, Literal["plain", "good", "warn", "bad"]]
 """Words, and how they look."""
-_GATES: dict[suite.Outcome, Literal["good", "warn", "bad"]] = {"passed": "good", "open": "warn", "failed": "bad"}
+_GATES: dict[suite.Outcome, Badge] = {
+    "passed": ("within the limit", "good"),
+    "open": ("undecided", "warn"),
+    "failed": ("too much", "bad"),
+}
+"""Outcome of the forgetting gate → how much the model forgot, in words."""
+_MEASURED = ("base", "tuned", "drop")
+_ABILITIES = {"general": "general ability", "refusal": "refusing and abstaining"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,7 +75,8 @@ def models(request: Request, service: Served, caller: Administers) -> Any:
         "moves": project.catalogue.models.alias_moves()[::-1] if listed else [],
         "serving": {arm["model"] for arm in served(service)},
         "short": short,
-        "estimate": estimate,
+        "estimate": score_text,
+        "title_of": metric_title,
     }
     return page(request, "models", caller, **context)
 
@@ -82,8 +93,13 @@ def model(name: str, *, request: Request, service: Served, caller: Administers) 
         "ancestry": ancestry(service.project.models.registry.records(), described["id"]),
         "aliases": aliases(service.project),
         "serving": {arm["model"] for arm in served(service)},
+        "abilities": abilities(described["gate"]) if described["gate"] else [],
+        "because": because(described["gate"]) if described["gate"] else [],
         "short": short,
-        "estimate": estimate,
+        "estimate": score_text,
+        "number": number_text,
+        "title_of": metric_title,
+        "lasting": lasting,
     }
     return page(request, "models/model", caller, **context)
 
@@ -106,11 +122,31 @@ def rollback(service: Served, form: Sent, caller: Administers) -> Any:
 
 
 def gate_of(record: ModelRecord) -> Badge:
-    """What the forgetting gate said of a model, in two words."""
-    if record["gate"] is None:
-        return "not gated", "plain"
-    outcome = suite.outcome(record["gate"])
-    return f"gate {outcome}", _GATES[outcome]
+    """How much a model forgot by its tuning, in words, as the forgetting gate found."""
+    return ("not measured", "plain") if record["gate"] is None else _GATES[suite.outcome(record["gate"])]
+
+
+def score_text(estimate: Json) -> str:
+    """An estimate as all pages print it: ``.412 [.351, .470]``."""
+    return true_minus(estimate_text(estimate))
+
+
+def because(gate: Json) -> list[str]:
+    """Why the gate decided as it did: a sentence for each ability that did not pass."""
+    lines = [(title, gate.get(name)) for name, title in _ABILITIES.items()]
+    reasons = [f"{title}: {line['because']}" for title, line in lines if isinstance(line, dict) and line.get("because")]
+    # A record of an earlier version has them in one text.
+    return reasons or [str(reason) for reason in ([gate["because"]] if gate.get("because") else [])]
+
+
+def abilities(gate: Json) -> list[Json]:
+    """The measured abilities: ``title``, and the estimates ``base``, ``tuned`` and ``drop``; ``limit`` of the drop."""
+    rows = []
+    for name, title in _ABILITIES.items():
+        line = gate.get(name)
+        if isinstance(line, dict) and "drop" in line:
+            rows.append({"title": title, "limit": line.get("limit"), **{key: line[key] for key in _MEASURED}})
+    return rows
 
 
 def aliases(project: Project) -> list[AliasState]:

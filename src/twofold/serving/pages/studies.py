@@ -4,20 +4,21 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Annotated, Any
 from urllib.parse import urlencode
 
 from fastapi import APIRouter, Depends, Query, Request  # noqa: TID253
 from markupsafe import Markup
 
+from twofold.diagnosis.record import ArmDiagnosis, DiagnosisRecord, LedgerRow, LeverRow
 from twofold.errors import BadRequest, NotServed, TwofoldError
 from twofold.reports import study_page
 from twofold.reports.explorer import segments
 from twofold.reports.side_by_side import CHANGES, SideBySide, side_by_side
 from twofold.serving.entrance import Asks, Served
 from twofold.serving.identity import Caller
-from twofold.serving.pages.layout import page
+from twofold.serving.pages.layout import fragment, page, served
 from twofold.serving.service import Service
 from twofold.serving.shelf import StudyShelf
 from twofold.store import lock
@@ -26,6 +27,7 @@ from twofold.verdict.record import (
     AnswerRow,
     ArmAnswer,
     ArmRecord,
+    BillItem,
     CauseRow,
     FailureRecord,
     StudyRecord,
@@ -45,8 +47,23 @@ _PAGE = 50
 async def studies(request: Request, service: Served, caller: Asks) -> Any:
     """The list of studies, newest first."""
     rows = await asyncio.to_thread(_listed, service)
-    writer = lock.holder(service.project.derived / "lock")
-    return page(request, "studies", caller, rows=rows, writer=writer)
+    answering = next(iter(await asyncio.to_thread(served, service)), None)
+    return page(request, "studies", caller, rows=rows, writer=writer_seen(service, caller), answering=answering)
+
+
+@router.get("/studies/progress")
+async def progress(service: Served, caller: Asks) -> Any:
+    """How far the command is that writes to the project: a part of a page, which asks for it again."""
+    return fragment("studies/progress.html", writer=writer_seen(service, caller))
+
+
+def writer_seen(service: Service, caller: Caller) -> lock.WriterAtWork | None:
+    """The command that writes to the project, as far as the caller may know of it."""
+    writer = lock.at_work(service.project.derived / "lock")
+    # Stages name sources, which not everybody may know under access control.
+    if writer and service.project.config.access.enabled and not caller.covers("admin"):
+        return replace(writer, stage="", done=0, total=0)
+    return writer
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -113,7 +130,8 @@ async def compared_item(
         if arm not in row["arms"]:
             raise NotServed("the arm did not answer this question", cure="Go back to the comparison.")
         rows.append(row)
-        views.append(_view(f"{study}: {arm}", row["arms"][arm]))
+        cause = _cause(service.studies.diagnosis(study), arm, row)
+        views.append(_view(f"{study}: {arm}", row["arms"][arm], cause))
     back = {"href": f"/studies/compare?{urlencode(asdict(sides))}", "text": "The comparison"}
     return _item(request, caller, rows[1], views, back=back)
 
@@ -126,7 +144,13 @@ async def study(request: Request, service: Served, caller: Asks, *, study: str) 
 
     def body() -> str:
         rows = service.studies.answers(record["study"], caller) if shown else []
-        return study_page.render_body(record if caller.covers("admin") else _public(record, closed=not shown), rows)
+        diagnosis = service.studies.diagnosis(record["study"])
+        if diagnosis is not None and not shown:
+            diagnosis = _counts_alone(diagnosis)
+        if diagnosis is not None and not caller.covers("admin"):
+            diagnosis = unpriced(diagnosis)
+        visible = record if caller.covers("admin") else _public(record, closed=not shown)
+        return study_page.render_body(visible, rows, diagnosis)
 
     text = await asyncio.to_thread(body)
     # Rendered by a template of its own, which escapes what the record holds.
@@ -145,7 +169,9 @@ async def item(
     """One question of a study with every arm's answer."""
     record = service.studies.record(study)
     row = await _row(service, caller, record["study"], name)
-    views = [_view(arm, row["arms"][arm]) for arm in record["arms"] if arm in row["arms"]]
+    diagnosis = service.studies.diagnosis(record["study"])
+    names = [arm for arm in record["arms"] if arm in row["arms"]]
+    views = [_view(arm, row["arms"][arm], _cause(diagnosis, arm, row)) for arm in names]
     back = {"href": f"/studies/{record['study']}", "text": f"The study {record['study']}"}
     return _item(request, caller, row, views, back=back)
 
@@ -192,6 +218,10 @@ def _public(record: StudyRecord, *, closed: bool) -> StudyRecord:
     # Chosen, not removed: a section that is new stays closed until somebody opens it.
     config = {key: value for key, value in record["config"].items() if key == "study"}
     public: StudyRecord = {**record, "config": config, "environment": {}}
+    # Prices are a matter of contracts, and the section on cost stands on them.
+    public.pop("prices", None)
+    public.pop("metered", None)
+    public["bill"] = [_without_amount(item) for item in record["bill"]]
     if not closed:
         return public
     arms: dict[str, ArmRecord] = {}
@@ -199,9 +229,34 @@ def _public(record: StudyRecord, *, closed: bool) -> StudyRecord:
         # Messages quote questions and documents.
         failures: list[FailureRecord] = [{**failure, "message": ""} for failure in arm["failures"]]
         arms[name] = {**arm, "description": {}, "failures": failures}
-    causes: list[CauseRow] = [{**cause, "examples": []} for cause in record["diagnosis"]]
+    causes: list[CauseRow] = [{**cause, "examples": []} for cause in record.get("diagnosis", [])]
     retrieval = {**record["retrieval"], "index": {}} if record["retrieval"] else {}
     return {**public, "arms": arms, "diagnosis": causes, "retrieval": retrieval, "warnings": [], "bill": []}
+
+
+def _without_amount(item: BillItem) -> BillItem:
+    public: BillItem = {**item}
+    public.pop("amount", None)
+    return public
+
+
+def unpriced(diagnosis: DiagnosisRecord) -> DiagnosisRecord:
+    """A diagnosis without the price of a lever's tokens, from which that of a token follows."""
+    arms: dict[str, ArmDiagnosis] = {}
+    for name, arm in diagnosis["arms"].items():
+        levers: list[LeverRow] = [{**lever, "price": None} for lever in arm["levers"]]
+        arms[name] = {**arm, "levers": levers}
+    return {**diagnosis, "arms": arms}
+
+
+def _counts_alone(diagnosis: DiagnosisRecord) -> DiagnosisRecord:
+    """A diagnosis without what names examples or quotes answers and documents."""
+    arms: dict[str, ArmDiagnosis] = {}
+    for name, arm in diagnosis["arms"].items():
+        ledger: list[LedgerRow] = [{**row, "examples": []} for row in arm["ledger"]]
+        arms[name] = {**arm, "ledger": ledger, "rows": []}
+    # Notes name examples that contradict each other.
+    return {**diagnosis, "arms": arms, "notes": []}
 
 
 def chosen(studies: StudyShelf, sides: Sides) -> tuple[Sides, list[str]]:
@@ -254,7 +309,16 @@ async def _row(service: Service, caller: Caller, study: str, name: str) -> Answe
     return row
 
 
-def _view(title: str, answer: ArmAnswer) -> Json:
+def _cause(diagnosis: DiagnosisRecord | None, arm: str, row: AnswerRow) -> str:
+    """The cause of an arm's answer and the change that showed it; empty where none is known."""
+    if diagnosis is not None and arm in diagnosis["arms"]:
+        for diagnosed in diagnosis["arms"][arm]["rows"]:
+            if diagnosed["id"] == row["id"]:
+                return f"{diagnosed['cause']}: {diagnosed['by']}"
+    return row["arms"][arm].get("cause", "")
+
+
+def _view(title: str, answer: ArmAnswer, cause: str) -> Json:
     """An answer with its passages, each in pieces: text, and is it quoted?"""
     cited = {citation["number"] for citation in answer["citations"]}
     passages = []
@@ -272,7 +336,7 @@ def _view(title: str, answer: ArmAnswer) -> Json:
             at = high
         pieces.append((hit["text"][at:], False))
         passages.append({**hit, "pieces": pieces, "cited": hit["number"] in cited})
-    return {"title": title, **answer, "passages": passages}
+    return {"title": title, **answer, "passages": passages, "cause": cause}
 
 
 def _estimate(value: Estimate) -> str:

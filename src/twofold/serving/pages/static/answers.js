@@ -12,6 +12,15 @@ export function element(name, properties = {}, ...children) {
   return made;
 }
 
+/** A message as nodes: its first word with a capital, what stands between backticks as code. */
+export function prose(text) {
+  const parts = text.replace(/^[a-z]+(?=[ ,])/, (word) => word[0].toUpperCase() + word.slice(1)).split(/`([^`\n]+)`/);
+  const out = document.createDocumentFragment();
+  // With a group every second part stood between backticks.
+  parts.forEach((part, number) => out.append(number % 2 ? element("code", { textContent: part }) : part));
+  return out;
+}
+
 const SPANS = [[31536000, "year"], [2592000, "month"], [86400, "day"], [3600, "hour"], [60, "minute"]];
 const WORDS = new Intl.RelativeTimeFormat("en");
 

@@ -1,7 +1,7 @@
 // The page Ask: a conversation whose answers come word by word, with their sources beside them.
 
-import { element, remarks, sources, withCitations } from "./answers.js";
-import { Failure, asked, failureOf } from "./stream.js";
+import { element, prose, remarks, sources, withCitations } from "./answers.js";
+import { Failure, asked, failureOf, lasting, lost } from "./stream.js";
 
 const STORE = "twofold-conversation";
 const find = (id) => document.getElementById(id);
@@ -19,8 +19,9 @@ let opener = null;
 // ------------------------------------------------------------ what answers
 
 async function loadModels() {
-  const reply = await fetch("/v1/models");
+  const reply = await fetch("/v1/models").catch((error) => { throw lost(error); });
   if (!reply.ok) throw await failureOf(reply);
+  find("no-models")?.remove();
   const names = (await reply.json()).data.map((model) => model.id);
   for (const [select, head] of [[first, []], [second, [element("option", { value: "", textContent: "nothing else" })]]]) {
     const before = select.value;
@@ -28,10 +29,19 @@ async function loadModels() {
     if (names.includes(before)) select.value = before;
   }
   find("pairing").hidden = names.length < 2;
+  apart();
   return names;
 }
 
-second.addEventListener("change", () => { find("tick").hidden = !second.value; });
+/** Nobody learns from the same answer twice: beside an arm only others can be chosen. */
+function apart() {
+  if (second.value === first.value) second.value = "";
+  for (const option of second.options) option.hidden = option.disabled = option.value !== "" && option.value === first.value;
+  find("tick").hidden = !second.value;
+}
+
+first.addEventListener("change", apart);
+second.addEventListener("change", apart);
 
 // ------------------------------------------------------------ asking
 
@@ -74,8 +84,8 @@ function messagesFor(turn) {
   const messages = [];
   for (const one of turns.slice(0, turns.indexOf(turn))) {
     const reply = one.replies[one.chosen];
-    // Without marks: they number the passages of that answer alone.
-    if (reply?.text) messages.push({ role: "user", content: one.question }, { role: "assistant", content: reply.plain });
+    // Without marks: they number the passages of that answer alone. An answer that broke off is no part of it.
+    if (reply?.text && !reply.failure) messages.push({ role: "user", content: one.question }, { role: "assistant", content: reply.plain });
   }
   return [...messages, { role: "user", content: turn.question }];
 }
@@ -164,6 +174,8 @@ function showReply(turn, reply, number) {
     return place;
   }
   if (reply.failure) {
+    // What came before it broke off may be all that somebody needed.
+    if (reply.text) said.append(reply.text);
     place.append(failed(turn, reply));
     return place;
   }
@@ -181,7 +193,7 @@ function failed(turn, reply) {
   const wait = () => {
     const left = Math.ceil((failure.until - Date.now()) / 1000);
     again.disabled = left > 0;
-    again.textContent = left > 0 ? `Ask again in ${left} s` : "Ask again";
+    again.textContent = left > 0 ? `Ask again in ${lasting(left)}` : "Ask again";
     if (left > 0) setTimeout(wait, 1000);
   };
   wait();
@@ -193,7 +205,7 @@ function failed(turn, reply) {
   }
   if (failure.status === 401) buttons.replaceChildren(element("a", { className: "button primary", href: "/login?next=/ask", textContent: "Sign in" }));
   return element("div", { className: "notice bad", role: "alert" },
-    element("p", { className: "title", textContent: failure.title }), element("p", { textContent: failure.text }), buttons);
+    element("p", { className: "title", textContent: failure.title }), element("p", {}, prose(failure.text)), buttons);
 }
 
 async function repeat(turn) {
@@ -250,7 +262,7 @@ function actions(turn, reply) {
       if (!(await feedback(turn, reply, { rating: "down", correction: field.value.trim() }, note))) return;
       reply.correction = field.value.trim();
       box.remove();
-      note.textContent = "Thank you. `twofold examples mine` makes an example of your correction.";
+      note.replaceChildren("Thank you. ", ...whatFollows());
       save();
     });
     place.append(box);
@@ -259,10 +271,16 @@ function actions(turn, reply) {
   return place;
 }
 
+/** What becomes of a correction: whoever may curate makes an example of it at once. */
+function whatFollows() {
+  if (document.querySelector(".pages a[href='/examples']")) return ["Make an example of it under ", element("a", { href: "/examples/feedback", textContent: "Examples, Corrections" }), "."];
+  return ["Whoever keeps the examples sees your correction."];
+}
+
 async function feedback(turn, reply, words, note) {
   const hits = (reply.citations ?? []).map(({ document: name, start, end, quote, title }) => ({ document: name, start, end, quote, title }));
   const sent = await post("/v1/feedback", { messages: messagesFor(turn), answer: reply.plain, hits, conversation, ...words });
-  if (sent) note.textContent = `Not stored: ${sent.text}`;
+  if (sent) note.replaceChildren("Not stored: ", prose(sent.text));
   return !sent;
 }
 
@@ -271,8 +289,8 @@ async function post(address, body) {
   try {
     const reply = await fetch(address, { method: "POST", headers: { "content-type": "application/json" }, body: JSON.stringify(body) });
     return reply.ok ? null : await failureOf(reply);
-  } catch {
-    return new Failure("", "the server does not answer.");
+  } catch (error) {
+    return lost(error);
   }
 }
 
@@ -291,7 +309,7 @@ function choice(turn) {
       one.addEventListener("click", async () => {
         const answers = turn.replies.map((reply) => ({ arm: reply.model, text: reply.text }));
         const failure = await post("/ask/preference", { question: turn.question, answers, choice: value });
-        if (failure) { note.textContent = `Not stored: ${failure.text}`; return; }
+        if (failure) { note.replaceChildren("Not stored: ", prose(failure.text)); return; }
         Object.assign(turn, { voted: true, vote: value, chosen: value === "second" ? 1 : 0 });
         row.closest(".turn").replaceWith(show(turn, false));
         save();
@@ -419,5 +437,5 @@ try {
 } catch {
   sessionStorage.removeItem(STORE);
 }
-loadModels().catch((error) => list.before(element("div", { className: "notice bad", role: "alert" }, element("p", { className: "title", textContent: error.title ?? "The server does not answer" }), element("p", { textContent: error.text ?? String(error) }))));
+loadModels().catch((error) => list.before(element("div", { id: "no-models", className: "notice bad", role: "alert" }, element("p", { className: "title", textContent: error.title ?? "Something went wrong on this page" }), element("p", {}, prose(error.text ?? String(error))))));
 question.focus({ preventScroll: true });

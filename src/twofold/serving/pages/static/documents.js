@@ -1,15 +1,25 @@
 /** Adds, replaces and deletes documents by the API that programs use. */
+import { element } from "./answers.js";
 import { showFault } from "./site.js";
+import { failureOf, lost } from "./stream.js";
 
 async function send(method, address, body) {
-  const reply = await fetch(address, {
-    method,
-    headers: { "content-type": "application/json" },
-    body: body && JSON.stringify(body),
-  });
-  const answer = await reply.json();
-  if (!reply.ok) throw new Error(answer.error.message);
-  return answer;
+  let reply;
+  try {
+    reply = await fetch(address, { method, headers: { "content-type": "application/json" }, body: body && JSON.stringify(body) });
+  } catch (error) {
+    throw lost(error);
+  }
+  if (!reply.ok) throw await failureOf(reply);
+  return reply.json();
+}
+
+/** Why it is not stored, and where to go on: what was written is still in the form. */
+function refused(title, failure, stored = "") {
+  const aside = (href, textContent) => element("a", { className: "button", href, target: "_blank", textContent });
+  if (failure.status === 401) showFault("You are signed out", "Sign in in the new window, then do it here once more.", aside("/login", "Sign in"));
+  else if (stored) showFault(title, failure.message, aside(`/documents/edit?id=${encodeURIComponent(stored)}`, "Open it in a new window"));
+  else showFault(title, failure.message);
 }
 
 const form = document.getElementById("document");
@@ -24,6 +34,7 @@ if (form) {
       if (key) body.metadata[key] = value;
       else if (line.trim()) return showFault("The metadata cannot be read", `Write one field a line, with a colon: ${line}`);
     }
+    if (!body.text.trim()) return showFault("The document is not stored", "Its text is empty: nothing could be found in it. Write a text.");
     // The field is there under access control alone.
     if (fields.has("readers")) body.readers = fields.get("readers").split(",").map((one) => one.trim()).filter(Boolean);
     // Whoever changed it meanwhile is not overwritten: the server answers with a conflict.
@@ -35,9 +46,12 @@ if (form) {
     busy.hidden = false;
     try {
       const row = await send(form.dataset.method, "/v1/documents", body);
-      location.assign(`/documents/view?id=${encodeURIComponent(row.document)}`);
+      location.assign(`/documents/view?id=${encodeURIComponent(row.document)}&stored=1`);
     } catch (error) {
-      showFault("The document is not stored", error.message);
+      // Under access control the stored id begins with the readers: the message has it whole.
+      const [, stored = ""] = (error.code === "serving.conflict" && error.message.match(/'([^']+)'/)) || [];
+      if (form.dataset.method === "POST" && stored) error.message = `A document with the id ${stored} was sent before. Choose another id, or replace that document.`;
+      refused("The document is not stored", error, stored);
       button.disabled = false;
       busy.hidden = true;
     }
@@ -60,7 +74,7 @@ if (button) {
       await send("DELETE", `/v1/documents/${name}`);
       location.assign("/documents");
     } catch (error) {
-      showFault("The document is still there", error.message);
+      refused("The document is still there", error);
     }
   });
 }

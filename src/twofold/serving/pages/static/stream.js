@@ -28,6 +28,40 @@ const CODES = {
   "serving.limit": "Your key has asked as often as it may for now",
 };
 
+// What a person does about it; the server's own words are for programs, and name headers and parameters.
+const CURES = {
+  "serving.busy": "Ask again in a moment.",
+  "serving.limit": "Ask again when the time below is over; whoever runs the server may raise the limit.",
+  "serving.down": "Ask again in a moment. Whoever runs the server finds the reason in its log.",
+  "serving.closing": "Ask again when the server runs again.",
+  "serving.deadline": "Ask again when fewer people ask, or ask for less.",
+  "serving.too-long": "Ask it in a new conversation, or shorter.",
+  "serving.key": "Sign in again.",
+  "serving.scope": "Sign in with another key; whoever runs the server makes one with `twofold keys add --scope`.",
+  "serving.request": "Correct the form, and send it again.",
+  "serving.conflict": "Open it again, look at what it says now, and make your change once more.",
+  "store.locked": "Wait until that command has ended, then try again. Questions are answered meanwhile.",
+};
+
+/** What is wrong and what a person can do, from a message that says both to a program. */
+function explained(code, message) {
+  const text = !CURES[code] ? message : `${problemOf(message)}. ${CURES[code]}`;
+  // A moment of the server's clock, as the clock on the wall here shows it.
+  return text.replace(/\d{4}-\d\d-\d\dT[\d:.]+(?:Z|[+-]\d\d:\d\d)/g, (moment) => new Date(moment).toLocaleTimeString([], { timeStyle: "short" }));
+}
+
+/** The first sentence, without an error's code: the cure follows it, and begins with a capital. */
+function problemOf(message) {
+  return message.split(/[.] (?=[A-Z])/)[0].replace(/ \([a-z]+([.][a-z-]+)+\)/, "").replace(/[.]$/, "");
+}
+
+/** Seconds in words: "50 s", "12 min", "3 h 5 min". */
+export function lasting(seconds) {
+  if (seconds < 120) return `${seconds} s`;
+  const minutes = Math.ceil(seconds / 60);
+  return minutes < 120 ? `${minutes} min` : `${Math.floor(minutes / 60)} h ${minutes % 60} min`;
+}
+
 /** The failure that a reply tells of. */
 export async function failureOf(reply) {
   let error = {};
@@ -41,7 +75,8 @@ export async function failureOf(reply) {
 
 function failure(error, status, wait) {
   const title = CODES[error.code] ?? TITLES[status] ?? "No answer came";
-  return new Failure(title, error.message ?? "Try again in a moment.", { status, code: error.code, wait });
+  const text = explained(error.code, error.message ?? "Try again in a moment.");
+  return new Failure(title, text, { status, code: error.code, wait });
 }
 
 /** Ask, and yield `{piece}` for each piece of the answer and `{reply}` at its end. */
@@ -95,10 +130,11 @@ async function* events(body) {
   }
 }
 
-function lost(error) {
+/** The failure that the network, or a server that is gone, makes of a request. */
+export function lost(error) {
   // The person's own "Stop" is no failure.
   if (error.name === "AbortError") return error;
-  return new Failure("The server does not answer", "Check the connection and that `twofold serve` runs, then ask again.");
+  return new Failure("The server does not answer", "Check the connection and that `twofold serve` runs, then try again.");
 }
 
 // Once a stream has begun its status is sent: what goes wrong then has only a type and a code.
