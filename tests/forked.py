@@ -1,6 +1,7 @@
 """Processes that a test starts, kills, limits or watches, forked from one that has imported what they all need.
 
-`lancedb` itself is not among that: it starts threads, which a fork would not take along.
+`lancedb` starts threads when it is imported, which a fork does not take along: it starts them again in each child, and
+its warning of a child that is forked amid a query does not concern a process that never makes one.
 """
 
 from __future__ import annotations
@@ -22,8 +23,16 @@ from typing import IO, Any
 from twofold.host import children
 
 LIBRARY = """
-import lance_namespace, numpy, pyarrow.dataset
+import lancedb, numpy, pyarrow.dataset
+lancedb.background_loop._FORK_WARNED = True
 import twofold.cli.commands, twofold.cli.main, twofold.project, twofold.serving.app
+import anyio._backends._asyncio, rich.logging
+import uvicorn.lifespan.on, uvicorn.loops.uvloop, uvicorn.protocols.http.h11_impl
+import twofold.retrieval.indexes.lancedb.index, twofold.retrieval.retrievers.hybrid
+import twofold.serving.running, twofold.serving.wire, twofold.testing.echo_generator, twofold.testing.hashing_embedder
+from twofold.plugins import loading
+for kind in loading.get_args(loading.Kind):
+    loading.names(kind)
 """
 TORCH = """
 import peft, torch, transformers
@@ -108,9 +117,9 @@ class Process:
 
 
 class Forked:
-    """A process of a test's own code; `stdout` and `stderr` are pipes from it."""
+    """A process of a test's own code; `stdout` and `stderr` are pipes from it. It is killed after so many seconds."""
 
-    def __init__(self, process: Process) -> None:
+    def __init__(self, process: Process, seconds: float) -> None:
         assert process.stdin
         assert process.stdout
         assert process.stderr
@@ -118,9 +127,10 @@ class Forked:
         self._process, self.pid = process, process.pid
         self.stdout: IO[str] = io.TextIOWrapper(process.stdout, encoding="utf-8", errors="replace")
         self.stderr: IO[str] = io.TextIOWrapper(process.stderr, encoding="utf-8", errors="replace")
-        self._clock = threading.Timer(_SECONDS, process.kill)
+        self._clock = threading.Timer(seconds, process.kill)
         self._clock.daemon = True
         self._clock.start()
+        self._written: tuple[str, str] | None = None
 
     def kill(self) -> None:
         """Kill it unless it has ended; `wait` must follow."""
@@ -139,7 +149,12 @@ class Forked:
         return self._process.poll()
 
     def communicate(self) -> tuple[str, str]:
-        """All that it writes to stdout and to stderr, which are closed; `wait` must follow."""
+        """All that it writes to stdout and to stderr, which are closed; `wait` must follow.
+
+        A second call repeats it, as `Popen` allows one: who reports a failed start has read before the clean-up does.
+        """
+        if self._written:
+            return self._written
         errors: list[str] = []
         listening = threading.Thread(target=lambda: errors.append(self.stderr.read()))
         listening.start()
@@ -147,7 +162,8 @@ class Forked:
         listening.join()
         self.stdout.close()
         self.stderr.close()
-        return written, errors[0]
+        self._written = written, errors[0]
+        return self._written
 
     def wait(self, timeout: float | None = None) -> int:
         """Its exit status, or minus the signal that ended it."""
@@ -162,13 +178,13 @@ class Nursery:
     def __init__(self, server: socket.socket) -> None:
         self._server = server
 
-    def start(self, code: str, *argv: str) -> Forked:
+    def start(self, code: str, *argv: str, seconds: float = _SECONDS) -> Forked:
         """Start a process, which must be waited for."""
-        return Forked(Process(self._server, _job(code, argv), [subprocess.PIPE, subprocess.PIPE]))
+        return Forked(Process(self._server, _job(code, argv), [subprocess.PIPE, subprocess.PIPE]), seconds)
 
-    def command(self, *words: str) -> Forked:
+    def command(self, *words: str, seconds: float = _SECONDS) -> Forked:
         """Start ``twofold`` with these words; it must be waited for."""
-        return self.start("import sys; from twofold.cli.main import main; sys.exit(main())", *words)
+        return self.start("import sys; from twofold.cli.main import main; sys.exit(main())", *words, seconds=seconds)
 
     def run(self, code: str, *argv: str) -> subprocess.CompletedProcess[str]:
         """Run a process to its end."""

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from short_vocabulary import write_tokenizer
 from twofold.models import hub
 from twofold.types import Adapter
 
@@ -27,9 +28,26 @@ def own_cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.Monk
 @pytest.fixture(scope="session")
 def tiny(smollm: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A random two-layer Llama with the real tokenizer; wide enough that greedy texts differ between prompts."""
+    directory = tmp_path_factory.mktemp("tiny")
+    make_model(directory, words=49152)
+    for name in ("tokenizer.json", "tokenizer_config.json", "chat_template.jinja"):
+        shutil.copyfile(smollm / name, directory / name)
+    return directory
+
+
+@pytest.fixture(scope="session")
+def terse(smollm: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The same with the first 4,096 tokens of the tokenizer: readers of a GGUF file take seconds for all of them."""
+    words, directory = 4096, tmp_path_factory.mktemp("terse")
+    make_model(directory, words=words)
+    write_tokenizer(smollm, directory, words)
+    return directory
+
+
+def make_model(directory: Path, *, words: int) -> None:
+    """Save a random two-layer Llama."""
     torch = pytest.importorskip("torch")
     transformers = pytest.importorskip("transformers")
-    directory = tmp_path_factory.mktemp("tiny")
     torch.manual_seed(5)
     config = transformers.LlamaConfig(
         hidden_size=128,
@@ -37,7 +55,7 @@ def tiny(smollm: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
         num_hidden_layers=2,
         num_attention_heads=2,
         num_key_value_heads=1,
-        vocab_size=49152,
+        vocab_size=words,
         max_position_embeddings=512,
         bos_token_id=1,
         eos_token_id=2,
@@ -46,9 +64,6 @@ def tiny(smollm: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
         initializer_range=0.2,
     )
     transformers.LlamaForCausalLM(config).to(torch.bfloat16).save_pretrained(directory)
-    for name in ("tokenizer.json", "tokenizer_config.json", "chat_template.jinja"):
-        shutil.copyfile(smollm / name, directory / name)
-    return directory
 
 
 @pytest.fixture(scope="session")

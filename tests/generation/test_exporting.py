@@ -27,6 +27,12 @@ PROMPTS = [Prompt(messages=(Message(role="user", content=f"Tell me about number 
 
 
 @pytest.fixture(scope="module")
+def tiny(terse: Path) -> Path:
+    """The model of this file, whose every export writes and reads the whole vocabulary."""
+    return terse
+
+
+@pytest.fixture(scope="module")
 def adapter(tiny: Path, random_adapter: Callable[..., Adapter], tmp_path_factory: pytest.TempPathFactory) -> Adapter:
     return random_adapter(tiny, tmp_path_factory.mktemp("tuned"), seed=3, use_rslora=True)
 

@@ -19,7 +19,7 @@ from twofold.host import capabilities
 from twofold.models.tensors import Weights
 from twofold.plugins import loading
 from twofold.testing.conformance_generator import PROMISES, Subject, opened, prompt
-from twofold.types import Adapter, Completion, Message, Prompt
+from twofold.types import Adapter, Completion, Failure, Message, Prompt
 
 QUESTIONS = ["How are potatoes stored?", "What is 2+2?", "Name a colour.", "List 3 crops, 2 tools and 1 season."]
 
@@ -97,6 +97,35 @@ def test_an_interrupted_batch_leaves_nothing_in_the_engine(
     assert not runtime._pipeline.has_non_finished_requests()
     monkeypatch.undo()
     assert [done.text for done in shipped.generate(prompts)] == expected
+
+
+def test_a_right_answer_is_likelier_than_a_wrong_one_each_time_it_is_read(shipped: LocalGenerator) -> None:
+    asked = prompt("What is the capital of France?")
+    shipped.generate([asked])  # puts the prompt into the prefix cache, of which no probability is told
+    right, wrong, again, long = shipped.likelihoods(
+        [(asked, "The capital of France is Paris."), (asked, "The capital of France is Oslo."),
+         (asked, "The capital of France is Paris."), (prompt("x " * 9000), "x")]
+    )  # fmt: skip
+    assert not isinstance(right, Failure)
+    assert not isinstance(wrong, Failure)
+    assert sum(right) > sum(wrong) + 2
+    assert right == again
+    assert all(logprob <= 0 for logprob in right)
+    assert isinstance(long, Failure)
+    assert long.code == "generation.too-long"
+    assert shipped.likelihoods([]) == []
+
+
+def test_both_runtimes_find_an_answer_equally_likely(tiny: Path, own_cache: Path) -> None:
+    pairs = [(prompt(question), "Rice, 12 potatoes and a blue spade.") for question in QUESTIONS[:2]]
+    readings = {}
+    for runtime in ("openvino", "transformers"):
+        generator = local(model=f"path:{tiny}", runtime=runtime, dtype="f32", threads=2)
+        readings[runtime] = generator.likelihoods(pairs)
+        generator.close()
+    for first, second in zip(*readings.values(), strict=True):
+        assert len(first) > 5
+        assert first == pytest.approx(second, abs=0.05)
 
 
 def test_prompt_tokens_are_those_of_training(smollm: Path) -> None:

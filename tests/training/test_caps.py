@@ -135,7 +135,7 @@ def test_the_first_evaluation_settles_how_many_items_the_limit_has_time_for(
 ) -> None:
     many = job.model_copy(update={"dev": job.dev * 6})
     took, report = trained(
-        many, tmp_path / "cut", monkeypatch.setattr, seconds=0.006, slow={"written": 1.5}, minutes=2.0
+        many, tmp_path / "cut", monkeypatch.setattr, seconds=0.006, slow={"written": 3.0}, minutes=2.0
     )
     assert took < 1.1 * 120
     assert report["evaluation_seconds"] < 0.15 * 120

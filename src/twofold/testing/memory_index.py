@@ -11,6 +11,7 @@ import uuid
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -216,7 +217,7 @@ class MemoryIndex:
         return _top({name: float(own @ vector) for name, (_, own) in pairs.items()}, pairs, k, "dense")
 
     def _lexical(self, pairs: _Content, text: str, k: int) -> list[Hit]:
-        counts = {n: Counter(terms(searched_text(c), self._options.language)) for n, (c, _) in pairs.items()}
+        counts = {n: _counted(searched_text(c), self._options.language) for n, (c, _) in pairs.items()}
         mean = sum(count.total() for count in counts.values()) / max(1, len(counts))
         scores: dict[str, float] = dict.fromkeys(sorted(pairs), 0.0)
         for term in query_terms(text, self._options.language):
@@ -228,6 +229,12 @@ class MemoryIndex:
                 norm = K1 * (1 - B + B * counts[name].total() / mean)
                 scores[name] += idf * often * (K1 + 1) / (often + norm)
         return _top({name: score for name, score in scores.items() if score > 0}, pairs, k, "lexical")
+
+
+@lru_cache(maxsize=4096)
+def _counted(text: str, language: Language) -> Counter[str]:
+    """How often a text has each of its terms; a suite asks the same few hundred passages thousands of times."""
+    return Counter(terms(text, language))
 
 
 def _top(scores: dict[str, float], pairs: _Content, k: int, leg: str) -> list[Hit]:
