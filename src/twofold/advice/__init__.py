@@ -1,1 +1,1 @@
-"""Advice from what the data show: how to start, and later what to try next. Pure."""
+"""Advice from what users say and the data show: how to start, what will probably win, and why. Pure."""

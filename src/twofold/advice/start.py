@@ -142,13 +142,22 @@ def _divided(examples: Sequence[Example]) -> bool:
 
 
 def _quotable(documents: Sequence[Document], examples: Sequence[Example]) -> float:
+    shares = quoted_shares(documents, examples)
+    return statistics.median(shares) if shares else 1.0
+
+
+def quoted_shares(documents: Sequence[Document], examples: Sequence[Example]) -> list[float]:
+    """Share of each reference's words that stand in its source documents, of the first `QUOTED_EXAMPLES` examples.
+
+    Examples without a known source, and references too short to tell, are passed over.
+    """
     texts = {document.id: document.text for document in documents}
     shares = []
     for example in examples[:QUOTED_EXAMPLES]:
         passages = [texts[source] for source in example.sources if source in texts]
         if passages and example.references and grounding.checkable(example.references[0], example.choices):
             shares.append(grounding.share(example.references[0], passages))
-    return statistics.median(shares) if shares else 1.0
+    return shares
 
 
 def _spoken(documents: Sequence[Document], examples: Sequence[Example]) -> float:

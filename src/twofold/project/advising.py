@@ -1,0 +1,158 @@
+"""Advice for one project: given from answers and facts, stored, and compared with later verdicts."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from twofold.advice import opinion
+from twofold.advice.history import Advices, TrackRecord, track_record
+from twofold.advice.observing import observed
+from twofold.advice.opinion import AdviceRecord
+from twofold.advice.probes import forecasts
+from twofold.advice.probes.facts import outdated, probed_facts
+from twofold.advice.probes.measuring import Decider
+from twofold.advice.probes.record import ForecastRecord
+from twofold.advice.questionnaire import UNANSWERED, UserAnswers
+from twofold.advice.ranking import ProjectFact
+from twofold.advice.weights import WeightTable
+from twofold.errors import ConfigError, TooFewExamples, TwofoldError
+from twofold.plugins.protocols import Progress, quiet
+from twofold.project.material import Material
+from twofold.reports import archive
+from twofold.types import Document, Example
+
+
+class Advising:
+    """Advises on one project."""
+
+    def __init__(self, material: Material) -> None:
+        self._material = material
+        self._facts: tuple[ProjectFact, ...] | None = None
+
+    @property
+    def stored(self) -> Advices:
+        """The advices that were given here."""
+        return Advices(directory=self._material.directory)
+
+    def facts(self, *, progress: Progress = quiet) -> tuple[ProjectFact, ...]:
+        """What the project shows without being asked, looked at once; nothing is answered, trained or written.
+
+        Args:
+            progress: Shows reading.
+        """
+        if self._facts is None:
+            progress("facts", 0, 1)
+            material = self._material
+            shown = observed(
+                material.config,
+                material.reader.catalogue,
+                documents=self._documents(),
+                examples=self._examples(),
+                learnable=self._learnable,
+            )
+            self._facts = (*shown, *self._probed())
+            progress("facts", 1, 1)
+        return self._facts
+
+    def _probed(self) -> tuple[ProjectFact, ...]:
+        """What the newest forecast says, where it is of the systems of now; else that there is one of others."""
+        known = forecasts.stored(self._material.directory / forecasts.FOLDER)
+        if not known:
+            return ()
+        forecast = known[-1]
+        if self._is_current(forecast):
+            return probed_facts(forecast)
+        return (outdated(forecast),)
+
+    def _is_current(self, forecast: ForecastRecord) -> bool:
+        """Has nothing changed since that decides the probed answers: model, prompt, documents, settings?"""
+        arms, config = self._material.reader.arms, self._material.config
+        try:
+            splits = self._material.splits
+            keys = {}
+            for name, predicted in forecast["arms"].items():
+                if predicted["system"]:
+                    keys[name] = arms.known_key(config.arm(name), splits) == predicted["system"]
+            # With other options it is another metric.
+            same_metric = Decider.of(config, splits).key == forecast["metric_key"]
+        except TwofoldError:  # no model, no index: then nothing of now is like it
+            return False
+        return same_metric and all(keys.values())
+
+    def _documents(self) -> list[Document]:
+        """Those of the last sync, sources included; before the first the files of ``[documents].paths``."""
+        synced = self._material.synced_catalogue
+        known = synced.documents.get() if synced else []
+        if known:
+            return known
+        try:
+            return self._material.documents
+        except TooFewExamples:  # a project that is only begun gets its advice all the same
+            return []
+
+    def _examples(self) -> list[Example]:
+        try:
+            return self._material.examples
+        except TooFewExamples:
+            return []
+
+    def _learnable(self) -> list[Example]:
+        try:
+            splits = self._material.splits
+        except TooFewExamples:
+            return []
+        return [*splits.train, *splits.dev]
+
+    def advise(
+        self,
+        answers: UserAnswers = UNANSWERED,
+        *,
+        at: str,
+        table: WeightTable | None = None,
+        store: bool = True,
+        progress: Progress = quiet,
+    ) -> AdviceRecord:
+        """Say what will probably win, and why, before anything is spent on measuring it.
+
+        Args:
+            answers: To the questionnaire, as many as there are.
+            at: ISO time with its zone: later studies are those after it.
+            table: Weights; the shipped ones by default.
+            store: Keep the advice with the project, for `track_record`; the same one is stored once.
+            progress: Shows reading.
+
+        Raises:
+            ConfigError: `at` is no time, or has no zone.
+            DataError: documents or examples cannot be read.
+            StoreError: the advice cannot be stored.
+        """
+        _require_moment(at)
+        project = self._material.config.project.name
+        advice = opinion.advise(answers, self.facts(progress=progress), table=table, at=at, project=project)
+        if store:
+            self.stored.store(advice)
+        return advice
+
+    def track_record(self) -> TrackRecord:
+        """Every stored advice beside the verdicts that came after it.
+
+        Raises:
+            StudyError: a study's record cannot be read.
+            StoreError: the stored advices cannot be read.
+        """
+        advices, damaged = self.stored.read()
+        records = self._material.records
+        studies = [archive.read_record(records / name) for name in archive.names(records)]
+        return track_record(advices, studies, damaged=damaged)
+
+
+def _require_moment(at: str) -> None:
+    try:
+        zone = datetime.fromisoformat(at).tzinfo
+    except ValueError:
+        zone = None
+    if zone is None:
+        raise ConfigError(
+            f"the time {at!r} of an advice is no ISO time with a zone",
+            cure="Write it like 2026-01-31T12:00:00+00:00.",
+        )
