@@ -1,1 +1,1 @@
-"""Why an answer is wrong: one cause of a short fixed list, each with its cure."""
+"""Why an answer is wrong: one cause, found by re-running it with one thing changed, and its cure."""
