@@ -1,0 +1,1 @@
+"""The cost of owning each arm: prices with date and source, metered quantities, totals, break-even, curves."""

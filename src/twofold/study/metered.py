@@ -1,0 +1,144 @@
+"""The amounts that a study meters of its arms, for costs: tokens, seconds, wrong answers, training, index."""
+
+from __future__ import annotations
+
+import math
+import statistics
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from twofold import prompts
+from twofold.assembly.searching import Search
+from twofold.config import Config
+from twofold.costs.metering import (
+    QUANTITIES,
+    AnswerAmounts,
+    Metered,
+    MeteredIndex,
+    MeteredTraining,
+    TimedAlone,
+    of_answers,
+    reused,
+)
+from twofold.examples.questions import Questions
+from twofold.host import capabilities, pace
+from twofold.store import embedding_time
+from twofold.store.catalogue import Catalogue
+from twofold.study import latency
+from twofold.study.measure import MeasuredArm
+from twofold.tuning.training_data import few_shots
+from twofold.types import Example
+from twofold.verdict.evidence import is_wrong
+
+
+def metered(
+    search: Search,
+    measured: Mapping[str, MeasuredArm],
+    test: Sequence[Example],
+    *,
+    train: Sequence[Example],
+    right: float | None,
+    level: float,
+) -> Metered:
+    """The metered quantities of a study's arms, diagnostic ones apart: nobody could run those.
+
+    Args:
+        search: What the arms with retrieval search.
+        measured: Arm → what was measured of it.
+        test: The questions that all of them answered.
+        train: Examples, of which few-shot arms show some.
+        right: Score from which an answer counts as right; None where the metric does not say.
+        level: Of the intervals.
+    """
+    arms = {name: item for name, item in measured.items() if not item.diagnostic}
+    amounts = {name: _amounts(search.config, item, test, train=train, right=right) for name, item in arms.items()}
+    means, covariance, worth, shares = of_answers(amounts, Questions.of(test).groups, level=level)
+    cpu = capabilities.processor()
+    retrieves = [name for name, item in arms.items() if item.arm.retrieval]
+    return {
+        "arms": list(arms),
+        "quantities": list(QUANTITIES),
+        "means": means,
+        "covariance": covariance,
+        "worth": worth,
+        "questions": len(test),
+        "level": level,
+        "right": shares,
+        "retrieves": retrieves,
+        "tuned": {name: item.arm.tuning for name, item in arms.items() if item.arm.tuning},
+        "training": {name: _training(item) for name, item in arms.items() if item.training},
+        "alone": {name: timed for name, item in arms.items() if (timed := _alone(search.catalogue, item))},
+        "index": _index(search) if retrieves else None,
+        "hosted": [name for name, item in arms.items() if item.description["generator"].get("remote")],
+        "hardware": f"{cpu.model or 'unknown processor'}, {capabilities.cores()} cores",
+    }
+
+
+def _amounts(
+    config: Config, item: MeasuredArm, test: Sequence[Example], *, train: Sequence[Example], right: float | None
+) -> AnswerAmounts:
+    shots = few_shots(train, item.arm.shots, seed=config.study.seed) if item.arm.shots else ()
+    texts: list[str] = []
+    for example, answer in zip(test, item.answers, strict=True):
+        prompt = prompts.render(
+            example.messages,
+            template=config.template,
+            hits=answer.hits if item.arm.retrieval else None,
+            shots=shots,
+            choices=example.choices,
+        )
+        texts.append("\n".join(f"{message.role}: {message.content}" for message in prompt.messages))
+    read = [float(answer.usage.prompt_tokens) for answer in item.answers]
+    wrong: list[float] = []
+    for answer, score in zip(item.answers, item.scores[config.study.metric.name], strict=True):
+        # A failed answer is wrong to whoever asked; one that the metric does not score is neither.
+        unknown = right is None or (score is None and answer.failure is None)
+        wrong.append(math.nan if unknown else float(score is None or is_wrong(score, right)))
+    spent = [answer.timing.generation for answer in item.answers]
+    searched = [answer.timing.retrieval for answer in item.answers]
+    # What an answer took besides: rendering, waiting for the batch, reading completions. Known of all together.
+    metered_answers = float(item.measures.get("n", 0))
+    wall = float(item.measures.get("seconds", 0.0)) / metered_answers if metered_answers else 0.0
+    beside = max(0.0, wall - (sum(spent) + sum(searched)) / max(1, len(spent)))
+    return AnswerAmounts(
+        prompt_tokens=read,
+        # By characters, which tokens follow closely within one text.
+        cached_prompt_tokens=[share * count for share, count in zip(reused(texts), read, strict=True)],
+        completion_tokens=[float(answer.usage.completion_tokens) for answer in item.answers],
+        retrieval_seconds=searched,
+        generation_seconds=[seconds + beside for seconds in spent],
+        wrong=wrong,
+    )
+
+
+def _alone(catalogue: Catalogue, item: MeasuredArm) -> TimedAlone | None:
+    """Seconds for one question at a time; None where the arm was timed on fewer than two, or some failed."""
+    timed = latency.timings(catalogue, item.system)
+    seconds = list((timed or {}).get("seconds", {}).values())
+    # A failed answer counts at its limit there: no time that answering takes.
+    if len(seconds) < 2 or timed is None or timed["failed"]:
+        return None
+    error = statistics.stdev(seconds) / math.sqrt(len(seconds))
+    return {"mean": statistics.fmean(seconds), "error": error, "n": len(seconds)}
+
+
+def _training(item: MeasuredArm) -> MeteredTraining:
+    report: Any = item.training
+    # Where methods were compared, all of them were trained.
+    compared = [row["seconds"] for row in report.get("methods", ()) if row["seconds"] is not None]
+    paid = report.get("cost") or {}
+    return {"seconds": float(sum(compared) if compared else report["seconds"]), "tokens": paid.get("tokens")}
+
+
+def _index(search: Search) -> MeteredIndex:
+    state = search.index.state()
+    folder: Path = search.directory / "index"
+    size = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file()) if folder.is_dir() else 0
+    return {
+        "chunks": state.chunks,
+        # As this project's own passages took; else as others took on this machine.
+        "seconds_per_chunk": embedding_time.seconds_per_chunk(search.catalogue.notes)
+        or pace.paces(pace.embedding(search.embedder.fingerprint)).get("chunk"),
+        "gib": size / 2**30 or None,
+    }
