@@ -56,7 +56,14 @@ def missing(store: Answers, key: str, examples: Sequence[Example]) -> list[Examp
 
 
 def answered(
-    store: Answers, key: str, examples: Sequence[Example], *, system: System, progress: Progress, stage: str
+    store: Answers,
+    key: str,
+    examples: Sequence[Example],
+    *,
+    system: System,
+    progress: Progress,
+    stage: str,
+    batch: int = _BATCH,
 ) -> list[Answer]:
     """The system's answers, in order; missing answers are generated now, and a failed one carries its `Failure`.
 
@@ -67,6 +74,7 @@ def answered(
         system: The system that answers.
         progress: Called after each batch.
         stage: Name of the stage that `progress` shows.
+        batch: Answers generated and committed at a time.
     """
     known, existing = Questions.of(examples), store.get(key)
     todo = [(name, example) for name, example in zip(known.digests, known, strict=True) if name not in existing]
@@ -79,7 +87,7 @@ def answered(
 
     if todo:
         progress(stage, count, len(examples))
-    committed(store, lambda: key, todo, answer=system.answer, done=count_done)
+    committed(store, lambda: key, todo, answer=system.answer, batch=batch, done=count_done)
     # read back, not collected: two examples with one digest share an answer, and only one of them was in `todo`
     existing = store.get(key, include_failures=True)
     return [existing[name] for name in known.digests]

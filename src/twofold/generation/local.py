@@ -21,6 +21,7 @@ from pydantic import Field
 from twofold.errors import ConfigError, GenerationError, MissingExtra, ModelError, WrongWeights, install
 from twofold.generation.export import gguf, merging
 from twofold.generation.runtimes.contract import (
+    Continuation,
     Pieces,
     Request,
     Result,
@@ -270,6 +271,27 @@ class LocalGenerator:
             if self._runtime is not None:
                 self._runtime.close()
             self._runtime = self._tokens = None
+
+    def likelihoods(self, answers: Sequence[tuple[Prompt, str]]) -> list[tuple[float, ...] | Failure]:
+        """Log-probability of every token of each answer after its prompt; beyond the context a `Failure`.
+
+        Raises:
+            GenerationError: the runtime failed as a whole.
+        """
+        if not answers:
+            return []
+        with self._lock:
+            runtime, tokens = self._ready()
+            prepared: list[Continuation | Failure] = []
+            for prompt, text in answers:
+                following = tokens.encode(text)
+                request = self._request(tokens, replace(prompt, max_tokens=max(1, len(following))))
+                if isinstance(request, Failure):
+                    prepared.append(request)
+                else:
+                    prepared.append(Continuation(ids=request.ids, following=following))
+            results = iter(runtime.likelihoods([one for one in prepared if isinstance(one, Continuation)]))
+        return [one if isinstance(one, Failure) else next(results) for one in prepared]
 
     def _request(self, tokens: Tokens, prompt: Prompt) -> Request | Failure:
         try:

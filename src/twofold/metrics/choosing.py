@@ -39,7 +39,8 @@ def suitable(examples: Sequence[Example]) -> tuple[str, tuple[str, ...]]:
       than a few words, so that tuning does not win by being short.
     - Else ``rouge_l``, with ``section_f1`` beside it where most references have headings.
 
-    Citation metrics are added when sources are known, ``abstention_f1`` when some examples are unanswerable.
+    Citation metrics and ``hallucination`` are added when sources are known, ``abstention_f1`` when some examples are
+    unanswerable.
     """
     answerable = [example for example in examples if example.answerable and example.references]
     step = 1 + sum(len(example.references[0]) for example in answerable) // MOST_TEXT
@@ -47,7 +48,7 @@ def suitable(examples: Sequence[Example]) -> tuple[str, tuple[str, ...]]:
     firsts = [example.references[0] for example in answerable]
     deciding, others = _by_references(answerable, firsts)
     if any(example.sources for example in examples):
-        others += ("citation_precision", "citation_recall")
+        others += ("citation_precision", "citation_recall", "hallucination")
     if any(not example.answerable for example in examples):
         others += ("abstention_f1",)
     return deciding, others

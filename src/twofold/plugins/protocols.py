@@ -24,19 +24,19 @@ from pydantic import BaseModel, ConfigDict
 from twofold.errors import BadRecord
 from twofold.plugins.jobs import TrainerJob
 from twofold.plugins.live import LiveBatch
-from twofold.plugins.results import CancelledJob, ErasedChunks, ExportedForm, ModelOrigin
+from twofold.plugins.results import CancelledJob, ErasedChunks, ExportedForm, Item, ModelOrigin, ToolAnswer
 from twofold.types import (
     Answer,
     Chunk,
     Completion,
     Document,
     Example,
+    Failure,
     Filter,
     Hit,
     IndexState,
     IndexVersion,
     Json,
-    Loaded,
     Problem,
     Prompt,
     Query,
@@ -80,21 +80,6 @@ class Options(BaseModel):
     """Parent of every plugin's options: unknown keys are refused, values are frozen."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Item:
-    """One item of a source: a file, a page, a row."""
-
-    id: str
-    """Identity within the source, which stays the same when the item's content changes."""
-    state: str
-    """Cheap token (size and time, ETag, blob, column): the same token means the same content. Empty: the source has no
-    token, and the content is loaded and compared."""
-    load: Callable[[], Loaded]
-    """Loads the content; called at most once, before the next item is requested. Raises `SourceUnreachable` when the
-    content is out of reach now (the index keeps the item's documents), another `SourceError` or `DataError` when the
-    content is not usable (the index drops them)."""
 
 
 @runtime_checkable
@@ -327,22 +312,6 @@ class Parts:
     """Returns the weight of the word leg that was chosen for the project, or None where none was chosen."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ToolAnswer:
-    """The answer of a live tool."""
-
-    chunks: tuple[Chunk, ...] = ()
-    """Passages, their text exactly as it is shown; empty when the tool has none."""
-    note: str = ""
-    """For people: the reason that there are no passages, or a warning that they may be out of date."""
-    cached: bool = False
-    """The answer was kept from an earlier call."""
-    stale: bool = False
-    """The source is down, and the answer kept is older than the tool's limit."""
-    down: bool = False
-    """The source cannot be had now."""
-
-
 @runtime_checkable
 class Tool(Protocol):
     """A live source that is asked while a question is answered.
@@ -483,6 +452,21 @@ class Batches(Protocol):
 
 
 @runtime_checkable
+class Likelihoods(Protocol):
+    """A generator that tells how likely an answer is after a prompt, whoever wrote the answer."""
+
+    def likelihoods(self, answers: Sequence[tuple[Prompt, str]]) -> list[tuple[float, ...] | Failure]:
+        """For each prompt and answer the log-probability of every token of the answer, each after all before it.
+
+        The same answer has the same tokens after every prompt. One bad prompt is a `Failure`, not an exception.
+
+        Raises:
+            GenerationError: when the engine as a whole cannot work.
+        """
+        ...
+
+
+@runtime_checkable
 class Converses(Protocol):
     """A generator that can be given tools to call, so that it can plan the search of an agent."""
 
@@ -586,4 +570,20 @@ class Wants(Protocol):
 
     def wants(self, example: Example) -> str:
         """The right answer of the example, as text: two examples with the same one may swap their references."""
+        ...
+
+
+@runtime_checkable
+class Doubts(Protocol):
+    """A metric that decides by a probability and a threshold, which a project's own right answers may move."""
+
+    def doubt(self, example: Example, answer: Answer) -> float | None:
+        """The probability in [0, 1] that the answer has the fault; None where the metric does not apply."""
+        ...
+
+    def calibrated(self, doubts: Sequence[float]) -> Options:
+        """The metric's options with the threshold that the doubts about right answers suggest.
+
+        Options that state a threshold stay as they are.
+        """
         ...

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import TypedDict
+
+from twofold.types import Chunk, Loaded
 
 
 class ErasedChunks(TypedDict):
@@ -61,3 +65,34 @@ class ExportedForm(TypedDict):
     path: str
     """Directory of the files."""
     parity: Parity
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ToolAnswer:
+    """The answer of a live tool."""
+
+    chunks: tuple[Chunk, ...] = ()
+    """Passages, their text exactly as it is shown; empty when the tool has none."""
+    note: str = ""
+    """For people: the reason that there are no passages, or a warning that they may be out of date."""
+    cached: bool = False
+    """The answer was kept from an earlier call."""
+    stale: bool = False
+    """The source is down, and the answer kept is older than the tool's limit."""
+    down: bool = False
+    """The source cannot be had now."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Item:
+    """One item of a source: a file, a page, a row."""
+
+    id: str
+    """Identity within the source, which stays the same when the item's content changes."""
+    state: str
+    """Cheap token (size and time, ETag, blob, column): the same token means the same content. Empty: the source has no
+    token, and the content is loaded and compared."""
+    load: Callable[[], Loaded]
+    """Loads the content; called at most once, before the next item is requested. Raises `SourceUnreachable` when the
+    content is out of reach now (the index keeps the item's documents), another `SourceError` or `DataError` when the
+    content is not usable (the index drops them)."""

@@ -71,12 +71,12 @@ def base_model(config: Config, method: Part) -> str:
 
 
 def decider(section: StudySection) -> Part:
-    """The metric that decides a study, after a check that its value is a mean of scores over the same questions.
+    """The metric that decides a study, after a check that it is fit to: a mean of scores over the same questions.
 
     Raises:
         UnknownName: there is no metric of that name.
-        ConfigError: the metric is pooled (macro-F1 is not a mean of scores of questions), or conditional (an arm that
-            declines, or cites nothing, would be judged only on the questions that it chose).
+        ConfigError: the metric is pooled (macro-F1 is not a mean of scores of questions), conditional (an arm that
+            declines, or cites nothing, would be judged only on the questions that it chose), or measures a fault.
     """
     part = section.decides
     kind = loading.find("metrics", part.name)
@@ -86,6 +86,11 @@ def decider(section: StudySection) -> Part:
             f"[study].metric cannot be {part.name!r}: it is computed from all answers together and has no score for "
             "one question, so arms cannot be compared question by question",
             cure=cure.format("for labels accuracy") + "there its value is reported with its interval.",
+        )
+    if MetricTraits.of(kind).lower_is_better:
+        raise ConfigError(
+            f"[study].metric cannot be {part.name!r}: it measures a fault, and its lowest value is the best",
+            cure=cure.format("answer_f1, say") + "it is reported with its interval.",
         )
     if MetricTraits.of(kind).conditional:
         raise _conditional(part.name, cure.format("token_f1, say") + "to demand citations, set [study].must_cite.")

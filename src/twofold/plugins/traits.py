@@ -43,7 +43,7 @@ class RewriterTraits(_Stated):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MetricTraits(_Stated):
-    """Class variables of a `Metric`. A metric that is `pooled` or `conditional` cannot decide a study."""
+    """Class variables of a `Metric`. One that is `pooled`, `conditional` or `lower_is_better` cannot decide a study."""
 
     pooled: bool = False
     """The metric's value is not a mean of scores, but `protocols.Pools.pool` of all items."""
@@ -51,6 +51,13 @@ class MetricTraits(_Stated):
     """Whether an answer has a score depends on the answer itself."""
     reference_free: bool = False
     """The metric does not compare with the references, so shuffled gold answers may score high."""
+    lower_is_better: bool = False
+    """A gold answer scores 0 instead of 1: the metric measures a fault. Such a metric cannot decide a study."""
+    judges_passages: bool = False
+    """The metric compares an answer with its passages: in a study the answers of an arm that saw none are judged by the
+    best passages of the corpus."""
+    beside: tuple[str, ...] = ()
+    """Names of metrics without which the value misleads: a study reports them, too."""
     takes_labels: bool = False
     """The metric has an option ``labels``, which Twofold fills with the examples' labels."""
     right: float | None = RIGHT

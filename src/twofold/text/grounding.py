@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from functools import lru_cache
 from itertools import pairwise
 
@@ -32,6 +33,18 @@ _SMALL = frozenset(
 CLEARER = 0.1
 """Another passage is cited instead when it contains this much more of the question's words (chosen on the demo's dev
 split)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Term:
+    """A content word or a number of a text, as passages are compared by it."""
+
+    key: str
+    """Its first letters without case; a number without thousands marks. Equal keys count as the same word."""
+    number: bool = False
+    """True for a number."""
+    capital: bool = False
+    """True where it begins with a capital letter."""
 
 
 def checkable(answer: str, choices: Sequence[str] = ()) -> bool:
@@ -147,10 +160,28 @@ def _nearest(numbers: Sequence[int], shared: Mapping[int, int]) -> int:
 
 
 @lru_cache(maxsize=4096)
+def terms(text: str) -> tuple[Term, ...]:
+    """The content words and numbers of a text in their order: what `share` compares, with repetitions."""
+    out = []
+    for match in _WORD.finditer(_UNSPACED.sub(_pairs, text)):
+        word = match.group()
+        key = word.casefold()
+        if key[0].isdigit():
+            out.append(Term(_number(key), number=True))
+        elif _counts(key):
+            out.append(Term(key[:_STEM], capital=word[0].isupper()))
+    return tuple(out)
+
+
+@lru_cache(maxsize=4096)
 def _content(text: str) -> frozenset[str]:
     words = {w for w in _WORD.findall(_UNSPACED.sub(_pairs, text.casefold())) if not w[0].isdigit()}
+    return frozenset(w[:_STEM] for w in words if _counts(w))
+
+
+def _counts(word: str) -> bool:
     # a single letter is an initial or the mark of an item; in a script without blanks it is a word
-    return frozenset(w[:_STEM] for w in words - _SMALL if len(w) > 1 or _UNSPACED.match(w))
+    return word not in _SMALL and (len(word) > 1 or _UNSPACED.match(word) is not None)
 
 
 def _pairs(run: re.Match[str]) -> str:
@@ -160,4 +191,8 @@ def _pairs(run: re.Match[str]) -> str:
 
 @lru_cache(maxsize=4096)
 def _numbers(text: str) -> frozenset[str]:
-    return frozenset(w.replace(",", "") for w in _WORD.findall(text) if w[0].isdigit())  # 1,200 and 1200 are one number
+    return frozenset(_number(w) for w in _WORD.findall(text) if w[0].isdigit())
+
+
+def _number(digits: str) -> str:
+    return digits.replace(",", "")  # 1,200 and 1200 are one number

@@ -18,6 +18,9 @@ from twofold.plugins.protocols import Progress
 from twofold.text import sanitise
 from twofold.types import Completion, Failure, Json, Message, Usage
 
+_LONG = 20_000
+"""Letters of a text that takes some hundredths of a second to tokenise."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sampling:
@@ -61,6 +64,16 @@ class Result:
     """The failure, where there is no completion."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Continuation:
+    """A prompt and what follows it, tokenised."""
+
+    ids: tuple[int, ...]
+    """Token ids of the prompt; at least one."""
+    following: tuple[int, ...]
+    """Token ids whose probabilities are computed."""
+
+
 class Runtime(Protocol):
     """A library that runs the weights."""
 
@@ -70,6 +83,14 @@ class Runtime(Protocol):
 
     def stream(self, request: Request) -> Iterator[Sequence[int]]:
         """Yield new token ids as they are generated, each once."""
+        ...
+
+    def likelihoods(self, continuations: Sequence[Continuation]) -> list[tuple[float, ...] | Failure]:
+        """For each continuation the logarithms of the probabilities of its `following` ids, each after all before it.
+
+        Raises:
+            GenerationError: the engine failed.
+        """
         ...
 
     def close(self) -> None:
@@ -122,6 +143,9 @@ class Tokens:
 
     def encode(self, text: str) -> tuple[int, ...]:
         """Token ids of a prompt text, without added special tokens."""
+        if len(text) > _LONG:
+            # A megabyte takes seconds, and only the call for many gives the interpreter's lock back meanwhile.
+            return tuple(self.tokenizer.encode_batch_fast([text], add_special_tokens=False)[0].ids)
         return tuple(self.tokenizer.encode(text, add_special_tokens=False).ids)
 
     def decode(self, ids: Sequence[int]) -> str:

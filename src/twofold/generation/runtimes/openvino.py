@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import itertools
 import json
+import re
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -20,7 +21,7 @@ from typing import Any, Literal
 from twofold.errors import GenerationError, ModelError
 from twofold.generation.cached import derived
 from twofold.generation.export.gguf import write_gguf, write_tokenizer
-from twofold.generation.runtimes.contract import Request, Result, Sampling
+from twofold.generation.runtimes.contract import Continuation, Request, Result, Sampling
 from twofold.hashing import digest, digest_file
 from twofold.host import telemetry
 from twofold.host.signal_stack import usual_signal_stack
@@ -39,6 +40,12 @@ _SECONDS = 0.25
 SHAPES = 64
 """Numbers of tokens in a step whose compiled kernels stay. OpenVINO would keep 5,000 of each kind, at half a megabyte a
 number (docs/notebook.md)."""
+
+
+_TOO_LONG = Failure(
+    code="generation.too-long",
+    message="the prompt does not fit in the key-value cache: raise [generation.generator.options].cache_gib",
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -138,15 +145,16 @@ class OpenVinoRuntime:
         self._numbers = itertools.count()
         self._schemas: dict[str, str] = {}
         self._trial: Any = None
+        self._reading: Any = None
         self._pipeline: Any = self._open()
 
-    def _open(self) -> Any:
+    def _open(self, *, prefix_cache: bool | None = None) -> Any:
         settings = self._settings
         scheduler = self._genai.SchedulerConfig()
         # OpenVINO takes whole GiB
         scheduler.cache_size = max(1, round(settings.cache_gib))
         scheduler.max_num_batched_tokens = settings.batch_tokens
-        scheduler.enable_prefix_caching = settings.prefix_cache
+        scheduler.enable_prefix_caching = settings.prefix_cache if prefix_cache is None else prefix_cache
         # a long prompt is read in parts, between the steps of other requests
         scheduler.dynamic_split_fuse = True
         properties: Json = {"INFERENCE_PRECISION_HINT": settings.dtype, "CPU_RUNTIME_CACHE_CAPACITY": SHAPES}
@@ -227,9 +235,46 @@ class OpenVinoRuntime:
             while running and self._pipeline.has_non_finished_requests():
                 self._pipeline.step()
 
+    def likelihoods(self, continuations: Sequence[Continuation]) -> list[tuple[float, ...] | Failure]:
+        """One continuation after the other: each is read as a prompt, whose probabilities the engine echoes.
+
+        Raises:
+            GenerationError: the engine failed.
+        """
+        # Of what stands in the prefix cache no probability is told, and a model's own answer stands there.
+        if self._reading is None:
+            self._reading = self._open(prefix_cache=False)
+        pipeline = self._reading
+        out: list[tuple[float, ...] | Failure] = []
+        for each in continuations:
+            config = self._genai.GenerationConfig()
+            config.apply_chat_template = False
+            config.max_new_tokens = 1
+            config.echo = True
+            config.logprobs = 1
+            try:
+                handle = pipeline.add_request(next(self._numbers), self._tensor((*each.ids, *each.following)), config)
+                while pipeline.has_non_finished_requests():
+                    pipeline.step()
+            except RuntimeError as error:
+                self._reading = None  # the failed pipeline would refuse all further requests
+                raise GenerationError(f"OpenVINO failed while reading: {_short(error)}") from error
+            if handle.get_status() == self._genai.GenerationStatus.IGNORED:
+                out.append(_TOO_LONG)
+                continue
+            # (prompt, following, one new token)
+            logprobs = handle.read_all()[0].generated_log_probs
+            out.append(tuple(logprobs[len(each.ids) : len(each.ids) + len(each.following)]))
+        return out
+
+    def _tensor(self, ids: Sequence[int]) -> Any:
+        import numpy as np
+
+        return telemetry.imported("openvino").Tensor(np.array([ids], dtype=np.int64))
+
     def close(self) -> None:
-        """Drop the pipeline."""
-        self._pipeline = self._trial = None
+        """Drop the pipelines."""
+        self._pipeline = self._trial = self._reading = None
 
     def _fault_of(self, schema: str) -> str:
         """The problem with a schema, or empty. A schema is tried once, alone: a bad one would end its whole batch."""
@@ -240,25 +285,18 @@ class OpenVinoRuntime:
         return self._schemas[schema]
 
     def _try(self, schema: str) -> str:
-        import jsonschema
-        import numpy as np
-
-        openvino = telemetry.imported("openvino")
-        try:
-            jsonschema.validators.validator_for(json.loads(schema)).check_schema(json.loads(schema))
-        except jsonschema.SchemaError as error:
-            return error.message
-        except ValueError as error:
-            return f"not JSON: {error}"
+        if fault := schema_fault(schema):
+            return fault
         config = self._genai.GenerationConfig()
         config.max_new_tokens = 1
         config.structured_output_config = self._genai.StructuredOutputConfig(json_schema=schema)
         # any token will do: the question is only whether the schema compiles
-        first = np.array([[min(self._ends, default=0)]], dtype=np.int64)
+        first = self._tensor([min(self._ends, default=0)])
         # taken out for the trial: it is put back only where it did not fail
         pipeline, self._trial = self._trial or self._open(), None
         try:
-            pipeline.add_request(next(self._numbers), openvino.Tensor(first), config)
+            # Named: OpenVINO drops a request whose handle nobody has, and nothing would be compiled.
+            _handle = pipeline.add_request(next(self._numbers), first, config)
             while pipeline.has_non_finished_requests():
                 pipeline.step()
         except RuntimeError as error:
@@ -267,11 +305,13 @@ class OpenVinoRuntime:
             self._trial = pipeline
         return ""
 
-    def begin(self, request: Request) -> Any:
-        """Let a request join the batch; returns its handle, or a `Failure` where the request is at fault."""
-        import numpy as np
+    def begin(self, request: Request, *, tried: bool = False) -> Any:
+        """Let a request join the batch; returns its handle, or a `Failure` where the request is at fault.
 
-        openvino = telemetry.imported("openvino")
+        Args:
+            request: The prompt.
+            tried: Its schema is known to be usable.
+        """
         config = self._genai.GenerationConfig()
         config.max_new_tokens = request.max_tokens
         # `contract.Tokens` has rendered and tokenised the prompt, as in training
@@ -290,13 +330,12 @@ class OpenVinoRuntime:
             config.rng_seed = sampling.seed % 2**64  # an unsigned number of 64 bits
         config.logprobs = int(request.logprobs)
         if request.schema:
-            fault = self._fault_of(request.schema)
+            fault = "" if tried else self._fault_of(request.schema)
             if fault:
                 return Failure(code="generation.schema", message=f"the JSON schema is not usable: {fault}")
             config.structured_output_config = self._genai.StructuredOutputConfig(json_schema=request.schema)
-        ids = openvino.Tensor(np.array([request.ids], dtype=np.int64))
         try:
-            return self._pipeline.add_request(next(self._numbers), ids, config)
+            return self._pipeline.add_request(next(self._numbers), self._tensor(request.ids), config)
         except RuntimeError as error:
             return Failure(code="generation.refused", message=f"OpenVINO refused the prompt: {_short(error)}")
 
@@ -336,8 +375,7 @@ class OpenVinoRuntime:
 
     def _read(self, handle: Any) -> Result:
         if handle.get_status() == self._genai.GenerationStatus.IGNORED:
-            message = "the prompt does not fit in the key-value cache: raise [generation.generator.options].cache_gib"
-            return Result(failure=Failure(code="generation.too-long", message=message))
+            return Result(failure=_TOO_LONG)
         outputs = handle.read_all()
         if not outputs:
             return Result(failure=Failure(code="generation.lost", message="OpenVINO returned nothing"))
@@ -345,8 +383,26 @@ class OpenVinoRuntime:
         return Result(ids=tuple(outputs[0].generated_ids), finish="length" if length else "stop")
 
 
+def schema_fault(schema: str) -> str:
+    """What is wrong with a schema by the rules of JSON Schema alone; empty for a valid one."""
+    import jsonschema
+
+    try:
+        value = json.loads(schema)
+        jsonschema.validators.validator_for(value).check_schema(value)
+    except jsonschema.SchemaError as error:
+        return error.message
+    except ValueError as error:
+        return f"not JSON: {error}"
+    return ""
+
+
+# The clock and the path of a source file, from the machine on which OpenVINO was built.
+_PLACE = re.compile(r"\A\[[0-9:]+\] \S+?:[0-9]+: ")
+
+
 def _short(error: Exception) -> str:
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    lines = [_PLACE.sub("", line.strip()) for line in str(error).splitlines() if line.strip()]
     # before its reason OpenVINO names the check and the place in its sources
     specific = [line for line in lines if not line.startswith(("Check '", "Exception from"))]
     return (specific or lines or [type(error).__name__])[-1][:300]

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from twofold.errors import GenerationError
-from twofold.generation.runtimes.contract import Request, Result, Sampling, Tokens, cut
+from twofold.generation.runtimes.contract import Continuation, Request, Result, Sampling, Tokens, cut
 from twofold.models import adapter_layers
 from twofold.plugins.protocols import Progress
 from twofold.types import Failure
@@ -126,6 +126,32 @@ class TransformersRuntime:
             stopped.set()
             # the next call must not run beside it
             thread.join()
+
+    def likelihoods(self, continuations: Sequence[Continuation]) -> list[tuple[float, ...] | Failure]:
+        """One forward pass for each continuation.
+
+        Raises:
+            GenerationError: the device ran out of memory.
+        """
+        torch = self._torch
+        out: list[tuple[float, ...] | Failure] = []
+        for each in continuations:
+            ids = torch.tensor([[*each.ids, *each.following]], device=self._device)
+            count = len(each.following)
+            try:
+                with torch.inference_mode(), _quiet(self._transformers):
+                    # (1, count + 1, vocabulary): each position tells the next token, so the last one is of no use
+                    logits = self._model(input_ids=ids).logits[:, -(count + 1) : -1]
+                    # in f32: in bf16 a small difference between two prompts would be rounding
+                    chances = logits.float().log_softmax(-1)
+            except torch.OutOfMemoryError as error:
+                raise GenerationError(
+                    f"out of memory while reading {ids.shape[1]} tokens",
+                    cure="Show fewer or shorter passages.",
+                ) from error
+            following = torch.tensor(each.following, device=self._device)
+            out.append(tuple(chances[0].gather(-1, following[:, None])[:, 0].tolist()))
+        return out
 
     def close(self) -> None:
         """Drop the model."""
