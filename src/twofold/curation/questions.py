@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import random
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from itertools import chain, islice
@@ -188,7 +188,13 @@ def _shown(chunk: Chunk | None) -> tuple[Any, ...]:
 
 
 def questions(
-    search: Search, models: Models, recipe: Recipe, *, foreign: Sequence[Chunk] = (), progress: Progress = quiet
+    search: Search,
+    models: Models,
+    recipe: Recipe,
+    *,
+    within: Collection[str] | None = None,
+    foreign: Sequence[Chunk] = (),
+    progress: Progress = quiet,
 ) -> NewExamples:
     """Questions from the index's passages, and some that no document answers.
 
@@ -201,6 +207,7 @@ def questions(
         search: Search of a synced project.
         models: The models that write questions and answers.
         recipe: Settings of the questions.
+        within: Ids of the documents to ask about; None: all.
         foreign: Passages of documents outside the index.
         progress: Called with the number of questions kept.
 
@@ -211,7 +218,8 @@ def questions(
     search.require_principal()
     readable = search.filter.allows
     chunks = [chunk for chunk in search.index.chunks_of(sorted(search.index.documents())) if readable(chunk)]
-    drawn = templates.worth_asking(chunks, seed=recipe.seed)
+    about = chunks if within is None else [chunk for chunk in chunks if chunk.span.document in within]
+    drawn = templates.worth_asking(about, seed=recipe.seed)
     if not drawn:
         may = " that the study's principal may read" if search.filter.principal else ""
         raise TooFewExamples(f"no document{may} has a passage of running text to ask about", cure=_NO_PASSAGE)

@@ -21,9 +21,6 @@ from datetime import datetime
 from itertools import chain
 from pathlib import Path
 
-import numpy as np
-
-from twofold.answering.system import System
 from twofold.assembly.adapters import Adapters
 from twofold.assembly.models import Models
 from twofold.assembly.workspace import Workspace
@@ -33,24 +30,18 @@ from twofold.examples.leaks import leaks
 from twofold.examples.questions import Questions
 from twofold.examples.splitting import Splits
 from twofold.forgetting.suite import outcome
-from twofold.hashing import digest, plain
+from twofold.hashing import digest
+from twofold.lifecycle.comparison import compared, improves, scores_of
 from twofold.lifecycle.record import Comparison, Outcome, Retrained, Trigger
-from twofold.plugins import loading, specs
+from twofold.plugins import specs
 from twofold.plugins.protocols import Progress
-from twofold.stats import intervals
 from twofold.store.catalogue import Catalogue
 from twofold.store.model_record import ModelRecord, read_everything
 from twofold.store.model_registry import CANDIDATE, CHAMPION, now, short
 from twofold.study import looks
-from twofold.study.compose import numbers
-from twofold.study.measure import answer_missing, scored
 from twofold.types import Arm, Example, Json
 from twofold.verdict.effort import cure, shortfall, unfinished
 from twofold.verdict.record import share_text
-from twofold.verdict.rule import applies, failures_as_wrong
-
-_Scored = tuple[Sequence[float | None], Sequence[bool]]
-"""Scores of questions, and which answers failed."""
 
 
 def fair(splits: Splits, learned: Mapping[str, Collection[str]], *, near: bool) -> tuple[Splits, Json]:
@@ -218,11 +209,31 @@ def retrain(
     if outdated:
         notes.append(f"the champion cannot answer any more ({outdated}): compared with the arm without tuning")
     other = workspace.models.load(champion["key"]) if champion and not outdated else None
-    # One after the other: `_scores` closes each system, so that two models never lie in memory together.
+    # One after the other: `scores_of` closes each system, so that two models never lie in memory together.
     mine = workspace.systems.equipped(arm, splits, adapter=adapter)
-    scores = [_scores(workspace.config, workspace.catalogue, mine, splits, progress=progress, label="candidate")]
+    scores = [
+        scores_of(
+            workspace.config,
+            workspace.catalogue,
+            mine,
+            questions=splits.test,
+            splits=splits,
+            progress=progress,
+            label="candidate",
+        )
+    ]
     theirs = workspace.systems.equipped(arm if other else plain_arm, splits, adapter=other)
-    scores.append(_scores(workspace.config, workspace.catalogue, theirs, splits, progress=progress, label="champion"))
+    scores.append(
+        scores_of(
+            workspace.config,
+            workspace.catalogue,
+            theirs,
+            questions=splits.test,
+            splits=splits,
+            progress=progress,
+            label="champion",
+        )
+    )
     against = (
         f"the champion {short(champion['id'])}"
         if champion and other
@@ -232,7 +243,7 @@ def retrain(
     look = _look(workspace.config, workspace.catalogue, splits.test, records, candidate=name, against=other_name)
     level = looks.level_of(look.look, workspace.config.study.level)
     comparison = Comparison(
-        **_compared(workspace.config, splits.test, scores, level=level),
+        **compared(workspace.config, splits.test, scores, level=level),
         against=against,
         test={"n": len(splits.test), "groups": splits.groups, "digest": splits.digest, "looks": look.look - 1},
         level=level,
@@ -252,11 +263,6 @@ def retrain(
         # `expected`: the alias may have been moved by somebody while this candidate was trained.
         registry.promote(name, alias=CHAMPION, who=who, why=because, expected=retrained.champion)
     return retrained
-
-
-def improves(difference: Json, margin: float) -> bool:
-    """Is a candidate shown to be better, and by what matters? From the record of the difference at its look's level."""
-    return bool(difference["low"] > 0 and difference["mean"] >= margin)
 
 
 def _failing(comparison: Comparison, section: StudySection) -> str:
@@ -299,75 +305,6 @@ def _outdated(models: Models, adapters: Adapters, champion: ModelRecord | None) 
         if weights not in (None, models.base(adapters.methods[0]).get("weights"))
         else ""
     )
-
-
-def _scores(
-    config: Config, catalogue: Catalogue, system: System, splits: Splits, *, progress: Progress, label: str
-) -> _Scored:
-    """The metric of every test question, None where there is none; and whether its answer failed. Answers are kept."""
-    test = splits.test
-    digests = test.digests
-    try:
-        catalogue.systems.put(system.key, system.description)
-        # Answers of an interrupted comparison, and of a study with the same system, are not asked for again.
-        answered = catalogue.answers.get(system.key)
-        missing = [(d, e) for d, e in dict(zip(digests, test, strict=True)).items() if d not in answered]
-        answer_missing(
-            catalogue,
-            system,
-            missing,
-            batch=config.generation.batch,
-            total=len(test),
-            progress=lambda _, done, total: progress(f"answer {label}", done, total),
-        )
-    finally:
-        system.close()
-    all_answers = catalogue.answers.get(system.key, include_failures=True)
-    part = specs.informed(config.study.decides, (*splits.train, *splits.dev, *test))
-    metric = loading.make("metrics", part.name, part.options)
-    answers = [all_answers[d] for d in digests]
-    values = []
-    for example, answer in zip(test, answers, strict=True):
-        values.append(None if answer.failure else scored(metric, example, answer, name=part.name))
-    return values, [a.failure is not None for a in answers]
-
-
-def _compared(config: Config, test: Sequence[Example], scores: Sequence[_Scored], *, level: float) -> Json:
-    """``metric``, ``difference``, ``answered`` and ``scores`` of a `Comparison`, at `level`.
-
-    A failed answer counts 0 in the difference, and is in no score.
-
-    Raises:
-        StudyError: there is no such question.
-    """
-    section = config.study
-    names = ("candidate", "champion")
-    # shape (questions,), bool: the questions that the metric applies to for either model.
-    counts = applies(
-        {name: values for name, (values, _) in zip(names, scores, strict=True)},
-        {name: failed for name, (_, failed) in zip(names, scores, strict=True)},
-    )
-    groups = Questions.of(test).groups[counts]
-    mine, theirs = (numbers(values)[counts] for values, _ in scores)
-    lost, theirs_lost = (int(np.isnan(column).sum()) for column in (mine, theirs))
-    settings: Json = {"level": level, "resamples": section.resamples, "seed": section.seed}
-    counted = failures_as_wrong({"candidate": mine, "champion": theirs})
-    # Columns of `both`, shape (questions, 2): candidate, champion; a failed answer counts 0.
-    weights = {"difference": np.array([1.0, -1.0])}
-    both = np.column_stack([*counted.values()])
-    apart = intervals.contrasts(both, groups, weights, **settings)["difference"]
-    answered = apart
-    if lost or theirs_lost:
-        answered = intervals.contrasts(np.column_stack([mine, theirs]), groups, weights, **settings)["difference"]
-    return {
-        "metric": section.metric.name,
-        "difference": plain(apart.estimate(lost + theirs_lost)),
-        "answered": plain(answered.estimate()),
-        "scores": {
-            "candidate": plain(intervals.estimate(mine, groups, level=level, failed=lost)),
-            "champion": plain(intervals.estimate(theirs, groups, level=level, failed=theirs_lost)),
-        },
-    }
 
 
 def _look(

@@ -1,0 +1,423 @@
+"""Improve a project round by round: causes on train and dev → a step → a study that proves it → kept or undone.
+
+A step is chosen by answers to train and dev questions alone. It is proven by a study: the new arm's answers to the
+test questions against those of the arm that answered before, paired, at the level of this look (`study.looks`). Only a
+step whose whole interval lies above 0, and that gains at least ``[study].margin``, is kept; every other is undone.
+A round is stored before it begins, and everything that it makes has a key, so a stopped run goes on where it was.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Literal
+
+from twofold.curation import questions as making
+from twofold.curation.templates import as_record
+from twofold.errors import ConfigError, DataError, MissingExtra, StudyError, TooFewExamples, TwofoldError
+from twofold.files.toml_values import merged
+from twofold.improvement import gaps, histories, proposals, settings
+from twofold.improvement.proposals import Cause
+from twofold.improvement.record import History, Improvement, RoundRecord, Step, step_record
+from twofold.lifecycle.comparison import Scored, compared, improves, scores_of
+from twofold.plugins.protocols import Progress, quiet
+from twofold.project import Project
+from twofold.reports import archive, decisive
+from twofold.store.model_registry import user
+from twofold.types import Arm, Example, Json
+from twofold.verdict.record import AnswerRow, StudyRecord, estimate_text
+
+Agreement = Literal["yes", "no", "stop"]
+"""Take the step, leave it and propose the next one, or end the run."""
+Diagnosing = Callable[..., Sequence[Cause]]
+"""Finds the causes of wrong answers, called as ``(project, study, arm, questions=…, progress=…)``: of the arm as the
+study of that name measured it, to questions of train and dev."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StopRules:
+    """When a run ends, whatever is still to gain."""
+
+    minutes: float | None = None
+    """Work of all rounds of the run; a step that is forecast to take more than what is left is not taken."""
+    cost: float | None = None
+    """Money of all rounds, in the currency of the configured prices."""
+    rounds: int = 5
+    """Rounds of this run. Each one whose study is run is a look at the test questions."""
+    diagnosed: int = 120
+    """Train-side questions that are answered and diagnosed, drawn evenly; see `questions_of`."""
+
+
+@dataclass(kw_only=True)
+class _Present:
+    """What answers now, and must be beaten."""
+
+    project: Project
+    record: StudyRecord
+    arm: Arm
+
+
+@dataclass(kw_only=True)
+class Improver:
+    """Runs rounds on one project.
+
+    Args:
+        directory: The project.
+        overrides: Nested values laid over its ``twofold.toml``.
+        diagnose: Finds causes of wrong answers.
+        agree: Asked before a step is taken.
+        limits: When to end.
+        progress: Shows the work.
+    """
+
+    directory: Path
+    diagnose: Diagnosing
+    agree: Callable[[Step], Agreement]
+    overrides: Json = field(default_factory=dict)
+    limits: StopRules = StopRules()
+    progress: Progress = quiet
+
+    def run(self) -> Improvement:
+        """Take steps until nothing promising is left or a limit is reached.
+
+        Raises:
+            StudyError: no arm has a score to improve.
+            TwofoldError: whatever stops a study.
+        """
+        started = time.monotonic()
+        rounds: list[RoundRecord] = []
+        spent = 0.0  # money
+        with Project.open(self.directory, self.overrides) as project:
+            history = histories.read(project.records)
+            if unfinished := histories.interrupted(history):
+                resumed = _step_of(unfinished)
+                if self.agree(resumed) != "yes":
+                    because = f"round {unfinished['number']} was interrupted, and comes before any other"
+                    return Improvement(history=history, rounds=(), stopped=because, open_steps=(resumed,))
+                rounds.append(self._finish(history, unfinished, project))
+                spent += resumed.cost or 0.0
+        while True:
+            with Project.open(self.directory, self.overrides) as project:
+                present = self._present(project, history)
+                steps, causes, diagnosed = self._steps(present, history)
+                minutes = (time.monotonic() - started) / 60
+                step, stopped = self._choice(steps, rounds, minutes=minutes, spent=spent)
+                if step is None:
+                    return Improvement(history=history, rounds=tuple(rounds), stopped=stopped, open_steps=tuple(steps))
+                number = gaps.unused_number(self.directory, after=histories.last_number(history))
+                begun = _begun(number, step, causes, present, diagnosed=diagnosed)
+                histories.put(project.records, history, begun)
+                rounds.append(self._finish(history, begun, project))
+                spent += step.cost or 0.0
+
+    # ------------------------------------------------------------ what answers now
+
+    def _present(self, project: Project, history: History) -> _Present:
+        """The arm that answers now, measured under the configuration in force; a finished study is not run again."""
+        if not archive.names(project.records):
+            raise StudyError(
+                "there is no study yet, and it is a study's verdict that is improved",
+                cure="Run `twofold study` first.",
+            )
+        record = archive.read_record(project.records / decisive.decisive(project.records))
+        name = record["verdict"]["arm"] or _best(record)
+        if not name:
+            raise StudyError(
+                "no arm has a score that could be improved",
+                cure="Look at the failures of the study, then run it again.",
+            )
+        arm = project.config.arm(name)
+        # A study that ran unasked would cost what nobody agreed to, and a look at the test questions.
+        if project.workspace.arms.known_key(arm, project.splits) != record["arms"][name]["key"]:
+            raise StudyError(
+                f"settings, documents or examples have changed since study {record['study']} measured the arm {name}",
+                cure="Run `twofold study`, then `twofold improve`.",
+            )
+        if history["start"] is None:
+            history["start"], history["metric"] = record["arms"][name]["metrics"][record["metric"]], record["metric"]
+        return _Present(project=project, record=record, arm=arm)
+
+    def _steps(self, present: _Present, history: History) -> tuple[list[Step], Sequence[Cause], int]:
+        """Steps that may mend the present arm's wrong answers, priced and ranked; the causes; questions diagnosed."""
+        project = present.project
+        questions = questions_of(project, present.arm, most=self.limits.diagnosed)
+        causes = self.diagnose(
+            project, present.record["study"], present.arm, questions=questions, progress=self.progress
+        )
+        proposals.require_train_side(causes, project.splits)
+        steps = proposals.proposals(
+            causes, project.config, present.arm, diagnosed=len(questions), tried=histories.tried(history)
+        )
+        return proposals.ranked([self._priced(step, project) for step in steps]), causes, len(questions)
+
+    def _priced(self, step: Step, project: Project) -> Step:
+        """The step with the forecast of its study; questions for gaps are priced as the same training again."""
+        if step.for_a_person:
+            return step
+        # Another seed of training: the forecast of a training that was not done yet.
+        values = step.values or {"tuning": {"seed": project.config.tuning.seed + 1}}
+        try:
+            with Project.open(self.directory, merged(self.overrides, values)) as changed:
+                plan = changed.plan()
+        except (ConfigError, DataError, StudyError, MissingExtra) as error:
+            # No documents, weights that cannot be trained, a stage that is not installed: other steps may do.
+            return replace(
+                step, values={}, gaps=False, why=f"{step.why}; impossible as the project is: {error.message}"
+            )
+        return replace(step, minutes=plan.minutes, cost=None if plan.unpriced else plan.cost)
+
+    def _choice(
+        self, steps: Sequence[Step], rounds: Sequence[RoundRecord], *, minutes: float, spent: float
+    ) -> tuple[Step | None, str]:
+        """The first step within the limits that is agreed to; or None, and why the run ends."""
+        if len(rounds) >= self.limits.rounds:
+            return None, f"{len(rounds)} rounds are done, as many as were allowed"
+        beyond = unpriced = 0
+        for step in steps:
+            if step.for_a_person:
+                continue
+            if self.limits.minutes is not None and minutes + (step.minutes or 0.0) > self.limits.minutes:
+                beyond += 1
+                continue
+            if self.limits.cost is not None and step.cost is None:
+                unpriced += 1
+                continue
+            if self.limits.cost is not None and spent + (step.cost or 0.0) > self.limits.cost:
+                beyond += 1
+                continue
+            agreement = self.agree(step)
+            if agreement == "yes":
+                return step, ""
+            if agreement == "stop":
+                return None, "stopped by you"
+        if beyond:
+            return None, f"the budget is spent: {beyond} steps are forecast to take more than what is left"
+        if unpriced:
+            return None, f"{unpriced} steps call a model that has no price, so that no limit of money can be kept"
+        return None, "no step is left that a program can take" if steps else "no wrong answer has a cause to mend"
+
+    # ------------------------------------------------------------ one round
+
+    def _finish(self, history: History, begun: RoundRecord, project: Project) -> RoundRecord:
+        """Carry a round out, or the rest of it, and store what became of it."""
+        started = time.monotonic()
+        step, records = begun["step"], project.records
+        values = step["values"] or gaps.values_of(project.config, begun["number"])
+        # The file of a round that was interrupted is there already: the same questions are asked again.
+        ready = step["values"] or gaps.path(self.directory, begun["number"]).is_file()
+        if not ready and not self._gap_examples(project, begun):
+            because = "no question could be made on the documents of the gaps"
+            return self._settled(history, begun, records, outcome="undone", because=because, started=started)
+        arm, before = begun["step"]["arm"], begun["before"]
+        with Project.open(self.directory, merged(self.overrides, values)) as changed:
+            # A round that passed dev before it was interrupted may stand in the settings already: both sides are alike.
+            if begun["dev"] is None and not changed.config.arm(arm).tuning and arm == begun["before_arm"]:
+                on_dev = self._on_dev(project, changed, arm)
+                begun = {**begun, "dev": on_dev["difference"]}
+                if on_dev["difference"]["mean"] <= 0:
+                    self._restore(project, values)
+                    shown = estimate_text(on_dev["difference"])
+                    because = f"{shown} on {on_dev['difference']['n']} questions of train and dev: no look was spent"
+                    return self._settled(
+                        history, begun, records, outcome="not better on dev", because=because, started=started
+                    )
+                histories.put(records, history, begun)
+            try:
+                record = changed.study(progress=self.progress)
+                comparison = _proof(changed, before, begun["before_arm"], record, arm)
+            except TwofoldError as error:
+                # Else every later run would stop at the same fault.
+                self._restore(project, values)
+                because = f"its study failed: {error.message} {error.cure}"
+                return self._settled(history, begun, records, outcome="undone", because=because, started=started)
+        begun = {**begun, "study": record["study"], "difference": comparison["difference"], "level": record["level"]}
+        because, wins = _reason(comparison, record, arm, margin=changed.config.study.margin)
+        if wins:
+            settings.write(self.directory, values)
+            return self._settled(
+                history, {**begun, "score": comparison["scores"]["candidate"]}, records,
+                outcome="kept", because=because, started=started,
+            )  # fmt: skip
+        # Only what this round's study decides is taken back: a person may have run another study since.
+        if decisive.decisive(records) == record["study"] != before:
+            decisive.roll_back(records, to=before, who=user(), why=f"{step['name']}: {because}")
+        self._restore(project, values)
+        gaps.path(self.directory, begun["number"]).unlink(missing_ok=True)
+        return self._settled(
+            history, {**begun, "score": comparison["scores"]["champion"]}, records,
+            outcome="undone", because=because, started=started,
+        )  # fmt: skip
+
+    def _settled(
+        self,
+        history: History,
+        record: RoundRecord,
+        records: Path,
+        *,
+        outcome: Literal["kept", "undone", "not better on dev"],
+        because: str,
+        started: float,
+    ) -> RoundRecord:
+        settled: RoundRecord = {
+            **record,
+            "outcome": outcome,
+            "because": because,
+            "seconds": record["seconds"] + time.monotonic() - started,
+        }
+        histories.put(records, history, settled)
+        return settled
+
+    def _gap_examples(self, project: Project, begun: RoundRecord) -> int:
+        """Make training questions on the documents of the failed train-side questions; returns their number."""
+        arm = project.config.arm(begun["before_arm"])
+        questions = questions_of(project, arm, most=self.limits.diagnosed)
+        causes = self.diagnose(project, begun["before"], arm, questions=questions, progress=self.progress)
+        wrong = {cause.question for cause in causes if cause.cause in proposals.READING}
+        documents = gaps.documents(project, [example for example in questions if example.id in wrong])
+        if not documents:
+            return 0
+        try:
+            examples = gaps.make(project, documents, count=max(20, 2 * len(wrong)), progress=self.progress)
+        except TooFewExamples:
+            return 0
+        if examples:
+            making.save(
+                [as_record(replace(e, split="train")) for e in examples], gaps.path(self.directory, begun["number"])
+            )
+        return len(examples)
+
+    def _on_dev(self, project: Project, changed: Project, arm: str) -> Json:
+        """Paired difference on train-side questions; both sides' answers are kept, and made once."""
+        questions = questions_of(project, project.config.arm(arm), most=self.limits.diagnosed)
+        scores: list[Scored] = []
+        for side, label in ((changed, "with the step"), (project, "without it")):
+            chosen = side.config.arm(arm)
+            if chosen.retrieval:
+                side.sync(progress=self.progress)
+            with side.writing():
+                system, _ = side.workspace.arms.system(chosen, side.splits, progress=self.progress)
+                scores.append(
+                    scores_of(
+                        side.config,
+                        side.catalogue,
+                        system,
+                        questions=questions,
+                        splits=side.splits,
+                        progress=self.progress,
+                        label=label,
+                    )
+                )
+        return compared(project.config, questions, scores, level=project.config.study.level)
+
+    def _restore(self, project: Project, values: Json) -> None:
+        """Cut the documents as the project's own configuration says, where the step cut them otherwise."""
+        if "documents" in values:
+            project.sync(progress=self.progress)
+
+
+def questions_of(project: Project, arm: Arm, *, most: int) -> list[Example]:
+    """The questions of train and dev that a step may be chosen by, at most so many, drawn evenly.
+
+    Dev alone for an arm that learns from train, or shows questions of it: it answers those it has seen better.
+    """
+    splits = project.splits
+    examples = list(splits.dev if arm.tuning or arm.shots else (*splits.dev, *splits.train))
+    stride = max(1.0, len(examples) / most)
+    return [examples[int(place * stride)] for place in range(min(most, len(examples)))]
+
+
+def _best(record: StudyRecord) -> str:
+    """The arm with the highest mean score where the verdict chose none; empty where none has a score."""
+    metric = record["metric"]
+    scored = {}
+    for name, arm in record["arms"].items():
+        if not arm["diagnostic"] and metric in arm["metrics"]:
+            scored[name] = arm["metrics"][metric]["mean"]
+    return max(scored, key=lambda name: scored[name], default="")
+
+
+def _step_of(record: RoundRecord) -> Step:
+    """The step of an interrupted round."""
+    step = record["step"]
+    why = f"finishes round {record['number']}, which was interrupted"
+    return Step(
+        name=step["name"],
+        why=why,
+        values=step["values"],
+        arm=step["arm"],
+        share=step["share"],
+        questions=(),
+        gaps=not step["values"],
+        minutes=step["minutes"],
+        cost=step["cost"],
+    )
+
+
+def _begun(number: int, step: Step, causes: Sequence[Cause], present: _Present, *, diagnosed: int) -> RoundRecord:
+    return {
+        "number": number,
+        "at": datetime.now(UTC).isoformat(timespec="seconds"),
+        "step": step_record(step),
+        "ledger": dict(Counter(cause.cause for cause in causes).most_common()),
+        "diagnosed": diagnosed,
+        "before": present.record["study"],
+        "before_arm": present.arm.name,
+        "study": "",
+        "dev": None,
+        "difference": None,
+        "level": None,
+        "score": None,
+        "outcome": "begun",
+        "because": "",
+        "seconds": 0.0,
+    }
+
+
+def _proof(changed: Project, before: str, before_arm: str, record: StudyRecord, arm: str) -> Json:
+    """The new arm's answers to the test questions against those of the arm before, at the level of this look.
+
+    Raises:
+        StudyError: the two studies asked no question in common.
+    """
+    records = changed.records
+    mine = archive.read_answers(records / record["study"])
+    theirs = {(row["id"], row["question"]): row for row in archive.read_answers(records / before)}
+    pairs = [(row, theirs[row["id"], row["question"]]) for row in mine if (row["id"], row["question"]) in theirs]
+    by_id = {example.id: example for example in (*changed.splits.test, *changed.splits.reserve)}
+    pairs = [pair for pair in pairs if pair[0]["id"] in by_id]
+    if not pairs:
+        raise StudyError(
+            f"the studies {before} and {record['study']} asked no question in common",
+            cure="Run `twofold improve` again: examples were changed while a round ran.",
+        )
+    metric = record["metric"]
+    sides = [_column([new for new, _ in pairs], arm, metric), _column([old for _, old in pairs], before_arm, metric)]
+    questions = [by_id[row["id"]] for row, _ in pairs]
+    return compared(changed.config, questions, sides, level=record["level"])
+
+
+def _column(rows: Sequence[AnswerRow], arm: str, metric: str) -> Scored:
+    answers = [row["arms"][arm] for row in rows]
+    lost = [bool(answer["failure"]) for answer in answers]
+    scores = [None if answer["failure"] else answer["scores"].get(metric) for answer in answers]
+    return scores, lost
+
+
+def _reason(comparison: Json, record: StudyRecord, arm: str, *, margin: float) -> tuple[str, bool]:
+    """Why a step is kept or undone, and whether it is kept."""
+    difference = comparison["difference"]
+    shown = f"{comparison['metric']} {estimate_text(difference)} on {difference['n']} test questions"
+    if not improves(difference, margin):
+        short = "better, but by less than the margin" if difference["low"] > 0 else "not shown to be better"
+        return f"{shown}: {'worse' if difference['high'] < 0 else short}", False
+    # Nobody reads a caveat before a step is kept: it must hold without the failed answers as well.
+    if not improves(comparison["answered"], margin):
+        return f"{shown}: better only by answers that failed", False
+    objections = record["arms"][arm].get("objections", [])
+    if objections:
+        return f"{shown}: better, but {objections[0]}", False
+    return f"{shown}: better", True
