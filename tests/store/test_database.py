@@ -159,3 +159,21 @@ def test_kill_9_loses_nothing_committed_and_doubles_nothing(path: Path) -> None:
     with sqlite3.connect(path) as db:
         assert db.execute("PRAGMA integrity_check").fetchone() == ("ok",)
         assert json.loads(db.execute("SELECT record FROM answers LIMIT 1").fetchone()[0])["text"]
+
+
+def test_a_second_connection_of_a_process_leaves_the_first_its_log(path: Path) -> None:
+    """A server opens the catalogue twice; what the first connection writes after that must reach other processes."""
+    look = "import sys; from pathlib import Path; from twofold.store.catalogue import Catalogue; "
+    look += "c = Catalogue(Path(sys.argv[1])); print(c.notes.get('a')); c.close()"
+
+    def elsewhere() -> str:
+        return subprocess.run([sys.executable, "-c", look, path], capture_output=True, text=True, check=True).stdout
+
+    first = Catalogue(path)
+    first.notes.put("a", "1")
+    second = Catalogue(path)
+    second.close()
+    assert elsewhere() == "1\n"
+    first.notes.put("a", "2")
+    assert elsewhere() == "2\n"
+    first.close()

@@ -208,7 +208,10 @@ def _make_private(path: Path) -> None:
     SQLite gives its other files the same mode.
     """
     with suppress(OSError):  # SQLite's own message for the same fault is better
-        os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
+        # Only if missing: to close a file drops every lock that this process has on it (POSIX), those of an open
+        # connection, too. The next process to close the database would take the log from under that connection, and
+        # what it writes from then on nobody would see.
+        os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))
 
 
 def _statements(script: str) -> Iterator[str]:
