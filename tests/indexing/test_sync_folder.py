@@ -56,6 +56,45 @@ def test_add_change_move_delete(make: Callable[..., Path]) -> None:
     assert all("pumps" not in name for name in found(directory, "oil", "dense"))
 
 
+def test_another_size_of_chunks_cuts_every_document_anew(make: Callable[..., Path]) -> None:
+    """A study under other chunks would else be measured on the old ones, and its key would say otherwise."""
+    directory = make()
+    sentences = [f"The {word} of the {other} is measured in spring." for word in WORDS for other in WORDS[:4]]
+    (directory / "data" / "documents" / "long.txt").write_text(" ".join(sentences))
+    smaller = {"documents": {"chunker": {"options": {"max_tokens": 24, "min_tokens": 0}}}}
+    first = sync(directory)
+    with Project.open(directory, smaller) as project:
+        cut = project.sync()
+        assert (cut["changed"], cut["added"], cut["unchanged"]) == (1, 0, 0)
+        assert cut["index"]["chunks"] > 2 * first["index"]["chunks"]
+        assert project.sync()["unchanged"] == 1
+    # And back: what was undone is as it was.
+    again = sync(directory)
+    assert (again["changed"], again["index"]["chunks"]) == (1, first["index"]["chunks"])
+    assert sync(directory)["unchanged"] == 1
+
+
+def test_a_killed_sync_under_another_size_of_chunks_is_undone_wholly(
+    make: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    directory = make()
+    sentences = [f"The {word} of the {other} is measured in spring." for word in WORDS for other in WORDS[:4]]
+    (directory / "data" / "documents" / "long.txt").write_text(" ".join(sentences))
+    first = sync(directory)
+    smaller = {"documents": {"chunker": {"options": {"max_tokens": 24, "min_tokens": 0}}}}
+
+    def killed(_: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched, Project.open(directory, smaller) as project:
+        # The documents are in the index, and the sync has not ended.
+        patched.setattr("twofold.store.documents.SyncState.drop_renewed", killed)
+        with pytest.raises(KeyboardInterrupt):
+            project.sync()
+    again = sync(directory)
+    assert (again["changed"], again["index"]["chunks"]) == (1, first["index"]["chunks"])
+
+
 def test_a_copy_is_not_embedded_again_and_a_changed_record_alone_is(make: Callable[..., Path]) -> None:
     directory = make()
     data = directory / "data" / "documents"

@@ -106,12 +106,15 @@ class Eraser:
         }
 
     def _empty_caches(self) -> EmptiedCaches:
-        """Remove all cached answers of live tools and all indexes made by `bench`: any may contain the text."""
+        """Remove cached answers of live tools, indexes made by `bench`, unfinished trainings of probes.
+
+        Any of them may contain the text.
+        """
         root = self.search.directory
         tools = {path.name: len(list(path.glob("*.json"))) for path in sorted((root / "tools").glob("*"))}
         bench = len(list((root / "bench").glob("*")))
         try:
-            for folder in (root / "tools", root / "bench"):
+            for folder in (root / "tools", root / "bench", root / "probes"):
                 if folder.is_dir():
                     shutil.rmtree(folder)
         except OSError as error:

@@ -35,7 +35,8 @@ from twofold.indexing.erasure import Eraser
 from twofold.indexing.report import UNNAMED, DocumentRow, SyncCounts, SyncedReport, SyncReport
 from twofold.indexing.sync import Feed, Sync
 from twofold.plugins import loading
-from twofold.plugins.protocols import Discards, Item, Progress
+from twofold.plugins.protocols import Discards, Progress
+from twofold.plugins.results import Item
 from twofold.store.catalogue import Catalogue
 from twofold.store.forgotten import present
 from twofold.types import Document, Loaded, Problem
@@ -186,23 +187,44 @@ def behind(search: Search, root: Path) -> list[str]:
     for feed in feeds(search, root):
         if not isinstance(feed.source, FolderSource):
             continue
-        known, seen = search.catalogue.sync.items(feed.name), set()
         try:
-            for item in feed.source.items({}):
-                seen.add(item.id)
-                row = known.get(item.id)
-                changed += row is None or (item.state != row.state if row.state else _differs(item, row.content))
+            changed += _changes(search, feed)
         except SourceUnreachable as error:
             named = f"the source {feed.name or UNNAMED!r} cannot be read ({error.message})"
             # under access control the user who asks need not know of the source
             closed = search.config.access.enabled
             remarks.append(f"{'a source cannot be read' if closed else named}: the last sync's text of it is used")
             continue
-        changed += len(known.keys() - seen)
     if changed:
         remarks.append(f"{counted(changed, 'file')} changed since the last sync: run `twofold sync` to answer from it")
     # under access control two sources give the same remark
     return list(dict.fromkeys(remarks))
+
+
+def pending(search: Search, root: Path, only: str) -> int:
+    """Number of files of one local source that changed since its last sync; 0 where it has no folder yet.
+
+    Args:
+        search: Search of the project.
+        root: Folder of the project.
+        only: Name of the source.
+
+    Raises:
+        SourceUnreachable: the folder cannot be read.
+    """
+    if only == PUSHED and not (root / PUSHED_FOLDER).is_dir():
+        return 0
+    return sum(_changes(search, feed) for feed in feeds(search, root, only=only))
+
+
+def _changes(search: Search, feed: Feed) -> int:
+    """Number of a folder's files that are new, different or gone since the last sync."""
+    known, seen, changed = search.catalogue.sync.items(feed.name), set(), 0
+    for item in feed.source.items({}):
+        seen.add(item.id)
+        row = known.get(item.id)
+        changed += row is None or (item.state != row.state if row.state else _differs(item, row.content))
+    return changed + len(known.keys() - seen)
 
 
 def _differs(item: Item, content: str) -> bool:

@@ -41,7 +41,9 @@ from twofold.indexing.report import (
     failure_of,
     row_of,
 )
-from twofold.plugins.protocols import CountsUnknown, Item, Progress, Source
+from twofold.plugins.protocols import CountsUnknown, Progress, Source
+from twofold.plugins.results import Item
+from twofold.store import embedding_time
 from twofold.store.catalogue import Catalogue
 from twofold.store.documents import KnownDocument, KnownItem
 from twofold.store.forgotten import is_gone
@@ -62,8 +64,7 @@ _PROOF = 2
 _PACED = 50
 """Fewest chunks of a batch whose seconds per chunk are kept as the embedder's pace: small batches measure the start."""
 log = logging.getLogger(__name__)
-
-_TRUSTED, _VECTORS, _PRUNED = "index-version", "vectors", "pruned"
+_TRUSTED, _VECTORS, _PRUNED, _CUT = "index-version", "vectors", "pruned", "cut-by"
 _LOST, _LETTERED = 0.1, 500
 """Share of unknown letters from which a sync warns; number of chunks of a batch that are checked, spread evenly."""
 _CHANGES = ("added", "changed", "moved", "deleted", "repaired", "failed")
@@ -193,6 +194,8 @@ class Sync:
         """
         started = time.perf_counter()
         version = self._index.state().version
+        if self._catalogue.notes.get(_CUT) not in ("", self._recipe):  # other chunks are wanted
+            self._catalogue.sync.cut_all_again()
         self._known = self._catalogue.documents.known()
         # None: the last sync ended well and nothing has touched the index since, so its contents need not be compared
         self._indexed = None if self._catalogue.notes.get(_TRUSTED) == str(version) else self._index.contents()
@@ -217,6 +220,7 @@ class Sync:
             self._catalogue.sync.record([], [], deleted=deleted, deleted_items=self._gone_items)
         if not only:
             self._catalogue.sync.drop_renewed()
+            self._catalogue.notes.put(_CUT, self._recipe)
         report = self._report(deleted, orphans)
         pruned = self._prune()
         state = self._index.state()
@@ -470,6 +474,7 @@ class Sync:
             self._index.upsert(chunks, self._embed(full, chunks))
             self._look_at(chunks)
             seconds = (time.perf_counter() - began) / len(chunks)
+            embedding_time.add(self._catalogue.notes, chunks=len(chunks), seconds=seconds * len(chunks))
             if len(chunks) >= _PACED:
                 pace.keep(pace.embedding(self._embedder.fingerprint), {"chunk": seconds})
             for cut in full:
