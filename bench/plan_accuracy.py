@@ -25,7 +25,7 @@ def rows(plan: Sequence[BillItem], bill: Sequence[BillItem], synced: float) -> l
     """(step, planned, real) of every step of either; the last steps of both are one."""
     planned = {item["step"]: item["seconds"] for item in plan}
     real = {item["step"]: item["seconds"] for item in bill}
-    real["score and decide"] = real.pop("score, decide, diagnose", 0.0)
+    real["score and decide"] = real.pop("score, decide", 0.0)
     real["embed documents"] = synced
     names = [name for name in dict.fromkeys((*planned, *real)) if planned.get(name) or real.get(name)]
     return [(name, planned.get(name, 0.0), real.get(name, 0.0)) for name in names]

@@ -10,6 +10,7 @@ from typing import Any, TypedDict, get_args
 
 from twofold import prompts
 from twofold.answering import access
+from twofold.answering.attribution import CitationTest, citation_tests
 from twofold.answering.citing import whereabouts
 from twofold.answering.system import System
 from twofold.answering.system import question as question_of
@@ -19,9 +20,18 @@ from twofold.assembly.searching import Search
 from twofold.assembly.workspace import Workspace
 from twofold.config import Config
 from twofold.corpus import filtering
-from twofold.errors import BadRecord, ConfigError, GenerationError, IndexEmpty, StoreError, UnknownName, UnreadableFile
+from twofold.errors import (
+    BadRecord,
+    ConfigError,
+    GenerationError,
+    IndexDamaged,
+    IndexEmpty,
+    StoreError,
+    UnknownName,
+    UnreadableFile,
+)
 from twofold.examples.splitting import Splits
-from twofold.files.reading import checked, decode, excerpt, parsed
+from twofold.files.reading import checked, counted, decode, excerpt, parsed
 from twofold.hashing import plain
 from twofold.indexing import feeds
 from twofold.indexing.erasure import RECORDS, Eraser
@@ -274,11 +284,16 @@ def require_answerable(search: Search, choice: ChosenArm, *, root: Path) -> None
 
     Raises:
         IndexEmpty, StoreError: as `open_system`.
+        IndexDamaged: the index has nothing of the documents that were synced; its folder may be gone.
     """
     if not choice.arm.retrieval:
         return
     if not synced(search.catalogue):
         raise IndexEmpty(f"the arm {choice.arm.name} reads documents, and none is indexed yet")
+    # An index is made where there is none, so a lost one looks like an empty one: it would answer that nothing is said.
+    lost = 0 if search.catalogue.notes.get(feeds.RESTORED) else sum(search.catalogue.documents.counts().values())
+    if lost and not search.index.state().documents:
+        raise IndexDamaged(f"the index is empty, and {counted(lost, 'document')} were synced into it")
     if Eraser(search=search, root=root).due():
         raise StoreError(
             "a document is not completely forgotten yet; no question is answered from the index until then",
@@ -356,6 +371,16 @@ class LiveArm:
         answer = answered(self._system, example, filter=self._filter, written=written)
         made_by = provenance(self._workspace, self._system, example, answer=answer, choice=self._choice)
         return answer, {**made_by, "behind": behind, "passed_over": passed_over}
+
+    def citation_tests(
+        self, question: str, history: Sequence[Message] = (), *, answer: Answer
+    ) -> tuple[CitationTest, ...]:
+        """Test the citations of an answer of this arm; see `attribution.citation_tests`.
+
+        Raises:
+            GenerationError: the generator tells no likelihoods, or a prompt does not fit into the context.
+        """
+        return citation_tests(self._system, question_of(question, history), answer, filter=self._filter)
 
     def close(self) -> None:
         """Free the model."""

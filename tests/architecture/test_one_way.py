@@ -85,7 +85,7 @@ WITHOUT_WATCH = {
     "host/children.py": "the way itself",
     "host/capabilities.py": "sysctl of macOS, which ends at once",
     "corpus/sandbox.py": "the worker watches its input (`corpus.worker`)",
-    "generation/live/process.py": "the worker watches its input (`generation.live.worker`)",
+    "generation/live/child.py": "the worker watches its input (`generation.live.worker`)",
     "corpus/sources/git.py": "git ends when nobody reads what it writes",
 }
 """Modules that start a process by themselves, each with the reason why it ends with its parent all the same."""

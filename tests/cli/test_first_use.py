@@ -467,7 +467,7 @@ def test_init_says_what_it_found_and_what_to_try_and_it_works(
     assert "logo.bin: warning: of a kind that no reader knows" in "\n".join(lines)
     fast(tmp_path / "my project")
     commands = [shlex.split(line, comments=True) for line in lines if line.startswith("  twofold ")]
-    assert [words[1] for words in commands] == ["index", "ask", "check", "study"]
+    assert [words[1] for words in commands] == ["index", "ask", "check", "advise", "study"]
     for words in commands:
         assert main(words[1:]) == 0, words
 

@@ -167,7 +167,17 @@ def test_the_commands_run_in_order(name: str, tmp_path: Path) -> None:
     assert not left, f"the page leaves {left} in the clone"
 
 
-HOW_TO = ("documents", "sync", "retrieval", "measure-retrieval", "agents", "permissions", "hostile-text")
+HOW_TO = (
+    "documents",
+    "sync",
+    "retrieval",
+    "measure-retrieval",
+    "agents",
+    "permissions",
+    "hostile-text",
+    "advise",
+    "forecast",
+)
 NOT_RUN = {"twofold tune --what embedder --minutes 10"}
 """Minutes of training: tests/ranking trains an embedder in seconds."""
 FAST = {
@@ -210,6 +220,8 @@ EXPECTED = {
     "sync": ("1 added", "forgotten: handbook:docs/leave.md"),
     "retrieval": ("near_duplicates", "parent"),
     "hostile-text": ("nitrogen",),
+    "forecast": ("predicted gain of retrieval", "tuning was not probed", "forecast of ", "rag \u2212 base"),
+    "advise": ("Start with rag: retrieval.", "This is an opinion", "[change.hourly]", '"ranking"', "advice: 0 hit"),
 }
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -9,6 +10,8 @@ import browser as browsing
 import pytest
 import sample as samples
 
+import cost_books
+from twofold.costs.prices import UNITS
 from twofold.reports.study_page import render
 
 Made = tuple[Any, list[Any], str]
@@ -19,6 +22,32 @@ def all_right() -> tuple[Any, list[Any]]:
     record, rows = samples.sample(questions=40)
     for name, (mean, low, high) in {"ft+rag": (1.0, 0.698, 1.0), "base": (0.0, 0.0, 0.302)}.items():
         record["arms"][name]["metrics"][record["metric"]] |= {"mean": mean, "low": low, "high": high}
+    return record, rows
+
+
+def priced(*, batched: bool = True, **prices: float | None) -> tuple[Any, list[Any]]:
+    """A study whose amounts were metered, with a table of prices; None: unknown."""
+    record, rows = samples.sample(questions=40, arms=("base", "rag", "ft", "ft+rag"))
+    record["metered"] = json.loads(json.dumps(cost_books.metered(arms=("base", "rag", "ft", "ft+rag"), hosted=False)))
+    amounts = {**cost_books.PRICES, "wrong_answer": 0.05, **prices}
+    record["prices"] = [
+        {
+            "item": item,
+            "amount": amounts.get(item),
+            "unit": unit,
+            "currency": "EUR",
+            "date": "2031-03-01",
+            "source": "x",
+        }
+        for item, unit in UNITS.items()
+    ]
+    record["config"]["costs"] |= {
+        "updates": 2.0,
+        "retrainings": 1.0,
+        "hours_examples": 20.0,
+        "volume": 5000.0,
+        "batched": batched,
+    }
     return record, rows
 
 
@@ -34,6 +63,11 @@ def made() -> Callable[[str], Made]:
         "labels": samples.labels,
         "worldwide": samples.worldwide,
         "all right": all_right,
+        "choose, diagnosed": samples.sample,
+        "diagnosed": lambda: samples.sample(min_score=0.99, failing="rag", questions=60),
+        "costs": priced,
+        "costs of one at a time": lambda: priced(batched=False),
+        "costs unknown": lambda: priced(index=None, machine=None, person=None),
         "400": lambda: samples.sample(questions=400),
     }
     kept: dict[str, Made] = {}
@@ -41,7 +75,8 @@ def made() -> Callable[[str], Made]:
     def get(name: str) -> Made:
         if name not in kept:
             record, rows = cases[name]()
-            kept[name] = (record, rows, render(record, rows))
+            diagnosis = samples.diagnosed(record, rows, ("rag", "base")) if name.endswith("diagnosed") else None
+            kept[name] = (record, rows, render(record, rows, diagnosis))
         return kept[name]
 
     return get

@@ -12,15 +12,17 @@ import re
 
 import pytest
 import sample
+import sample as samples
 from bs4 import BeautifulSoup
 from hypothesis import given
 from hypothesis import strategies as st
 
 from twofold.reports.explorer import OPEN_WITHOUT_SCRIPT, safe_json, segments
 from twofold.reports.study_page import render, render_summary
+from twofold.reports.tradeoffs import tradeoffs
 from twofold.verdict.record import estimate_text
 
-CASES = ["choose", "undecided", "none", "two arms", "one arm", "labels", "worldwide", "400"]
+CASES = ["choose", "undecided", "none", "two arms", "one arm", "labels", "worldwide", "diagnosed", "400"]
 SECTIONS = [
     "verdict",
     "table",
@@ -28,6 +30,7 @@ SECTIONS = [
     "arms",
     "pairs",
     "latency",
+    "tradeoffs",
     "training",
     "causes",
     "questions",
@@ -66,7 +69,8 @@ def test_sections_stand_in_order(case, made) -> None:
     found = [s["id"] for s in page.select("main > section")]
     tuned = any(arm["training"] for arm in record["arms"].values())
     four = {"base", "rag", "ft", "ft+rag"} <= set(record["arms"])
-    without = {*([] if tuned else ["training"]), *([] if four else ["table"])}
+    compared = tradeoffs(record, {})  # one quantity alone is no comparison
+    without = {*([] if tuned else ["training"]), *([] if four else ["table"]), *([] if compared else ["tradeoffs"])}
     assert found == [s for s in [*SECTIONS, "details"] if s not in without]
     assert len(page.select("details.q")) == len(rows)
     assert html.count("<!doctype html>") == 1
@@ -197,18 +201,58 @@ def test_failures_are_listed_and_counted(made) -> None:
     assert "every arm answered every question" in words(soup(made("choose")[2]).select_one("#failures"))
 
 
-def test_causes_bill_and_details_are_complete(made) -> None:
-    record, _, html = made("choose")
-    page = soup(html)
-    arms = list(record["arms"])
-    for item in record["diagnosis"]:
-        (row,) = [tr for tr in page.select("#causes tbody tr") if words(tr.th) == item["cause"]]
-        ends = f"{100 * item['low']:.0f} to {100 * item['high']:.0f} %"
-        assert words(row.find_all("td")[arms.index(item["arm"])]) == f"{item['count']} {ends}"
-        assert item["cure"] in words(row)
+def test_the_ledger_of_a_diagnosed_arm_stands_in_the_table_with_its_intervals_cures_and_re_runs(made) -> None:
+    record, rows, html = made("diagnosed")
+    page, arms = soup(html), list(record["arms"])
+    diagnosis = samples.diagnosed(record, rows, ("rag", "base"))
+    for arm in ("rag", "base"):
+        for item in diagnosis["arms"][arm]["ledger"]:
+            (row,) = [tr for tr in page.select("#causes table.stack tbody tr") if words(tr.th) == item["cause"]]
+            share, low, high = (f"{100 * item[key]:.0f}" for key in ("share", "low", "high"))
+            assert words(row.find_all("td")[arms.index(arm)]) == f"{item['count']} {share} [{low}, {high}] %"
+            assert item["cure"].replace("`", "").replace(" ", "") in words(row).replace(" ", "")
+    rest = next(tr for tr in page.select("#causes table.stack tbody tr") if words(tr.th) == "not diagnosed")
+    assert words(rest.find_all("td")[arms.index("rag")]) == "2"
     linked = [a["href"][1:] for a in page.select("#causes tbody a")]
     assert linked
     assert all(page.find(id=link) for link in linked)
+    assert "gold passage inserted, right, 1.000: <b>corn</b>" in words(page.select_one("details.trials"))
+    assert "perfect retrieval .120 [.030, .200] 41 2 +12 unknown Improve the search. Effort: a setting." in words(
+        page.select_one("#fixes-1 tbody")
+    )
+    assert "--arm prompt to find one for each" in words(page.select_one("#causes"))
+
+
+def test_a_study_that_was_not_diagnosed_counts_what_it_saw_and_names_the_command(made) -> None:
+    record, rows, html = made("choose")
+    page, arms = soup(html), list(record["arms"])
+    seen = {words(tr.th): tr.find_all("td") for tr in page.select("#causes table.stack tbody tr")}
+    assert set(seen) <= {"failed", "at the limit", "declined", "wrong"}
+    counts = [row["arms"]["rag"] for row in rows if (row["arms"]["rag"]["scores"]["token_f1"] or 0) < 0.5]
+    assert sum(int(words(cells[arms.index("rag")]).replace("–", "0")) for cells in seen.values()) == len(counts)
+    assert f"twofold diagnose --study {int(record['study'][:4])} --arm base" in words(page.select_one("#causes"))
+
+
+def test_causes_that_an_earlier_version_guessed_are_still_shown(made) -> None:
+    record, rows, _ = copy.deepcopy(made("two arms"))
+    row = {
+        "arm": "rag",
+        "cause": "retrieval-miss",
+        "label": "the right document was not among the passages",
+        "count": 3,
+    }
+    record["diagnosis"] = [
+        row | {"share": 0.1, "low": 0.02, "high": 0.2, "examples": [rows[0]["id"]], "cure": "Raise k."}
+    ]
+    page = soup(render(record, rows))
+    text = words(page.select_one("#causes"))
+    assert "retrieval-miss – 3 2 to 20 % Raise k." in text
+    assert "An earlier version guessed these causes from the words" in text
+
+
+def test_bill_and_details_are_complete(made) -> None:
+    record, _, html = made("choose")
+    page = soup(html)
     assert [words(th) for th in page.select("#bill tbody th")] == [item["step"] for item in record["bill"]]
     text = words(page.select_one("#details"))
     for arm in record["arms"].values():
@@ -292,11 +336,11 @@ def test_what_is_left_out_for_size_is_told(made) -> None:
 
 def test_without_questions_or_numbers_there_is_still_a_page(made) -> None:
     record = copy.deepcopy(made("two arms")[0])
-    record.update(comparisons=[], diagnosis=[], retrieval={}, warnings=[], self_test=[], bill=[])
+    record.update(comparisons=[], retrieval={}, warnings=[], self_test=[], bill=[])
     for arm in record["arms"].values():
         arm.update(metrics={}, latency=None)
     text = words(soup(render(record, [])))
-    for told in ("nothing to compare", "Latency was not measured", "There are no questions", "No wrong answer"):
+    for told in ("nothing to compare", "Latency was not measured", "There are no questions", "No answer was wrong"):
         assert told in text
 
 

@@ -223,7 +223,7 @@ def test_the_card_says_everything_and_no_number_alone(registry: Registry) -> Non
     }
     page = card(record, [exported])
     assert page.startswith("---\nlicense: mit\nbase_model: small\n")
-    for fact in (name, "MIT", "weights", "template:1", "train:1", "0.500 [0.400, 0.600], n = 80, 1 failed", "FAILED",
+    for fact in (name, "MIT", "weights", "template:1", "train:1", ".500 [.400, .600], n = 80, 1 failed", "FAILED",
                  "general: it lost too much", "better | faster", "49 of 50",
                  "0.012", "ada", "lora.rank", "hf:org/small@1"):  # fmt: skip
         assert fact in page, fact

@@ -103,16 +103,13 @@ def test_an_unknown_effort_is_a_doubt_and_no_block(opened: Callable[..., Project
     assert "unknown" in render_summary(record).partition("effort of the tuned arms:")[2]
 
 
-def test_answers_cut_at_the_token_limit_reach_record_rows_causes_and_doubts(opened: Callable[..., Project]) -> None:
+def test_answers_cut_at_the_token_limit_reach_record_rows_and_doubts(opened: Callable[..., Project]) -> None:
     with opened(done=6, max_tokens=3) as project:
         record = project.study()
     rows = archive.read_answers(project.records / record["study"])
     marked = [row["arms"]["rag"]["cut"] for row in rows]
     assert record["arms"]["rag"]["cut"] == [sum(marked), len(rows)]
     assert sum(marked) > len(rows) / 2
-    causes = {row["arms"]["rag"]["cause"] for row in rows if row["arms"]["rag"]["cut"]}
-    assert causes <= {"cut", "rambling", ""}
-    assert causes & {"cut", "rambling"}
     assert any("of rag's answers were cut at the token limit" in doubt for doubt in record["verdict"]["provisional"])
     assert f"{sum(marked)} of {len(rows)}" in render_summary(record)
 

@@ -59,7 +59,9 @@ def test_the_record_holds_every_answer_and_no_bare_mean(project: Project) -> Non
     assert record["arms"]["rag"]["metrics"]["token_f1"]["mean"] > record["arms"]["base"]["metrics"]["token_f1"]["mean"]
     assert record["retrieval"]["recall"]["mean"] > 0.5
     assert record["verdict"]["outcome"] in {"choose", "undecided", "none acceptable"}
-    assert all(test["gold"] == pytest.approx(1) for test in record["self_test"] if test["n"])
+    for test in record["self_test"]:
+        # Of a fault, less is better.
+        assert not test["n"] or test["gold"] == pytest.approx(0 if test["metric"] == "hallucination" else 1), test
 
 
 def test_an_identical_study_is_returned_not_repeated(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -257,6 +259,3 @@ def test_a_study_by_shared_words_counts_no_right_answers_and_gives_no_f1_of_decl
     assert all(row["answerable"] for row in asked)
     assert not any("abstention_f1" in arm["metrics"] for arm in record["arms"].values())
     assert any("no unanswerable question is in the test set" in one for one in record["verdict"]["provisional"])
-    causes = [answer["cause"] for row in asked for answer in row["arms"].values() if answer["scores"]["rouge_l"]]
-    assert causes
-    assert not any(causes)

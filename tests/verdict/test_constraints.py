@@ -223,3 +223,17 @@ def test_the_score_that_a_least_score_is_held_against_has_the_uncertainty_of_its
         assert (found.n, found.failed) == (60, int(np.isnan(column).sum()))
         held += found.low <= share * (1 - fails) <= found.high
     assert held / times >= 0.92
+
+
+def test_a_limit_on_cost_flips_to_the_arm_that_keeps_to_it():
+    ends = {"base": (0.1, 0.12), "prompt": (0.2, 0.22), "rag": (0.81, 0.9), "ft": (2.0, 2.2), "ft+rag": (12.34, 13.0)}
+    facts = replace(FACTS, cost_per_1000=ends, cost_terms="EUR, at 1,000 answers a month")
+    flips = {f.condition: (f.outcome, f.arm) for f in verdict(MEANS, facts=facts).flips if "may cost" in f.condition}
+    # Just under its lower end the dear arm is out; then the next one, and so on along the scale.
+    limit = "if a thousand answers may cost at most 12.3 EUR, at 1,000 answers a month"
+    assert flips[limit][1] != "ft+rag"
+    alone = replace(facts, cost_per_1000={**ends, "ft+rag": (0.05, 0.06)})
+    told = [f.condition for f in verdict(MEANS, facts=alone).flips if "may cost" in f.condition]
+    assert len(told) == 1  # the chosen arm is the cheapest: only a limit under its own cost changes anything
+    assert "at most 0.0499 EUR" in told[0]
+    assert not [f for f in verdict(MEANS, facts=FACTS).flips if "may cost" in f.condition]

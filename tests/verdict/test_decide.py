@@ -289,11 +289,11 @@ def test_failures_are_in_no_mean_and_count_0_in_differences():
         ({"unanswerable": 0}, "no unanswerable question"),
         ({"cut_share": {"rag": 0.06}}, "6 % of rag's answers were cut at the token limit: raise"),
         (
-            {"cut_share": {"rag": 0.5}, "cut_causes": {"rag": "repetition"}},
+            {"cut_share": {"rag": 0.5}, "cut_kinds": {"rag": "repetition"}},
             "50 % of rag's answers were cut at the token limit, most of them in repetition of themselves",
         ),
         (
-            {"cut_share": {"rag": 0.5}, "cut_causes": {"rag": "rambling"}},
+            {"cut_share": {"rag": 0.5}, "cut_kinds": {"rag": "rambling"}},
             "far longer than the references and not in the wanted form: say the form in [prompt]",
         ),
         ({"effort": {"ft": DONE}}, "the training effort of ft+rag is unknown"),

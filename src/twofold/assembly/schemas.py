@@ -39,6 +39,8 @@ _NOT_ENFORCED = frozenset(
     ]
 )
 """Keywords that OpenVINO GenAI (XGrammar) does not turn into the grammar by which it writes."""
+_DEEPEST = 100
+"""Most parts of a reference within a schema."""
 _ANNOTATIONS = frozenset(
     [
         "$schema",
@@ -135,6 +137,9 @@ def require_valid(schema: Json, where: str, *, file: Path | None = None, cure: s
     """
     import jsonschema
 
+    named = schema.get("$schema", "")
+    if not isinstance(named, str):  # which the library looks up before it checks anything
+        raise ConfigError(f"{where} is not a valid JSON schema: $schema is no address", file=file, cure=cure)
     try:
         jsonschema.validators.validator_for(schema).check_schema(schema)
     except jsonschema.SchemaError as error:
@@ -167,24 +172,23 @@ def _parts(schema: Json) -> Iterator[Json]:
 
 def _dangling(schema: Json) -> Iterator[str]:
     """References that no pointer into the schema resolves: anchors and other documents are not looked up in writing."""
-    for part in _parts(schema):
-        reference = part.get("$ref")
-        if isinstance(reference, str) and not _leads(schema, reference):
-            yield reference
-
-
-def _leads(schema: Json, reference: str) -> bool:
     from referencing import Registry
     from referencing.exceptions import Unresolvable
     from referencing.jsonschema import DRAFT202012
 
-    if reference != "#" and not reference.startswith("#/"):
-        return False
-    try:
-        Registry().with_resource("", DRAFT202012.create_resource(schema)).resolver().lookup(reference)
-    except Unresolvable:
-        return False
-    return True
+    references = dict.fromkeys(part["$ref"] for part in _parts(schema) if isinstance(part.get("$ref"), str))
+    # One for all: it reads the whole schema, which a caller may have filled with references.
+    resolver = Registry().with_resource("", DRAFT202012.create_resource(schema)).resolver()
+    for reference in references:
+        try:
+            # Longer than any pointer that people write: resolving takes a step for each of its parts.
+            if reference == "#" or (reference.startswith("#/") and reference.count("/") <= _DEEPEST):
+                resolver.lookup(reference)
+                continue
+        # ValueError: a pointer into a list by something else than a number.
+        except (Unresolvable, ValueError):
+            pass
+        yield reference
 
 
 def _doubts(schema: Json) -> list[str]:

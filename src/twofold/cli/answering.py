@@ -11,6 +11,7 @@ from twofold.plugins.protocols import Progress, quiet
 from twofold.types import Answer
 
 if TYPE_CHECKING:
+    from twofold.answering.attribution import CitationTest
     from twofold.asking import AnswerReport, LiveArm
     from twofold.project import Project
     from twofold.serving.bodies import OwnerBody
@@ -24,10 +25,11 @@ class Answerer:
     Args:
         run: The invocation.
         keep: More questions will come: the arm that was opened last stays open for the next one.
+        here: Answer in this process, also where a server runs: an answer's citations can then be tested.
     """
 
-    def __init__(self, run: Run, *, keep: bool = False) -> None:
-        self._run, self._keep = run, keep
+    def __init__(self, run: Run, *, keep: bool = False, here: bool = False) -> None:
+        self._run, self._keep, self._here = run, keep or here, here
         self._open = ExitStack()
         self._project: Project | None = None
         self._arm: tuple[OwnerBody, LiveArm] | None = None
@@ -49,7 +51,14 @@ class Answerer:
             written: Gets the answer's words as they come.
             progress: Shows answering until the first word.
         """
-        return self._of_server(question, written, progress) or self._of_project(question, written, progress)
+        of_server = None if self._here else self._of_server(question, written, progress)
+        return of_server or self._of_project(question, written, progress)
+
+    def citation_tests(self, question: OwnerBody, answer: Answer) -> tuple[CitationTest, ...]:
+        """Test the citations of the answer to the question that was asked last; see `LiveArm.citation_tests`."""
+        if self._arm is None:
+            raise ValueError("no arm is open: citations are tested by what answered in this process")
+        return self._arm[1].citation_tests(question.text, question.turns, answer=answer)
 
     def _of_server(
         self, question: OwnerBody, written: Callable[[str], None] | None, progress: Progress

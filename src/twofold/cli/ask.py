@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import textwrap
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -20,6 +20,7 @@ from twofold.text import sanitise
 from twofold.types import Answer, Citation
 
 if TYPE_CHECKING:
+    from twofold.answering.attribution import CitationTest
     from twofold.serving.bodies import OwnerBody
 
 FAILED = 3
@@ -71,6 +72,14 @@ def ask(
     group: Annotated[
         list[str] | None, typer.Option("--group", metavar="NAME", help="A group of that user. Repeatable.")
     ] = None,
+    test_citations: Annotated[
+        bool,
+        typer.Option(
+            "--test-citations",
+            help="Leave each cited passage out and see whether the answer becomes less likely: some seconds, with the "
+            "local generator.",
+        ),
+    ] = False,
 ) -> None:
     """Answer a question with the study's system; print the sources, the other passages read, and the arm used.
 
@@ -79,6 +88,8 @@ def ask(
     # Before the project is opened: a question that cannot be asked costs nothing.
     words = _question(question or [], chat=chat)
     body = _body(words, history, arm=arm, model=model, user=user, groups=group or [], where=where or [])
+    if chat and test_citations:
+        raise typer.BadParameter("--test-citations and --chat cannot be combined")
     if chat:
         from twofold.cli.chat import Chat
         from twofold.config_loading import load
@@ -86,7 +97,8 @@ def ask(
         Chat(run, load(run.directory, run.overrides), body).run(words)
         return
     pieces: list[str] = []
-    with Answerer(run) as answering, ExitStack() as shown:
+    tests: tuple[CitationTest, ...] = ()
+    with Answerer(run, here=test_citations) as answering, ExitStack() as shown:
 
         def write(piece: str) -> None:
             shown.close()  # the live progress display would break the line that is being written
@@ -97,11 +109,17 @@ def ask(
         # A pipe gets the answer whole, as it stands after markers and repetitions were taken out.
         written = write if sys.stdout.isatty() and not run.json else None
         answer, made_by = answering.ask(body, written=written, progress=progress)
+        if test_citations:
+            tests = answering.citation_tests(body, answer)
     if made_by["behind"]:
         run.note(f"note: {made_by['behind']}")
     for remark in made_by["passed_over"]:
         run.note(f"note: {remark}")
-    run.result(record(answer, made_by), text(answer, made_by, streamed="".join(pieces)))
+    result, lines = record(answer, made_by), [text(answer, made_by, streamed="".join(pieces))]
+    if test_citations:
+        result["citation_tests"] = plain(tests)
+        lines += ["", *tested_lines(tests)]
+    run.result(result, "\n".join(lines))
     if answer.failure is not None:
         # The answer's record is printed all the same: with --json a script sees what failed.
         say(f"error: no answer ({answer.failure.code}): {answer.failure.message}", err=True)
@@ -206,6 +224,23 @@ def text(answer: Answer, made_by: Mapping[str, Any], *, streamed: str = "") -> s
         lines += [f"    {_title(answer, number, made_by)}: {_start(answer, number)}" for number in rest]
     model = f", model {made_by['model'].partition(':')[2][:12]}" if made_by["model"] else ""
     return "\n".join([*lines, "", f"answered by {made_by['arm']}{model}: {made_by['why']}"])
+
+
+def tested_lines(tests: Sequence[CitationTest]) -> list[str]:
+    """The tests of the citations, a line each."""
+    outcomes = {
+        "holds": "the answer rests on it",
+        "elsewhere": "the answer does not rest on it, but on passage",
+        "unclear": "not shown: the answer is no less likely without it than after other small changes",
+    }
+    lines = []
+    for test in tests:
+        named = f" [{test.better}]" if test.better else ""
+        lines.append(
+            f"citation [{test.number}] tested: {outcomes[test.outcome]}{named} (without it the log-likelihood falls by "
+            f"{test.drop:.1f} beyond {test.controls} changes of no meaning; at least {test.low:.1f} at 95 %)"
+        )
+    return lines or ["no citation to test"]
 
 
 def short_text(answer: Answer, made_by: Mapping[str, Any], *, streamed: str = "") -> str:

@@ -14,15 +14,19 @@ from typer.core import TyperGroup
 
 from twofold import __version__
 from twofold.cli import (
+    advise,
     ask,
     bench,
     check,
     config,
+    cost,
     demo,
+    diagnose,
     doctor,
     examples,
     forget,
     gc,
+    improve,
     index,
     init,
     keys,
@@ -57,6 +61,7 @@ app = typer.Typer(
 # In the order of use, which is the order of the help.
 command(app, "init", without=("project", "settings"))(init.init)
 command(app, "check")(check.check)
+command(app, "advise")(advise.advise)
 app.add_typer(models.app, name="models")
 app.add_typer(bench.app, name="bench")
 app.add_typer(examples.app, name="examples")
@@ -66,10 +71,13 @@ command(app, "forget")(forget.forget)
 command(app, "ask")(ask.ask)
 command(app, "tune")(tune.tune)
 command(app, "study")(study.study)
+command(app, "diagnose")(diagnose.diagnose)
 command(app, "serve")(serve.serve)
 command(app, "mcp")(mcp.mcp)
 app.add_typer(keys.app, name="keys")
 command(app, "show")(show.show)
+command(app, "improve")(improve.improve)
+command(app, "cost")(cost.cost)
 command(app, "rollback")(rollback.rollback)
 command(app, "config")(config.config)
 command(app, "plugins", without=("project", "settings"))(plugins.plugins)

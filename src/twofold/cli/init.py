@@ -113,5 +113,7 @@ def _next(target: str, created: Created) -> list[str]:
             f"twofold ask -C {target} --arm rag {shlex.quote(question)}",
         ]
     if created.questions:
-        return [*commands, f"twofold check -C {target}", f"twofold study -C {target} --plan"]
+        check = f"twofold check -C {target}"
+        advise = f"twofold advise -C {target}     # what will probably win, before anything is spent"
+        return [*commands, check, advise, f"twofold study -C {target} --plan"]
     return [*commands, f"twofold examples make -C {target}     # no questions yet: a study needs some"]

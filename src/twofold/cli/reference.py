@@ -186,9 +186,9 @@ _BEYOND: dict[str, tuple[str, ...]] = {
     "indexes": ("Discards",),
     "retrievers": ("RetrieverSettings",),
     "rewriters": ("RewriterTraits", "RewriterSettings"),
-    "generators": ("Converses", "Remembers", "Exports", "Batches", "GeneratorSettings"),
+    "generators": ("Converses", "Remembers", "Exports", "Batches", "Likelihoods", "GeneratorSettings"),
     "trainers": ("Cancels", "KnowsProvenance", "TrainerSettings"),
-    "metrics": ("Pools", "Wants", "MetricTraits"),
+    "metrics": ("Pools", "Wants", "Doubts", "MetricTraits"),
 }
 """Kind → what one of its plugins may offer beyond its protocol: optional protocols, and records of `traits`."""
 
@@ -216,6 +216,7 @@ def _beyond(kind: str) -> list[str]:
 def records() -> str:
     """The frozen records, the fields of `study.json`, and the results of `Project`."""
     from twofold import types
+    from twofold.diagnosis import record as diagnosis
     from twofold.lifecycle import record as lifecycle
     from twofold.study import plan_record
     from twofold.verdict import record
@@ -224,6 +225,7 @@ def records() -> str:
     for title, module in (
         ("In code: `twofold.types`", types),
         ("On disk: `study.json` and `answers.jsonl.gz`", record),
+        ("On disk: `diagnosis.json`, beside a study that was diagnosed", diagnosis),
         ("Returned by `Project.plan` and `Project.tuning.plan`", plan_record),
         ("Returned by `Project.tune` and `Project.tuning.retrain`", lifecycle),
     ):

@@ -51,4 +51,5 @@ def automation(record: StudyRecord, directory: Path) -> dict[str, Any]:
         "peak_mib": record["peak_mib"],
         "study": record["study"],
         "report": str(report_of(record, directory)),
+        **({"forecast": record["forecast"]} if "forecast" in record else {}),
     }

@@ -167,6 +167,7 @@ class FileReader:
             yield 0, _empty(f"the document {loaded.name!r} has no text", loaded.name, 0)
             return
         options = self._options(cls, loaded.name)
+        # What unpacks or is parsed by foreign code runs in a process with limits of time and memory.
         if not ReaderTraits.of(cls).trusted:
             yield from self.worker.read(name, options, name=loaded.name, data=data)
             return

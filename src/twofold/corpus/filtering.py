@@ -83,6 +83,7 @@ def _look(which: Condition, tally: _Seen, value: str) -> None:
         tally.comparable += 1
     elif not tally.other:
         tally.other = value
+    # Shown only where no document matches: after the first match none is remembered.
     if not tally.matches and len(tally.values) < _SEEN:
         tally.values.update(dict.fromkeys(sorted(have.texts)))
 

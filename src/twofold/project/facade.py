@@ -23,8 +23,12 @@ from twofold.lifecycle.models import TunedModels
 from twofold.lifecycle.record import TunedArm
 from twofold.metadata.conditions import Condition, conditions
 from twofold.plugins.protocols import Progress, quiet
+from twofold.project.advising import Advising
+from twofold.project.costing import Costing
 from twofold.project.curation import Curation
+from twofold.project.diagnosis import Diagnosis
 from twofold.project.material import Material
+from twofold.project.probing import Probing
 from twofold.project.tuning import Tuning
 from twofold.store.catalogue import Catalogue
 from twofold.store.lock import ProjectLock
@@ -58,6 +62,14 @@ class Project:
         """Forecasts of tuning, retraining, the embedder, what is removed."""
         self.curation = Curation(self._material)
         """Examples made, mined, selected."""
+        self.advice = Advising(self._material)
+        """What will probably win, before anything is spent on it; how earlier advices fared."""
+        self.cost = Costing(directory, settings)
+        """Costs of a study's arms, by a call: ``project.cost(prices="prices.csv")``."""
+        self.probing = Probing(self._material)
+        """Forecasts from short probes."""
+        self.diagnosis = Diagnosis(self._material)
+        """Causes of a study's wrong answers."""
         self._where: tuple[Condition, ...] = ()
 
     # ------------------------------------------------------------ opening
@@ -151,7 +163,8 @@ class Project:
             IndexMismatch: the index was made by another embedder; `rebuild` it.
             StoreError: another process is writing, or the disk refuses.
         """
-        with self.writing():
+        with self.writing() as lock:
+            progress = lock.telling(progress)
             search = self.workspace.search
             feeds.feeds(search, self.directory, only=source)  # what is wrong there, before anything is undone
             self.catalogue.notes.put(feeds.RESTORED, "")
@@ -184,7 +197,9 @@ class Project:
     def study(self, *, final: bool = False, progress: Progress = quiet) -> StudyRecord:
         """Run the study, or finish one that was stopped; returns the record, which is also written to ``studies/``."""
         self.workspace.search.require_principal()
-        with self.writing():
+        prices = self.cost.prices()  # a table that is wrong is refused before anything is spent
+        with self.writing() as lock:
+            progress = lock.telling(progress)
             # The documents as they are now, so that all arms are measured on one state of the index.
             if self._material.retrieves and not self._material.refresh(progress):
                 _ = self.documents  # raises what a plan raises, which reads them all
@@ -193,7 +208,8 @@ class Project:
             splits, leaks = self._material.prepared
             if self._material.retrieves:
                 self._material.weighed(progress)
-            return run.study(self.workspace, splits, self.records, leaks=leaks, final=final, progress=progress)
+            settings: Json = {"leaks": leaks, "prices": prices, "final": final, "progress": progress}
+            return run.study(self.workspace, splits, self.records, **settings)
 
     def where(self, *where: str | Condition) -> Project:
         """This project, asked of documents alone whose metadata meet these conditions, too: ``"price < 30"``.
@@ -301,7 +317,8 @@ class Project:
         workspace = self._material.under(self.config, everything=all_documents)
         # Before the lock is taken and anything is synced: what cannot be trained is refused at once.
         require_trainable(workspace, self.splits, chosen)
-        with self.writing():
+        with self.writing() as lock:
+            progress = lock.telling(progress)
             if chosen.retrieval:
                 self._material.refresh(progress)
                 self._material.weighed(progress)
@@ -347,7 +364,8 @@ class Project:
         self.workspace.search.require_principal()
         rules_of(self.config, unit)  # refuses, before the sync, a unit that cannot be ranked
         request = Bench(configs=configs, split=split, synthetic=synthetic, unit=unit, ablation=ablation, weigh=weigh)
-        with self.writing():
+        with self.writing() as lock:
+            progress = lock.telling(progress)
             self._material.refresh(progress)
             words = self._material.weighed(progress)
             record = request.run(

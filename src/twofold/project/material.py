@@ -15,7 +15,9 @@ from twofold.examples.splitting import Splits
 from twofold.indexing import feeds
 from twofold.indexing.erasure import RECORDS
 from twofold.lifecycle.models import TunedModels
+from twofold.plugins.loading import find
 from twofold.plugins.protocols import Progress
+from twofold.plugins.traits import MetricTraits
 from twofold.store.catalogue import Catalogue
 from twofold.store.forgotten import present
 from twofold.store.lock import ProjectLock
@@ -122,9 +124,13 @@ class Material:
 
     @property
     def retrieves(self) -> bool:
-        """Does an arm of the study read documents?"""
-        names = (*self.config.study.arms, *self.config.study.diagnostics)
-        return any(self.config.arm(name).retrieval for name in names)
+        """Does an arm of the study read documents, or a metric judge answers by them?"""
+        section = self.config.study
+        if any(self.config.arm(name).retrieval for name in (*section.arms, *section.diagnostics)):
+            return True
+        has_documents = bool(self.config.documents.paths or self.config.sources)
+        judges = [MetricTraits.of(find("metrics", part.name)).judges_passages for part in section.scored]
+        return has_documents and any(judges)
 
     def writing(self) -> ProjectLock:
         """The project's one writer's lock; see `Project.writing`."""

@@ -97,7 +97,8 @@ class Tuning:
         workspace = self._material.under(fresh)
         models = self._material.models(workspace)
         # Evaluating triggers writes nothing, so it works while a study holds the lock.
-        with nullcontext() if plan else self._material.writing():
+        with nullcontext() if plan else self._material.writing() as lock:
+            progress = lock.telling(progress) if lock else progress
             known, triggers = models.due(champion)
             evaluated = Retraining(triggers=triggers)
             if plan or (if_due and not evaluated.due):

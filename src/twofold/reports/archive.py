@@ -10,6 +10,8 @@ import zlib
 from collections.abc import Collection, Sequence
 from pathlib import Path
 
+from twofold.diagnosis.record import FILE, ArmDiagnosis, DiagnosisRecord
+from twofold.diagnosis.record import FORMAT as DIAGNOSIS_FORMAT
 from twofold.errors import StudyError
 from twofold.files import writing
 from twofold.hashing import canonical_json, plain
@@ -61,6 +63,62 @@ def write_record(directory: Path, record: StudyRecord, rows: Sequence[AnswerRow]
     writing.put(partial, directory)
 
 
+def write_diagnosis(directory: Path, diagnosis: DiagnosisRecord) -> DiagnosisRecord:
+    """Write ``diagnosis.json`` beside a study's record, and its report anew; ``study.json`` and the answers stay.
+
+    Arms that were diagnosed before stay in it, unless they are diagnosed again.
+
+    Returns:
+        The diagnosis with all its arms.
+    """
+    earlier = read_diagnosis(directory)
+    if earlier is not None:
+        # Remarks begin with the name of their arm, and stay with it.
+        staying = [f"{name}: " for name in earlier["arms"] if name not in diagnosis["arms"]]
+        notes = [note for note in earlier["notes"] if note.startswith(tuple(staying))]
+        arms = {**earlier["arms"], **diagnosis["arms"]}
+        diagnosis = {**diagnosis, "arms": arms, "notes": [*notes, *diagnosis["notes"]]}
+    record, rows = read_record(directory), read_answers(directory)
+    text = json.dumps(plain(diagnosis), indent=1, ensure_ascii=False)
+    writing.write(directory / FILE, text.encode(), mode=0o600)
+    writing.write(directory / "report.html", study_page.render(record, rows, diagnosis).encode(), mode=0o600)
+    return diagnosis
+
+
+def read_diagnosis(directory: Path) -> DiagnosisRecord | None:
+    """Read ``diagnosis.json`` back; None where the study was not diagnosed.
+
+    Raises:
+        StudyError: it is damaged, or of a newer format.
+    """
+    path = directory / FILE
+    if not path.is_file():
+        return None
+    try:
+        diagnosis: DiagnosisRecord = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise StudyError(
+            f"the study's diagnosis cannot be read: {error}", file=path, cure="Run `twofold diagnose` again."
+        ) from error
+    if diagnosis.get("format", 0) > DIAGNOSIS_FORMAT:
+        raise StudyError("the diagnosis was written by a newer Twofold", file=path, cure="Upgrade Twofold.")
+    return diagnosis
+
+
+def _redacted(
+    directory: Path, document: str, chunks: Collection[str], *, ids: Collection[str]
+) -> DiagnosisRecord | None:
+    """The diagnosis without answers that show a document; its counts stay."""
+    diagnosis = read_diagnosis(directory)
+    if diagnosis is None:
+        return None
+    arms: dict[str, ArmDiagnosis] = {}
+    for name, arm in diagnosis["arms"].items():
+        rows = [row for row in arm["rows"] if row["id"] in ids and not shows(row, document, chunks)]
+        arms[name] = {**arm, "rows": rows}
+    return {**diagnosis, "arms": arms}
+
+
 def redact(directory: Path, document: str, chunks: Collection[str]) -> int:
     """Take every answer that shows or cites a document out of a record, and write its report anew.
 
@@ -71,17 +129,25 @@ def redact(directory: Path, document: str, chunks: Collection[str]) -> int:
     """
     rows = read_answers(directory) if (directory / "answers.jsonl.gz").is_file() else []
     remaining = [row for row in rows if not shows(row, document, chunks)]
-    if len(remaining) == len(rows):
+    diagnosis = _redacted(directory, document, chunks, ids={row["id"] for row in remaining})
+    # A re-run can have shown the document where no answer of the study did: the report quotes re-runs, too.
+    reruns_show = diagnosis is not None and diagnosis != read_diagnosis(directory)
+    if len(remaining) == len(rows) and not reruns_show:
         return 0
     record = read_record(directory)
-    removed = counted(len(rows) - len(remaining), "answer")
-    record["warnings"] = [*record["warnings"], f"removed: {removed}, for a document is forgotten"]
-    # The answers last: a removal that was interrupted finds them still there, and is done again.
-    for name, text in (
-        ("report.html", study_page.render(record, remaining).encode()),
-        ("study.json", json.dumps(plain(record), indent=1, ensure_ascii=False).encode()),
-        ("answers.jsonl.gz", gzip.compress("".join(canonical_json(r) + "\n" for r in remaining).encode(), mtime=0)),
-    ):
+    if len(remaining) < len(rows):
+        removed = counted(len(rows) - len(remaining), "answer")
+        record["warnings"] = [*record["warnings"], f"removed: {removed}, for a document is forgotten"]
+    texts = {"report.html": study_page.render(record, remaining, diagnosis).encode()}
+    if len(remaining) < len(rows):
+        texts["study.json"] = json.dumps(plain(record), indent=1, ensure_ascii=False).encode()
+    # What shows the document last: a removal that was interrupted finds it still there, and is done again.
+    if reruns_show:
+        texts[FILE] = json.dumps(diagnosis, indent=1, ensure_ascii=False).encode()
+    if len(remaining) < len(rows):
+        lines = "".join(canonical_json(row) + "\n" for row in remaining)
+        texts["answers.jsonl.gz"] = gzip.compress(lines.encode(), mtime=0)
+    for name, text in texts.items():
         writing.write(directory / name, text, mode=0o600)
     return len(rows) - len(remaining)
 

@@ -19,8 +19,8 @@ from twofold.verdict.record import number_text
 
 COMPACT = 500
 """Narrower charts put labels above the marks."""
-WIDE, NARROW, HALF = 1020, 330, 490
-"""Widths drawn for a page: desktop, phone, and half a desktop page (labels above)."""
+WIDE, NARROW, HALF, CURVE = 1020, 330, 490, 400
+"""Widths drawn for a page: desktop, phone, half a desktop page (labels above), and a curve that a phone can show."""
 _CHAR = 7.3
 """Width of a letter at 13 px, user units: above the mean of sans-serif fonts, as `text_width` must never be short."""
 _BOLD = 1.12
@@ -319,6 +319,55 @@ def line_plot(
         body += [_dot(x(a), y(b), "plain", 3) for a, b in points]
     span = f"{len(points)} points from {_number(ys[0])} to {_number(ys[-1])}" if ys else "no points"
     return _svg(width, height, body, title=title, describe=span, kind="curve")
+
+
+def curve_plot(
+    lines: Sequence[tuple[str, Sequence[tuple[float, float]]]],
+    *,
+    title: str,
+    x_axis: str,
+    logarithmic: bool = False,
+    width: int = CURVE,
+) -> str:
+    """Several curves in one frame, told apart by colour and dashes (classes ``k0`` …); the y axis begins at 0.
+
+    Args:
+        lines: (name, points).
+        title: Name of the picture.
+        x_axis: What the x axis measures.
+        logarithmic: Both axes are logarithmic; points at 0 lie on the lower edge.
+        width: Width of the view box.
+    """
+    height, left, right, top, bottom = 260.0, 62.0, width - 14.0, 10.0, 214.0
+    ys = [y for _, points in lines for _, y in points]
+    xs = [x for _, points in lines for x, _ in points]
+    least = min((y for y in ys if y > 0), default=0.1)
+    put = math.log10 if logarithmic else float
+    y_low = math.floor(put(least)) if logarithmic else 0.0
+    y_high = max(put(max([*ys, least])), y_low + 1) if logarithmic else max([*ys, 0.0]) * 1.05 or 1.0
+    x, y = Scale(put(min(xs)), put(max(xs)), left, right), Scale(y_low, y_high, bottom, top)
+    body = []
+    for tick in ticks(y_low, y_high, 5):
+        body.append(_line(left, y(tick), right, y(tick), "grid"))
+        body.append(_text(left - 6, y(tick) + 4, _power(tick) if logarithmic else _number(tick), "tick", "end"))
+    for tick in ticks(put(min(xs)), put(max(xs)), 5):
+        body.append(_text(x(tick), bottom + 17, _power(tick) if logarithmic else _number(tick), "tick", "middle"))
+    body.append(_text((left + right) / 2, bottom + 36, x_axis, "tick", "middle"))
+    for number, (name, points) in enumerate(lines):
+        drawn = " ".join(f"{x(put(a)):.1f},{y(put(b) if b > 0 or not logarithmic else y_low):.1f}" for a, b in points)
+        body.append(f'<g><title>{escape(name)}</title><polyline class="curve k{number % 6}" points="{drawn}"/></g>')
+    ends = "; ".join(f"{name} from {_number(points[0][1])} to {_number(points[-1][1])}" for name, points in lines)
+    return _svg(width, height, body, title=title, describe=ends, kind="curves-plot")
+
+
+def _power(exponent: float) -> str:
+    """A tick of a logarithmic axis: ``10``, ``1k``, ``1M``; between powers of ten nothing."""
+    if exponent != round(exponent):
+        return ""
+    for size, letter in ((6, "M"), (3, "k")):
+        if exponent >= size:
+            return f"{10 ** (exponent - size):g}{letter}"
+    return _number(10.0**exponent)
 
 
 def stacked_bars(bars: Sequence[Bar], *, title: str, width: int = WIDE) -> str:

@@ -2,20 +2,13 @@
 
 from __future__ import annotations
 
-import base64
-import hashlib
 from collections.abc import Mapping, Sequence
-from functools import lru_cache
 from itertools import chain
-from typing import TYPE_CHECKING
 
 from markupsafe import Markup
 
 from twofold.reports import charts, styles
 from twofold.types import Json
-
-if TYPE_CHECKING:
-    import jinja2
 
 MOST_CLASSES = 40
 """Classes drawn; the rest is counted."""
@@ -30,7 +23,6 @@ def render(name: str, before: Json, after: Json | None = None, *, done: Sequence
         after: And of what was left of it, if it was cleaned.
         done: What was done, one entry each, as `cleaning.clean` gives it.
     """
-    environment = _environment()
     style = styles.of_reports()
     # A side for each state of the set; charts draw one series a side.
     sides = [("all", before)] if after is None else [("before", before), ("after", after)]
@@ -48,17 +40,21 @@ def render(name: str, before: Json, after: Json | None = None, *, done: Sequence
     for entry in done:
         actions[entry["code"], entry["action"]] = actions.get((entry["code"], entry["action"]), 0) + 1
     codes = sorted(set(chain.from_iterable(side["findings"] for _, side in sides)))
-    return environment.get_template("data_card.html.jinja").render(
-        name=name,
-        sides=sides,
-        style=Markup(style),
-        style_digest="sha256-" + base64.b64encode(hashlib.sha256(style.encode()).digest()).decode(),
-        plots=plots,
-        counted=counted,
-        classes=_counts("Classes", sides, "classes", only=classes),
-        more_classes=max(0, len(before["classes"]) - MOST_CLASSES),
-        codes=codes,
-        actions=sorted(actions.items()),
+    return (
+        styles.environment()
+        .get_template("data_card.html.jinja")
+        .render(
+            name=name,
+            sides=sides,
+            style=Markup(style),
+            style_digest=styles.digest_of(style),
+            plots=plots,
+            counted=counted,
+            classes=_counts("Classes", sides, "classes", only=classes),
+            more_classes=max(0, len(before["classes"]) - MOST_CLASSES),
+            codes=codes,
+            actions=sorted(actions.items()),
+        )
     )
 
 
@@ -83,17 +79,3 @@ def _drawn(title: str, names: Sequence[str], series: Sequence[tuple[str, Mapping
         return Markup("")
     drawn = [charts.count_bars(names, series, title=title, width=w) for w in (charts.WIDE, charts.NARROW)]
     return Markup(f'<div class="figure wide">{drawn[0]}</div><div class="figure narrow">{drawn[1]}</div>')
-
-
-@lru_cache(maxsize=1)
-def _environment() -> jinja2.Environment:
-    import jinja2
-
-    return jinja2.Environment(
-        loader=jinja2.PackageLoader("twofold.reports", "templates"),
-        autoescape=True,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        # A misspelt name must fail a test, not leave a gap in a page.
-        undefined=jinja2.StrictUndefined,
-    )

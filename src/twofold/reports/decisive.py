@@ -64,11 +64,12 @@ def decisive(records: Path) -> str:
     return rollback["study"] if rollback else studies[-1] if studies else ""
 
 
-def roll_back(records: Path, *, who: str, why: str = "") -> Rollback:
+def roll_back(records: Path, *, to: str = "", who: str, why: str = "") -> Rollback:
     """Let the verdict of the study before the one that answers now answer; a newer study ends that.
 
     Args:
         records: Directory of the studies.
+        to: Name of the study instead of the one just before.
         who: The person who decided.
         why: The reason.
 
@@ -78,6 +79,8 @@ def roll_back(records: Path, *, who: str, why: str = "") -> Rollback:
     """
     studies = archive.names(records)
     before = studies[: studies.index(decisive(records))] if studies else []
+    if to:
+        before = [study for study in before if study == to]
     if not before:
         raise StudyError(
             f"there is no study before {studies[0]}" if studies else "there is no study yet",

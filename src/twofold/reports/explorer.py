@@ -7,11 +7,13 @@ several arms may overlap and each still covers exactly the characters it names.
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import chain, pairwise
 from typing import Any
 
-from twofold.diagnosis.answers import CAUSES
+from twofold.diagnosis.causes import CAUSES
+from twofold.diagnosis.record import DiagnosisRecord
+from twofold.reports.why_wrong import drilled
 from twofold.text import sanitise
 from twofold.types import Json
 from twofold.verdict.evidence import RIGHT, is_wrong
@@ -70,8 +72,9 @@ def segments(length: int, quotes: Sequence[tuple[int, int, str]]) -> list[tuple[
     return out
 
 
-def explore(record: StudyRecord, rows: Sequence[AnswerRow]) -> Json:
+def explore(record: StudyRecord, rows: Sequence[AnswerRow], diagnosis: DiagnosisRecord | None = None) -> Json:
     """The explorer of a page: ``questions`` (for the template), ``data`` (for the script), ``left_out``."""
+    drills = _drills(diagnosis)
     metric = record["metric"]
     names = list(record["arms"])
     chosen = [name for name in names if not record["arms"][name]["diagnostic"]]
@@ -101,7 +104,8 @@ def explore(record: StudyRecord, rows: Sequence[AnswerRow]) -> Json:
         if spent > BUDGET and questions:
             break
         links.append(seen)
-        questions.append(_question(row, record, number, seen=seen, passages=passages, place=place[row["id"]]))
+        question = _question(row, record, number, seen=seen, passages=passages, place=place[row["id"]])
+        questions.append(_with_causes(question, drills))
     causes = set(chain.from_iterable(question["causes"] for question in questions))
     disagree = 0
     for question in questions:
@@ -110,9 +114,28 @@ def explore(record: StudyRecord, rows: Sequence[AnswerRow]) -> Json:
         "questions": questions,
         "data": {"passages": passages, "questions": links},
         "left_out": len(rows) - len(questions),
-        "causes": {cause: CAUSES[cause][0] for cause in CAUSES if cause in causes},
+        # Known ones in their order; those that earlier versions guessed behind them.
+        "causes": [*(cause for cause in CAUSES if cause in causes), *sorted(causes - set(CAUSES))],
         "disagree": disagree,
     }
+
+
+def _drills(diagnosis: DiagnosisRecord | None) -> dict[tuple[str, str], Json]:
+    """Question id and arm → the cause of the arm's answer, with its re-runs."""
+    drills = {}
+    for name, arm in diagnosis["arms"].items() if diagnosis else ():
+        for row in arm["rows"]:
+            drills[row["id"], name] = drilled(row)
+    return drills
+
+
+def _with_causes(question: Json, drills: Mapping[tuple[str, str], Json]) -> Json:
+    """The question with what the diagnosis knows of its answers."""
+    arms = []
+    for arm in question["arms"]:
+        drill = drills.get((question["id"], arm["name"]))
+        arms.append({**arm, "cause": drill["cause"] if drill else arm["cause"], "drill": drill})
+    return {**question, "arms": arms, "causes": list(dict.fromkeys(arm["cause"] for arm in arms if arm["cause"]))}
 
 
 def safe_json(value: Any) -> str:
@@ -187,7 +210,6 @@ def _question(
         "sources": row["sources"],
         "arms": arms,
         "states": " ".join(a["state"] for a in arms),
-        "causes": list(dict.fromkeys(a["cause"] for a in arms if a["cause"])),
         "spread": disagreement(row, metric, [a["name"] for a in arms if not a["diagnostic"]]),
         "passages": inline,
         "has_passages": bool(seen),
@@ -221,8 +243,8 @@ def _arm(name: str, answer: ArmAnswer, record: StudyRecord, *, seen: list[Json],
         "citations": citations,
         "failure": answer["failure"],
         "cut": answer.get("cut", False),
-        "cause": answer["cause"],
-        "label": CAUSES.get(answer["cause"], (answer["cause"], ""))[0],
+        # Studies of before have causes guessed from words.
+        "cause": answer.get("cause", ""),
     }
 
 

@@ -13,6 +13,7 @@ from twofold.plugins.results import ExportedForm
 from twofold.store.model_record import AliasMove, ModelRecord, Seen
 from twofold.store.model_registry import short
 from twofold.types import Json
+from twofold.verdict.record import estimate_text
 
 _FACTS = ("steps", "best_step", "epochs", "rows", "tokens", "tokens_per_second", "peak_mib", "seconds", "stopped")
 """Entries of a training report that the card shows."""
@@ -202,7 +203,7 @@ def _exports(receipts: Sequence[ExportedForm]) -> str:
 def estimate(value: Json) -> str:
     """A mean with its interval and number, never without."""
     failed = f", {value['failed']} failed" if value.get("failed") else ""
-    return f"{value['mean']:.3f} [{value['low']:.3f}, {value['high']:.3f}], n = {value['n']}{failed}"
+    return f"{estimate_text(value)}, n = {value['n']}{failed}"
 
 
 def _table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> str:

@@ -16,9 +16,11 @@ from typing import TYPE_CHECKING, Any
 
 from markupsafe import Markup, escape
 
-from twofold.diagnosis.answers import CAUSES, ORACLES
-from twofold.reports import charts, styles, word_weight
+from twofold.diagnosis.record import DiagnosisRecord
+from twofold.reports import charts, judged_by, styles, tradeoffs, why_wrong, word_weight
+from twofold.reports.cost_section import cost_section
 from twofold.reports.explorer import OPEN_WITHOUT_SCRIPT, explore, safe_json
+from twofold.reports.forecast_lines import forecast_lines
 from twofold.reports.training_plots import training_plots
 from twofold.reports.tuning_lines import methods_lines, tuned_lines
 from twofold.stats import intervals
@@ -27,7 +29,6 @@ from twofold.verdict.effort import effort_table
 from twofold.verdict.evidence import RIGHT
 from twofold.verdict.record import (
     AnswerRow,
-    CauseRow,
     EffectRecord,
     EstimateRecord,
     StudyRecord,
@@ -53,12 +54,13 @@ _OUTCOMES = {"choose": "Choose", "undecided": "Undecided", "none acceptable": "N
 """Heading of the page by the verdict's outcome."""
 
 
-def render(record: StudyRecord, answers: Sequence[AnswerRow]) -> str:
+def render(record: StudyRecord, answers: Sequence[AnswerRow], diagnosis: DiagnosisRecord | None = None) -> str:
     """The report as one HTML file that needs no network.
 
     Args:
         record: What ``study.json`` holds.
         answers: The lines of ``answers.jsonl.gz``.
+        diagnosis: What ``diagnosis.json`` holds; None where the study was not diagnosed.
     """
     style, program = styles.of_reports(), script()
     return (
@@ -69,36 +71,40 @@ def render(record: StudyRecord, answers: Sequence[AnswerRow]) -> str:
             script=Markup(program),
             style_digest=_digest(style),
             script_digest=_digest(program),
-            **_shown(record, answers),
+            **_shown(record, answers, diagnosis),
         )
     )
 
 
-def render_body(record: StudyRecord, answers: Sequence[AnswerRow]) -> str:
+def render_body(record: StudyRecord, answers: Sequence[AnswerRow], diagnosis: DiagnosisRecord | None = None) -> str:
     """The report without a frame, for a page that brings the style sheet ``report`` and `script`.
 
     Args:
         record: What ``study.json`` holds.
         answers: The lines of ``answers.jsonl.gz``.
+        diagnosis: What ``diagnosis.json`` holds; None where the study was not diagnosed.
     """
-    values = _shown(record, answers)
+    values = _shown(record, answers, diagnosis)
     body = _environment().get_template("report_body.html.jinja").render(**values)
     return f'{body}<script type="application/json" id="data">{values["data"]}</script>'
 
 
 def script() -> str:
-    """The script of the question explorer."""
-    return _source(_environment(), "report.js")
+    """The script of the question explorer, and of the sliders of the section on cost."""
+    return "\n".join(_source(_environment(), name) for name in ("report.js", "cost.js"))
 
 
-def _shown(record: StudyRecord, answers: Sequence[AnswerRow]) -> Json:
+def _shown(record: StudyRecord, answers: Sequence[AnswerRow], diagnosis: DiagnosisRecord | None) -> Json:
     """What the templates show."""
-    explorer = explore(record, answers)
+    explorer = explore(record, answers, diagnosis)
+    causes = why_wrong.why_wrong(record, answers, diagnosis)
+    cost = cost_section(record)
     level = percent(record["level"])
     return {
         "r": record,
         # The only data that script reads; `safe_json` leaves nothing in it that could end the element.
-        "data": Markup(safe_json({**explorer["data"], "arms": list(record["arms"])})),
+        "data": Markup(safe_json({**explorer["data"], "arms": list(record["arms"]), "cost": cost.get("data")})),
+        "cost": cost,
         "explorer": explorer,
         "inline": OPEN_WITHOUT_SCRIPT,
         "outcome": _OUTCOMES.get(record["verdict"]["outcome"], record["verdict"]["outcome"]),
@@ -107,6 +113,7 @@ def _shown(record: StudyRecord, answers: Sequence[AnswerRow]) -> Json:
         "metric": metric_title(record["metric"]),
         "right_from": record.get("right_from", RIGHT),
         "metrics": _metric_names(record),
+        "judged_by": judged_by.lines(record),
         "asked_text": asked_text(record["policy"]),
         "paid": paid_text(record["bill"]),
         "level": level,
@@ -135,8 +142,9 @@ def _shown(record: StudyRecord, answers: Sequence[AnswerRow]) -> Json:
         ),
         "latency": _latency(record),
         "curves": _curves(record),
-        "causes": _causes(record, answers),
-        "gaps": _oracle_gaps(record, answers),
+        "causes": {**causes, "plot": _pair(*causes["plot"])},
+        "tradeoffs": _tradeoffs(record, answers, cost),
+        "gaps": why_wrong.oracle_gaps(record, answers),
         "settings": _flat(record["config"]),
         "bar": charts.interval_bar,
     }
@@ -172,6 +180,8 @@ def render_summary(record: StudyRecord) -> str:
     legend += [f"{percent(record['level'])} intervals"]
     legend += [f"right: {metric_title(record['metric'])} of {plain_number(least)} or more"] if least is not None else []
     legend += ["cut: ended at the token limit"]
+    judged = "; ".join(judged_by.lines(record))
+    legend += [f"judged by passages: {judged}"] if judged else []
     lines += ["; ".join(legend), "", *_seconds_table(record, width), ""]
     if record["effects"]:
         table = [[f"effect, {percent(record['level'])} interval", "estimate", "p"]]
@@ -193,6 +203,7 @@ def render_summary(record: StudyRecord) -> str:
     for name, arm in arms.items():
         compared = methods_lines(name, arm["training"].get("methods", ()) if arm["training"] else ())
         lines += [*compared, ""] if compared else []
+    lines += forecast_lines(record)
     cached = sum(item["cached"] for item in record["bill"])
     total = sum(item["items"] for item in record["bill"])
     lines.append(
@@ -492,6 +503,14 @@ def _latency(record: StudyRecord) -> Json:
     return {"plot": _pair(*drawn) if points else "", "without": without, "n": sample, "ratios": ratios, "turns": turns}
 
 
+def _tradeoffs(record: StudyRecord, answers: Sequence[AnswerRow], cost: Json) -> Json:
+    sections = tradeoffs.drawn(record, answers, cost)
+    return {
+        "pictures": [{**picture, "pair": _pair(*picture["pair"])} for picture in sections["pictures"]],
+        "curves": [{**curve, "plot": Markup(curve["plot"])} for curve in sections["curves"]],
+    }
+
+
 def _curves(record: StudyRecord) -> list[Json]:
     out = []
     for name, arm in record["arms"].items():
@@ -500,94 +519,4 @@ def _curves(record: StudyRecord) -> list[Json]:
             continue
         plots = training_plots(training, name=name, metric=record["metric"])
         out.append({"arm": name, "training": training, "plots": plots, "kept": tuned_lines(training)})
-    return out
-
-
-def _causes(record: StudyRecord, answers: Sequence[AnswerRow]) -> Json:
-    """Stacked bars of right, unscored and every cause; legend in the order of the colours."""
-    names = list(CAUSES)
-    # Known causes in their own order, so that colours are alike in all reports; others of later versions behind them.
-    present = {str(d["cause"]) for d in record["diagnosis"]}
-    order = [cause for cause in names if cause in present] + sorted(present - set(names))
-    colours = {cause: f"s{index % 9 + 1}" for index, cause in enumerate(order)}
-    least = record.get("right_from", RIGHT)
-    bars = []
-    fine = "right" if least is not None else "scored"
-    for name in record["arms"]:
-        mine = [row["arms"][name] for row in answers if name in row["arms"]]
-        counts = {d["cause"]: int(d["count"]) for d in record["diagnosis"] if d["arm"] == name}
-        # A failed answer has no score either, but a cause of its own.
-        unscored = sum(1 for a in mine if not a["failure"] and a["scores"].get(record["metric"]) is None)
-        # Never below 0: answers can have been removed from the record since (`twofold forget`), counts stay.
-        right = max(0, len(mine) - sum(counts.values()) - unscored)
-        parts = (
-            (fine, right, "s0"),
-            *((cause, counts.get(cause, 0), colours[cause]) for cause in order),
-            ("not scored", unscored, "sx"),
-        )
-        bars.append(charts.Bar(label=name, parts=parts))
-    legend = [(fine, "s0", f"a score of {plain_number(least)} or more" if least is not None else "a score above 0")]
-    legend += [(cause, colours[cause], CAUSES.get(cause, ("", ""))[0]) for cause in order]
-    drawn_parts = chain.from_iterable(bar.parts for bar in bars)
-    if any(count for _, count, colour in drawn_parts if colour == "sx"):
-        legend.append(("not scored", "sx", "the metric does not apply"))
-    drawn = [
-        charts.stacked_bars(bars, title=f"{fine.capitalize()} answers and causes of wrong ones, per arm", width=w)
-        for w in (charts.WIDE, charts.NARROW)
-    ]
-    totals = {}
-    for bar in bars:
-        totals[bar.label] = sum(count for _, count, _ in bar.parts)
-    rows = []
-    for cause in order:
-        diagnosed = [d for d in record["diagnosis"] if d["cause"] == cause]
-        most_first = sorted(diagnosed, key=lambda d: -int(d["count"]))
-        ids = dict.fromkeys(chain.from_iterable(d["examples"] for d in most_first))
-        by_arm = {d["arm"]: d["count"] for d in reversed(diagnosed)}
-        counts = {name: by_arm.get(name, 0) for name in record["arms"]}
-        rows.append(
-            {
-                "cause": cause,
-                "colour": colours[cause],
-                "counts": counts,
-                "shares": {d["arm"]: _share_ends(d) for d in diagnosed if "low" in d},
-                "cure": diagnosed[0]["cure"],
-                "examples": list(ids)[:3],
-            }
-        )
-    return {"plot": _pair(*drawn), "legend": legend, "totals": totals, "rows": rows}
-
-
-def _share_ends(row: CauseRow) -> str:
-    """``9 to 31 %``: the interval of a cause's share of an arm's answers."""
-    return f"{100 * row['low']:.0f} to {100 * row['high']:.0f} %"
-
-
-def _score(answer: Any, metric: str) -> float | None:
-    """An answer's score, 0 where it failed; None where the metric has none, or the arm was not asked."""
-    if answer is None:
-        return None
-    return 0.0 if answer["failure"] else answer["scores"].get(metric)
-
-
-def _oracle_gaps(record: StudyRecord, answers: Sequence[AnswerRow]) -> list[Json]:
-    """The gain that perfect retrieval would add: the paired difference of each oracle arm and its counterpart."""
-    out = []
-    for oracle, usual in ORACLES:
-        if oracle not in record["arms"] or usual not in record["arms"]:
-            continue
-        values: list[Any] = []
-        groups: list[str] = []
-        for row in answers:
-            pair = [_score(row["arms"].get(name), record["metric"]) for name in (usual, oracle)]
-            # In pairs: a question that one of the two has no score for says nothing of their difference.
-            if None not in pair:
-                values.append(pair)
-                groups.append(row["group"])
-        # An interval over groups needs two of them.
-        if len(set(groups)) < 2:
-            continue
-        gap = intervals.contrasts(values, groups, {"gap": [-1.0, 1.0]}, level=record["level"], resamples=2000)["gap"]
-        ends = {"mean": gap.mean, "low": gap.low, "high": gap.high, "n": gap.n, "failed": 0}
-        out.append({"oracle": oracle, "arm": usual, "estimate": ends})
     return out

@@ -244,6 +244,12 @@ class SyncState:
         """Make the next sync read every item, changed or not."""
         self._database.write("UPDATE items SET state = '', content = ''", [()])
 
+    def cut_all_again(self) -> None:
+        """Make each sync read every item until one has ended: of a killed one some documents are cut by its recipe."""
+        with self._database.transaction() as connection:
+            connection.execute("UPDATE items SET state = '', content = ''")
+            connection.execute("INSERT OR REPLACE INTO notes VALUES ('cut-by', 'none')")
+
     def put_change(self, version: int, at: str, record: Json) -> None:
         """Record the change that led to an index version."""
         self._database.write("INSERT OR REPLACE INTO changes VALUES (?, ?, ?)", [(version, at, canonical_json(record))])

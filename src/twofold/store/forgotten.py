@@ -79,6 +79,7 @@ class Forgotten:
             stored: dict[str, Entry] = json.loads(self._path.read_text(encoding="utf-8"))
             entries: dict[str, Entry] = {}
             for name, entry in stored.items():
+                # Field by field: an entry that lacks one is damage, and is told as such.
                 entries[name] = {"at": entry["at"], "finished": entry["finished"], "chunks": entry["chunks"]}
             return entries
         except FileNotFoundError:

@@ -171,6 +171,7 @@ def sketch(contents: Mapping[str, str]) -> list[str]:
     Args:
         contents: Document id → digest of its content.
     """
+    # \0 stands in no name: no two pairs are written alike.
     pairs = (f"{name}\0{content}".encode() for name, content in contents.items())
     return sorted(hashlib.sha256(pair).hexdigest()[:16] for pair in pairs)[:_SKETCH]
 
@@ -178,5 +179,6 @@ def sketch(contents: Mapping[str, str]) -> list[str]:
 def moved(before: Iterable[str], after: Iterable[str]) -> float:
     """Share of the documents of two sketches that only one of them contains: 0 for equal sketches, 1 for disjoint."""
     earlier, later = set(before), set(after)
+    # The smallest of the union alone: of larger digests a sketch lacks even what its documents have.
     union = sorted(earlier | later)[:_SKETCH]
     return 1 - sum(name in earlier and name in later for name in union) / len(union) if union else 0.0

@@ -1,1 +1,1 @@
-"""Plan, run, diagnose, decide, record, report."""
+"""Plan, run, decide, record, report; diagnose what a study measured."""

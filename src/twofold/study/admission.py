@@ -11,20 +11,22 @@ from twofold.answering.readers import readers_now
 from twofold.assembly.models import Models
 from twofold.assembly.searching import Search
 from twofold.assembly.workspace import Workspace
-from twofold.config import Config
+from twofold.config import Config, MetricPart, StudySection
 from twofold.errors import BadRecord, ConfigError, StudyError, TooFewExamples, UnknownDocument
 from twofold.examples import checking
 from twofold.examples.questions import Questions
 from twofold.examples.splitting import Splits
 from twofold.files.reading import counted
-from twofold.hashing import digest
+from twofold.hashing import digest, plain
 from twofold.plugins import loading, protocols, specs
-from twofold.plugins.protocols import Metric
+from twofold.plugins.protocols import Doubts, Metric
+from twofold.plugins.traits import MetricTraits
 from twofold.reports.archive import latest, read_record
 from twofold.store.forgotten import RECEIPTS, Forgotten
 from twofold.store.model_record import read_everything
 from twofold.study import looks
 from twofold.study.confirming import Hypothesis, hypothesis, unseen
+from twofold.study.judging import RightAnswers, right_answers
 from twofold.study.scorer_check import self_test
 from twofold.types import Arm, Document, Example, Json, Problem
 
@@ -44,7 +46,8 @@ class Admitted:
     notes: tuple[str, ...]
     """Remarks on faults that only the next sync can show."""
     tests: tuple[Json, ...]
-    """What the scorer self-test found of each metric (`scorer_check.self_test`), with its name as ``metric``."""
+    """What the scorer self-test found of each metric (`scorer_check.self_test`), with its name as ``metric``, and as
+    ``planted`` how well it finds errors planted in the project's own right answers, where it has a probability."""
     closed: tuple[str, ...] = ()
     """A warning where questions are left out, for the study's principal may not read what they were made from."""
     hypothesis: Hypothesis | None = None
@@ -92,13 +95,7 @@ def admitted(
     known = workspace.catalogue.documents.digests() if documents is None else documents or config.sources
     if lacking := nothing_to_read(config, has_documents=bool(known)):
         raise lacking
-    metrics = {}
-    for configured in config.study.scored:
-        loading.options("metrics", configured.name, configured.options, where=f"study: options of {configured.name}")
-        # A metric of labels must know those that no test question has, too: an answer may name them (all splits).
-        part = specs.informed(configured, (*splits.train, *splits.dev, *splits.test, *splits.reserve))
-        metric = loading.make("metrics", part.name, part.options)
-        metrics[part.name] = (metric, digest("metric", specs.of_part("metrics", part)))
+    metrics, right = _metrics(workspace.search, splits, documents=bool(known) and not planned)
     specs.decider(config.study)
     test = splits.test
     stated = None
@@ -132,22 +129,61 @@ def admitted(
         metrics=metrics,
         test=test,
         judged=splits.judged(test),
-        tests=_tested(metrics, test, decides=config.study.metric.name, planned=planned),
+        tests=_tested(metrics, test, section=config.study, right=right, planned=planned),
         notes=notes,
         closed=(left_out,) if every > len(test) else (),
         hypothesis=stated,
     )
 
 
+def _metrics(search: Search, splits: Splits, *, documents: bool) -> tuple[dict[str, tuple[Metric, str]], RightAnswers]:
+    """The metrics of [study] and those always reported beside one of them, by name, each with its key.
+
+    Args:
+        search: Of the project.
+        splits: Its examples.
+        documents: The index may be read: right answers are looked up in it where a metric wants them.
+
+    Returns:
+        The metrics, and the right answers that were looked up.
+    """
+    parts = {part.name: part for part in search.config.study.scored}
+    for name in list(parts):
+        for other in MetricTraits.of(loading.find("metrics", name)).beside:
+            parts.setdefault(other, MetricPart(name=other))
+    right = RightAnswers(examples=(), answers=())
+    metrics: dict[str, tuple[Metric, str]] = {}
+    for configured in parts.values():
+        loading.options("metrics", configured.name, configured.options, where=f"study: options of {configured.name}")
+        # A metric of labels must know those that no test question has, too: an answer may name them (all splits).
+        part = specs.informed(configured, (*splits.train, *splits.dev, *splits.test, *splits.reserve))
+        metric: Metric = loading.make("metrics", part.name, part.options)
+        if isinstance(metric, Doubts) and documents:
+            # Never test examples: the threshold must not be chosen on what is measured.
+            right = right if right.answers else right_answers(search, (*splits.train, *splits.dev))
+            part = right.calibrated(part, metric)
+            metric = loading.make("metrics", part.name, part.options)
+        metrics[part.name] = (metric, digest("metric", specs.of_part("metrics", part)))
+    return metrics, right
+
+
 def _tested(
-    metrics: Mapping[str, tuple[Metric, str]], test: Sequence[Example], *, decides: str, planned: bool
+    metrics: Mapping[str, tuple[Metric, str]],
+    test: Sequence[Example],
+    *,
+    section: StudySection,
+    right: RightAnswers,
+    planned: bool,
 ) -> tuple[Json, ...]:
     """The self-test of every metric: a broken scorer, or one that scores nothing, must not cost a study."""
     tests: list[Json] = []
+    decides = section.metric.name
     for name, (metric, _) in metrics.items():
         # A plan spends nothing: a judge at an endpoint is tried in the run only.
         if not (planned and is_endpoint("metrics", name)):
-            tests.append({"metric": name, **self_test(metric, test, name=name)})
+            area = right.planted(metric, level=section.level)
+            planted = {} if area is None else {"planted": plain(area)}
+            tests.append({"metric": name, **self_test(metric, test, name=name), **planted})
     if any(row["metric"] == decides and not row["n"] for row in tests):
         raise ConfigError(
             f"[study].metric {decides!r} scores none of the {counted(len(test), 'test question')}",

@@ -10,8 +10,7 @@ import numpy as np
 
 from twofold.answering.citing import whereabouts
 from twofold.assembly.searching import Search
-from twofold.config import Config, StudySection
-from twofold.diagnosis.answers import diagnose
+from twofold.config import StudySection
 from twofold.examples.questions import Questions
 from twofold.hashing import plain
 from twofold.metrics.abstention import AbstentionF1
@@ -146,6 +145,8 @@ def arm_record(
         "objections": [],
         "diagnostic": item.diagnostic,
     }
+    if item.judged_by:
+        record["judged_by"] = item.judged_by
     if least is not None:
         record["right"] = [right.count, right.of]
     return record
@@ -235,40 +236,27 @@ def retrieval_record(
 
 
 def answer_rows(
-    config: Config,
     catalogue: Catalogue,
     measured: dict[str, MeasuredArm],
     *,
     test: Sequence[Example],
     judged: Sequence[Example],
-    right: float | None,
 ) -> list[AnswerRow]:
-    """The lines of ``answers.jsonl.gz``, each wrong answer (of less than `right`) with its cause.
+    """The lines of ``answers.jsonl.gz``.
 
     Args:
-        config: In force.
         catalogue: Has the documents.
         measured: The arms.
         test: The questions, whose own sources are shown.
         judged: The same as their answers are judged (`Splits.judged`).
-        right: Score from which an answer is right.
     """
-    metric = config.study.metric.name
     rows: list[AnswerRow] = []
     for position, example in enumerate(test):
         arms: dict[str, ArmAnswer] = {}
         for name, item in measured.items():
             answer = item.answers[position]
-            cause = diagnose(
-                judged[position],
-                answer,
-                item.scores[metric][position],
-                retrieval=item.arm.retrieval,
-                gold_in_hits=_gold_found(judged[position], answer),
-                right=right,
-            )
             places = [one.place for one in whereabouts(catalogue.documents, answer)]
-            arms[name] = _arm_answer(item, judged[position], position, cause=cause, places=places)
+            arms[name] = _arm_answer(item, judged[position], position, places=places)
         rows.append(
             {
                 "id": example.id,
@@ -284,7 +272,7 @@ def answer_rows(
     return rows
 
 
-def _arm_answer(item: MeasuredArm, example: Example, position: int, *, cause: str, places: Sequence[str]) -> ArmAnswer:
+def _arm_answer(item: MeasuredArm, example: Example, position: int, *, places: Sequence[str]) -> ArmAnswer:
     answer = item.answers[position]
     return {
         "text": answer.text,
@@ -319,5 +307,4 @@ def _arm_answer(item: MeasuredArm, example: Example, position: int, *, cause: st
         ],
         "failure": None if answer.failure is None else plain(answer.failure),
         "cut": answer.cut,
-        "cause": cause,
     }

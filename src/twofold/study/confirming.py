@@ -75,6 +75,7 @@ def hypothesis(latest: StudyRecord | None, config: Config) -> Hypothesis:
             f"no verdict to confirm: study {name} chose no arm ({verdict['outcome']})",
             cure="Leave the reserve sealed until a study chooses an arm.",
         )
+    # By another metric, margin or level it would be a hypothesis that was stated after the verdict.
     before = latest["config"]["study"]
     now = config.study.model_dump(mode="json")
     other = [key for key in _STATED if before[key] != now[key]]
@@ -168,6 +169,7 @@ def require_same_systems(stated: Hypothesis, systems: Mapping[str, str]) -> None
     Raises:
         StudyError: an arm's system key is another than in the study that chose.
     """
+    # The key is made of all that makes the arm's answers: settings, documents, examples, weights.
     for arm, key in stated.systems.items():
         if systems[arm] != key:
             raise StudyError(

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from itertools import chain
 
 from twofold.answering import cached as answer_cache
+from twofold.answering.scoring import scores
 from twofold.answering.system import System
 from twofold.assembly.workspace import Workspace
 from twofold.config import Part
-from twofold.errors import GenerationError, ScorerBroken
+from twofold.errors import GenerationError
 from twofold.examples.questions import Questions
 from twofold.examples.splitting import Splits
 from twofold.hashing import digest
@@ -21,6 +22,7 @@ from twofold.host.meter import Meter
 from twofold.plugins.protocols import Metric, Progress
 from twofold.plugins.traits import MetricTraits
 from twofold.store.catalogue import Catalogue
+from twofold.study.judging import Corpus
 from twofold.study.plan import BESIDE
 from twofold.types import Answer, Arm, Example, Json
 from twofold.verdict.effort import STOPPED
@@ -28,6 +30,10 @@ from twofold.verdict.record import BillItem, counted
 
 _NOT_PIPELINE = ("content", "oracle", "abstention", "index_version")
 """Parts of a system's retrieval that do not decide how long it takes."""
+
+SHOWN = "the passages shown"
+NOTHING = "nothing: the arm saw no passages, and the project has no documents"
+"""Words for the passages that an arm's answers were judged by; `Corpus.description` has the third kind."""
 
 UNREACHABLE = frozenset({"generation.connection", "generation.timeout"})
 """Codes of failures that do not depend on the question."""
@@ -51,6 +57,8 @@ class MeasuredArm:
     diagnostic: bool
     measures: Json
     scores: dict[str, list[float | None]]
+    judged_by: dict[str, str] = field(default_factory=dict)
+    """Metric that judges passages → which passages, in words."""
 
 
 def measure(
@@ -287,47 +295,41 @@ def require_answers(generator: Part, measured: Sequence[MeasuredArm], *, more: b
 
 
 def score(
-    catalogue: Catalogue, item: MeasuredArm, *, test: Sequence[Example], metrics: dict[str, tuple[Metric, str]]
+    catalogue: Catalogue,
+    item: MeasuredArm,
+    *,
+    test: Sequence[Example],
+    metrics: dict[str, tuple[Metric, str]],
+    corpus: Corpus | None = None,
 ) -> None:
     """Fill `item.scores`, computing only what is not in the store. A failed answer has no score.
 
     A pooled metric gets none: what it says of one question is not its value.
 
+    Args:
+        catalogue: Keeps the scores.
+        item: The arm.
+        test: The questions.
+        metrics: Name → metric and its key.
+        corpus: Has passages for the answers of an arm that saw none, for metrics that judge by passages.
+
     Raises:
         ScorerBroken: a score is no number from 0 to 1.
     """
-    digests = Questions.of(test).digests
     for name, (metric, key) in metrics.items():
         if MetricTraits.of(metric).pooled:
             continue
-        cached = catalogue.scores.get(item.system, key)
-        fresh = []
-        for question, example, answer in zip(digests, test, item.answers, strict=True):
-            if question not in cached and answer.failure is None:
-                fresh.append((question, scored(metric, example, answer, name=name)))
-        if fresh:
-            catalogue.scores.put(item.system, key, fresh)
-        known = {**cached, **dict(fresh)}
-        scores: list[float | None] = []
-        for question, answer in zip(digests, item.answers, strict=True):
-            # A score of an earlier, successful answer is not the score of a failed one.
-            scores.append(None if answer.failure is not None else known.get(question))
-        item.scores[name] = scores
-
-
-def scored(metric: Metric, example: Example, answer: Answer, *, name: str) -> float | None:
-    """The score of one answer.
-
-    Raises:
-        ScorerBroken: it is no number from 0 to 1. One that is not a number would count as a failed answer.
-    """
-    value = metric.score(example, answer)
-    # Written so that NaN fails it too.
-    if value is not None and not -1e-12 <= value <= 1 + 1e-9:
-        raise ScorerBroken(
-            f"the metric {name} returns {value:g} for an answer to example {example.id!r}; scores are between 0 and 1",
-            cure="Make the metric return None where it does not apply, otherwise a number from 0 to 1.",
-            file=example.file,
-            line=example.line,
+        judges = MetricTraits.of(metric).judges_passages
+        lent = corpus if judges and not item.arm.retrieval else None
+        if judges:
+            item.judged_by[name] = lent.description if lent else SHOWN if item.arm.retrieval else NOTHING
+        item.scores[name] = scores(
+            catalogue.scores,
+            test,
+            item.answers,
+            # The passages decide the score, too.
+            keys=(item.system, digest("metric", [key, lent.key]) if lent else key),
+            metric=metric,
+            name=name,
+            judged=partial(lent.with_passages, test, item.answers) if lent else None,
         )
-    return value

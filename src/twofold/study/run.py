@@ -1,4 +1,4 @@
-"""Run a study: build → answer → score → diagnose → decide → record.
+"""Run a study: build → answer → score → decide → record.
 
 Every step asks the store first, commits each batch, and can be stopped by anything at any time: a rerun finds what is
 there and makes the rest. An answer belongs to a system's key, a score to an answer and a metric's key; changing only a
@@ -16,12 +16,18 @@ from pathlib import Path
 from typing import Any
 
 from twofold import __version__
+from twofold.advice.probes import comparing, forecasts
 from twofold.assembly.arms import Arms
 from twofold.assembly.models import Models
 from twofold.assembly.searching import Search
 from twofold.assembly.workspace import Workspace
 from twofold.config import Config, StudySection
-from twofold.diagnosis.answers import contrasts, cut_cause, summary
+from twofold.costs.metering import Metered, opened
+from twofold.costs.parts import scenario
+from twofold.costs.prices import UNPRICED, Prices
+from twofold.costs.totals import CostBook
+from twofold.diagnosis.contrasts import contrasts
+from twofold.errors import StoreError
 from twofold.examples.splitting import Splits
 from twofold.forgetting.suite import outcome
 from twofold.hashing import digest, plain
@@ -45,7 +51,10 @@ from twofold.study.compose import (
     retrieval_record,
     right_from,
 )
+from twofold.study.cut_short import cut_kind
+from twofold.study.judging import Corpus
 from twofold.study.measure import MeasuredArm, answers_digest, measure, require_answers, score
+from twofold.study.metered import metered
 from twofold.study.retrieval.ablation import ablate
 from twofold.study.retrieval.abstention import abstention
 from twofold.study.retrieval.benchmark import LEARNED, labelled, learned_train, rules_of
@@ -62,10 +71,20 @@ def study(
     records: Path,
     *,
     leaks: Json,
+    prices: Prices = UNPRICED,
     final: bool = False,
     progress: Progress = quiet,
 ) -> StudyRecord:
     """Run a study to its end and write its record; an identical finished study is returned as it is.
+
+    Args:
+        workspace: The project's parts.
+        splits: Train, dev, test and reserve.
+        records: Directory of finished studies.
+        leaks: Counts of what was dropped from train.
+        prices: The table of prices, for costs.
+        final: Open the reserve.
+        progress: Shows the work.
 
     Raises:
         StudyError, TooFewExamples, UnknownName, ConfigError: what is asked for cannot be; see `admission.admitted`.
@@ -82,7 +101,6 @@ def study(
     with Meter() as meter, _pinned(workspace.search, (*arms, *diagnostics)):
         measured = _measured(workspace, checked, splits, bill=bill, progress=progress)
     by_arm = {item.arm.name: item for item in measured}
-    test_digest = test.digest
     # With the answers in it: a study whose failed answers were mended is another one.
     name_of = digest(
         "study",
@@ -91,9 +109,11 @@ def study(
             "metrics": {name: key for name, (_, key) in metrics.items()},
             "section": config.study,
             "gate": config.tuning.gate,
-            "test": test_digest,
+            "test": test.digest,
             "final": final,
             "answers": {name: answers_digest(item.answers) for name, item in by_arm.items()},
+            # Judged by the corpus: with other documents it is another study.
+            **{f"{name} judged by": item.judged_by for name, item in by_arm.items() if item.judged_by},
             # Seconds decide where latency has a limit: on another machine it is another study.
             **({"machine": capabilities.fingerprint()} if config.study.max_latency_p95 else {}),
         },
@@ -114,6 +134,10 @@ def study(
             workspace.systems, workspace.catalogue, measured, splits=splits, test=test, bill=bill, progress=progress
         )
     policy = planning.policy(splits, config, sealed=test if final else ())
+    right = right_from(metrics[config.study.metric.name][0])
+    amounts = metered(
+        workspace.search, by_arm, checked.judged, train=splits.train, right=right, level=config.study.level
+    )
     facts = _facts(
         workspace.models,
         workspace.catalogue,
@@ -126,7 +150,8 @@ def study(
         rows=rows,
         policy=policy,
         stated=stated,
-        right=right_from(metrics[config.study.metric.name][0]),
+        right=right,
+        costs=_costs(config, amounts, prices),
     )
     # counts: shape (questions,), bool. columns: arm → shape (questions that count,), NaN where an answer failed.
     deciding, counts = _deciding(config, by_arm, arms)
@@ -143,10 +168,10 @@ def study(
     if stated:
         verdict = confirming.restated(verdict, stated, comparisons, policy=policy["sentence"], n=len(test))
     with Meter() as finishing:
-        answered = answer_rows(config, workspace.catalogue, by_arm, test=test, judged=checked.judged, right=facts.right)
+        answered = answer_rows(workspace.catalogue, by_arm, test=test, judged=checked.judged)
     bill.append(
         {
-            "step": "score, decide, diagnose",
+            "step": "score, decide",
             "items": len(test),
             "cached": 0,
             "seconds": finishing.seconds,
@@ -186,11 +211,12 @@ def study(
             for name, item in by_arm.items()
         },
         "retrieval": retrieval_record(workspace.search, by_arm, checked.judged, section=section),
-        "diagnosis": summary(answered, level=level),
         "contrasts": contrasts(answered, config.study.metric.name, level=level, right=facts.right),
         "self_test": list(checked.tests),
         "leaks": leaks,
         "warnings": [],
+        "metered": amounts,
+        "prices": list(prices.rows),
         "bill": bill,
         "seconds": sum(item["seconds"] for item in bill),
         "peak_mib": max(
@@ -213,10 +239,12 @@ def study(
         *checked.closed,
         *planning.warnings(splits, arms, questions=test, seen=seen, looks=look.look - 1, final=final),
         *looks.mixtures(rows, splits),
+        *([] if final else _forecast(records.parent / forecasts.FOLDER, record, metrics[record["metric"]][1])),
+        *prices.warnings,
         *(
             []
             if final
-            else looks.changed_test(rows, test, before=workspace.catalogue.studies.test_digests(), now=test_digest)
+            else looks.changed_test(rows, test, before=workspace.catalogue.studies.test_digests(), now=test.digest)
         ),
     ]
     if record["retrieval"]:
@@ -232,8 +260,20 @@ def study(
     write_record(records / record["study"], record, answered)
     study_row = {"study": record["study"], "identity": name_of, "look": plain(look)}
     # Last: a study that the catalogue knows is whole.
-    workspace.catalogue.studies.put(record["study"], study_row, test_digest)
+    workspace.catalogue.studies.put(record["study"], study_row, test.digest)
     return record
+
+
+def _forecast(folder: Path, record: StudyRecord, metric: str) -> list[str]:
+    """Put the newest forecast by this metric's key beside what was measured; returns why none where one is damaged."""
+    try:
+        known = comparing.newest(forecasts.stored(folder), record, metric=metric)
+    except StoreError as error:
+        # A study is worth more than a look back at its forecast.
+        return [f"no forecast is compared: {error} ({error.cure})"]
+    if known is not None:
+        record["forecast"] = comparing.against(known, record)
+    return []
 
 
 def _previous(catalogue: Catalogue, records: Path, identity: str) -> StudyRecord | None:
@@ -265,9 +305,23 @@ def _measured(
             measure(workspace, arm, splits, test=checked.test, bill=bill, diagnostic=diagnostic, progress=progress)
         )
         require_answers(workspace.config.generation.generator, measured, more=len(measured) < len(arms))
+    corpus = Corpus(search=workspace.search) if workspace.catalogue.documents.digests() else None
     for item in measured:
-        score(workspace.catalogue, item, test=checked.judged, metrics=dict(checked.metrics))
+        score(workspace.catalogue, item, test=checked.judged, metrics=dict(checked.metrics), corpus=corpus)
     return measured
+
+
+def _costs(config: Config, amounts: Metered, prices: Prices) -> Json:
+    """The facts on costs, where those of all arms are known: an arm of unknown cost keeps to no limit."""
+    use = scenario(config.costs, max_age_days=config.retraining.max_age_days)
+    book = CostBook(opened(amounts, batched=config.costs.batched), prices, use)
+    costs = {arm: book.per_answer(arm) for arm in book.arms}
+    if any(cost.unknown for cost in costs.values()):
+        return {}
+    return {
+        "cost_per_1000": {arm: (1000 * cost.known.low, 1000 * cost.known.high) for arm, cost in costs.items()},
+        "cost_terms": f"{prices.currency}, at {use.volume:,.0f} answers a month",
+    }
 
 
 def _constrained(
@@ -298,10 +352,10 @@ def _deciding(
     return deciding, applies(deciding, lost)
 
 
-def _cut_causes(test: Sequence[Example], answers: Sequence[Answer]) -> list[tuple[str, int]]:
-    """Causes of the answers that ended at the token limit, the most frequent first."""
+def _cut_kinds(test: Sequence[Example], answers: Sequence[Answer]) -> list[tuple[str, int]]:
+    """Kinds of the answers that ended at the token limit, the most frequent first."""
     cut = [(e, a) for e, a in zip(test, answers, strict=True) if a.cut and a.failure is None]
-    return Counter(cut_cause(example, answer) for example, answer in cut).most_common()
+    return Counter(cut_kind(example, answer) for example, answer in cut).most_common()
 
 
 def _key_of(by_arm: Mapping[str, MeasuredArm], name: str) -> str:
@@ -404,6 +458,7 @@ def _facts(
     policy: PolicyRecord,
     stated: confirming.Hypothesis | None,
     right: float | None,
+    costs: Json,
 ) -> VerdictFacts:
     timing_level = models.config.study.level
     reserve = looks.asked_digests(splits.reserve)
@@ -441,7 +496,7 @@ def _facts(
         uncited=uncited,
         letters={name: letters(by_arm[name].answers) for name in failed},
         cut_share={n: cut_answers(by_arm[n].answers) / max(1, len(test) - count) for n, count in failed.items()},
-        cut_causes={n: causes[0][0] for n in failed if (causes := _cut_causes(test, by_arm[n].answers))},
+        cut_kinds={n: kinds[0][0] for n in failed if (kinds := _cut_kinds(test, by_arm[n].answers))},
         effort={name: report["effort"] for name, report in training.items() if report.get("effort")},
         unanswerable=sum(1 for e in test if not e.answerable) if any(arm.retrieval for arm in arms) else None,
         reserve=len(reserve),
@@ -458,4 +513,5 @@ def _facts(
         test_share=len(test) / max(1, sum(policy[part] for part in ("train", "dev", "test", "reserve"))),
         confirms=stated.study if stated else "",
         right=right,
+        **costs,
     )

@@ -1,4 +1,4 @@
-"""The scorer self-test: gold answers must score 1, shuffled gold answers must not. Pure."""
+"""The scorer self-test: gold answers must score 1 (of a fault 0), shuffled gold answers must not. Pure."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import math
 import random
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import cast
 
 from twofold.errors import ScorerBroken
@@ -53,8 +54,12 @@ def self_test(metric: Metric, examples: Sequence[Example], *, seed: int = 0, nam
         seed: Of the shuffling.
         name: Name of the metric in error messages; its class name when empty.
 
+    A metric that judges passages gets the example's own passages with the answer of another. Of a metric whose lower
+    values are better, 1 minus the score is tested in place of the score.
+
     Returns:
-        ``{"gold", "shuffled", "n"}``; gold and shuffled are None when the metric applies to no example.
+        ``{"gold", "shuffled", "n"}``, as the metric scores them; gold and shuffled are None when the metric applies to
+        no example.
 
     Raises:
         ScorerBroken: gold scores below 0.999, with file and line of examples whose gold fails; or two labels score
@@ -72,11 +77,12 @@ def self_test(metric: Metric, examples: Sequence[Example], *, seed: int = 0, nam
     subjects = [examples[index] for index in used]
     answers = [gold_answer(example) for example in subjects]
     gold = _overall(metric, subjects, answers, [scores[index] for index in used])
-    if gold is None or gold < GOLD:
-        bad = [examples[index] for index in used if (scores[index] or 0) < GOLD][:5]
+    traits = MetricTraits.of(metric)
+    if gold is None or _goodness(traits, gold) < GOLD:
+        bad = [examples[index] for index in used if _goodness(traits, scores[index] or 0) < GOLD][:5]
         places = "; ".join(f"{one.id} ({one.file}:{one.line})" if one.file else one.id for one in bad)
         raise ScorerBroken(
-            f"{name} gives gold answers {gold or 0:.3f} instead of 1, for example {places}",
+            f"{name} gives gold answers {gold or 0:.3f} instead of {_goodness(traits, 1):g}, for example {places}",
             file=bad[0].file or None if bad else None,
             line=bad[0].line if bad and bad[0].file else None,
         )
@@ -84,22 +90,31 @@ def self_test(metric: Metric, examples: Sequence[Example], *, seed: int = 0, nam
     order = list(range(len(used)))
     random.Random(seed).shuffle(order)
     dealt = [answers[index] for index in order]
+    if traits.judges_passages:
+        # A dealt answer would bring the passages that it stands in.
+        dealt = [replace(other, hits=answer.hits) for other, answer in zip(dealt, answers, strict=True)]
     shuffled = _overall(metric, subjects, dealt, [metric.score(e, a) for e, a in zip(subjects, dealt, strict=True)])
-    if not MetricTraits.of(metric).reference_free and shuffled is not None:
+    if not traits.reference_free and shuffled is not None:
+        likeness = _goodness(traits, shuffled)
         wants = metric.wants if isinstance(metric, Wants) else _first_reference
         counts = Counter(wants(example) for example in subjects)
         # Where nearly all examples want the same, shuffled gold is mostly right: that is chance, not a broken scorer.
         chance = sum(count**2 for count in counts.values()) / len(subjects) ** 2
         # Two standard errors of the share of pairs that want the same, and a twentieth.
         tolerance = 0.05 + 2 * math.sqrt(chance * (1 - chance) / len(subjects))
-        if len(counts) > 1 and len(subjects) >= 10 and shuffled > chance + tolerance:
+        if len(counts) > 1 and len(subjects) >= 10 and likeness > chance + tolerance:
             nonsense = _nonsense(metric, subjects)
-            if shuffled >= SHUFFLED or min(shuffled, nonsense) >= MOST_FOR_NONSENSE:
+            if likeness >= SHUFFLED or min(likeness, nonsense) >= MOST_FOR_NONSENSE:
                 raise ScorerBroken(
                     f"{name} gives shuffled gold answers {shuffled:.3f} where chance is {chance:.3f}, and "
                     f"{NONSENSE!r} {nonsense:.3f}: the metric cannot tell right from wrong"
                 )
     return {"gold": gold, "shuffled": shuffled, "n": len(used)}
+
+
+def _goodness(traits: MetricTraits, score: float) -> float:
+    """The score, turned round where a metric measures a fault."""
+    return 1 - score if traits.lower_is_better else score
 
 
 def _told_apart(metric: Metric, name: str, examples: Sequence[Example]) -> None:
@@ -119,7 +134,8 @@ def _worst_gold(metric: Metric, example: Example) -> float | None:
     # Every reference must be right alone: the worst counts.
     tries = [metric.score(example, gold_answer(example, i)) for i in range(max(1, len(example.references)))]
     scores = [score for score in tries if score is not None]
-    return min(scores) if scores else None
+    worst = max if MetricTraits.of(metric).lower_is_better else min
+    return worst(scores) if scores else None
 
 
 def _overall(

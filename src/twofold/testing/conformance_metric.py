@@ -52,7 +52,7 @@ class Subject:
 
 
 def gold_answer(example: Example) -> Answer:
-    """An answer that scores 1: the first reference with its sources cited, or an abstention."""
+    """The best answer: the first reference with its sources cited, or an abstention."""
     if not example.answerable:
         return DECLINED
     text = example.references[0] if example.references else ""
@@ -89,9 +89,10 @@ def applies_to_an_example(subject: Subject) -> None:
 
 
 def gold_scores_one(subject: Subject) -> None:
-    """A gold answer scores 1; so does an abstention on an unanswerable example."""
+    """A gold answer scores 1, of a fault 0 (`lower_is_better`); so does an abstention on an unanswerable example."""
     for example, score in subject.gold:
-        assert score is None or score > 0.999, f"gold scores {score} on {example.id!r}"
+        fault = score is not None and (score if subject.traits.lower_is_better else 1 - score) > 0.001
+        assert not fault, f"gold scores {score} on {example.id!r}"
 
 
 def scores_lie_between_zero_and_one(subject: Subject) -> None:

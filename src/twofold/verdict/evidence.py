@@ -49,6 +49,10 @@ class VerdictFacts:
     """Answers that an upper end of the interval of `latency_p95` needs."""
     latency_answers: Mapping[str, int] = field(default_factory=dict)
     """Arm → answers that `latency_p95` stands on."""
+    cost_per_1000: Mapping[str, tuple[float, float]] = field(default_factory=dict)
+    """Arm → ends of the interval of what a thousand answers cost, everything included; empty unless known of all."""
+    cost_terms: str = ""
+    """What these costs hold for, in words: the currency, and the volume."""
     citing: Mapping[str, Estimate] = field(default_factory=dict)
     """Arm → share of its answers that cite a right document (any document, where no example names its sources)."""
     uncited: str = ""
@@ -57,8 +61,8 @@ class VerdictFacts:
     """Arm → characters of its median answer, failed ones and abstentions apart."""
     cut_share: Mapping[str, float] = field(default_factory=dict)
     """Arm → share of its answers that ended at the token limit."""
-    cut_causes: Mapping[str, str] = field(default_factory=dict)
-    """Arm → the cause of most of these (`diagnose.cut_cause`)."""
+    cut_kinds: Mapping[str, str] = field(default_factory=dict)
+    """Arm → what most of these look like (`cut_short.cut_kind`)."""
     effort: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     """Tuned arm → how far it was trained (`verdict.effort`); one that is left out has an unknown effort."""
     unanswerable: int | None = None

@@ -30,8 +30,8 @@ def flips(
 ) -> list[Flip]:
     """All conditions that change outcome or arm, each with what the verdict would be.
 
-    Along a scale (latency, margin, least score) a flip is listed at every value where the outcome changes once more, in
-    the order in which the condition tightens.
+    Along a scale (latency, margin, least score, cost) a flip is listed at every value where the outcome changes once
+    more, in the order in which the condition tightens.
     """
     now = outcome_if(section, NONE)
     changes: list[Flip] = []
@@ -39,6 +39,7 @@ def flips(
         _latency(section, facts),
         _margin(section, evidence.alone),
         _least_score(section, evidence.whole),
+        _cost(section, facts),
     )
     # Along a scale each value is compared with the one before: the same new outcome is listed where it begins only.
     for scale in scales:
@@ -96,6 +97,14 @@ def _least_score(section: StudySection, whole: Mapping[str, Estimate]) -> Iterat
         least = math.floor(end * 1000 + 1) / 1000
         if section.min_score < least <= 1:
             yield f"if a score of at least {number_text(least)} were required", _with(section, min_score=least), NONE
+
+
+def _cost(section: StudySection, facts: VerdictFacts) -> Iterator[Case]:
+    # An arm is out from just under its lower end on: there it is shown to cost more than the limit.
+    limits = {_just_under(low) for low, _ in facts.cost_per_1000.values() if low > 0}
+    for limit in sorted(limits, reverse=True):
+        dear = frozenset(arm for arm, (low, _) in facts.cost_per_1000.items() if low > limit)
+        yield f"if a thousand answers may cost at most {limit:,.10g} {facts.cost_terms}", section, dear
 
 
 def _switches(arms: Sequence[Arm], section: StudySection, facts: VerdictFacts) -> Iterator[Case]:

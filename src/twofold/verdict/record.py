@@ -10,6 +10,8 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any, NotRequired, TypedDict
 
+from twofold.costs.metering import Metered
+from twofold.costs.prices import PriceRow
 from twofold.types import Json
 
 FORMAT = 1
@@ -140,6 +142,8 @@ class ArmRecord(TypedDict):
     """``retrieval`` and ``generation`` → median seconds an answer of the batched run (shares of its batch)."""
     right: NotRequired[list[int]]
     """Answers with at least `StudyRecord.right_from`, and answers scored; left out where that is None."""
+    judged_by: NotRequired[dict[str, str]]
+    """Metric that judges answers by passages → which passages, in words."""
     cut: NotRequired[list[int]]
     """Answers that ended at the token limit, and answers made."""
     uncited: NotRequired[list[int]]
@@ -187,7 +191,7 @@ class CostRow(TypedDict):
 
 
 class CauseRow(TypedDict):
-    """A cause of wrong answers of one arm."""
+    """A cause of wrong answers of one arm, as studies once guessed it from the words of an answer."""
 
     arm: str
     cause: str
@@ -214,6 +218,32 @@ class ContrastRow(TypedDict):
     """``retrieval``, ``reading`` or ``tuning``."""
     label: str
     estimate: Json
+
+
+class ForecastRow(TypedDict):
+    """One prediction beside what was measured."""
+
+    what: str
+    """An arm, or a difference ``A - B`` of two."""
+    expected: EstimateRecord
+    """The prediction, its interval that of a measurement on so many questions."""
+    measured: EstimateRecord
+    inside: bool
+    """Does the measured mean lie within the interval of the prediction?"""
+
+
+class ForecastCheck(TypedDict):
+    """The newest forecast of `twofold advise --probe` before the study, beside what the study measured."""
+
+    key: str
+    """Name of the forecast."""
+    created: str
+    """ISO time, UTC."""
+    questions: int
+    """Questions that it was made of."""
+    rows: list[ForecastRow]
+    left_out: list[str]
+    """Predictions that are not compared, each with the reason."""
 
 
 class PolicyRecord(TypedDict):
@@ -268,10 +298,10 @@ class StudyRecord(TypedDict):
     """``{"k", "recall": EstimateRecord (a gold document among the k hits) or None, "index": IndexState}``, where the
     weight of the words is ``auto`` ``"words"`` (`blend.settle`, without the sketch), and where
     [retrieval].risk is set ``"abstention"`` (`abstention.abstention`); empty without retrieval."""
-    diagnosis: list[CauseRow]
-    """``{"arm", "cause", "count", "share", "low", "high", "examples": [ids], "cure"}`` per cause of wrong answers."""
+    diagnosis: NotRequired[list[CauseRow]]
+    """In records of before: causes guessed from words. Now `twofold diagnose` writes ``diagnosis.json`` beside."""
     contrasts: NotRequired[list[ContrastRow]]
-    """Shares of retrieval and of reading in wrong answers, where an oracle arm was measured (`diagnose.contrasts`)."""
+    """Shares of retrieval and of reading in wrong answers, where an oracle arm was measured (`contrasts.contrasts`)."""
     self_test: list[Json]
     """``{"metric", "gold", "shuffled", "n"}`` of the scorer self-test."""
     leaks: Json
@@ -284,8 +314,14 @@ class StudyRecord(TypedDict):
     """Python, platform, cores, memory, package versions."""
     config: Json
     """The whole configuration in force."""
+    forecast: NotRequired[ForecastCheck]
+    """Where the project had a forecast in the study's metric before the study began to be recorded."""
     confirmation: NotRequired[Json]
     """Where the reserve was opened: ``{"study", "arm", "rival", "hypothesis", "confirmed", "outcome"}``."""
+    metered: NotRequired[Metered]
+    """Tokens, seconds and wrong answers of the arms, for costs; records of before have none."""
+    prices: NotRequired[list[PriceRow]]
+    """The table of prices in force; empty where the project had none."""
     ablation: NotRequired[Json]
     """Gain and cost of each retrieval stage (`ablation.ablate`), where [study].ablation is on."""
 
@@ -334,8 +370,8 @@ class ArmAnswer(TypedDict):
     """``{"code", "message"}``."""
     cut: NotRequired[bool]
     """The completion ended at the token limit."""
-    cause: str
-    """Diagnosis of a wrong answer, empty when right."""
+    cause: NotRequired[str]
+    """In records of before: a cause guessed from the words of a wrong answer, empty when right."""
 
 
 class AnswerRow(TypedDict):

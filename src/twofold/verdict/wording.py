@@ -27,6 +27,7 @@ TITLES = {
     "json_valid": "valid JSON",
     "section_f1": "section F1",
     "abstention_f1": "abstention F1",
+    "hallucination": "hallucination (0 is best)",
 }
 """Names of metrics in sentences; other metrics go by their name with spaces."""
 
@@ -470,7 +471,7 @@ _CUT = {
     "rambling": ", most of them far longer than the references and not in the wanted form: say the form in [prompt], "
     "show examples, or tune",
 }
-"""`diagnose.cut_cause` → what is said of an arm most of whose cut answers have it."""
+"""`cut_short.cut_kind` → what is said of an arm most of whose cut answers are of it."""
 
 
 def _doubts_answers(
@@ -490,8 +491,8 @@ def _doubts_answers(
     for arm in arms:
         share = facts.cut_share.get(arm.name, 0.0)
         if share > NOTABLE:
-            cause = _CUT[facts.cut_causes.get(arm.name, "cut")]
-            out.append(f"{100 * share:.0f} % of {arm.name}'s answers were cut at the token limit{cause}")
+            kind = _CUT[facts.cut_kinds.get(arm.name, "cut")]
+            out.append(f"{100 * share:.0f} % of {arm.name}'s answers were cut at the token limit{kind}")
     if terms.section.max_latency_p95:
         least = facts.latency_wanted
         few = min(facts.latency_answers.values(), default=least)

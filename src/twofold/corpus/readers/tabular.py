@@ -194,6 +194,7 @@ def _row(cells: Json, row: TableRow, name: str, *, title: str) -> Document | Bad
         return _document(record, name, label=label, below=more)
     # the title of the whole table stands above, it is no cell of the row
     rest = {key: cell for key, cell in cells.items() if key != "readers" and (key != "title" or key in row.values)}
+    # Fields are stored with every passage: long cells stand in the text alone.
     small = {key: cell for key, cell in rest.items() if cell.strip() and len(cell) <= VALUE}
     # with the file's name: a column called id is mostly the table's own number
     key = f"{name}#{cells['id'].strip()}" if cells.get("id", "").strip() else ""

@@ -13,7 +13,7 @@ from twofold.errors import SourceUnreachable, UnreadableFile
 from twofold.files.paths import MatchedFile, check_named, expand, fixed_part, leads_out, looked_in, stem_of
 from twofold.files.reading import MIB
 from twofold.plugins import protocols
-from twofold.plugins.protocols import Item
+from twofold.plugins.results import Item
 from twofold.types import Loaded
 
 _SETTLED_NS = 100_000_000

@@ -22,7 +22,7 @@ from twofold.errors import LeftOut, SourceEndless, SourceError, SourceUnreachabl
 from twofold.files import writing
 from twofold.host import children
 from twofold.plugins import protocols
-from twofold.plugins.protocols import Item
+from twofold.plugins.results import Item
 from twofold.types import Loaded
 
 _REMOTE = re.compile(r"^(https?|ssh|git)://|^[\w.-]+@[\w.-]+:")
@@ -135,6 +135,7 @@ class GitSource:
                 f"{self._options.repository} has no branch, tag or commit {self._options.ref!r}",
                 cure="Correct `ref` in the source's section.",
             )
+        # -z: names as they are, without quoting; -l: sizes, so that a file too large is refused unread.
         listed = self._git(place, "ls-tree", "-r", "-l", "-z", "--full-tree", top.decode().strip())
         if listed is None:
             raise SourceUnreachable(
@@ -165,6 +166,7 @@ class GitSource:
         return [place / ".git" if (place / ".git").is_dir() else place]
 
     def _is_listed(self, name: str) -> bool:
+        # Hidden files are settings of tools (.github, .vscode), no documents.
         if any(part.startswith(".") for part in PurePosixPath(name).parts):
             return False
         patterns, out = self._options.paths, self._options.exclude
@@ -177,6 +179,7 @@ class GitSource:
                 raise LeftOut(why, file=name, cure=cure)
             if size > self._limit:
                 raise SourceEndless(f"{name} has {size} bytes; the limit is {self._limit}")
+            # Limited again: an object may unpack to more than its listed size.
             data = self._git(place, "cat-file", "blob", blob, most=self._limit)
             if data is None:
                 raise SourceUnreachable(f"{name} cannot be read from {self._options.repository}: {self._last_error}")
@@ -201,6 +204,7 @@ class GitSource:
         repository = self._options.repository
         if not _REMOTE.match(repository):
             place = self._local()
+            # git would take the one for an option, the other for the name of a program that fetches.
             if repository.startswith("-") or "::" in repository or not place.is_dir():
                 raise SourceUnreachable(f"there is no repository at {repository}")
             if self._git(place, "rev-parse", "--git-dir") is None:
@@ -211,6 +215,7 @@ class GitSource:
         if not (mirror / "HEAD").is_file() or _leads_on(mirror):
             shutil.rmtree(self._scratch, ignore_errors=True)
             self._scratch.mkdir(parents=True)
+            # Cloned beside its place and put there whole: an interrupted clone is no mirror.
             draft = self._scratch / "mirror.partial"
             if (
                 self._git(self._scratch, "clone", "--quiet", "--mirror", "--template=", "--", repository, draft.name)
@@ -273,6 +278,7 @@ class GitSource:
         scheme = _REMOTE.match(self._options.repository)
         environment = {name: value for name, value in os.environ.items() if not name.startswith("GIT_")}
         environment |= {name: value for name, value in os.environ.items() if name.startswith(_OF_THE_CALLER)}
+        # The ceiling: a folder that is no repository must not pass for a part of the one around it.
         environment |= _OURS | {"GIT_CEILING_DIRECTORIES": str(place.resolve().parent)}
         environment["GIT_ALLOW_PROTOCOL"] = (scheme.group(1) or "ssh") if scheme else _NO_PROTOCOL
         command = ["git"]

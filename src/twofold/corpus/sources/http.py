@@ -14,7 +14,7 @@ from pydantic import Field
 from twofold.corpus.fetching import Fetcher
 from twofold.corpus.sources.records import MISSING, RecordOptions, at, items_of
 from twofold.errors import ConfigError, SourceEndless, SourceError, SourceUnreachable
-from twofold.plugins.protocols import Item
+from twofold.plugins.results import Item
 
 
 class HttpSource:

@@ -14,7 +14,7 @@ from twofold.errors import BadRecord, LeftOut
 from twofold.files.reading import excerpt, kind
 from twofold.hashing import digest
 from twofold.plugins import protocols
-from twofold.plugins.protocols import Item
+from twofold.plugins.results import Item
 from twofold.types import Document, Loaded, Place
 
 

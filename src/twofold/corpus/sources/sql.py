@@ -13,7 +13,7 @@ from pydantic import Field, model_validator
 from twofold.corpus.sources.records import RecordOptions, items_of
 from twofold.corpus.statements import reads_only
 from twofold.errors import ConfigError, SourceEndless, SourceQuery, SourceUnreachable
-from twofold.plugins.protocols import Item
+from twofold.plugins.results import Item
 
 _PIECE = 500
 """Rows fetched from the database at a time."""

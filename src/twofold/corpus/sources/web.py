@@ -20,7 +20,7 @@ from twofold.corpus.fetching import AGENT, Fetcher, Response
 from twofold.errors import SourceEndless, SourceError, SourceUnreachable
 from twofold.files.reading import writes
 from twofold.plugins import protocols
-from twofold.plugins.protocols import Item
+from twofold.plugins.results import Item
 from twofold.types import Loaded
 
 log = logging.getLogger(__name__)

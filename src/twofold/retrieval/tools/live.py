@@ -27,7 +27,7 @@ from twofold.errors import AccessDenied, BadRecord, ConfigError, SourceEndless, 
 from twofold.files import writing
 from twofold.hashing import digest
 from twofold.plugins import protocols
-from twofold.plugins.protocols import ToolAnswer
+from twofold.plugins.results import ToolAnswer
 from twofold.types import Document, Filter, Json, Place
 
 _PATTERNS = {

@@ -15,7 +15,7 @@ from conftest import CROPS, FARMS, PEOPLE
 from twofold.answering import access
 from twofold.corpus.chunkers.cutting import chunk_of
 from twofold.plugins import loading, protocols
-from twofold.plugins.protocols import ToolAnswer
+from twofold.plugins.results import ToolAnswer
 from twofold.retrieval.retrievers.agentic import loop
 from twofold.retrieval.retrievers.agentic.budget import Caps, Ledger
 from twofold.retrieval.retrievers.agentic.planner import Decision

@@ -238,6 +238,7 @@ class OpenText:
         after: list[str] = []
         self._runs(node, out, after, self._look(attribute(node, "style-name")))
         text = settled("".join(out)).strip()
+        # Within a cell or note the text is one line: a heading's marks would stand in its midst.
         if text and name == "h" and not self._inside:
             level = max(1, _int(attribute(node, "outline-level"), 1))
             label = self._label("", level) if attribute(node, "is-list-header") != "true" else ""
@@ -250,6 +251,7 @@ class OpenText:
         levels = self._lists.get(style, {})
         own_level = levels.get(level, _Level())
         counts = self._counts.setdefault(style, {})
+        # A number begins the levels below it anew.
         for deeper in [one for one in counts if one > level]:
             del counts[deeper]
         counts[level] = start if start is not None else counts.get(level, own_level.start - 1) + 1
@@ -257,6 +259,7 @@ class OpenText:
             return "" if not style else "-"
         shown = []
         for depth in range(max(1, level - own_level.shown + 1), level + 1):
+            # A level without numbers leaves no empty place between the dots.
             if levels.get(depth, own_level).form:
                 shown.append(depth)
         numbers = [written(counts.get(one, 1), levels.get(one, own_level).form) for one in shown]
@@ -264,6 +267,7 @@ class OpenText:
 
     def _list(self, node: Node, style: str, level: int) -> Iterator[tuple[str, str]]:
         known = style or "-"
+        # A list counts on from an earlier one only where it says so.
         if level == 1 and attribute(node, "continue-numbering") != "true" and not attribute(node, "continue-list"):
             self._counts.pop(known, None)
         for item in node:

@@ -102,6 +102,7 @@ def _slide(package: Package, root: Node, part: str, unread: dict[str, None]) -> 
     if tree is not None:
         shapes = list(_shapes(tree, 0))
         titles = [shape for shape in shapes if _placeholder(shape) in _TITLES]
+        # A slide has one title: further placeholders of that kind are read as shapes.
         for shape in titles[:1]:
             if text := " ".join(_words(shape).split()):
                 yield f"# {text}"

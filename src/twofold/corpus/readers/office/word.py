@@ -204,6 +204,7 @@ class Word:
             elif name == "tbl":
                 yield from self._ended()
                 yield from self._table(element, part)
+            # Their content is another file, in any format; Word joins it only when it shows the page.
             elif name in ("altChunk", "subDoc"):
                 self.unread["a document put into this one"] = None
             elif name == "AlternateContent":
@@ -243,6 +244,7 @@ class Word:
             numbers = (numbers[0], self._numbering.level_of(numbers[0], named))
         label = self._numbering.label(numbers) if numbers is not None else ""
         kind = "item" if label else "p"
+        # Within a cell or note the text is one line: a heading's marks would stand in its midst.
         if text and heading and not self._inside:
             kind, text = "heading", f"{'#' * min(6, heading)} {' '.join(f'{label} {text}'.split())}"
         elif text:
@@ -277,6 +279,7 @@ class Word:
             name = bare(element.tag)
             if name == "fldChar":
                 self._field(element, line)
+            # The instruction of a field (PAGE, HYPERLINK) is no text; what it results in is.
             elif line.fields and not line.fields[-1]:
                 if name == "instrText" and (element.text or "").split()[:1] == ["EQ"]:
                     self.unread["a formula written as a field (EQ)"] = None
@@ -394,6 +397,7 @@ class Word:
                 span, merged = child(format_, "gridSpan"), child(format_, "vMerge")
                 width = attribute(span, "val") if span is not None else "1"
                 columns = int(width) if width.isdigit() else 1
+                # A merged cell counts in each of its rows, which passages may part from the first.
                 if merged is not None and attribute(merged, "val", "continue") == "continue":
                     text = above.get(at, "")
                 else:

@@ -23,6 +23,7 @@ from twofold.errors import DataError
 from twofold.metadata.conditions import written
 from twofold.plugins import loading, protocols
 from twofold.plugins.protocols import Parts, Retriever
+from twofold.plugins.results import ToolAnswer
 from twofold.retrieval.retrievers.agentic.budget import Caps, Ledger
 from twofold.retrieval.retrievers.agentic.judge import EvidenceChain, salient
 from twofold.retrieval.retrievers.agentic.planner import Decision, Model, Planner, PlanningState, RulePlanner, mark
@@ -203,7 +204,7 @@ class AgenticRetriever:
         began = time.monotonic()
         cost = state.ledger.spend(step.tool)
         state.tried.add(mark(step))
-        answer = protocols.ToolAnswer()
+        answer = ToolAnswer()
         try:
             answer = state.tools[step.tool].call(step.arguments, filter=state.query.filter, seconds=state.ledger.left)
             note = answer.note
