@@ -65,18 +65,36 @@ session.Run.project = project
 sys.argv[1:] = ["check", *sys.argv[2:]]
 sys.exit(main.main())
 """
-NATIVE = """
-import hashlib
-work = lambda: hashlib.pbkdf2_hmac("sha256", b"", b"", 2**31 - 1)  # one call that no signal handler breaks into
-"""
-WAITED_FOR = """
-import hashlib
+WATCHED = """
+import hashlib, threading, time
 from concurrent.futures import ThreadPoolExecutor
 
-def work():
-    with ThreadPoolExecutor() as pool:
-        pool.submit(hashlib.pbkdf2_hmac, "sha256", b"", b"", 2**31 - 1).result()
+def watch():  # a tenth of a second of processor time can only be spent in the native call: everything before is short
+    began = time.process_time()
+    while time.process_time() - began < 0.1:
+        time.sleep(0.01)
+    (place / "busy").touch()
+
+def native():
+    hashlib.pbkdf2_hmac("sha256", b"", b"", 2**31 - 1)  # one call that no signal handler breaks into
 """
+NATIVE = (
+    WATCHED
+    + """
+def work():
+    threading.Thread(target=watch, daemon=True).start()
+    native()
+"""
+)
+WAITED_FOR = (
+    WATCHED
+    + """
+def work():
+    threading.Thread(target=watch, daemon=True).start()
+    with ThreadPoolExecutor() as pool:
+        pool.submit(native).result()
+"""
+)
 
 LOADING = """
 import sys, time
@@ -189,7 +207,7 @@ def test_a_command_in_native_code_is_stopped(
     (place / "job.json").write_text('{"how": "deaf"}', encoding="utf-8")
     shortened = f"from twofold.cli import stopping\nstopping.PATIENCE = {patience}\n"
     program = start(shortened + work + LOCKED, str(place), "--json")
-    until((place / "held").exists)
+    until((place / "busy").exists)
     child = int((place / "pid-0").read_text(encoding="utf-8"))
     took, out, err = stopped(program, number)
     assert (program.returncode, err) == (code, LINE)
