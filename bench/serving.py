@@ -1,4 +1,4 @@
-"""Live requests beside the bare generator and beside one at a time, with the demo's documents and the embedded model.
+"""Served arms beside the bare generator and beside one at a time, with the demo's documents and the embedded model.
 
     python bench/serving.py [--rounds 3]
 
@@ -6,12 +6,14 @@ In one run, the sides taking turns and another first in each round, every questi
 cache knows it). Ratios of seconds and, for the overhead, of processor seconds of this process and its children,
 which other jobs on the machine disturb less:
 
-- overhead: 8 questions one after the other, and 16 at once, through the dispatcher (search, rendering and reading
-  included), over the bare generator on the same rendered prompts;
+- overhead: 8 questions one after the other, and 16 at once, of a served arm (search, rendering and reading included),
+  over the bare generator on the same rendered prompts;
 - throughput: 16 clients that ask again as soon as they are answered, beside one question at a time by `System.answer`;
 - first piece: of a question asked before, with retrieval over without.
 
-Medians of the rounds' ratios, each with its range. Answers are in process; nothing goes over HTTP.
+Medians of the rounds' ratios, each with its range. The arms are the server's own, in this process; nothing goes over
+HTTP (`bench/serving_http.py` does). Both sides answer 16 questions before the first round: a runtime allots its memory
+then.
 """
 
 from __future__ import annotations
@@ -25,6 +27,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -34,9 +37,9 @@ STREAMS = 16
 ALONE = 8
 CLOSED_LOOP = 32
 """Questions of the 16 clients."""
-PIECES = 8
-"""Questions asked twice for the time to the first piece."""
-A_ROUND = ALONE + STREAMS + CLOSED_LOOP + ALONE + PIECES
+PIECES, AGAIN = 8, 3
+"""Questions asked for the time to the first piece, and how often each after the first time."""
+A_ROUND = ALONE + STREAMS + CLOSED_LOOP + PIECES
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,20 +73,27 @@ def timed(work: Callable[[], Any]) -> float:
     return spent(work).seconds
 
 
-def fetch(dispatcher: Any, example: Any) -> Any:
+def submit(arm: Any, example: Any) -> Any:
+    """The ticket of a question, asked by someone who may see everything."""
+    from twofold.serving.dispatch import Overrides
+
+    return arm.submit(example, filter=None, overrides=Overrides())
+
+
+def fetch(arm: Any, example: Any) -> Any:
     """The answer."""
-    *_, answer = dispatcher.submit(example).pieces()
+    *_, answer = submit(arm, example).pieces()
     return answer
 
 
-def at_once(dispatcher: Any, examples: Sequence[Any]) -> None:
+def at_once(arm: Any, examples: Sequence[Any]) -> None:
     """All submitted before the first is fetched."""
-    for ticket in [dispatcher.submit(example) for example in examples]:
+    for ticket in [submit(arm, example) for example in examples]:
         for _ in ticket.pieces():
             pass
 
 
-def by_clients(dispatcher: Any, examples: Sequence[Any]) -> None:
+def by_clients(arm: Any, examples: Sequence[Any]) -> None:
     """As many clients as streams, each of which asks on as soon as it is answered."""
     todo: Iterator[Any] = iter(examples)
     lock = threading.Lock()
@@ -94,7 +104,7 @@ def by_clients(dispatcher: Any, examples: Sequence[Any]) -> None:
                 example = next(todo, None)
             if example is None:
                 return
-            fetch(dispatcher, example)
+            fetch(arm, example)
 
     clients = [threading.Thread(target=client) for _ in range(STREAMS)]
     for one in clients:
@@ -103,17 +113,17 @@ def by_clients(dispatcher: Any, examples: Sequence[Any]) -> None:
         one.join()
 
 
-def first_piece(dispatcher: Any, examples: Sequence[Any]) -> float:
-    """Median seconds to the first piece of questions that were asked before."""
-    seconds = []
+def first_pieces(arms: Sequence[Any], examples: Sequence[Any]) -> list[float]:
+    """Median seconds to the first piece of questions that were asked before, of each arm."""
+    seconds: list[list[float]] = [[] for _ in arms]
     for example in examples:
-        fetch(dispatcher, example)
-        ticket = dispatcher.submit(example)
-        pieces = ticket.pieces()
-        seconds.append(timed(lambda pieces=pieces: next(pieces)))
-        for _ in pieces:
-            pass
-    return statistics.median(seconds)
+        for arm, measured in zip(arms, seconds, strict=True):
+            fetch(arm, example)
+            for _ in range(AGAIN):
+                pieces = submit(arm, example).pieces()
+                measured.append(timed(lambda pieces=pieces: next(pieces)))
+                list(pieces)
+    return [statistics.median(measured) for measured in seconds]
 
 
 def one_round(
@@ -149,15 +159,20 @@ def one_round(
         print(f"{name}: {row}", file=sys.stderr)
     if overhead_only:
         return row
-    many, few, again = take(CLOSED_LOOP), take(ALONE), take(PIECES)
-    clients = CLOSED_LOOP / timed(lambda: by_clients(live, many))
-    one_by_one = ALONE / timed(lambda: [system.answer([one]) for one in few])
+    # The same questions on both sides, which have caches apart: answers differ in length more than the sides in speed.
+    many, again = take(CLOSED_LOOP), take(PIECES)
+    works = {
+        "clients": lambda: by_clients(live, many),
+        "one at a time": lambda: [list(system.answer([one])) for one in many],
+    }
+    seconds = {name: timed(works[name]) for name in sorted(works, reverse=live_first)}
+    with_retrieval, without = first_pieces([live, closed_book], again)
     return {
         **row,
-        "requests/s of 16 clients over one at a time": clients / one_by_one,
-        "requests/s of 16 clients": clients,
-        "first piece, repeated, with retrieval over without": first_piece(live, again)
-        / first_piece(closed_book, again),
+        "requests/s of 16 clients over one at a time": seconds["one at a time"] / seconds["clients"],
+        "requests/s of 16 clients": CLOSED_LOOP / seconds["clients"],
+        "first piece, repeated, with retrieval over without": with_retrieval / without,
+        "first piece with retrieval, ms": with_retrieval * 1000,
     }
 
 
@@ -168,25 +183,30 @@ def main() -> None:
     parser.add_argument("--overhead", action="store_true", help="only the overhead")
     given = parser.parse_args()
     from twofold.project import Project
-    from twofold.serving.dispatch import Dispatcher
+    from twofold.serving.arm import ServedArm
+    from twofold.serving.batches import RunningBatches
 
     rows: list[dict[str, float]] = []
-    with tempfile.TemporaryDirectory() as folder, Project.create(Path(folder) / "demo", DEMO) as project:
+    with tempfile.TemporaryDirectory() as folder, ExitStack() as opened:
+        project = opened.enter_context(Project.create(Path(folder) / "demo", DEMO))
         project.sync()
         questions = list(project.examples)
-        assert len(questions) >= given.rounds * A_ROUND, "too few questions for so many rounds"
-        system, base = project.open_system(arm="rag"), project.open_system(arm="base")
-        sides = {"system": system, "live": Dispatcher(system), "closed book": Dispatcher(base)}
-        warm = questions.pop()
-        system.answer([warm])
-        fetch(sides["live"], warm)
+        assert len(questions) >= given.rounds * A_ROUND + STREAMS, "too few questions for so many rounds"
+        # Opened apart: a served arm changes the parts of its project's search.
+        served = opened.enter_context(Project.open(project.directory))
+        system = opened.enter_context(closing(project.open_system(arm="rag")))
+        batches = opened.enter_context(RunningBatches(most=1))
+        live, closed_book = (
+            opened.enter_context(closing(ServedArm(served, batches, arm=arm, unmeasured=True)))
+            for arm in ("rag", "base")
+        )
+        sides = {"system": system, "live": live, "closed book": closed_book}
+        warm, questions[-STREAMS:] = questions[-STREAMS:], []
+        list(system.answer(warm))
+        at_once(live, warm)
         for number in range(given.rounds):
             rows.append(one_round(sides, questions, live_first=number % 2 == 1, overhead_only=given.overhead))
             print(f"round {number + 1}: {rows[-1]}", file=sys.stderr)
-        for name in ("live", "closed book"):
-            sides[name].close()
-        for one in (system, base):
-            one.close()
     table = {
         name: {"median": statistics.median(values), "least": min(values), "most": max(values)}
         for name in rows[0]
