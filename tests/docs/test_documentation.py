@@ -91,11 +91,11 @@ def test_links_lead_somewhere(page: Path) -> None:
 
 @pytest.mark.parametrize("page", DATELESS, ids=lambda page: str(page.relative_to(ROOT)))
 def test_files_of_the_code_that_a_page_names_exist(page: Path) -> None:
-    """A page may name a file from the root, from the package or from the tests."""
+    """A page may name a file from the root, from the package, from the tests, or from the folder of its worked case."""
     named = re.findall(
         r"`((?:[\w-]+/)*[\w-]+\.py|(?:src|tests|scripts|bench)/[\w./-]+)(?:::\w+)?`", page.read_text("utf-8")
     )
-    beside = (ROOT, ROOT / "src" / "twofold", ROOT / "tests")
+    beside = (ROOT, ROOT / "src" / "twofold", ROOT / "tests", ROOT / "examples" / page.stem)
     assert not [name for name in named if not any((place / name).exists() for place in beside)]
 
 
