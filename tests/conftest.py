@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import os
 import signal
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack
@@ -83,17 +84,24 @@ def demo_questions(tmp_path: Path) -> Callable[[int], Path]:
 
 
 @pytest.fixture(scope="session")
-def nursery() -> Iterator[forked.Nursery]:
+def run_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder of all processes of this run."""
+    place = tmp_path_factory.getbasetemp()
+    return place.parent if "PYTEST_XDIST_WORKER" in os.environ else place
+
+
+@pytest.fixture(scope="session")
+def nursery(run_folder: Path) -> Iterator[forked.Nursery]:
     """Starts processes that have the library's imports behind them."""
-    with forked.opened(forked.LIBRARY) as made:
+    with forked.opened(forked.LIBRARY, run_folder / "library") as made:
         yield made
 
 
 @pytest.fixture(scope="session")
-def torch_nursery() -> Iterator[Callable[[], forked.Nursery]]:
+def torch_nursery(run_folder: Path) -> Iterator[Callable[[], forked.Nursery]]:
     """Opens, where it is first called, a nursery whose processes have torch and transformers behind them."""
     with ExitStack() as stack:
-        yield cache_of(lambda: stack.enter_context(forked.opened(forked.TORCH)))
+        yield cache_of(lambda: stack.enter_context(forked.opened(forked.TORCH, run_folder / "torch")))
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -61,7 +61,7 @@ def looked_for(source: str) -> set[str]:
     }
 
 
-@pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(SOURCE)))
+@parsed.each(MODULES, lambda path: path.relative_to(SOURCE).as_posix())
 def test_a_module_looks_for_declared_members_only(path: Path) -> None:
     allowed, _ = LOOKED_FOR.get(path.relative_to(SOURCE).as_posix(), (set(), ""))
     undeclared = looked_for(parsed.text(path)) - allowed

@@ -9,7 +9,6 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import parsed
-import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 SOURCE = ROOT / "src" / "twofold"
@@ -52,7 +51,7 @@ def words(name: str) -> set[str]:
     return {part.lower() for part in re.findall(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+", name)}
 
 
-@pytest.mark.parametrize("path", MODULES, ids=name_of)
+@parsed.each(MODULES, name_of)
 def test_module(path: Path) -> None:
     """Size, docstrings, names and parameters of one module."""
     text = parsed.text(path)
@@ -99,7 +98,7 @@ def nested(source: str) -> list[int]:
     return lines
 
 
-@pytest.mark.parametrize("path", MODULES, ids=name_of)
+@parsed.each(MODULES, name_of)
 def test_no_comprehension_stands_in_another(path: Path) -> None:
     assert nested(parsed.text(path)) == [], "one idea a line: name the inner one, or write a loop"
 
@@ -155,7 +154,7 @@ def test_purity_is_claimed_where_it_is_expected() -> None:
     assert len(PURE) >= 70
 
 
-@pytest.mark.parametrize("path", PURE, ids=name_of)
+@parsed.each(PURE, name_of)
 def test_pure_modules_touch_nothing(path: Path) -> None:
     """No file, socket, clock, environment or unseeded chance in the functional core."""
     reads: list[str] = []

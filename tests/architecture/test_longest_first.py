@@ -26,7 +26,7 @@ def test_the_longest_files_begin_and_the_tests_of_each_keep_their_order() -> Non
 
 
 def test_the_list_is_read_from_a_run(tmp_path: Path) -> None:
-    cases = [("tests.text.test_a", 5), ("tests.text.test_b", 40), ("tests.text.test_a", 9), ("tests.text.test_c", 11.9)]
+    cases = [("tests.text.test_a", 5), ("tests.text.test_b", 40), ("tests.text.test_a", 9), ("tests.text.test_c", 8.9)]
     rows = "".join(f'<testcase classname="{place}" name="n" time="{seconds}"/>' for place, seconds in cases)
     (tmp_path / "results.xml").write_text(f"<testsuites><testsuite>{rows}</testsuite></testsuites>", encoding="utf-8")
     assert longest(tmp_path / "results.xml") == ["text/test_b.py", "text/test_a.py"]

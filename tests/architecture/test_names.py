@@ -77,7 +77,7 @@ def refused(source: str) -> Iterator[tuple[int, str]]:
     return walk(parsed.module(source), "")
 
 
-@pytest.mark.parametrize("path", MODULES, ids=name_of)
+@parsed.each(MODULES, name_of)
 def test_names_say_what_they_name(path: Path) -> None:
     module = name_of(path)
     faults = [f"line {line}: {name}" for line, name in refused(parsed.text(path)) if (module, name) not in ALLOWED]

@@ -6,7 +6,6 @@ import ast
 from pathlib import Path
 
 import parsed
-import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 SOURCE = ROOT / "src" / "twofold"
@@ -32,7 +31,7 @@ def _one_argument(call: ast.Call) -> bool:
     return len(call.args) == 1 and not call.keywords
 
 
-@pytest.mark.parametrize("path", MODULES, ids=name_of)
+@parsed.each(MODULES, name_of)
 def test_files_are_put_in_place_by_one_module(path: Path) -> None:
     if name_of(path) == "files/writing.py":
         assert moved(parsed.text(path))
@@ -40,7 +39,7 @@ def test_files_are_put_in_place_by_one_module(path: Path) -> None:
     assert moved(parsed.text(path)) == [], "use twofold.files.writing, which syncs what it renames"
 
 
-@pytest.mark.parametrize("path", MODULES, ids=name_of)
+@parsed.each(MODULES, name_of)
 def test_answers_are_made_and_committed_by_one_loop(path: Path) -> None:
     here = [
         call.lineno for call, name in parsed.calls(parsed.text(path)) if name.endswith(("answers.put", "store.put"))
@@ -48,7 +47,7 @@ def test_answers_are_made_and_committed_by_one_loop(path: Path) -> None:
     assert len(here) == (name_of(path) == "answering/cached.py"), f"use cached.committed: lines {here}"
 
 
-@pytest.mark.parametrize("path", MODULES, ids=name_of)
+@parsed.each(MODULES, name_of)
 def test_seconds_are_summed_up_to_a_p95_by_one_module(path: Path) -> None:
     if name_of(path) in ("host/timing.py", "stats/intervals.py"):
         return
@@ -65,7 +64,7 @@ DIGESTS = {"examples/questions.py": 1}
 """How often `example_digest` is called in a module: `Questions` does it, for as many examples as there are."""
 
 
-@pytest.mark.parametrize("path", MODULES, ids=name_of)
+@parsed.each(MODULES, name_of)
 def test_digests_of_examples_are_worked_out_by_one_class(path: Path) -> None:
     here = [call.lineno for call, name in parsed.calls(parsed.text(path)) if name.endswith("example_digest")]
     assert len(here) == DIGESTS.get(name_of(path), 0), f"use examples.questions.Questions: lines {here}"

@@ -59,7 +59,7 @@ def faults(text: str) -> Iterator[str]:
                 yield f"line {node.lineno}: {ast.unparse(node)} is not on every system"
 
 
-@pytest.mark.parametrize("path", sorted(SOURCE.rglob("*.py")), ids=lambda path: str(path.relative_to(SOURCE)))
+@parsed.each(sorted(SOURCE.rglob("*.py")), lambda path: path.relative_to(SOURCE).as_posix())
 def test_what_only_posix_has_has_a_way_around_it(path: Path) -> None:
     assert not list(faults(parsed.text(path)))
 

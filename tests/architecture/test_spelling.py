@@ -126,12 +126,12 @@ def words_of(name: str) -> list[str]:
     return [word.lower() for word in re.findall(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])", name)]
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+@parsed.each(PAGES, lambda page: page.name)
 def test_a_page_is_in_british_spelling(page: Path) -> None:
     assert american(page.read_text(encoding="utf-8")) == set()
 
 
-@pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(SOURCE)))
+@parsed.each(MODULES, lambda path: path.relative_to(SOURCE).as_posix())
 def test_a_module_is_in_british_spelling(path: Path) -> None:
     source = parsed.text(path)
     assert {word for _, text in remarks(source) for word in american(text)} == set()

@@ -69,7 +69,7 @@ def too_narrow(node: Function) -> list[str]:
     return faults
 
 
-@pytest.mark.parametrize("path", MODULES, ids=name_of)
+@parsed.each(MODULES, name_of)
 def test_widths(path: Path) -> None:
     """Methods of classes, collaborators of functions, and who may be given the whole workspace."""
     faults = []

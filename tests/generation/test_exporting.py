@@ -108,6 +108,14 @@ def resplit(tiny: Path, tmp_path: Path) -> Callable[[str], Path]:
     return make
 
 
+def test_a_model_whose_files_have_changed_is_looked_at_anew(tiny: Path, tmp_path: Path) -> None:
+    model = Path(shutil.copytree(tiny, tmp_path / "model"))
+    assert gguf_file.why_not(model) == ""
+    config = json.loads((model / "config.json").read_text())
+    (model / "config.json").write_text(json.dumps({**config, "architectures": ["Another"]}))
+    assert gguf_file.why_not(model) == "its architecture is Another"
+
+
 @pytest.mark.parametrize("name", PRE)
 def test_the_way_a_tokenizer_splits_text_has_the_name_that_llama_cpp_gives_it(
     resplit: Callable[[str], Path], adapter: Adapter, name: str

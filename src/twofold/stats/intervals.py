@@ -26,6 +26,7 @@ import numpy as np
 import numpy.typing as npt
 
 from twofold.errors import StudyError
+from twofold.stats import draws
 from twofold.stats.distributions import binomial_upper, t_below, t_quantile
 from twofold.types import Estimate
 
@@ -39,7 +40,6 @@ SPARSE_GROUPS = 10
 """A difference that fewer groups than this show has no reliable standard error; the ends are at least exact bounds."""
 TOGETHER = 0.3
 """Correlation of rare losses of two questions of one group, where none was seen to tell."""
-_CELLS = 1 << 22  # floats at once: 32 MiB
 _TINY = 1e-12  # rounding of sums of scores
 
 
@@ -388,7 +388,7 @@ def _critical(family: _Family, *, level: float, resamples: int, seed: int, joint
     student = [min(1.0, 2 * m * (1 - t_below(t, f))) for t, f, m in zip(seen, freedom, members, strict=True)]
     # No p is below 2^(1 - groups), the chance that all have one sign: few draws may show less.
     finest = 2.0 ** (1.0 - (np.full(len(seen), present.min()) if joint else present))
-    most = [np.where(finest > 1 - level, t.max(axis=0), np.quantile(t, level, axis=0, method="higher")) for t in drawn]
+    most = [np.where(finest > 1 - level, t.max(axis=0), draws.quantile(t, level)) for t in drawn]
     beyond = [np.maximum((t >= seen - 1e-9).mean(axis=0), finest) for t in drawn]
     wide, chance = np.stack([np.array(least), *most]), np.stack([np.array(student), *beyond])
     return wide.max(axis=0), chance.max(axis=0)
@@ -430,14 +430,11 @@ def _share_above(sums: Any, counts: Any, worth: float, tail: float) -> float:
 
 def _all_t(data: Array, counts: Array, present: Any, *, resamples: int, seed: int) -> Array:
     """|t| in `resamples` sign-flipped worlds, shape (resamples, columns); `data`, `counts`: shape (groups, columns)."""
-    rng = np.random.default_rng(seed)
     total = counts.sum(axis=0)
     squares, cross, sizes = (data**2).sum(axis=0), data * counts, (counts**2).sum(axis=0)  # a sign's square is 1
     factor = present / (present - 1)
     out = []
-    step = max(1, min(resamples, _CELLS // max(1, len(data))))  # so many draws at once as memory bears
-    for start in range(0, resamples, step):
-        signs = rng.integers(0, 2, (min(step, resamples - start), len(data)), dtype=np.int8).astype(float) * 2 - 1
+    for signs in draws.signs(len(data), resamples=resamples, seed=seed):
         mean = signs @ data / total  # (resamples, columns)
         variance = factor * np.maximum(squares - 2 * mean * (signs @ cross) + mean**2 * sizes, 0) / total**2
         with np.errstate(divide="ignore", invalid="ignore"):
@@ -480,7 +477,7 @@ def _doubted(
     end, p = gain - unseen * spared, max(p, chance((gain - most) * spared))
     if family.present[column] >= BOOTSTRAP_GROUPS:
         t = sign * drawn
-        end = min(end, max(gain - float(np.quantile(t, 1 - tail, method="higher")) * se, gain - unseen))
+        end = min(end, max(gain - float(draws.quantile(t, 1 - tail)) * se, gain - unseen))
         p = max(p, min(2 * float((t >= gain / se - 1e-9).mean()), chance(gain - most)))
     return (min(low, end), high, p) if sign > 0 else (low, max(high, -end), p)
 
@@ -503,15 +500,10 @@ def hidden_share(n: float, worth: float, tail: float) -> float:
 
 def _resampled_t(family: _Family, *, resamples: int, seed: int) -> Array:
     """Student's t around the mean, of groups drawn with replacement; shape (resamples, contrasts)."""
-    rng, total = np.random.default_rng(seed), len(family.sums)
     sums, counts, factor = family.sums, family.counts, family.present / np.maximum(family.present - 1, 1)
     squares, cross, sizes = sums**2, sums * counts, counts**2
     out = []
-    step = max(1, min(resamples, _CELLS // max(1, total)))
-    for start in range(0, resamples, step):
-        many = min(step, resamples - start)
-        places = rng.integers(0, total, (many, total)) + np.arange(many)[:, None] * total
-        times = np.bincount(places.reshape(-1), minlength=many * total).reshape(many, total).astype(float)
+    for times in draws.times(len(sums), resamples=resamples, seed=seed):
         n = times @ counts  # (resamples, contrasts): questions drawn, which differ where groups do
         with np.errstate(divide="ignore", invalid="ignore"):
             mean = times @ sums / n
