@@ -46,7 +46,7 @@ def spawn(
         together = ["torch.distributed.run", "--standalone", f"--nproc-per-node={processes}", "-m"]
         command = [*together, children.__name__, *command]
     # lines arrive while the child runs
-    environment = {**os.environ, "TOKENIZERS_PARALLELISM": "false", "PYTHONUNBUFFERED": "1"}
+    environment = {**_waiting(), **os.environ, "TOKENIZERS_PARALLELISM": "false", "PYTHONUNBUFFERED": "1"}
     with (
         log.open("ab") as log_file,
         children.running(
@@ -87,3 +87,12 @@ def _died(log: Path, status: int, *, memory: str) -> TrainingError:
             "the training process was killed, most likely because memory ran out", cure=memory, file=log
         )
     return TrainingError(f"the training process ended with status {status}: {' | '.join(tail)}", file=log)
+
+
+def _waiting() -> dict[str, str]:
+    """How torch's threads wait for each other, unless somebody has set it.
+
+    By default they spin for milliseconds, on cores that other programs could use: beside three busy programs on two
+    cores a step of the embedded model took 9.3 s, with this many turns 5.1 s, and 1.6 s on idle cores either way.
+    """
+    return {} if "OMP_WAIT_POLICY" in os.environ else {"GOMP_SPINCOUNT": "1000"}
