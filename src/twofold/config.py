@@ -153,7 +153,7 @@ class ExamplesSection(Section):
     """Share that stays sealed until `twofold study --final`."""
     seed: int = 7
     limit: int = Field(default=0, ge=0)
-    """Use at most this many examples, drawn by seed; 0 for all."""
+    """Use at most this many examples, drawn by seed; 0 for all; those made for training alone are not counted."""
     on_leak: Literal["error", "drop"] = "drop"
     """Treatment of a training example that is (nearly) a test example."""
     near: Literal["drop", "keep"] = "drop"
@@ -435,33 +435,33 @@ class CostsSection(Section):
 
     prices: str = ""
     """Table of prices, relative to the project; empty: `prices.csv` where there is one."""
-    volume: float = Field(default=10_000.0, gt=0, allow_inf_nan=False)
+    volume: float = Field(default=10_000.0, ge=1e-3, le=1e12, allow_inf_nan=False)
     """Answers a month."""
-    months: float = Field(default=12.0, gt=0, allow_inf_nan=False)
+    months: float = Field(default=12.0, ge=1e-3, le=1e12, allow_inf_nan=False)
     """Months over which what is paid once is spread."""
     serving: Literal["auto", "hosted", "own"] = "auto"
     """How answers are paid: by tokens of a hosted model, or by seconds of your machine; ``auto``: as measured."""
     batched: bool = True
     """Count the seconds of answers made in batches, as the study made them; false: of one question at a time."""
-    utilisation: float = Field(default=1.0, gt=0, le=1)
+    utilisation: float = Field(default=1.0, ge=1e-6, le=1)
     """Share of the machine's paid hours in which it works."""
     cached: bool = False
     """Pay tokens at the beginning of a prompt that an earlier prompt had, too, at the price of cached ones."""
-    retrainings: float | None = Field(default=None, ge=0, allow_inf_nan=False)
+    retrainings: float | None = Field(default=None, ge=0, le=1e12, allow_inf_nan=False)
     """Retrainings of each tuned arm a month; absent: as ``[retraining].max_age_days`` says."""
-    updates: float = Field(default=0.0, ge=0, allow_inf_nan=False)
+    updates: float = Field(default=0.0, ge=0, le=1e12, allow_inf_nan=False)
     """Updates of the documents a month; closed-book weights are trained again after each."""
     churn: float = Field(default=1.0, ge=0, le=1)
     """Share of the passages that an update changes, and that are embedded again."""
-    hours_documents: float = Field(default=0.0, ge=0, allow_inf_nan=False)
+    hours_documents: float = Field(default=0.0, ge=0, le=1e12, allow_inf_nan=False)
     """Hours of people's work on the documents, once; for arms with retrieval."""
-    hours_examples: float = Field(default=0.0, ge=0, allow_inf_nan=False)
+    hours_examples: float = Field(default=0.0, ge=0, le=1e12, allow_inf_nan=False)
     """Hours of work on training examples, once; for tuned arms."""
-    hours_evaluation: float = Field(default=0.0, ge=0, allow_inf_nan=False)
+    hours_evaluation: float = Field(default=0.0, ge=0, le=1e12, allow_inf_nan=False)
     """Hours of work on test questions, once; for every arm."""
-    hours_retraining: float = Field(default=0.0, ge=0, allow_inf_nan=False)
+    hours_retraining: float = Field(default=0.0, ge=0, le=1e12, allow_inf_nan=False)
     """Hours of work on each retraining."""
-    hours_month: float = Field(default=0.0, ge=0, allow_inf_nan=False)
+    hours_month: float = Field(default=0.0, ge=0, le=1e12, allow_inf_nan=False)
     """Hours of upkeep a month, for every arm."""
 
 

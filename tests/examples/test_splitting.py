@@ -300,3 +300,70 @@ def test_a_test_without_questions_that_nobody_can_answer_is_told() -> None:
     ]
     made = split([*known, *hard], ExamplesSection(split_by="time"))
     assert [one for one in made.warnings if "nobody can answer, though 3 of 31 examples are" in one]
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    documents=st.lists(st.integers(0, 30), min_size=40, max_size=80),
+    made=st.lists(st.integers(0, 60), min_size=1, max_size=40),
+    by=st.sampled_from(["question", "document", "time"]),
+    limit=st.sampled_from([0, 35]),
+)
+def test_what_was_made_for_training_moves_no_question_between_train_and_test(
+    documents: list[int], made: list[int], by: Any, limit: int
+) -> None:
+    """Else a loop that makes questions for its gaps would train on the questions that are to prove it."""
+    section = ExamplesSection(split_by=by, limit=limit)
+    rows = [ask(f"q{n}", sources=(f"d{d}",), at=f"2031-01-{1 + n % 28:02}") for n, d in enumerate(documents)]
+    more = [ask(f"m{n}", sources=(f"d{d}",), maker="templates", split="train") for n, d in enumerate(made)]
+    # d1 is a copy of d0, and d3 holds d2 whole.
+    ties: Any = {"documents": {"d0": "d0", "d1": "d0"}, "holders": {"d2": ("d3",)}}
+    try:
+        before = split(rows, section, **ties)
+    except TooFewExamples:
+        assume(False)
+    after = split([*more, *rows], section, **ties)
+    names = {name: {(e.id, e.group) for e in part if e.id[0] == "q"} for name, part in parts(after).items()}
+    assert names == {name: {(e.id, e.group) for e in part} for name, part in parts(before).items()}
+    added = {e.id for part in parts(after).values() for e in part if e.id[0] == "m"}
+    assert added <= {e.id for e in after.train}
+    if by != "document":
+        assert len(added) == len(more)
+        return
+    closed = before.related((*before.dev, *before.test, *before.reserve))
+    assert added == {e.id for e in more if e.sources[0] not in closed}
+
+
+def test_what_was_made_for_training_is_in_no_group_of_a_test_question() -> None:
+    rows = [ask(f"q{n}", group=f"g{n}") for n in range(40)]
+    before = split(rows, ExamplesSection())
+    more = [ask(f"m{e.id}", group=e.group.upper(), maker="templates", split="train") for e in rows]
+    after = split([*rows, *more], ExamplesSection())
+    assert {e.id for e in after.train if e.id[0] == "m"} == {f"m{e.id}" for e in before.train}
+    assert any("made for training" in warning for warning in after.warnings)
+
+
+@pytest.mark.parametrize("by", ["question", "document"])
+def test_what_was_made_from_questions_for_training_stands_with_them(by: Any) -> None:
+    """A maker changes a name in its own question, so that nobody can answer it: it moves no other either."""
+    rows = [ask(f"q{n}", sources=(f"d{n}",)) for n in range(40)]
+    more = [ask(f"m{n}", sources=(f"d{n}",), maker="templates", split="train") for n in range(60)]
+    altered = [ask(f"{e.id}/altered", maker="templates", split="train", parent=e.id) for e in more]
+    again = [ask(f"{e.id}/again", maker="templates", split="train", parent=e.id) for e in altered]
+    section = ExamplesSection(split_by=by)
+    before = split(rows, section)
+    after = split([*again, *altered, *more, *rows], section)
+    for name, part in parts(before).items():
+        assert {e.id for e in parts(after)[name] if e.id[0] == "q"} == {e.id for e in part}
+    groups = {e.id: e.group for e in after.train if e.id[0] == "m"}
+    roots = {name for name in groups if "/" not in name}
+    assert groups.keys() == {f"{name}{end}" for name in roots for end in ("", "/altered", "/altered/again")}
+    assert all(groups[name] == groups[name.partition("/")[0]] for name in groups)
+    assert 20 <= len(roots) <= (60 if by == "question" else 45)
+
+
+def test_questions_made_for_training_do_not_count_as_left_out_by_a_limit() -> None:
+    more = [ask(f"m{n}", maker="templates", split="train") for n in range(3)]
+    with pytest.raises(TooFewExamples) as caught:
+        split([ask("q"), *more], ExamplesSection())
+    assert "--limit" not in caught.value.cure

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter, defaultdict
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from itertools import chain
@@ -109,6 +109,12 @@ class Splits:
         kin = only | (self._kin(only) - self._originals((*self.train, *self.dev)))
         return frozenset(kin | {name for name, first in self.documents.items() if first in kin})
 
+    def related(self, part: Sequence[Example]) -> frozenset[str]:
+        """Ids of the documents that examples are about, of their copies, and of what holds one or stands in one."""
+        first = self._originals(part)
+        kin = first | self._kin(first)
+        return frozenset(kin | {name for name, original in self.documents.items() if original in kin})
+
     @property
     def _tested_only(self) -> set[str]:
         """First ids of the documents that only test or reserve questions are about."""
@@ -192,8 +198,10 @@ def split(
     The `group` that every example gets is its unit for intervals: examples of one given group, dialogue or document of
     that side. Where a split by question or time leaves fewer than `FEW` such units, the documents are taken as given.
 
-    An example made from another (`parent`) stands where that one stands. No maker writes for both sides: where train
-    or dev have examples of a test question's maker, that question is left out while others remain.
+    An example made from another (`parent`) stands where that one stands. What a program made for training alone
+    (`maker`, and ``train`` as its split) is added to train and moves no other, unless it would give others away. No
+    maker writes for both sides: where train or dev have examples of a test question's maker, that question is left out
+    while others remain.
 
     Args:
         examples: All of them.
@@ -208,7 +216,10 @@ def split(
     """
     warnings: list[str] = []
     # Limited by a draw of its own, before anything is divided: another limit takes more of the same order.
-    everyone = _limited(examples, section)
+    extra = _for_training(examples) if section.split_by != "given" else []
+    apart = {e.id for e in extra}
+    divided = [e for e in examples if e.id not in apart]
+    everyone = _limited(divided, section)
     elders = _elders(everyone)
     names = {e.id: group_name(e.group) for e in everyone}
     # Only elders are placed; what was made from one follows it.
@@ -247,7 +258,8 @@ def split(
         replace(e, group=chosen[elders[e.id]][0], split=chosen[elders[e.id]][1])
         for e in sorted(everyone, key=lambda e: _chance(section.seed, e.id))
     ]
-    placed = _makers_apart(placed, warnings)
+    placed = _makers_apart([*placed, *_added(extra, placed, kin, by_document=by_document, warnings=warnings)], warnings)
+    names |= {e.id: group_name(e.group) for e in extra}
     parts: dict[SplitName, Questions] = {}
     for side in shares:
         parts[side] = Questions(e for e in placed if e.split == side)
@@ -258,7 +270,7 @@ def split(
             f"{counted(len(placed), 'example')} in {counted(group_count, 'group')}, "
             f"split by {section.split_by}, {'leaves' if len(placed) == 1 else 'leave'} empty: {', '.join(empty)}",
             cure=f"Raise --limit ([examples].limit, now {section.limit}), or omit it."
-            if len(everyone) < len(examples)
+            if len(everyone) < len(divided)
             else "Add examples, set the share of that split to 0, or choose another [examples].split_by.",
         )
     tested = len({e.group for e in parts["test"]})
@@ -312,6 +324,63 @@ def _elders(examples: Sequence[Example]) -> dict[str, str]:
             root = min(circle)
         elders[e.id] = root if root in ids else first.setdefault(root, e.id)
     return elders
+
+
+def _for_training(examples: Iterable[Example]) -> list[Example]:
+    """What a program wrote for training alone, and made from nothing else: it would move others from test to train.
+
+    Each stands after the one that it was made from.
+    """
+    marked = {e.id: e for e in examples if e.maker and e.split == "train"}
+    chosen = {name: e for name, e in marked.items() if not e.parent}
+    more = chosen
+    # In generations: parents in a circle, or of which one is another's question, are in none.
+    while more:
+        more = {name: e for name, e in marked.items() if e.parent in more and name not in chosen}
+        chosen |= more
+    return list(chosen.values())
+
+
+def _added(
+    extra: Sequence[Example], placed: Sequence[Example], kin: _Kin, *, by_document: bool, warnings: list[str]
+) -> list[Example]:
+    """What was made for training, added to a division that it changes nothing of.
+
+    Left out is what asks about a document of dev, test or reserve where questions stay with their documents, or belongs
+    to a group of theirs, and what was made from it: it would give their answers away. What was made from another is in
+    its group.
+    """
+    same, holders = kin["same"], kin["holders"]
+
+    def documents(part: Iterable[Example]) -> set[str]:
+        return {same.get(name, name) for name in chain.from_iterable(map(documents_of, part))}
+
+    def holding(names: Iterable[str]) -> set[str]:
+        return set(chain.from_iterable(holders.get(name, ()) for name in names))
+
+    later = [e for e in placed if e.split != "train"]
+    groups = {e.group for e in later} | {group_name(e.group) for e in later}
+    closed = documents(later) if by_document else set[str]()
+    # Also a document that holds one of theirs, or stands in one.
+    around = closed | holding(closed)
+    chosen: dict[str, str] = {}
+    for e in extra:
+        mine = documents([e])
+        name = group_name(e.group)
+        if name in groups or not (mine.isdisjoint(around) and holding(mine).isdisjoint(closed)):
+            continue
+        if e.parent and e.parent not in chosen:
+            continue
+        name = name or min(mine, default=e.id)
+        chosen[e.id] = chosen[e.parent] if e.parent else f"{name} (train)" if name in groups else name
+    rest = [replace(e, group=chosen[e.id]) for e in extra if e.id in chosen]
+    out = sorted(rest, key=lambda e: _chance(kin["seed"], e.id))
+    if len(out) < len(extra):
+        warnings.append(
+            f"left out: {counted(len(extra) - len(out), 'example')} made for training, about documents or of groups of "
+            "dev, test or reserve"
+        )
+    return out
 
 
 def _makers_apart(placed: Sequence[Example], warnings: list[str]) -> list[Example]:
