@@ -27,6 +27,7 @@ from twofold.errors import (
     IndexDamaged,
     IndexEmpty,
     StoreError,
+    StudyError,
     UnknownName,
     UnreadableFile,
 )
@@ -39,6 +40,7 @@ from twofold.indexing.sync import synced
 from twofold.metadata.conditions import Condition
 from twofold.reports import archive
 from twofold.reports.decisive import decisive, rolled_back
+from twofold.store.catalogue import Catalogue
 from twofold.store.model_record import read_everything
 from twofold.store.model_registry import model_id
 from twofold.text import grounding
@@ -369,7 +371,14 @@ class LiveArm:
         passed_over = remarks(self._workspace.search, self._filter)
         example = question_of(question, history)
         answer = answered(self._system, example, filter=self._filter, written=written)
-        made_by = provenance(self._workspace, self._system, example, answer=answer, choice=self._choice)
+        made_by = provenance(
+            self._workspace,
+            self._system,
+            example,
+            answer=answer,
+            choice=self._choice,
+            records=self._directory / RECORDS,
+        )
         return answer, {**made_by, "behind": behind, "passed_over": passed_over}
 
     def citation_tests(
@@ -404,8 +413,40 @@ def answered(
     raise GenerationError("the stream ended without an answer")
 
 
+def measured_systems(catalogue: Catalogue, records: Path, *, model: str = "") -> dict[str, Json]:
+    """Key → description of each system that a finished study measured.
+
+    The catalogue knows more systems: those of a study that was interrupted or still runs, of a probe, of a trial on
+    train and dev. Nothing was decided about them. A tuned model that was compared with its champion after a
+    retraining counts as measured by that comparison.
+
+    Args:
+        catalogue: Of the project.
+        records: Directory of the studies.
+        model: Id of the tuned model that answers; may be empty.
+    """
+    known = catalogue.systems.descriptions()
+    measured: dict[str, Json] = {}
+    for comparison in catalogue.models.comparisons(model).values():
+        if "system" not in comparison:
+            # Of before comparisons named their system: any that answered with the model may have been it.
+            return known
+        if comparison["system"] in known:
+            measured[comparison["system"]] = known[comparison["system"]]
+    for name in archive.names(records):
+        try:
+            record: Any = archive.read_record(records / name)
+        except StudyError:
+            # An old record that is damaged vouches for nothing, and stops no answer.
+            continue
+        for arm in record.get("arms", {}).values():
+            # A record outlives the catalogue, so it has the description as well.
+            measured[arm["key"]] = known.get(arm["key"], arm["description"])
+    return measured
+
+
 def provenance(
-    workspace: Workspace, system: System, example: Example, *, answer: Answer, choice: ChosenArm
+    workspace: Workspace, system: System, example: Example, *, answer: Answer, choice: ChosenArm, records: Path
 ) -> Provenance:
     """The provenance of an answer.
 
@@ -415,12 +456,14 @@ def provenance(
         example: The question.
         answer: Its answer.
         choice: Why that system.
+        records: Directory of the studies.
     """
     citation = attached(system, answer, example)
     shown = whereabouts(workspace.catalogue.documents, answer, (citation,) if citation else ())
     # An endpoint may have refused a parameter: the key is then that of what was sent.
     system = system.as_sent()
-    measured = system.key in workspace.catalogue.systems.descriptions()
+    model = model_id(workspace.artifacts.manifest(choice.model)) if choice.model else ""
+    measured = system.key in measured_systems(workspace.catalogue, records, model=model)
     why = choice.why
     number = _number(choice.study)
     if (
@@ -434,7 +477,7 @@ def provenance(
         why += f"; study {number} did not measure it with these settings"
     return {
         "arm": system.arm.name,
-        "model": model_id(workspace.artifacts.manifest(choice.model)) if choice.model else "",
+        "model": model,
         "key": system.key,
         "measured": measured,
         "why": why,

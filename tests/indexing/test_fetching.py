@@ -51,7 +51,8 @@ def raw() -> Iterator[Raw]:
     "address",
     [
         "127.0.0.1", "10.1.2.3", "169.254.169.254", "192.168.0.1", "0.0.0.0", "224.0.0.1", "::1", "fd00::1", "fe80::1",
-        "ff0e::1", "::ffff:127.0.0.1", "64:ff9b::7f00:1", "2002:7f00:1::", "2130706433", "0x7f000001", "localhost",
+        "ff0e::1", "::ffff:127.0.0.1", "64:ff9b::7f00:1", "2002:7f00:1::", "::7f00:1", "::ffff:0:7f00:1",
+        "64:ff9b:1::7f00:1", "fec0::1", "2130706433", "0x7f000001", "localhost",
     ],
 )  # fmt: skip
 def test_an_address_behind_the_firewall_is_not_public(address: str) -> None:

@@ -7,9 +7,12 @@ import logging
 import shutil
 import subprocess
 import sys
+import threading
+import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -138,3 +141,37 @@ def test_what_cannot_be_embedded_says_why(encoder: str, tmp_path: Path) -> None:
     (tmp_path / "tokenizer.json").write_text("{}")
     with pytest.raises(ModelError, match="tokenizer"):
         opened(f"path:{tmp_path}")
+
+
+def test_a_long_text_is_cut_into_tokens_while_others_work(encoder: str) -> None:
+    """Else a caller of a server who sends one holds up everybody for seconds."""
+    embedder = opened(encoder)
+    # The best of three: on a busy machine another process may hold up the thread that counts.
+    assert min(_longest_wait(embedder) for _ in range(3)) < 1
+
+
+def _longest_wait(embedder: Any) -> float:
+    """The longest that another thread waited while a long text was cut, over what it may wait."""
+    text = "parking costs 4 euros, " * 20_000
+    part = embedder.offsets("parking costs 4 euros, ")
+    waits: list[float] = []
+    over = threading.Event()
+
+    def work() -> None:
+        last = time.perf_counter()
+        while not over.is_set():
+            time.sleep(0.002)
+            now = time.perf_counter()
+            waits.append(now - last)
+            last = now
+
+    working = threading.Thread(target=work)
+    working.start()
+    begun = time.perf_counter()
+    offsets = embedder.offsets(text)
+    taken = time.perf_counter() - begun
+    over.set()
+    working.join()
+    assert len(offsets) == 20_000 * len(part)
+    assert list(offsets[: len(part)]) == list(part)
+    return max(waits) / max(0.1, taken / 2)

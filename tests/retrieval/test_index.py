@@ -197,6 +197,21 @@ def test_a_damaged_or_missing_description_is_refused(tmp_path: Path) -> None:
         lance(tmp_path)
 
 
+def test_the_words_of_a_damaged_index_do_not_say_where_it_lies(tmp_path: Path) -> None:
+    """They reach whoever may ask a server; the place is in the error's `file`, for its owner."""
+    directory = tmp_path / "in a folder" / "index"
+    directory.parent.mkdir()
+    index = lance(directory)
+    put(index, [chunk("a", "water")])
+    for path in directory.rglob("data/*.lance"):
+        path.unlink()
+    with pytest.raises(IndexDamaged) as caught:
+        lance(directory).chunks_of(["a"])
+    assert "Not found: index/chunks.lance/data/" in caught.value.message
+    assert tmp_path.name not in caught.value.message
+    assert caught.value.file == str(directory)
+
+
 def test_wrong_vectors_are_refused_and_change_nothing(tmp_path: Path) -> None:
     index = lance(tmp_path)
     bad = np.full((1, DIMENSION), np.nan, dtype=np.float32)
@@ -220,3 +235,11 @@ def test_a_changed_title_changes_the_content(tmp_path: Path) -> None:
     assert index.state().content != before
     assert find(index, "two", leg="lexical")
     assert not find(index, "one", leg="lexical")
+
+
+def test_from_an_empty_index_a_document_is_erased_as_well(tmp_path: Path) -> None:
+    """After a removal that was interrupted somebody deletes the derived data: the next sync finishes it."""
+    index = lance(tmp_path / "index")
+    assert index.erase(["a"])["chunks"] == 0
+    put(index, [chunk("b", "water")])
+    assert index.contents().keys() == {"b"}

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import shutil
+import subprocess
+import sys
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import httpx
@@ -17,6 +20,8 @@ from mcp.client.client import Client
 from mcp.client.streamable_http import streamable_http_client
 from serving_process import Running, served
 
+from twofold.serving.agents import Agents
+from twofold.serving.counters import Counters
 from twofold.serving.keys import KEYS, Keys
 from twofold.serving.limits import USE, UseLedger
 
@@ -75,6 +80,37 @@ def test_an_agent_searches_fetches_asks_and_lists(server: Running, mode: str) ->
         assert "config.filter" in await call(client, "search", query="parking", where=["colour ~~ red"])
 
     within(server, work, mode=mode)
+
+
+def test_a_server_that_no_agent_asks_does_not_import_the_protocol() -> None:
+    program = (
+        "import sys, twofold.serving.app, twofold.serving.running; print(sorted({'mcp', 'fastapi'} & {*sys.modules}))"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, timeout=60)
+    assert done.stdout.strip() == "['fastapi']"
+
+
+def test_a_protocol_that_does_not_start_is_an_error_of_every_request(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Else requests would wait for it for ever."""
+    service: Any = SimpleNamespace(project=SimpleNamespace(config=SimpleNamespace(project=SimpleNamespace(name="p"))))
+    service.arms = None
+
+    @asynccontextmanager
+    async def run() -> AsyncIterator[None]:
+        raise OSError("no more tasks")
+        yield
+
+    agents = Agents(service, Counters(later=lambda: 0.0), most=1000)
+    monkeypatch.setattr(agents, "_new_manager", lambda: SimpleNamespace(run=run))
+
+    async def requests() -> None:
+        app: Any = None
+        async with agents.running(app):
+            for _ in range(2):
+                with pytest.raises(OSError, match="no more tasks"):
+                    await asyncio.wait_for(agents.manager(), 5)
+
+    asyncio.run(requests())
 
 
 def test_its_answers_are_counted(server: Running) -> None:
@@ -154,6 +190,7 @@ def test_an_agent_that_leaves_frees_its_place(project_copy: Path) -> None:
     ask = {**CALL, "params": {"name": "ask", "arguments": {"question": "What does parking cost?"}}}
     with served(project_copy, *slow) as server, server.client() as client:
         client.headers.update(ACCEPT)
+        client.post("/mcp", json=CALL)  # the first request imports the protocol's package, which nobody can leave
         with pytest.raises(httpx.ReadTimeout):
             client.post("/mcp", json=ask, timeout=1)
         begun = time.monotonic()

@@ -37,6 +37,11 @@ def running(measured: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterato
         yield server
 
 
+LONG = [
+    {"role": "user", "content": "a " * 50_000},
+    {"role": "assistant", "content": "Yes."},
+    {"role": "user", "content": "And parking?"},
+]
 CASES: list[tuple[str, str, Any, int, str, str | None, str]] = [
     (CHAT, "POST", asked(model="gpt-4o"), 404, "serving.missing", None, "rag"),
     ("/v1/embeddings", "POST", {"model": "ada", "input": "a"}, 404, "serving.missing", None, "hashing"),
@@ -64,6 +69,8 @@ CASES: list[tuple[str, str, Any, int, str, str | None, str]] = [
     (DOCUMENTS, "POST", {**SAUNA, "id": "sauna\n"}, 400, "serving.request", "id", "letters, digits"),
     (DOCUMENTS, "POST", {**SAUNA, "id": "x", "metadata": {"text": "a"}}, 400, "serving.request", "metadata", "field"),
     ("/v1/feedback", "POST", {"messages": asked()["messages"], "answer": "a"}, 400, "serving.request", None, "rating"),
+    ("/v1/retrieve", "POST", {"query": "1" * 100_001}, 400, "serving.too-long", None, "Shorten the question"),
+    (CHAT, "POST", asked(messages=LONG), 400, "serving.too-long", None, "POST /v1/documents"),
     ("/v1/nothing", "GET", None, 404, "http.not-found", None, "/openapi.json"),
     (CHAT, "GET", None, 405, "http.method-not-allowed", None, "/openapi.json"),
 ]

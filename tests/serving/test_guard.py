@@ -16,7 +16,8 @@ from serving_process import Running, served
 
 from twofold.config import ServingSection
 from twofold.project import Project
-from twofold.serving import app
+from twofold.serving import app, guard
+from twofold.serving.counters import Counters
 from twofold.serving.keys import KEYS, Keys
 
 SITE = "https://intranet.example"
@@ -67,6 +68,92 @@ def test_other_sites_do_not(shared: tuple[Running, str], origin: str) -> None:
 def test_without_the_setting_no_site_does(server: Running) -> None:
     with server.client() as client:
         assert client.options("/v1/models", headers=ASKED).status_code == 403
+
+
+@pytest.mark.parametrize(
+    ("site", "mode", "dest", "status"),
+    [
+        ("cross-site", "no-cors", "image", 403),
+        ("cross-site", "no-cors", "script", 403),
+        ("same-site", "no-cors", "style", 403),  # another port of this machine
+        ("cross-site", "navigate", "iframe", 403),
+        ("cross-site", "navigate", "document", 200),
+        ("same-origin", "cors", "empty", 200),
+        ("none", "navigate", "document", 200),
+    ],
+)
+def test_pages_of_other_sites_link_and_load_nothing(
+    server: Running, site: str, mode: str, dest: str, status: int
+) -> None:
+    """Else any page learns by what loads, and how fast, which documents a server of this machine has."""
+    headers = {"sec-fetch-site": site, "sec-fetch-mode": mode, "sec-fetch-dest": dest}
+    with server.client() as client:
+        for path in ("/v1/models", "/documents/search?question=parking", "/ask/source?document=parking"):
+            reply = client.get(path, headers=headers)
+            assert (path, reply.status_code) == (path, status)
+            assert reply.headers["cross-origin-resource-policy"] == "same-origin"
+        posted = client.post("/v1/retrieve", json={"query": "parking"}, headers=headers)
+        assert posted.status_code == (200 if site in ("same-origin", "none") else 403)
+
+
+def test_a_named_site_loads_by_the_api(shared: tuple[Running, str]) -> None:
+    running, token = shared
+    headers = {"origin": SITE, "sec-fetch-site": "cross-site", "sec-fetch-mode": "cors", "sec-fetch-dest": "empty"}
+    with running.client(token) as client:
+        assert client.get("/v1/models", headers=headers).status_code == 200
+        assert client.get("/v1/models", headers={**headers, "origin": "https://evil.example"}).status_code == 403
+
+
+def test_bodies_that_never_end_take_bounded_memory_and_leave_room_for_small_ones(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(guard, "ROOM", 600_000)
+    bodies: list[asyncio.Event] = []
+
+    async def app(scope: guard.Scope, receive: guard.Receive, send: guard.Send) -> None:
+        await receive()
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        await send({"type": "http.response.body", "body": b""})
+
+    async def sent(guarded: guard.Guard, size: int, *, whole: bool) -> int:
+        """Status of a request whose body has this size; 0 while the rest of it is awaited."""
+        statuses: list[int] = []
+        end = asyncio.Event()
+        bodies.append(end)
+        pieces = [b"x" * min(50_000, size - start) for start in range(0, size, 50_000)]
+
+        async def receive() -> guard.Message:
+            if pieces:
+                return {"type": "http.request", "body": pieces.pop(), "more_body": bool(pieces) or not whole}
+            await end.wait()
+            return {"type": "http.request", "body": b"", "more_body": False}
+
+        async def send(message: guard.Message) -> None:
+            if message["type"] == "http.response.start":
+                statuses.append(message["status"])
+
+        headers = [(b"host", b"localhost"), (b"transfer-encoding", b"chunked")]
+        scope = {"type": "http", "http_version": "1.1", "method": "POST", "path": "/", "headers": headers}
+        task = asyncio.create_task(guarded(scope, receive, send))
+        tasks.append(task)
+        for _ in range(50):
+            await asyncio.sleep(0)
+        return statuses[0] if statuses else 0
+
+    tasks: list[asyncio.Task[None]] = []
+
+    async def statuses() -> list[int]:
+        counters = Counters(later=lambda: 0.0)
+        guarded = guard.Guard(app, counters=counters, most=150_000, origins=(), keyless=lambda: False)
+        seen = [await sent(guarded, 140_000, whole=False) for _ in range(5)]
+        seen += [await sent(guarded, 140_000, whole=True), await sent(guarded, 60_000, whole=True)]
+        for end in bodies:
+            end.set()
+        await asyncio.gather(*tasks)
+        return [*seen, await sent(guarded, 140_000, whole=True)]
+
+    # Four that hang are taken, a fifth and a whole one find no room; a small one does, and all once those have ended.
+    assert asyncio.run(statuses()) == [0, 0, 0, 0, 429, 429, 200, 200]
 
 
 @pytest.mark.parametrize("origin", ["*", "https://*.example", "intranet.example", f"{SITE}/", "null"])
@@ -120,3 +207,28 @@ def test_what_nobody_expected_is_a_500_in_the_shape_of_every_error(
     assert (page.status_code, page.headers["content-type"]) == (500, "text/html; charset=utf-8")
     assert "AttributeError" not in page.text
     assert caplog.text.count("a request failed") == 3
+
+
+def test_a_body_that_breaks_off_reaches_no_route() -> None:
+    """Half a form reads as a form, whose text would be stored cut short."""
+    reached: list[str] = []
+
+    async def app(scope: guard.Scope, receive: guard.Receive, send: guard.Send) -> None:
+        reached.append(scope["path"])
+
+    messages: list[guard.Message] = [
+        {"type": "http.request", "body": b"text=half of", "more_body": True},
+        {"type": "http.disconnect"},
+    ]
+
+    async def receive() -> guard.Message:
+        return messages.pop(0)
+
+    async def send(message: guard.Message) -> None:
+        pass
+
+    guarded = guard.Guard(app, counters=Counters(later=lambda: 0.0), most=1000, origins=(), keyless=lambda: False)
+    headers = [(b"host", b"localhost"), (b"content-length", b"100")]
+    scope = {"type": "http", "http_version": "1.1", "method": "POST", "path": "/", "headers": headers}
+    asyncio.run(guarded(scope, receive, send))
+    assert (reached, messages) == ([], [])

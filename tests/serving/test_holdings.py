@@ -71,6 +71,18 @@ def test_what_changed_since_is_told(synced: Path, tmp_path: Path) -> None:
     assert "changed since the last sync" in remark
 
 
+def test_chunks_of_a_forgotten_document_are_no_longer_counted(synced: Path, tmp_path: Path) -> None:
+    directory = Path(shutil.copytree(synced, tmp_path / "p"))
+    with Project.open(directory) as project:
+        with project.writing():
+            project.versions.forget("parking")
+        (documents, _) = holdings.state(project.workspace.search, directory).sources
+        # Of the file's two documents the short one is left, in one chunk.
+        assert (documents.documents, documents.chunks) == (1, 1)
+        project.sync()
+        assert holdings.state(project.workspace.search, directory).sources[0].chunks == 1
+
+
 def test_the_list_finds_by_words_and_source_and_has_pages(synced: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with Project.open(synced) as project:
         search = project.workspace.search

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import shutil
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -94,6 +95,9 @@ def test_what_cannot_be_a_key_is_refused(keys: Keys) -> None:
         keys.add("a\nb")
     with pytest.raises(ConfigError):
         keys.add("a", days=-1)
+    for days in (math.nan, math.inf, 1e12):
+        with pytest.raises(ConfigError, match="a key cannot expire in"):
+            keys.add("a", days=days)
     with pytest.raises(AccessDenied):
         keys.add("a", user="group:board")
     with pytest.raises(UnknownName):

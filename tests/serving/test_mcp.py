@@ -3,20 +3,37 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 import sys
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
+import pytest
 from mcp import StdioServerParameters
 from mcp.client.client import Client
+
+from forked import Nursery
+from twofold import __version__
+from twofold.project import Project
+from twofold.serving.arms import ServedArms
+from twofold.serving.batches import RunningBatches
+from twofold.serving.mcp import Tools, built
+from twofold.serving.served import Served
 
 PARKING = "Parking costs 4 euros a day. It is free on Sunday."
 
 
-def talk(directory: Path, words: list[str], work: Callable[[Client], Awaitable[Any]]) -> Any:
-    command = ["-m", "twofold", "mcp", "-C", str(directory), *words]
+COMMAND = Path(__file__).parents[1] / "forked_command.py"
+
+
+def talk(
+    directory: Path, words: list[str], work: Callable[[Client], Awaitable[Any]], *, nursery: Nursery | None = None
+) -> Any:
+    """Have the work done by a client of the command, which is forked where there is a nursery."""
+    program = ["-IS", str(COMMAND), str(nursery.address)] if nursery else ["-m", "twofold"]
+    command = [*program, "mcp", "-C", str(directory), *words]
     server = StdioServerParameters(command=sys.executable, args=command, env=dict(os.environ), cwd=directory)
 
     async def run() -> Any:
@@ -29,6 +46,20 @@ def talk(directory: Path, words: list[str], work: Callable[[Client], Awaitable[A
 async def call(client: Client, tool: str, **arguments: Any) -> Any:
     result = await client.call_tool(tool, arguments)
     return result.content[0].text if result.is_error else result.structured_content  # type: ignore[union-attr]
+
+
+def test_the_sdk_does_not_configure_the_log_of_the_process(measured: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    root = logging.getLogger()
+    # As in a process of its own: the SDK configures a log that has no handler.
+    monkeypatch.setattr(root, "handlers", [])
+    level = root.level
+    with Project.open(measured) as project, RunningBatches(1) as batches:
+        arms = Served(project, lambda: ServedArms(project, batches))
+        try:
+            assert built(Tools(project, arms, lambda: None), name="p").name == "p"
+        finally:
+            arms.close()
+    assert (root.handlers, root.level) == ([], level)
 
 
 def test_an_agent_searches_fetches_asks_and_lists(measured: Path) -> None:
@@ -54,14 +85,14 @@ def test_an_agent_searches_fetches_asks_and_lists(measured: Path) -> None:
     talk(measured, [], work)
 
 
-def test_its_name_is_the_project_s_also_from_the_project_s_own_directory(measured: Path) -> None:
+def test_its_name_is_the_project_s_also_from_the_project_s_own_directory(measured: Path, nursery: Nursery) -> None:
     async def work(client: Client) -> None:
-        assert client.server_info.name == "twofold project"
+        assert (client.server_info.name, client.server_info.version) == ("twofold project", __version__)
 
-    talk(measured, ["-C", "."], work)
+    talk(measured, ["-C", "."], work, nursery=nursery)
 
 
-def test_what_cannot_be_done_is_an_error_with_its_cure(measured: Path) -> None:
+def test_what_cannot_be_done_is_an_error_with_its_cure(measured: Path, nursery: Nursery) -> None:
     async def work(client: Client) -> None:
         assert "no document 'nowhere'" in await call(client, "fetch", document="nowhere")
         told = await call(client, "search", query="parking", where=["colour ~~ red"])
@@ -71,10 +102,10 @@ def test_what_cannot_be_done_is_an_error_with_its_cure(measured: Path) -> None:
         assert "at most 20" in await call(client, "ask", question="parking", where=["a = 1"] * 21)
         assert (await call(client, "search", query="parking"))["results"], "the server goes on"
 
-    talk(measured, [], work)
+    talk(measured, [], work, nursery=nursery)
 
 
-def test_an_agent_sees_what_its_principal_may_see(closed: Path) -> None:
+def test_an_agent_sees_what_its_principal_may_see(closed: Path, nursery: Nursery) -> None:
     async def stranger(client: Client) -> None:
         secret = await call(client, "fetch", document="secret")
         assert secret == (await call(client, "fetch", document="secre")).replace("'secre'", "'secret'")
@@ -88,5 +119,5 @@ def test_an_agent_sees_what_its_principal_may_see(closed: Path) -> None:
         assert "900" in (await call(client, "fetch", document="secret"))["text"]
         assert "900" in str(await call(client, "ask", question="What is Ann paid?"))
 
-    talk(closed, ["--arm", "rag", "--unmeasured", "--user", "bob", "--group", "staff"], stranger)
-    talk(closed, ["--arm", "rag", "--unmeasured", "--user", "ann", "--group", "staff"], ann)
+    talk(closed, ["--arm", "rag", "--unmeasured", "--user", "bob", "--group", "staff"], stranger, nursery=nursery)
+    talk(closed, ["--arm", "rag", "--unmeasured", "--user", "ann", "--group", "staff"], ann, nursery=nursery)

@@ -17,6 +17,7 @@ from pydantic import ValidationError
 
 from twofold.config import OidcSection
 from twofold.errors import BadKey, Forbidden, IssuerDown
+from twofold.serving import oidc
 from twofold.serving.oidc import AGAIN, FRESH, STALE, Provider, looks_like_token
 
 
@@ -243,6 +244,17 @@ def test_claims_stand_in_others(issuer: OidcProvider) -> None:
     assert provider.identity(issuer.token(realm_access=["roles"])).groups == ()
     named = made(issuer, groups_claim="https://a.example/groups")
     assert named.identity(issuer.token(**{"https://a.example/groups": ["board"]})).groups == ("board",)
+
+
+def test_who_begins_logins_without_end_ends_only_those_of_their_address(
+    issuer: OidcProvider, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(oidc, "LOGINS", 3)
+    provider = made(issuer)
+    _, other = provider.begin("http://here/return", "/", address="192.0.2.1")
+    states = [provider.begin("http://here/return", "/", address=f"2001:db8::{n}")[1] for n in range(20)]
+    assert provider.logins.get(other) is not None
+    assert [provider.logins.get(state) is not None for state in states[-4:]] == [False, True, True, True]
 
 
 def test_an_api_key_is_no_token() -> None:

@@ -9,8 +9,9 @@ from typing import Any, cast
 import numpy as np
 import pytest
 
-from twofold.plugins.protocols import CountsUnknown, Embedder, TokenEmbedder
-from twofold.serving.live_parts import RecentVectors
+from twofold.plugins.protocols import CountsUnknown, Embedder, Index, Parts, TokenEmbedder
+from twofold.serving.batches import RunningBatches
+from twofold.serving.live_parts import LiveParts, RecentVectors
 from twofold.testing.conformance_embedder import PROMISES, Subject
 from twofold.testing.hashing_embedder import HashingEmbedder
 
@@ -56,6 +57,15 @@ def test_a_question_is_embedded_once() -> None:
     again = recent.embed(["how deep is the well?"])
     assert embedder.count == 1
     assert np.array_equal(again, HashingEmbedder(HashingEmbedder.Options()).embed(["how deep is the well?"]))
+
+
+@pytest.mark.parametrize(("apart", "count"), [(False, 1), (True, 2)])
+def test_who_is_kept_apart_by_access_control_learns_nothing_of_what_others_asked(apart: bool, count: int) -> None:
+    embedder, _ = counting()
+    parts = LiveParts(RunningBatches(1), apart=apart)(Parts(embedder=embedder, index=cast("Index", None)))
+    for _ in range(2):
+        parts.embedder.embed(["how deep is the well?"])
+    assert embedder.count == count
 
 
 def test_several_together_and_long_texts_are_not_kept() -> None:

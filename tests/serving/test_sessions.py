@@ -39,6 +39,21 @@ def test_what_was_taken_out_and_what_is_too_many_is_no_longer_there() -> None:
     assert values.get(tokens[3]) is None
 
 
+def test_who_logs_in_without_end_ends_only_sessions_of_theirs() -> None:
+    values: Expiring[str] = Expiring(60.0, most=10, each=3)
+    other = values.add("ann", owner="ann")
+    tokens = [values.add("bob", owner="bob") for _ in range(50)]
+    assert values.get(other) == "ann"
+    assert [values.get(token) for token in tokens[-4:]] == [None, "bob", "bob", "bob"]
+    values.pop(tokens[-1])
+    last = values.add("bob", owner="bob")
+    assert [values.get(token) for token in (*tokens[-3:], last)] == ["bob", "bob", None, "bob"]
+    # Without an owner all together are bounded, as before.
+    plain = [values.add("x") for _ in range(30)]
+    assert values.get(plain[-1]) == "x"
+    assert values.get(other) is None
+
+
 def test_an_address_that_fails_often_waits_a_minute_and_others_do_not() -> None:
     clock = Clock()
     attempts = Attempts(now=clock)

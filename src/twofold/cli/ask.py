@@ -14,7 +14,7 @@ import typer
 from twofold.cli.answering import Answerer
 from twofold.cli.session import Run
 from twofold.cli.terminal import one_line, say
-from twofold.errors import ConfigError
+from twofold.errors import ConfigError, GenerationError
 from twofold.hashing import plain
 from twofold.text import sanitise
 from twofold.types import Answer, Citation
@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
 FAILED = 3
 """Exit code when there is no answer."""
+UNTESTED = 1
+"""Exit code when there is an answer whose citations could not be tested."""
 
 
 def ask(
@@ -84,6 +86,7 @@ def ask(
     """Answer a question with the study's system; print the sources, the other passages read, and the arm used.
 
     On a terminal the words appear as they are written; with --json, or into a pipe, the whole answer comes at once.
+    Exit codes: 0 answered; 1 answered, but the citations could not be tested; 3 no answer.
     """
     # Before the project is opened: a question that cannot be asked costs nothing.
     words = _question(question or [], chat=chat)
@@ -98,6 +101,7 @@ def ask(
         return
     pieces: list[str] = []
     tests: tuple[CitationTest, ...] = ()
+    untested: GenerationError | None = None
     with Answerer(run, here=test_citations) as answering, ExitStack() as shown:
 
         def write(piece: str) -> None:
@@ -110,13 +114,20 @@ def ask(
         written = write if sys.stdout.isatty() and not run.json else None
         answer, made_by = answering.ask(body, written=written, progress=progress)
         if test_citations:
-            tests = answering.citation_tests(body, answer)
+            try:
+                tests = answering.citation_tests(body, answer)
+            except GenerationError as error:
+                # The answer stands, and may have been paid for: it is printed all the same.
+                untested = error
     if made_by["behind"]:
         run.note(f"note: {made_by['behind']}")
     for remark in made_by["passed_over"]:
         run.note(f"note: {remark}")
     result, lines = record(answer, made_by), [text(answer, made_by, streamed="".join(pieces))]
-    if test_citations:
+    if untested is not None:
+        fault = {"code": untested.code, "message": untested.message, "cure": untested.cure}
+        result |= {"citation_tests": None, "citation_tests_error": fault}
+    elif test_citations:
         result["citation_tests"] = plain(tests)
         lines += ["", *tested_lines(tests)]
     run.result(result, "\n".join(lines))
@@ -129,6 +140,10 @@ def ask(
         # Only the steps that looked for hostile text name passages by kind of attack.
         for number, kinds in step.get("passages", {}).items() if step["step"] == "hostile text" else ():
             run.note(f"note: passage [{number}] looks like an attack ({', '.join(kinds)}); it is shown as data only")
+    if untested is not None:
+        say(f"error: {untested.message}", err=True)
+        say(f"help: {untested.cure}", err=True)
+        raise typer.Exit(UNTESTED)
 
 
 def _body(question: str, history: Path | None, **options: Any) -> OwnerBody:

@@ -33,6 +33,9 @@ _CONNECTED = "connection.connect_tcp.complete"
 """httpcore's name for the moment when the connection is open and nothing has been sent."""
 _NAT64 = ipaddress.ip_network("64:ff9b::/96")
 """IPv6 addresses whose last 32 bits are an IPv4 address (RFC 6052)."""
+_UNICAST = ipaddress.ip_network("2000::/3")
+"""The public addresses of IPv6 (RFC 4291). Beside them lie IPv4 addresses in other forms (``::a.b.c.d``, those of
+translators, NAT64 of one's own network) and site-local ones, which Python counts as public."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,6 +87,8 @@ def _public(address: ipaddress.IPv4Address | ipaddress.IPv6Address) -> bool:
             return False
         if address.ipv4_mapped is not None:
             return True
+        if address not in _UNICAST and address not in _NAT64:
+            return False
     return address.is_global and not address.is_multicast
 
 

@@ -10,8 +10,8 @@ from typing import ClassVar, Literal
 
 from twofold import asking
 from twofold.answering.citing import Whereabouts, evidence, whereabouts
-from twofold.answering.system import System
-from twofold.errors import BadRequest, ConfigError, NotServed, PartDown
+from twofold.answering.system import System, query
+from twofold.errors import BadRequest, ConfigError, NotServed, PartDown, TooLong
 from twofold.metadata.conditions import conditions
 from twofold.plugins.live import KnowsRounding
 from twofold.project import Project
@@ -25,6 +25,9 @@ from twofold.types import Answer, Chunk, Citation, Example, Filter, Hit, Json
 
 Measured = Literal["", "now", "earlier"]
 """Was the served system measured: no, exactly as it is, or on an earlier version of the index."""
+_SEARCHABLE = 100_000
+"""Letters of a question, with the one before it, that are searched for, about 25,000 tokens. Cutting four million
+into words holds the interpreter's lock for seconds, in which nobody else is answered."""
 
 
 def measured(system: System, descriptions: Mapping[str, Json]) -> Measured:
@@ -32,7 +35,7 @@ def measured(system: System, descriptions: Mapping[str, Json]) -> Measured:
 
     Args:
         system: What is served.
-        descriptions: Key → description of each system that was ever measured.
+        descriptions: Key → description of each system that a finished study measured (`asking.measured_systems`).
     """
     if system.key in descriptions:
         return "now"
@@ -90,7 +93,9 @@ class ServedArm:
         """The name by which requests ask for it."""
         self.model = model_id(workspace.artifacts.manifest(self._choice.model)) if self._choice.model else ""
         """Id of the tuned model; empty without one."""
-        self.measured = measured(system, workspace.catalogue.systems.descriptions())
+        self.measured = measured(
+            system, asking.measured_systems(workspace.catalogue, project.records, model=self.model)
+        )
         """Did a study measure it?"""
         if not self.measured and not unmeasured:
             # The constructor is about to raise: nobody else will have it to close.
@@ -179,7 +184,9 @@ class ServedArm:
             QueueFull: too many requests wait.
             Closing: the server is stopping.
             PartDown: the engine is down.
+            TooLong: the question is too long to be searched for.
         """
+        self._require_searchable(example)
         self._batch.breaker.check()  # before its answer is searched for, with stages that may ask the engine too
         seconds = self._project.config.serving.seconds
         return self._dispatcher.submit(example, filter=filter, overrides=overrides, deadline=seconds)
@@ -202,7 +209,9 @@ class ServedArm:
 
         Raises:
             NotServed: the arm reads no documents.
+            TooLong: the question is too long to be searched for.
         """
+        self._require_searchable(example)
         if not self._choice.arm.retrieval:
             raise NotServed(f"the arm {self.name} reads no documents", cure="Serve an arm that does: --arm rag.")
         system = self._system if k is None else replace(self._system, k=k)
@@ -211,6 +220,15 @@ class ServedArm:
             return [], True
         spent(retrieved.usage.prompt_tokens + retrieved.usage.completion_tokens)
         return list(retrieved.hits), retrieved.insufficient
+
+    def _require_searchable(self, example: Example) -> None:
+        # With the question before it, by which a follow-up is searched for.
+        letters = len(query(example).text)
+        if self._choice.arm.retrieval and letters > _SEARCHABLE:
+            raise TooLong(
+                f"the question with the one before it has {letters} letters; at most {_SEARCHABLE} are searched for",
+                cure="Shorten the question; send a long text as a document (POST /v1/documents) and ask about it.",
+            )
 
     def later(self) -> bool:
         """Has the index changed since the served arm was measured?

@@ -103,7 +103,10 @@ def of_error(error: BaseException) -> tuple[int, Json, dict[str, str]]:
         # HTTP requires it with a 401.
         headers["www-authenticate"] = "Bearer"
     if status in (500, 502):
-        log.error("a request failed: %s", error, exc_info=error)
+        # Raised on purpose, with a message for people: where it was raised helps only who asks for it (--verbose).
+        log.error(
+            "a request failed: %s. %s", error, error.cure, exc_info=error if log.isEnabledFor(logging.DEBUG) else None
+        )
     return status, body(message, status=status, code=error.code, param=param), headers
 
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 import asyncio
 import re
 import time
-from collections.abc import Awaitable, Callable, Collection, Iterable, MutableMapping
+from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, MutableMapping
 from typing import Any
 from urllib.parse import urlsplit
 
-from twofold.errors import Closing
+from twofold.errors import Closing, QueueFull
 from twofold.serving import faults
 from twofold.serving.counters import Counters
 
@@ -23,16 +23,29 @@ MORE_HEADERS = "twofold.headers"
 """Key of a request's scope under which a route leaves headers for the reply, whoever writes that."""
 BODY_SECONDS = 20.0
 """Time in which a whole body must arrive."""
+SMALL_BODY = 64 * 1024
+"""Bytes of a body that are always taken in: however many arrive at once, the number of connections bounds them."""
+ROOM = 64 * 1024 * 1024
+"""Bytes of larger bodies that may have arrived in part: whoever sends them needs no key yet, and may never end."""
 OPEN = frozenset(["/healthz", "/readyz", "/metrics"])
 """Addresses that answer while the server is stopping."""
-_SINGLE = frozenset([b"authorization", b"content-length", b"content-type", b"host", b"origin", b"sec-fetch-site"])
+_SINGLE = frozenset(
+    [
+        *(b"authorization", b"content-length", b"content-type", b"host", b"origin"),
+        *(b"sec-fetch-site", b"sec-fetch-mode", b"sec-fetch-dest"),
+    ]
+)
 # Without a user's name, a path or a blank: `urlsplit` reads another host in some of them than a browser does.
 _HOST = re.compile(r"(?:\[[0-9A-Fa-f:.]+\]|[\w.-]+)(?::[0-9]{1,5})?", re.ASCII)
+_LATER = "Send the request again after the seconds in the header Retry-After."
 _LOCAL = frozenset(["localhost", "127.0.0.1", "::1"])
 _HEADERS = (
     (b"x-content-type-options", b"nosniff"),
     (b"cache-control", b"no-store"),
     (b"content-security-policy", b"default-src 'none'; frame-ancestors 'none'"),
+    # No page of another site sees whether it could load something from here, nor holds a window of this one's.
+    (b"cross-origin-resource-policy", b"same-origin"),
+    (b"cross-origin-opener-policy", b"same-origin"),
 )
 
 
@@ -56,6 +69,8 @@ class Guard:
         self._most = most
         self._origins = frozenset(origins)
         self._keyless = keyless
+        self._room = max(ROOM, 4 * most)
+        self._arriving = 0
         self.running = 0
         """Requests that are being answered."""
         self.closing = False
@@ -126,6 +141,10 @@ class Guard:
         if origin and netloc(origin) != host and origin not in self._origins:
             cure = "Call the API from a program or a page of the same address, or name the site in [serving].origins."
             return 403, _foreign("requests from pages of other sites are refused", cure), {}
+        if origin not in self._origins and _loaded_elsewhere(scope["method"], headers):
+            # Else any page could have this machine search, and see by errors and times which documents there are.
+            cure = "Open the address itself, or name the site in [serving].origins and use the API."
+            return 403, _foreign("pages of other sites may link here, and load nothing", cure), {}
         if self.closing and scope["path"] not in OPEN:
             return faults.of_error(Closing("the server is stopping"))
         length = headers.get(b"content-length", b"0")
@@ -139,19 +158,32 @@ class Guard:
         headers = dict(scope["headers"])
         if headers.get(b"content-length", b"0") == b"0" and b"transfer-encoding" not in headers:
             return b"", None
-        body = bytearray()
+        body, counted = bytearray(), 0
         try:
             async with asyncio.timeout(BODY_SECONDS):
                 while True:
                     message = await receive()
+                    if message["type"] == "http.disconnect":
+                        # Half a form has no mark of being one: a text cut short would be taken for the whole.
+                        return b"", (400, faults.of_status(400), {"connection": "close"})
                     body += message.get("body", b"")
                     # Counted too: chunks come without a length beforehand.
                     if len(body) > self._most:
                         return b"", (413, faults.of_status(413), {"connection": "close"})
-                    if message["type"] == "http.disconnect" or not message.get("more_body"):
+                    if len(body) > SMALL_BODY:
+                        self._arriving += len(body) - counted
+                        counted = len(body)
+                        if self._arriving > self._room:
+                            busy = QueueFull("too many large bodies arrive at once", cure=_LATER)
+                            status, refusal, more = faults.of_error(busy)
+                            return b"", (status, refusal, {**more, "connection": "close"})
+                    if not message.get("more_body"):
                         break
         except TimeoutError:
             return b"", (408, faults.of_status(408), {"connection": "close"})
+        finally:
+            # What has arrived whole is the route's, which soon refuses it, or lets it wait in a bounded queue.
+            self._arriving -= counted
         return bytes(body), None
 
 
@@ -175,6 +207,22 @@ def _doubled(headers: Iterable[tuple[bytes, bytes]]) -> bool:
     """Does a header that decides something stand there twice?"""
     names = [name for name, _ in headers if name in _SINGLE]
     return len(names) != len(set(names))
+
+
+def _loaded_elsewhere(method: str, headers: Mapping[bytes, bytes]) -> bool:
+    """Does a page of another site have this sent, and is it no link that a person follows?
+
+    Browsers say so in headers that no page can change (Fetch Metadata, W3C); other programs do not send them.
+    """
+    # No browser adds a key by itself: whoever sends one may do what the key may.
+    if b"authorization" in headers or headers.get(b"sec-fetch-site") not in (b"cross-site", b"same-site"):
+        return False
+    # Also the way back from a provider's login is such a link; a frame, which shows nothing, is none.
+    followed = (headers.get(b"sec-fetch-mode"), headers.get(b"sec-fetch-dest", b"document")) == (
+        b"navigate",
+        b"document",
+    )
+    return not (followed and method in ("GET", "HEAD"))
 
 
 def _hostname(address: str) -> str:

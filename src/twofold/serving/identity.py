@@ -96,7 +96,7 @@ class Identities:
         except BadKey:
             self.attempts.failed(address)
             raise
-        return self.sessions.add(key)
+        return self.sessions.add(key, owner=key.identity.id)
 
     def log_out(self, session: str) -> None:
         """End a session."""

@@ -29,6 +29,8 @@ KINDS: tuple[Kind, ...] = get_args(Kind)
 KEYS = "serving/keys.json"
 """File of the keys in a project."""
 _PREFIX = "tf"
+_MOST_DAYS = 36_500
+"""A century; far later dates are none that a calendar has."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -191,8 +193,11 @@ class Keys:
         """
         if not name.strip() or not name.isprintable():
             raise ConfigError(f"the key's name {name!r} is empty or not printable", cure="Give the key a name.")
-        if days < 0:
-            raise ConfigError(f"a key cannot expire in {days} days", cure="Give a positive number, or 0 for never.")
+        # Written this way round, it refuses what is no number, too.
+        if not 0 <= days <= _MOST_DAYS:
+            raise ConfigError(
+                f"a key cannot expire in {days} days", cure=f"Give a number up to {_MOST_DAYS}, or 0 for never."
+            )
         if user or groups:
             access.principal(user, groups)
         secret = secrets.token_urlsafe(32)

@@ -78,14 +78,16 @@ class LiveParts:
 
     Args:
         batches: Where weights are loaded.
+        apart: Callers must learn nothing of each other: access control is on.
     """
 
-    def __init__(self, batches: RunningBatches) -> None:
+    def __init__(self, batches: RunningBatches, *, apart: bool) -> None:
         self.index = Breaker("the index")
         """Is the index down?"""
         self.tools: dict[str, Breaker] = {}
         """Which live tools are down?"""
         self._batches = batches
+        self._apart = apart
         self._joined: Generator | None = None
 
     @classmethod
@@ -93,7 +95,7 @@ class LiveParts:
         """The parts of a search, changed the first time."""
         if isinstance(search.dressed, LiveParts):
             return search.dressed
-        parts = cls(batches)
+        parts = cls(batches, apart=search.config.access.enabled)
         search.dress(parts)
         return parts
 
@@ -102,8 +104,12 @@ class LiveParts:
         self.tools = {name: Breaker(f"the tool {name}") for name in parts.tools}
         tools = {name: GuardedTool(tool, self.tools[name]) for name, tool in parts.tools.items()}
         plain = parts.generator
-        recent = cast("Embedder", RecentVectors(parts.embedder))
-        return replace(parts, embedder=recent, tools=tools, generator=plain and (lambda: self._writing(plain())))
+        embedder = parts.embedder
+        # By the 5 ms that it saves a caller could tell that another has asked the very same words. An embedder does not
+        # know who asks, so where people are kept apart nothing is shared; elsewhere all callers see the same.
+        if not self._apart:
+            embedder = cast("Embedder", RecentVectors(embedder))
+        return replace(parts, embedder=embedder, tools=tools, generator=plain and (lambda: self._writing(plain())))
 
     def lacked(self, trace: Sequence[Json]) -> list[Json]:
         """The tools that an answer was written without, or with an old answer of theirs, and since when they are down.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import hmac
 import html
+from functools import partial
 from urllib.parse import parse_qs, quote, urlencode, urlsplit
 
 from fastapi import APIRouter, Request, Response  # noqa: TID253
@@ -65,7 +66,8 @@ async def to_provider(request: Request, service: Served, next: str = "/") -> Res
     loop = asyncio.get_running_loop()
     try:
         # In threads of its own: a slow provider must not use up those in which everybody's routes run.
-        there, state = await loop.run_in_executor(identities.threads, provider.begin, redirect, onward)
+        begun = partial(provider.begin, redirect, onward, address=entrance.address(request))
+        there, state = await loop.run_in_executor(identities.threads, begun)
     except IssuerDown as error:
         return to_page(error, onward)
     reply = RedirectResponse(there, status_code=303)
@@ -99,7 +101,8 @@ async def from_provider(
         return to_page(error, "/")
     # No redirect: a browser that comes from another site would leave the new cookie out.
     reply = HTMLResponse(_ONWARD.format(html.escape(onward)))
-    begin(reply, request, identities.sessions.add(identity), seconds=identities.sessions.seconds)
+    session = identities.sessions.add(identity, owner=identity.id)
+    begin(reply, request, session, seconds=identities.sessions.seconds)
     reply.delete_cookie(name, path=PROVIDER)
     return reply
 

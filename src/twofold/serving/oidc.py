@@ -24,7 +24,7 @@ from twofold.config import OidcSection
 from twofold.corpus.fetching import Fetcher, Response
 from twofold.errors import AccessDenied, BadKey, Forbidden, IssuerDown, SourceError
 from twofold.serving.keys import SCOPES, Identity, Scope
-from twofold.serving.sessions import Expiring
+from twofold.serving.sessions import Expiring, network
 from twofold.types import Json
 
 log = logging.getLogger(__name__)
@@ -37,6 +37,8 @@ STALE = 24 * 3600.0
 """Seconds for which the keys count while the provider cannot be reached."""
 LOGIN_SECONDS = 600.0
 """Seconds in which a login that was begun must come back."""
+LOGINS = 1000
+"""Most logins under way from one address: nobody ends everybody else's by beginning more and more."""
 _SECONDS = 5.0
 _BYTES = 1024 * 1024
 _TOKEN = 16 * 1024
@@ -82,7 +84,7 @@ class Provider:
         self.settings = settings
         self.failure = ""
         """Why the provider's keys could not be read the last time; empty where they were."""
-        self.logins: Expiring[Login] = Expiring(LOGIN_SECONDS, now=now)
+        self.logins: Expiring[Login] = Expiring(LOGIN_SECONDS, each=LOGINS, now=now)
         """Logins under way."""
         self._now = now
         self._published: _Published | None = None
@@ -101,12 +103,13 @@ class Provider:
 
     # ------------------------------------------------------------ browsers
 
-    def begin(self, redirect: str, onward: str) -> tuple[str, str]:
+    def begin(self, redirect: str, onward: str, *, address: str = "") -> tuple[str, str]:
         """Begin a browser's login.
 
         Args:
             redirect: The address of this server that the provider sends the browser back to.
             onward: Where the browser goes then.
+            address: Where the browser is.
 
         Returns:
             The provider's address that the browser goes to, and the login's state, which its cookie must hold.
@@ -117,9 +120,10 @@ class Provider:
         verifier = secrets.token_urlsafe(48)
         nonce = secrets.token_urlsafe(24)
         # Redirect and onward stay here: from the address of the return anybody could change them.
-        state = self.logins.add(Login(nonce=nonce, verifier=verifier, redirect=redirect, onward=onward))
+        login = Login(nonce=nonce, verifier=verifier, redirect=redirect, onward=onward)
+        state = self.logins.add(login, owner=network(address))
         challenge = base64.urlsafe_b64encode(hashlib.sha256(verifier.encode()).digest()).rstrip(b"=").decode()
-        address = self._address(self._current().document, "authorization_endpoint")
+        there = self._address(self._current().document, "authorization_endpoint")
         query = {
             "response_type": "code",
             "client_id": self.settings.client_id,
@@ -131,7 +135,7 @@ class Provider:
             # Never `plain`, by which whoever reads the browser's address has the verifier.
             "code_challenge_method": "S256",
         }
-        return f"{address}{'&' if urlsplit(address).query else '?'}{urlencode(query)}", state
+        return f"{there}{'&' if urlsplit(there).query else '?'}{urlencode(query)}", state
 
     def complete(self, state: str, code: str, *, issuer: str = "") -> tuple[Identity, str]:
         """Who a browser comes back as, and where it goes on to; a state is good for one attempt.

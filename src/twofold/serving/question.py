@@ -30,6 +30,7 @@ class LiveQuestion:
 
     def __init__(self, project: Project, arms: ServedArms, question: OwnerBody) -> None:
         workspace, root = project.workspace, project.directory
+        self._records = project.records
         self._choice = asking.chosen(
             workspace.models, workspace.systems.calibrations, project.records, arm=question.arm, model=question.model
         )
@@ -51,5 +52,12 @@ class LiveQuestion:
 
     def report(self, answer: Answer) -> AnswerReport:
         """Where the answer comes from, as `Project.ask` reports it."""
-        made_by = asking.provenance(self._workspace, self._system, self._example, answer=answer, choice=self._choice)
+        made_by = asking.provenance(
+            self._workspace,
+            self._system,
+            self._example,
+            answer=answer,
+            choice=self._choice,
+            records=self._records,
+        )
         return {**made_by, "behind": self._behind, "passed_over": self._passed_over}

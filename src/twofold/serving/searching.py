@@ -6,7 +6,7 @@ import asyncio
 import base64
 from typing import Any
 
-from fastapi import APIRouter  # noqa: TID253
+from fastapi import APIRouter, Request  # noqa: TID253
 
 from twofold.serving import conversation
 from twofold.serving.bodies import ChatMessage, EmbeddingBody, RetrieveBody
@@ -35,17 +35,19 @@ async def retrieve(body: RetrieveBody, visit: Visits) -> Any:
 
 
 @router.post("/v1/embeddings", response_class=JsonReply)
-async def embed(body: EmbeddingBody, service: Served, caller: Asks) -> Any:
+async def embed(body: EmbeddingBody, request: Request, *, service: Served, caller: Asks) -> Any:
     """Embed texts by the project's embedder, as vectors of length 1."""
     service.require_embedder(body.model)
     texts = [body.input] if isinstance(body.input, str) else body.input
     for number, text in enumerate(texts):
         if not text.strip():
             raise bad("the text is empty", f"input.{number}", cure="Leave empty texts out.")
-    vectors, tokens = await asyncio.to_thread(service.embedded, texts)
-    # Charged before a refusal below: the texts were embedded.
-    if caller.id:
-        service.ledger.add(caller.id, "tokens", tokens)
+
+    def spent(tokens: int) -> None:
+        if caller.id:
+            service.ledger.add(caller.id, "tokens", tokens)
+
+    vectors, tokens = await service.embedding.vectors(texts, left=request.is_disconnected, spent=spent)
     if body.dimensions not in (None, vectors.shape[1]):
         raise bad(f"the vectors have {vectors.shape[1]} dimensions and no other number", "dimensions")
 

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from contextlib import suppress
-from typing import Any
 
 from twofold.errors import NotServed, PartDown
 from twofold.project import Project
 from twofold.serving.arms import ServedArms
+from twofold.serving.embedding import Embedding
 from twofold.serving.feedback import FeedbackLog
 from twofold.serving.identity import Identities
 from twofold.serving.keys import KEYS, Keys
@@ -56,6 +56,11 @@ class Service:
         """The finished studies."""
         self.pushed = Pushed(curated)
         """Documents that the server was sent."""
+        serving = project.config.serving
+        self.embedding = Embedding(
+            lambda: project.workspace.search.embedder, queue=serving.queue, seconds=serving.seconds
+        )
+        """Vectors of callers' texts."""
         self.presence: Presence | None = None
         """How commands of this machine find the server; None: they do not."""
 
@@ -121,8 +126,3 @@ class Service:
         name = self.project.config.retrieval.embedder.name
         if model != name:
             raise NotServed(f"the embedder {model[:100]!r} is not served", cure=f"Name the embedder {name}.")
-
-    def embedded(self, texts: Sequence[str]) -> tuple[Any, int]:
-        """Vectors, float32 of shape (texts, dimension), and the number of tokens of all texts."""
-        embedder = self.project.workspace.search.embedder
-        return embedder.embed(texts), sum(len(embedder.offsets(text)) for text in texts)

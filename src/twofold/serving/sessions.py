@@ -11,7 +11,7 @@ import ipaddress
 import secrets
 import threading
 import time
-from collections import OrderedDict
+from collections import Counter, OrderedDict
 from collections.abc import Callable
 from typing import Generic, TypeVar
 
@@ -19,6 +19,8 @@ from twofold.errors import OverLimit
 
 MOST = 10_000
 """Most sessions, and most addresses whose attempts are counted; beyond them the oldest is dropped."""
+EACH = 100
+"""Most sessions of one key or user: nobody logs everybody else out by logging in again and again."""
 ATTEMPTS = 10
 """Logins that an address may fail at in `ATTEMPT_SECONDS`."""
 ATTEMPT_SECONDS = 60.0
@@ -34,28 +36,40 @@ class Expiring(Generic[T]):
     Args:
         seconds: How long a value is stored.
         most: Most values; the oldest is dropped for another one.
+        each: Most values of one owner, likewise.
         now: The clock, in seconds; it must not jump.
     """
 
-    def __init__(self, seconds: float, *, most: int = MOST, now: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self, seconds: float, *, most: int = MOST, each: int = EACH, now: Callable[[], float] = time.monotonic
+    ) -> None:
         self.seconds = seconds
-        self._most, self._now = most, now
-        self._values: OrderedDict[str, tuple[float, T]] = OrderedDict()
+        self._most, self._each, self._now = most, each, now
+        self._values: OrderedDict[str, tuple[float, T, str]] = OrderedDict()
+        self._of_owner: Counter[str] = Counter()
         self._lock = threading.Lock()
 
-    def add(self, value: T) -> str:
-        """Store a value; returns its token."""
+    def add(self, value: T, *, owner: str = "") -> str:
+        """Store a value; returns its token.
+
+        Args:
+            value: The value.
+            owner: Whose it is: beyond `each` of theirs their oldest is dropped. Empty: nobody's.
+        """
         # 256 bits: no salt and no slow hash are needed for the digest that is stored.
         token = secrets.token_urlsafe(32)
         with self._lock:
+            if owner and self._of_owner[owner] >= self._each:
+                self._remove(next(digest for digest, (_, _, whose) in self._values.items() if whose == owner))
             self._drop()
-            self._values[_digest(token)] = (self._now() + self.seconds, value)
+            self._values[_digest(token)] = (self._now() + self.seconds, value, owner)
+            self._of_owner[owner] += 1
         return token
 
     def get(self, token: str) -> T | None:
         """The value of a token; None where there is none, or its time is over."""
         with self._lock:
-            end, value = self._values.get(_digest(token), (0.0, None))
+            end, value, _ = self._values.get(_digest(token), (0.0, None, ""))
         # Dropped by the next `add`, not here: reading stays cheap.
         return value if self._now() < end else None
 
@@ -63,17 +77,26 @@ class Expiring(Generic[T]):
         """As `get`, and forget the value."""
         value = self.get(token)
         with self._lock:
-            self._values.pop(_digest(token), None)
+            self._remove(_digest(token))
         return value
+
+    def _remove(self, digest: str) -> None:
+        entry = self._values.pop(digest, None)
+        if entry is None:
+            return
+        owner = entry[2]
+        self._of_owner[owner] -= 1
+        if not self._of_owner[owner]:  # else the names of all who ever logged in would stay
+            del self._of_owner[owner]
 
     def _drop(self) -> None:
         # The same time for all: the first to come is the first to end.
         now = self._now()
         while self._values:
-            end, _ = next(iter(self._values.values()))
+            oldest, (end, _, _) = next(iter(self._values.items()))
             if now < end and len(self._values) < self._most:
                 return
-            self._values.popitem(last=False)
+            self._remove(oldest)
 
 
 class Attempts:
@@ -95,7 +118,7 @@ class Attempts:
             OverLimit: it has.
         """
         with self._lock:
-            end, count = self._failed.get(_network(address), (0.0, 0))
+            end, count = self._failed.get(network(address), (0.0, 0))
         left = end - self._now()
         if left > 0 and count >= ATTEMPTS:
             error = OverLimit(f"{count} logins of this address failed within a minute", cure="Wait, then log in again.")
@@ -104,17 +127,17 @@ class Attempts:
 
     def failed(self, address: str) -> None:
         """Count a failed login."""
-        network, now = _network(address), self._now()
+        owner, now = network(address), self._now()
         with self._lock:
-            end, count = self._failed.pop(network, (0.0, 0))
+            end, count = self._failed.pop(owner, (0.0, 0))
             if now >= end:
                 end, count = now + ATTEMPT_SECONDS, 0
-            self._failed[network] = (end, count + 1)
+            self._failed[owner] = (end, count + 1)
             while len(self._failed) > MOST:
                 self._failed.popitem(last=False)
 
 
-def _network(address: str) -> str:
+def network(address: str) -> str:
     """An IPv4 address, or the network of an IPv6 address: whoever has one of these has all of its addresses."""
     try:
         parsed = ipaddress.ip_address(address.partition("%")[0])

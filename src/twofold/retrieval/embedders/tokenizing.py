@@ -17,6 +17,8 @@ from twofold.plugins.protocols import Progress
 _LOG = logging.getLogger(__name__)
 _WINDOW = 4096
 """Texts tokenised and sorted by length at a time, so that memory stays bounded."""
+_LONG = 20_000
+"""Letters of a text that takes some hundredths of a second to tokenise."""
 _PAD_TO = 8
 """Lengths of batches are multiples of this, so that few different shapes are compiled."""
 
@@ -57,13 +59,13 @@ class SentenceTokens:
 
     def unknown(self, text: str) -> int:
         """Number of letters and digits in unknown tokens, or in words that the vocabulary spells letter by letter."""
-        encoding = self._whole.encode(text, add_special_tokens=False)
+        encoding = whole(self._whole, text)
         unknown = [number in self._unknown for number in encoding.ids]
         return not_known(text, list(zip(encoding.offsets, unknown, strict=True)))
 
     def offsets(self, text: str) -> list[tuple[int, int]]:
         """Character range of every token; no special tokens, never cut."""
-        spans: list[tuple[int, int]] = self._whole.encode(text, add_special_tokens=False).offsets
+        spans: list[tuple[int, int]] = whole(self._whole, text).offsets
         return spans
 
     def embed(
@@ -98,6 +100,14 @@ class SentenceTokens:
                 places = [at for at, special in enumerate(encodings[row].special_tokens_mask) if not special]
                 out[row] = unit(state[places])
         return out
+
+
+def whole(tokenizer: Any, text: str) -> Any:
+    """The encoding of a whole text, without added special tokens."""
+    if len(text) > _LONG:
+        # Four megabytes take seconds, and only the call for many gives the interpreter's lock back meanwhile.
+        return tokenizer.encode_batch([text], add_special_tokens=False)[0]
+    return tokenizer.encode(text, add_special_tokens=False)
 
 
 def _batches(ids: Sequence[Sequence[int]], batch: int) -> Iterator[tuple[NDArray[Any], NDArray[Any], NDArray[Any]]]:

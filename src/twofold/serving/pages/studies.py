@@ -23,6 +23,7 @@ from twofold.serving.service import Service
 from twofold.serving.shelf import StudyShelf
 from twofold.store import lock
 from twofold.types import Estimate, Json
+from twofold.verdict.flips import COSTS
 from twofold.verdict.record import (
     AnswerRow,
     ArmAnswer,
@@ -31,6 +32,7 @@ from twofold.verdict.record import (
     CauseRow,
     FailureRecord,
     StudyRecord,
+    VerdictRecord,
     asked_text,
     estimate_text,
     number_text,
@@ -221,6 +223,7 @@ def _public(record: StudyRecord, *, closed: bool) -> StudyRecord:
     # Prices are a matter of contracts, and the section on cost stands on them.
     public.pop("prices", None)
     public.pop("metered", None)
+    public["verdict"] = without_costs(record["verdict"])
     public["bill"] = [_without_amount(item) for item in record["bill"]]
     if not closed:
         return public
@@ -232,6 +235,12 @@ def _public(record: StudyRecord, *, closed: bool) -> StudyRecord:
     causes: list[CauseRow] = [{**cause, "examples": []} for cause in record.get("diagnosis", [])]
     retrieval = {**record["retrieval"], "index": {}} if record["retrieval"] else {}
     return {**public, "arms": arms, "diagnosis": causes, "retrieval": retrieval, "warnings": [], "bill": []}
+
+
+def without_costs(verdict: VerdictRecord) -> VerdictRecord:
+    """A verdict without the conditions that name a cost, from which the price of a token follows."""
+    flips = [flip for flip in verdict["flips"] if not flip["condition"].startswith(COSTS)]
+    return {**verdict, "flips": flips}
 
 
 def _without_amount(item: BillItem) -> BillItem:

@@ -19,6 +19,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from threading import RLock
 from typing import Any, ClassVar
+from urllib.parse import quote
 
 import numpy as np
 from pydantic import Field
@@ -105,7 +106,9 @@ class LanceIndex:
             try:
                 stored = json.loads(path.read_text(encoding="utf-8"))
             except (OSError, ValueError, RecursionError) as error:
-                raise IndexDamaged(f"the index's description is damaged: {error}", file=path) from error
+                raise IndexDamaged(
+                    f"the index's description is damaged: {_reason(error, self._directory)}", file=path
+                ) from error
             if not isinstance(stored, dict):
                 raise IndexDamaged("the index's description is damaged: it is no object", file=path)
             for key, value in settings.items():
@@ -214,7 +217,7 @@ class LanceIndex:
                 except (ValueError, RuntimeError, OSError) as error:
                     if version is None:
                         raise IndexDamaged(
-                            f"the index cannot be read: {_reason(error)}", file=self._directory
+                            f"the index cannot be read: {_reason(error, self._directory)}", file=self._directory
                         ) from error
                     newest = int(self._table.version)
                     raise IndexMismatch(
@@ -396,16 +399,28 @@ class LanceIndex:
         try:
             yield
         except (OSError, RuntimeError, ValueError) as error:
-            raise refused(f"the index was not changed: {_reason(error)}", error, file=self._directory) from error
+            raise refused(
+                f"the index was not changed: {_reason(error, self._directory)}", error, file=self._directory
+            ) from error
 
     @contextmanager
     def _reading(self) -> Iterator[None]:
         try:
             yield
         except (OSError, RuntimeError, ValueError, LookupError) as error:
-            raise IndexDamaged(f"the index cannot be read: {_reason(error)}", file=self._directory) from error
+            raise IndexDamaged(
+                f"the index cannot be read: {_reason(error, self._directory)}", file=self._directory
+            ) from error
 
 
-def _reason(error: Exception) -> str:
-    """The library's message, without paths in its own sources."""
-    return _PLACE.sub("", str(error).splitlines()[0] if str(error) else type(error).__name__)[:300]
+def _reason(error: Exception, directory: Path) -> str:
+    """The library's message, without paths in its own sources and without the index's own place on this machine.
+
+    The place stands in the error's `file`, for whoever runs the command; the message also reaches callers of a server.
+    """
+    text = str(error).splitlines()[0] if str(error) else type(error).__name__
+    for place in (str(directory.resolve()), str(directory.absolute())):
+        # The library writes it without the first slash as well, and in places quoted as in an address.
+        for form in (place, quote(place), place.lstrip("/"), quote(place.lstrip("/"))):
+            text = text.replace(form, directory.name)
+    return _PLACE.sub("", text)[:300]

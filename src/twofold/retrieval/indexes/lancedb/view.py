@@ -107,8 +107,12 @@ class LanceView:
 
     def rows_without(self, documents: Collection[str]) -> Any:
         """Arrow table of all rows but those of these documents."""
+        import pyarrow as pa
+
         table = self._table.to_arrow()
-        return table.filter([name not in documents for name in table["document"].to_pylist()])
+        # With its type: of an empty list Arrow makes a column of nulls, by which nothing can be filtered.
+        remaining = [name not in documents for name in table["document"].to_pylist()]
+        return table.filter(pa.array(remaining, pa.bool_()))
 
     def documents(self) -> dict[str, int]:
         """Document id → number of its chunks, by id."""
