@@ -6,20 +6,29 @@ import json
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 from small_project import write_project
+from twofold.cli.main import main
+from twofold.curation import questions as making
 from twofold.curation.templates import as_record
-from twofold.errors import StudyError
-from twofold.improvement import gaps, histories, page
-from twofold.improvement.loop import Diagnosing, Improver, StopRules, questions_of
+from twofold.errors import GenerationError, ProjectLocked, StoreError, StudyError
+from twofold.improvement import gaps, histories, page, spending, trials
+from twofold.improvement.loop import LOCK, Diagnosing, Improver, StopRules, questions_of
 from twofold.improvement.proposals import Cause
 from twofold.improvement.record import Improvement, Step
+from twofold.indexing.erasure import TRIAL
 from twofold.lifecycle.comparison import scores_of
 from twofold.plugins.protocols import Progress
 from twofold.project import Project
+from twofold.project.material import CATALOGUE
 from twofold.reports import archive, decisive
+from twofold.store.catalogue import Catalogue
+from twofold.store.forgotten import RECEIPTS, Forgotten
+from twofold.store.lock import ProjectLock
+from twofold.study import calls
 from twofold.types import Arm, Example
 
 THINGS = ["lamp", "clock", "chest", "mirror", "kettle", "ladder", "carpet", "piano", "basket", "easel"]
@@ -162,7 +171,7 @@ def test_a_run_that_was_killed_after_its_step_was_written_keeps_the_step(
 
 
 def test_an_interrupted_round_is_not_finished_without_agreement(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     directory = project_of(tmp_path)
 
@@ -175,6 +184,10 @@ def test_an_interrupted_round_is_not_finished_without_agreement(
             run(directory, "cut")
     improvement = Improver(directory=directory, diagnose=blaming("cut"), agree=lambda _: "stop").run()
     assert (improvement.rounds, [step.name for step in improvement.open_steps]) == ((), ["allow 16 tokens"])
+    assert main(["improve", "-C", str(directory), "--plan", "--json", "-q"]) == 0
+    plan = json.loads(capsys.readouterr().out)
+    reason = "round 1 was interrupted, and comes before any other: only planned: no step was taken"
+    assert plan["stopped"] == reason, "nobody stopped it"
     with Project.open(directory) as project:
         assert len(archive.names(project.records)) == 1
 
@@ -189,6 +202,68 @@ def test_the_file_of_a_round_is_named_once_and_never_taken_over(tmp_path: Path) 
     path.parent.mkdir()
     path.touch()
     assert gaps.unused_number(directory, after=0) == 2
+
+
+LONG = [
+    {"id": thing, "text": "\n".join(f"the {thing} in the {place} has the label {thing}{place}" for place in PLACES)}
+    for thing in THINGS
+]
+PLACED = [
+    {
+        "id": f"{thing}-{place}",
+        "question": f"Which label has the {thing} in the {place}?",
+        "answers": [f"{thing}{place}"],
+        "doc_ids": [thing],
+    }
+    for _, thing, place in ROWS
+]
+CUT = """
+[documents.chunker]
+name = "headings"
+options = {max_tokens = 80, min_tokens = 0, overlap = 0}
+[retrieval]
+k = 1
+"""
+
+
+def test_other_passages_are_tried_beside_the_index_that_answers(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = SETTINGS.replace("max_tokens = 8", "max_tokens = 30") + CUT
+    directory = write_project(tmp_path / "project", LONG, (), copies=1, settings=settings)
+    (directory / "data" / "examples.jsonl").write_text("\n".join(map(json.dumps, PLACED)), encoding="utf-8")
+    with Project.open(directory) as project:
+        project.study()
+        before = project.workspace.search.index.contents()
+    seen: list[dict[str, str]] = []
+
+    def look(stage: str, _done: int, _total: int) -> None:
+        if stage == "answer with the step" or stage.startswith("answer rag"):
+            with Project.open(directory) as project:
+                seen.append(project.workspace.search.index.contents())
+
+    def killed(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    improver = Improver(directory=directory, diagnose=blaming("split"), agree=lambda _: "yes", progress=look)
+    with monkeypatch.context() as patched:
+        patched.setattr(Project, "study", killed)
+        with pytest.raises(KeyboardInterrupt):
+            improver.run()
+    assert (directory / TRIAL).is_dir(), "a killed trial goes on where it was"
+    improvement = improver.run()
+    (record,) = improvement.rounds
+    assert (record["outcome"], record["step"]["name"]) == ("kept", "cut passages of 40 tokens")
+    assert seen, "it was looked at while the step was tried"
+    assert all(content == before for content in seen)
+    assert not (directory / TRIAL).exists()
+    with Project.open(directory) as project:
+        index = project.workspace.search.index
+        assert index.contents() != before
+        assert record["study"] in [tag for entry in index.log() for tag in entry.tags]
+        key = archive.read_record(project.records / record["study"])["arms"]["rag"]["key"]
+        assert project.workspace.arms.known_key(project.config.arm("rag"), project.splits) == key
+        assert len(project.catalogue.answers.get(key)) >= len(project.splits.test)
 
 
 def test_a_step_that_is_impossible_here_is_left_to_a_person(tmp_path: Path) -> None:
@@ -221,6 +296,22 @@ def test_nobody_who_refuses_is_overruled(tmp_path: Path) -> None:
     improvement = Improver(directory=directory, diagnose=blaming("cut"), agree=refuse).run()  # type: ignore[arg-type]
     assert [step.name for step in proposed] == ["allow 16 tokens"]
     assert improvement.rounds == ()
+
+
+def test_a_program_reads_the_plan_and_is_refused_without_agreement(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    directory = project_of(tmp_path)
+    words = ["improve", "-C", str(directory), "--json", "-q"]
+    assert main(words) == 2
+    assert "nobody can agree" in json.loads(capsys.readouterr().out)["error"]["message"]
+    with Project.open(directory) as project:
+        project.study()
+    assert main([*words, "--plan"]) == 0
+    plan = json.loads(capsys.readouterr().out)
+    assert set(plan) == {"kept", "stopped", "rounds", "history", "open", "page"}
+    assert (plan["kept"], plan["stopped"]) == (0, "only planned: no step was taken")
+    assert [(step["name"], step["person"]) for step in plan["open"]] == [("allow 16 tokens", False)]
 
 
 def test_gap_questions_are_made_on_no_document_of_a_held_out_question(tmp_path: Path) -> None:
@@ -258,8 +349,130 @@ def test_a_record_of_a_made_question_is_read_back_as_one_of_train(tmp_path: Path
         path.write_text(json.dumps(as_record(example)), encoding="utf-8")
         values = gaps.values_of(project.config, 1)
     with Project.open(directory, values) as changed:
-        assert "made" in {read.id for read in changed.examples}
-        assert "made" not in {read.id for read in (*changed.splits.test, *changed.splits.dev)}
+        assert {read.id for read in changed.splits.train} == {"made", *(read.id for read in project.splits.train)}
+        assert changed.splits.test.digests == project.splits.test.digests
+        assert changed.splits.dev.digests == project.splits.dev.digests
+        gaps.require_same_questions(project, changed)
+        with pytest.raises(StudyError, match="the test split has other questions"):
+            gaps.require_same_questions(
+                project,
+                SimpleNamespace(splits=replace(changed.splits, test=changed.splits.train)),  # type: ignore[arg-type]
+            )
+
+
+def test_gap_questions_are_made_on_no_copy_of_a_held_out_document(tmp_path: Path) -> None:
+    directory = project_of(tmp_path)
+    with Project.open(directory) as project:
+        tested = project.splits.test[0]
+        text = next(document["text"] for document in DOCUMENTS if document["id"] == tested.sources[0])
+    with (directory / "data" / "documents.jsonl").open("a", encoding="utf-8") as file:
+        file.write("\n" + json.dumps({"id": "copy", "text": text}))
+    with Project.open(directory) as project:
+        project.sync()
+        failed = replace(project.splits.train[0], sources=("copy",), messages=tested.messages)
+        documents = gaps.documents(project, [failed])
+    assert documents
+    assert documents.isdisjoint({"copy", *tested.sources})
+
+
+def test_a_step_that_an_earlier_study_measured_is_judged_by_it_and_answers_from_it(tmp_path: Path) -> None:
+    directory = project_of(tmp_path)
+    laid_over = {"generation": {"max_tokens": 8}, "study": {"resamples": 300}}
+    for tokens in (16, 8):
+        with Project.open(directory, {**laid_over, "generation": {"max_tokens": tokens}}) as project:
+            project.study()
+    improvement = Improver(
+        directory=directory, overrides=laid_over, diagnose=blaming("cut"), agree=lambda _: "yes"
+    ).run()
+    (record,) = improvement.rounds
+    earlier, later = "0001-project", "0002-project"
+    assert (record["outcome"], record["study"], record["before"]) == ("kept", earlier, later)
+    assert record["because"].startswith(f"measured before by study {earlier}, no look was spent: ")
+    # In force over the values that the run was given, which would hide it: else the next round would be refused.
+    assert improvement.stopped == "no wrong answer has a cause to mend"
+    assert record["because"].endswith("proven with settings laid over twofold.toml, which the file does not have")
+    with Project.open(directory) as project:
+        assert archive.names(project.records) == [earlier, later]
+        assert decisive.decisive(project.records) == earlier
+        # The later look of the two is the stricter one.
+        assert record["level"] == archive.read_record(project.records / later)["level"]
+
+
+def test_what_a_run_spends_is_counted_from_its_answers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(calls, "prices", lambda _: (1.0, 10.0))
+    directory = project_of(tmp_path)
+    with Project.open(directory) as project:
+        assert spending.metered(project) == 0.0
+        record = project.study()
+        answers = project.catalogue.answers.get(record["arms"]["rag"]["key"])
+        read = sum(answer.usage.prompt_tokens for answer in answers.values())
+        written = sum(answer.usage.completion_tokens for answer in answers.values())
+        assert spending.metered(project) == pytest.approx((read + 10 * written) / 1e6)
+        assert written > 0
+    # Its step has no forecast of money, and diagnosing costs: that alone is more than what is allowed.
+    improvement = Improver(
+        directory=directory, diagnose=blaming("cut"), agree=lambda _: "yes", limits=StopRules(cost=1e-9)
+    ).run()
+    assert improvement.rounds == ()
+    assert "the budget is spent" in improvement.stopped
+
+
+@pytest.mark.parametrize("text", ["{", "[]", '{"rounds": []}', '{"format": "one", "rounds": []}', '{"format": 1}'])
+def test_a_damaged_history_is_named(text: str, tmp_path: Path) -> None:
+    (tmp_path / histories.FILE).write_text(text, encoding="utf-8")
+    with pytest.raises(StudyError, match="the history of improvement cannot be read"):
+        histories.read(tmp_path)
+
+
+def test_a_history_of_a_newer_version_is_refused(tmp_path: Path) -> None:
+    (tmp_path / histories.FILE).write_text('{"format": 99}', encoding="utf-8")
+    with pytest.raises(StudyError, match="a newer Twofold"):
+        histories.read(tmp_path)
+
+
+def test_questions_made_on_a_forgotten_document_are_forgotten_with_it(tmp_path: Path) -> None:
+    directory = project_of(tmp_path)
+    with Project.open(directory) as project:
+        project.sync()
+        example = replace(project.splits.train[0], split="train", origin="synthetic", maker="templates")
+        forgotten = example.sources[0]
+        other = next(e for e in project.splits.train if forgotten not in e.sources)
+        altered = replace(example, id="c", sources=(), spans=(), references=(), answerable=False, parent="a")
+        path = gaps.path(directory, 1)
+        path.parent.mkdir()
+        # Documents that were copied from the web hold line breaks that are no line's end in JSON.
+        broken = replace(other, id="b", references=("one\u2028two\x85three",))
+        making.save([as_record(e) for e in (replace(example, id="a"), broken, altered)], path)
+        (directory / TRIAL).mkdir()
+        with project.writing():
+            receipt = project.versions.forget(forgotten)
+            assert not (directory / TRIAL).exists()
+            assert receipt["questions"] == {path.name: 2}
+            assert project.versions.forget(forgotten)["questions"] == {}
+            assert [json.loads(line) for line in path.read_text(encoding="utf-8").split("\n")[:-1]] == [
+                as_record(broken)
+            ]
+            path.write_text("[]\n", encoding="utf-8")
+            with pytest.raises(StoreError, match="made questions cannot be read") as caught:
+                project.versions.forget(forgotten)
+    assert "then run `twofold sync`" in caught.value.cure
+
+
+def test_the_sync_of_a_trial_does_not_finish_a_removal_that_was_interrupted(tmp_path: Path) -> None:
+    directory = project_of(tmp_path)
+    with Project.open(directory) as project:
+        project.sync()
+        document = project.splits.train[0].sources[0]
+        chunks = [chunk.id for chunk in project.workspace.search.index.chunks_of([document])]
+        forgotten = Forgotten(directory / RECEIPTS)
+        forgotten.begin(document, "2031-01-01T00:00:00+00:00", chunks)
+        with trials.place(project, number=1) as folder, Project.open(directory, derived=folder) as trial:
+            trial.sync()
+            assert not trial.workspace.search.index.chunks_of([document])
+        assert not forgotten.entries()[document]["finished"]
+        project.sync()
+        assert not project.workspace.search.index.chunks_of([document])
+        assert forgotten.entries()[document]["finished"]
 
 
 def test_without_a_study_there_is_nothing_to_improve(tmp_path: Path) -> None:
@@ -293,3 +506,125 @@ def test_a_step_whose_study_fails_is_undone(tmp_path: Path, monkeypatch: pytest.
     ).run()
     (record,) = improvement.rounds
     assert (record["outcome"], record["because"]) == ("undone", "its study failed: no memory Add some.")
+
+
+def test_two_runs_at_once_do_not_take_each_other_for_interrupted(tmp_path: Path) -> None:
+    directory = project_of(tmp_path)
+    with Project.open(directory) as project:
+        project.study()
+        with ProjectLock(project.derived / LOCK), pytest.raises(ProjectLocked, match="is writing to this project"):
+            Improver(directory=directory, diagnose=blaming("cut"), agree=lambda _: "yes").run()
+
+
+def test_a_fault_of_the_moment_leaves_the_round_to_the_next_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    directory = project_of(tmp_path)
+
+    def locked(*_: object, **__: object) -> None:
+        raise ProjectLocked("another command is writing to this project")
+
+    with monkeypatch.context() as patched:
+        patched.setattr("twofold.improvement.loop._proof", locked)
+        with pytest.raises(ProjectLocked):
+            run(directory, "cut")
+    assert [record["outcome"] for record in run(directory, "cut").rounds] == ["kept"]
+
+
+def test_a_step_that_cannot_be_tried_on_dev_is_undone_and_stops_no_later_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    directory = project_of(tmp_path)
+
+    def fails(*_: object, **__: object) -> None:
+        raise GenerationError("the model cannot be loaded", cure="Pull it.")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Improver, "_on_dev", fails)
+        (record,) = run(directory, "cut", rounds=1).rounds
+    assert record["outcome"] == "undone"
+    assert "the model cannot be loaded" in record["because"]
+    assert run(directory, "cut").stopped == "no wrong answer has a cause to mend"
+
+
+def learn_and_die(project: Project) -> None:
+    with trials.place(project, number=1) as apart:
+        with Catalogue(apart / CATALOGUE) as copy:
+            copy.systems.put("learned in the trial", {})
+        raise KeyboardInterrupt
+
+
+def test_what_a_person_changed_meanwhile_is_not_proven_with_an_interrupted_step(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    directory = project_of(tmp_path)
+
+    def killed(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Improver, "_finish", killed)
+        with pytest.raises(KeyboardInterrupt):
+            run(directory, "not-retrieved")
+    # As a killed step that cuts passages leaves it.
+    with Project.open(directory) as project, pytest.raises(KeyboardInterrupt):
+        learn_and_die(project)
+    file = directory / "twofold.toml"
+    changed = file.read_text(encoding="utf-8").replace("max_tokens = 8", "max_tokens = 9")
+    file.write_text(changed, encoding="utf-8")
+    with pytest.raises(StudyError, match="have changed since study 0001-project"):
+        Improver(directory=directory, diagnose=blaming("cut"), agree=lambda _: "yes").run()
+    with Project.open(directory) as project:
+        (record,) = histories.read(project.records)["rounds"]
+        assert len(archive.names(project.records)) == 1
+        assert "learned in the trial" in project.catalogue.systems.descriptions()
+    assert not (directory / TRIAL).exists(), "its place holds texts of documents"
+    assert record["outcome"] == "abandoned"
+    assert "have changed since study 0001-project" in record["because"]
+    assert file.read_text(encoding="utf-8") == changed
+    # Nobody knows what it would gain: it is proposed again.
+    with Project.open(directory) as project:
+        project.study()
+    again = run(directory, "not-retrieved", minutes=1e-9)
+    assert record["step"]["name"] in {step.name for step in again.open_steps}
+
+
+def test_an_interrupted_round_counts_against_the_budget(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    directory = project_of(tmp_path)
+
+    def killed(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Improver, "_finish", killed)
+        with pytest.raises(KeyboardInterrupt):
+            run(directory, "cut")
+    improvement = run(directory, "cut", minutes=1e-9)
+    assert improvement.rounds == ()
+    assert "round 1 was interrupted" in improvement.stopped
+    assert "the budget is spent" in improvement.stopped
+
+
+def test_a_kept_step_that_was_measured_before_decides_again(tmp_path: Path) -> None:
+    directory = project_of(tmp_path)
+    with Project.open(directory, {"generation": {"max_tokens": 16}}) as project:
+        earlier = project.study()["study"]
+    improvement = run(directory, "cut")
+    (record,) = improvement.rounds
+    assert (record["outcome"], record["study"], record["before"]) == ("kept", earlier, "0002-project")
+    with Project.open(directory) as project:
+        assert decisive.decisive(project.records) == earlier
+
+
+def test_a_study_without_a_proof_is_undone_with_its_verdict(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    directory = project_of(tmp_path)
+
+    def fails(*_: object, **__: object) -> None:
+        raise StudyError("no question in common")
+
+    monkeypatch.setattr("twofold.improvement.loop._proof", fails)
+    (record,) = run(directory, "cut", rounds=1).rounds
+    assert record["outcome"] == "undone"
+    with Project.open(directory) as project:
+        assert len(archive.names(project.records)) == 2
+        assert decisive.decisive(project.records) == record["before"]

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from sync_project import by_file, found, found_for_each, held, sync
+from sync_project import by_file, found, found_for_each, held, sync, write_project
 
 from forked import Nursery
 from twofold.cli.main import main
@@ -72,6 +72,26 @@ def test_another_size_of_chunks_cuts_every_document_anew(make: Callable[..., Pat
     again = sync(directory)
     assert (again["changed"], again["index"]["chunks"]) == (1, first["index"]["chunks"])
     assert sync(directory)["unchanged"] == 1
+
+
+def test_a_sync_of_a_source_apart_notes_its_recipe_and_leaves_the_others(tmp_path: Path) -> None:
+    """A server syncs the documents that it was sent, and nothing else, after each of them."""
+    sentences = " ".join(f"The {word} of the {other} is measured in spring." for word in WORDS for other in WORDS[:4])
+    (tmp_path / "more").mkdir()
+    (tmp_path / "more" / "there.txt").write_text(sentences)
+    directory = write_project(tmp_path / "p", '[sources.more]\nkind = "folder"\npaths = ["../more"]\n')
+    (directory / "data" / "documents" / "here.txt").write_text(sentences)
+    sync(directory, source="more")
+    smaller = {"documents": {"chunker": {"options": {"max_tokens": 24, "min_tokens": 0}}}}
+    with Project.open(directory, smaller) as project:
+        # The first sync of all of them never came, and other chunks are noticed all the same.
+        assert project.sync(source="more")["changed"] == 1
+        assert by_file(project.sync(source="more"))["../more/there.txt"] == "unchanged"
+        assert project.sync()["added"] == 1
+        assert project.sync()["unchanged"] == 2
+    assert sync(directory, source="more")["changed"] == 1
+    assert sync(directory)["changed"] == 1, "the documents of the project itself are still cut by the other recipe"
+    assert sync(directory)["unchanged"] == 2
 
 
 def test_a_killed_sync_under_another_size_of_chunks_is_undone_wholly(

@@ -92,8 +92,11 @@ def test_names(registry: Registry) -> None:
     with pytest.raises(UnknownName, match="unknown tuned model 'stagin'") as caught:
         registry.find("stagin")
     assert "'staging'" in caught.value.cure
-    with pytest.raises(UnknownName):
+    with pytest.raises(UnknownName, match="is too short for a model's id") as caught:
         registry.find(name[6:9])
+    assert "at least 4 characters" in caught.value.cure
+    with pytest.raises(UnknownName, match="unknown tuned model ''"):
+        registry.find("")
     with pytest.raises(ConfigError):
         registry.promote(name, alias="No Alias")
 

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from twofold.cli.progress import duration
 from twofold.cli.session import Run
+from twofold.errors import ConfigError
 
 if TYPE_CHECKING:
     from twofold.improvement.loop import Agreement
@@ -43,14 +45,15 @@ def improve(
     interrupted run goes on where it was. Exit code 1: no step was kept.
     """
     from twofold.improvement.ledger import causes_of
-    from twofold.improvement.loop import Improver, StopRules
+    from twofold.improvement.loop import BY_YOU, Improver, StopRules
     from twofold.improvement.page import write_page
 
     unattended = yes or budget is not None
     if not (plan or unattended or sys.stdin.isatty()):
-        typer.echo("error: not started: this is not a terminal, so nobody can agree to a step", err=True)
-        typer.echo("help: Add --budget MINUTES or --yes to start, or --plan to print the steps only.", err=True)
-        raise typer.Exit(2)
+        raise ConfigError(
+            "not started: this is not a terminal, so nobody can agree to a step",
+            cure="Add --budget MINUTES or --yes to start, or --plan to print the steps only.",
+        )
 
     def agree(step: Step) -> Agreement:
         if plan:
@@ -75,6 +78,11 @@ def improve(
             progress=progress,
         )
         improvement = improver.run()
+        if plan:
+            # Nobody was asked: a plan answers every step with `stop`.
+            improvement = replace(
+                improvement, stopped=improvement.stopped.replace(BY_YOU, "only planned: no step was taken")
+            )
         with run.project() as project:
             page = write_page(project.records, improvement.history, name=project.config.project.name)
     run.result({**improvement.to_json(), "page": str(page)}, "\n".join(lines(improvement, str(page), plan=plan)))

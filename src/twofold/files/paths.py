@@ -22,7 +22,7 @@ MISSING = ("no file matches this pattern", "there is no such file or folder")
 """Messages for a path of the configuration that no file matches."""
 HIDDEN = (".", "~$")
 """Beginnings of file names that are skipped in folders: hidden files, and the lock files of Office."""
-_PROJECT_FILES = (config.FILE, ".twofold", "studies", "receipts")
+_PROJECT_FILES = (config.FILE, ".twofold", ".twofold-trial", "studies", "receipts")
 """Settings and records: a link in a folder of documents, to which others may have access, must not expose them."""
 NOT_DOCUMENTS = tuple(
     f"examples*.{kind}{gz}" for kind, gz in product(("jsonl", "ndjson", "json", "csv", "tsv", "parquet"), ("", ".gz"))

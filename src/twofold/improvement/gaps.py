@@ -3,30 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from itertools import chain
 from pathlib import Path
 
 from twofold.config import Config
 from twofold.curation import questions as making
 from twofold.errors import StudyError
+from twofold.indexing.erasure import GAPS
 from twofold.plugins.protocols import Progress
 from twofold.project import Project
 from twofold.types import Example, Json, Query
 
-FOLDER = "improvement"
-"""Folder of the made questions, beside ``data``: what is undone is removed from it."""
 _NEAREST = 3
 """Documents beside a failed question from which questions are made, where its own document is held out."""
 
 
 def path(directory: Path, number: int) -> Path:
-    """The file of the questions of a round."""
-    return directory / FOLDER / f"gaps-{number:04d}.jsonl"
+    """The file of the questions of a round, beside ``data``; it is removed with a round that is undone."""
+    return directory / GAPS / f"gaps-{number:04d}.jsonl"
 
 
 def values_of(config: Config, number: int) -> Json:
     """The setting that adds the questions of a round to the examples, once."""
-    paths = (*config.examples.paths, f"{FOLDER}/gaps-{number:04d}.jsonl")
+    paths = (*config.examples.paths, f"{GAPS}/gaps-{number:04d}.jsonl")
     return {"examples": {"paths": [*dict.fromkeys(paths)]}}
 
 
@@ -41,15 +39,15 @@ def unused_number(directory: Path, *, after: int) -> int:
 def documents(project: Project, failed: Sequence[Example]) -> set[str]:
     """Documents to ask about: those of failed train questions, and the nearest ones to failed dev questions.
 
-    Documents that dev, test or reserve questions are about are left out: a question on them would give away what these
-    measure.
+    Documents that dev, test or reserve questions are about are left out, and so are their copies and what holds one or
+    stands in one: a question on them would give away what these measure.
 
     Raises:
         StudyError: a question is not of train or dev.
     """
     splits = project.splits
     train_side = {example.id for example in (*splits.train, *splits.dev)}
-    held_out = set(chain.from_iterable(e.sources for e in (*splits.dev, *splits.test, *splits.reserve)))
+    held_out = splits.related((*splits.dev, *splits.test, *splits.reserve))
     chosen: set[str] = set()
     unsourced = []
     for example in failed:
@@ -69,6 +67,29 @@ def documents(project: Project, failed: Sequence[Example]) -> set[str]:
             near = [hit.chunk.span.document for hit in retrieval.hits if hit.chunk.span.document not in held_out]
             chosen.update(list(dict.fromkeys(near))[:_NEAREST])
     return chosen
+
+
+def require_same_questions(project: Project, changed: Project) -> None:
+    """Refuse made questions that would move others between train and what measures.
+
+    Args:
+        project: Without the made questions.
+        changed: The same project with them.
+
+    Raises:
+        StudyError: another question is one of dev, test or reserve.
+    """
+    for name, before, after in (
+        ("dev", project.splits.dev, changed.splits.dev),
+        ("test", project.splits.test, changed.splits.test),
+        ("reserve", project.splits.reserve, changed.splits.reserve),
+    ):
+        # Fewer may be left: where their maker made questions for the test, too, it now writes for training alone.
+        if not set(after.digests) <= set(before.digests):
+            raise StudyError(
+                f"with the made questions the {name} split has other questions, so that nothing would be proven",
+                cure="Report this with `twofold --version`; the questions were removed again.",
+            )
 
 
 def make(project: Project, within: Collection[str], *, count: int, progress: Progress) -> list[Example]:

@@ -22,18 +22,23 @@ def read(records: Path) -> History:
     path = records / FILE
     try:
         history: History = json.loads(path.read_text(encoding="utf-8"))
-        _ = [(record["number"], record["outcome"], record["step"]["name"]) for record in history["rounds"]]
+        newer = history["format"] > FORMAT
+        _ = newer or [(record["number"], record["outcome"], record["step"]["name"]) for record in history["rounds"]]
     except FileNotFoundError:
         return {"format": FORMAT, "start": None, "metric": "", "rounds": []}
     except (OSError, ValueError, TypeError, KeyError) as error:
         raise StudyError(
-            f"the history of improvement cannot be read: {error}",
+            f"the history of improvement cannot be read: {_reason(error)}",
             file=path,
             cure="Restore it from a copy, or move it away: the loop then begins anew.",
         ) from error
-    if history["format"] > FORMAT:
+    if newer:
         raise StudyError("a newer Twofold wrote this history", file=path, cure="Upgrade Twofold.")
     return history
+
+
+def _reason(error: Exception) -> str:
+    return f"it lacks the key {error}" if isinstance(error, KeyError) else str(error)
 
 
 def put(records: Path, history: History, record: RoundRecord) -> None:
@@ -66,11 +71,13 @@ def interrupted(history: History) -> RoundRecord | None:
 def tried(history: History) -> set[str]:
     """Names of the steps that were taken since the last one that was kept, and of all that were kept.
 
-    What failed before another step was kept may work now; a kept step has nothing more to give.
+    What failed before another step was kept may work now; a kept step has nothing more to give. What was abandoned was
+    never measured.
     """
     names: set[str] = set()
     for record in history["rounds"]:
         if record["outcome"] == "kept":
             names = {other["step"]["name"] for other in history["rounds"] if other["outcome"] == "kept"}
-        names.add(record["step"]["name"])
+        if record["outcome"] != "abandoned":
+            names.add(record["step"]["name"])
     return names

@@ -10,7 +10,8 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -18,24 +19,44 @@ from typing import Literal
 
 from twofold.curation import questions as making
 from twofold.curation.templates import as_record
-from twofold.errors import ConfigError, DataError, MissingExtra, StudyError, TooFewExamples, TwofoldError
+from twofold.errors import (
+    ConfigError,
+    DatabaseUnreachable,
+    DataError,
+    DiskFull,
+    EndpointUnreachable,
+    MissingExtra,
+    ProjectLocked,
+    SourceUnreachable,
+    StudyError,
+    TooFewExamples,
+    TwofoldError,
+)
 from twofold.files.toml_values import merged
-from twofold.improvement import gaps, histories, proposals, settings
+from twofold.improvement import gaps, histories, proposals, settings, spending, trials
 from twofold.improvement.proposals import Cause
 from twofold.improvement.record import History, Improvement, RoundRecord, Step, step_record
 from twofold.lifecycle.comparison import Scored, compared, improves, scores_of
 from twofold.plugins.protocols import Progress, quiet
 from twofold.project import Project
 from twofold.reports import archive, decisive
+from twofold.store.lock import ProjectLock
 from twofold.store.model_registry import user
+from twofold.study import more_data
 from twofold.types import Arm, Example, Json
-from twofold.verdict.record import AnswerRow, StudyRecord, estimate_text
+from twofold.verdict.record import AnswerRow, StudyRecord, counted, estimate_text
 
 Agreement = Literal["yes", "no", "stop"]
 """Take the step, leave it and propose the next one, or end the run."""
+LOCK = "improvement.lock"
+"""File in `Project.derived`: the lock of the one run that may write the history."""
+_OF_THE_MOMENT = (ProjectLocked, DiskFull, DatabaseUnreachable, EndpointUnreachable, SourceUnreachable)
+"""Faults that say nothing of a step: its round stays open, and the next run finishes it."""
 Diagnosing = Callable[..., Sequence[Cause]]
 """Finds the causes of wrong answers, called as ``(project, study, arm, questions=…, progress=…)``: of the arm as the
 study of that name measured it, to questions of train and dev."""
+BY_YOU = "stopped by you"
+"""Why a run ended whose step was answered with ``stop``."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,31 +101,45 @@ class Improver:
     overrides: Json = field(default_factory=dict)
     limits: StopRules = StopRules()
     progress: Progress = quiet
+    _proven: Json = field(default_factory=dict, init=False)
+    """Values of the steps that this run kept: laid over `overrides`, which would else hide what stands in the file."""
 
     def run(self) -> Improvement:
         """Take steps until nothing promising is left or a limit is reached.
 
         Raises:
             StudyError: no arm has a score to improve.
+            ProjectLocked: another run improves this project; it would be taken for an interrupted one.
             TwofoldError: whatever stops a study.
         """
+        with self._opened() as project:
+            project.derived.mkdir(mode=0o700, parents=True, exist_ok=True)
+            lock = ProjectLock(project.derived / LOCK)
+        with lock:
+            return self._run()
+
+    def _run(self) -> Improvement:
         started = time.monotonic()
         rounds: list[RoundRecord] = []
-        spent = 0.0  # money
-        with Project.open(self.directory, self.overrides) as project:
+        forecast = 0.0  # money
+        with self._opened() as project:
+            before = spending.metered(project)
             history = histories.read(project.records)
             if unfinished := histories.interrupted(history):
                 resumed = _step_of(unfinished)
-                if self.agree(resumed) != "yes":
-                    because = f"round {unfinished['number']} was interrupted, and comes before any other"
+                agreed, stopped = self._choice([resumed], (), minutes=0.0, spent=0.0)
+                if agreed is None:
+                    because = f"round {unfinished['number']} was interrupted, and comes before any other: {stopped}"
                     return Improvement(history=history, rounds=(), stopped=because, open_steps=(resumed,))
-                rounds.append(self._finish(history, unfinished, project))
-                spent += resumed.cost or 0.0
+                rounds.append(self._resumed(history, unfinished, project))
+                forecast += resumed.cost or 0.0
         while True:
-            with Project.open(self.directory, self.overrides) as project:
+            with self._opened() as project:
                 present = self._present(project, history)
                 steps, causes, diagnosed = self._steps(present, history)
                 minutes = (time.monotonic() - started) / 60
+                # Whichever is more: diagnosis and trials are in no forecast, training at an endpoint in no answer.
+                spent = max(forecast, spending.metered(project) - before)
                 step, stopped = self._choice(steps, rounds, minutes=minutes, spent=spent)
                 if step is None:
                     return Improvement(history=history, rounds=tuple(rounds), stopped=stopped, open_steps=tuple(steps))
@@ -112,7 +147,11 @@ class Improver:
                 begun = _begun(number, step, causes, present, diagnosed=diagnosed)
                 histories.put(project.records, history, begun)
                 rounds.append(self._finish(history, begun, project))
-                spent += step.cost or 0.0
+                forecast += step.cost or 0.0
+
+    def _opened(self, values: Json | None = None, *, derived: Path | None = None) -> Project:
+        """The project as it is now, or with the values of a step laid over it, and perhaps an index apart."""
+        return Project.open(self.directory, merged(merged(self.overrides, self._proven), values or {}), derived=derived)
 
     # ------------------------------------------------------------ what answers now
 
@@ -131,6 +170,8 @@ class Improver:
                 cure="Look at the failures of the study, then run it again.",
             )
         arm = project.config.arm(name)
+        # Every step ends with a study, which would refuse a table of prices that is wrong.
+        project.cost.prices()
         # A study that ran unasked would cost what nobody agreed to, and a look at the test questions.
         if project.workspace.arms.known_key(arm, project.splits) != record["arms"][name]["key"]:
             raise StudyError(
@@ -152,22 +193,25 @@ class Improver:
         steps = proposals.proposals(
             causes, project.config, present.arm, diagnosed=len(questions), tried=histories.tried(history)
         )
+        if steps:
+            curve, why = more_data.curve_of(self.directory, project.config, project.splits, arm=present.arm)
+            steps += proposals.more_examples(present.arm, more_data.sentence(curve) if curve else why)
         return proposals.ranked([self._priced(step, project) for step in steps]), causes, len(questions)
 
     def _priced(self, step: Step, project: Project) -> Step:
         """The step with the forecast of its study; questions for gaps are priced as the same training again."""
         if step.for_a_person:
             return step
+        if trials.cuts(step.values) and trials.in_database(project.config):
+            return _impossible(step, "its index is in a database, where other passages would answer while it is tried")
         # Another seed of training: the forecast of a training that was not done yet.
         values = step.values or {"tuning": {"seed": project.config.tuning.seed + 1}}
         try:
-            with Project.open(self.directory, merged(self.overrides, values)) as changed:
+            with self._opened(values) as changed:
                 plan = changed.plan()
         except (ConfigError, DataError, StudyError, MissingExtra) as error:
             # No documents, weights that cannot be trained, a stage that is not installed: other steps may do.
-            return replace(
-                step, values={}, gaps=False, why=f"{step.why}; impossible as the project is: {error.message}"
-            )
+            return _impossible(step, error.message)
         return replace(step, minutes=plan.minutes, cost=None if plan.unpriced else plan.cost)
 
     def _choice(
@@ -175,7 +219,7 @@ class Improver:
     ) -> tuple[Step | None, str]:
         """The first step within the limits that is agreed to; or None, and why the run ends."""
         if len(rounds) >= self.limits.rounds:
-            return None, f"{len(rounds)} rounds are done, as many as were allowed"
+            return None, f"{counted(len(rounds), 'round')} done, as many as were allowed"
         beyond = unpriced = 0
         for step in steps:
             if step.for_a_person:
@@ -193,14 +237,43 @@ class Improver:
             if agreement == "yes":
                 return step, ""
             if agreement == "stop":
-                return None, "stopped by you"
+                return None, BY_YOU
         if beyond:
-            return None, f"the budget is spent: {beyond} steps are forecast to take more than what is left"
+            return (
+                None,
+                f"the budget is spent: by the forecast {counted(beyond, 'step')} would exceed what is left of it",
+            )
         if unpriced:
-            return None, f"{unpriced} steps call a model that has no price, so that no limit of money can be kept"
+            number = counted(unpriced, "step")
+            return None, f"no limit of money can be kept: the cost of {number} is unknown, as a model has no price"
         return None, "no step is left that a program can take" if steps else "no wrong answer has a cause to mend"
 
     # ------------------------------------------------------------ one round
+
+    def _resumed(self, history: History, begun: RoundRecord, project: Project) -> RoundRecord:
+        """Finish an interrupted round, unless something else was changed since: that would be proven with the step."""
+        started = time.monotonic()
+        values = begun["step"]["values"] or gaps.values_of(project.config, begun["number"])
+        with self._opened(values) as changed:
+            # It was interrupted after its step had won, when the settings had it already.
+            written = changed.config == project.config
+        if not written and not self._as_measured(project, begun):
+            because = (
+                f"settings, documents or examples have changed since study {begun['before']}, which it had to beat"
+            )
+            trials.leave(project, number=begun["number"])
+            self._undo(project, begun)
+            return self._settled(history, begun, project.records, outcome="abandoned", because=because, started=started)
+        return self._finish(history, begun, project)
+
+    def _as_measured(self, project: Project, begun: RoundRecord) -> bool:
+        """Is the arm that the round has to beat still the one that was measured?"""
+        # Interrupted after the settings had the step, and taken out of them since: documents may be cut its way.
+        if "documents" in begun["step"]["values"]:
+            project.sync(progress=self.progress)
+        name = begun["before_arm"]
+        measured = archive.read_record(project.records / begun["before"])["arms"][name]["key"]
+        return project.workspace.arms.known_key(project.config.arm(name), project.splits) == measured
 
     def _finish(self, history: History, begun: RoundRecord, project: Project) -> RoundRecord:
         """Carry a round out, or the rest of it, and store what became of it."""
@@ -208,49 +281,76 @@ class Improver:
         step, records = begun["step"], project.records
         values = step["values"] or gaps.values_of(project.config, begun["number"])
         # The file of a round that was interrupted is there already: the same questions are asked again.
-        ready = step["values"] or gaps.path(self.directory, begun["number"]).is_file()
-        if not ready and not self._gap_examples(project, begun):
-            because = "no question could be made on the documents of the gaps"
+        ready = bool(step["values"]) or gaps.path(self.directory, begun["number"]).is_file()
+        because = "no question could be made on the documents of the gaps"
+        try:
+            ready = ready or self._gap_examples(project, begun)
+        except _OF_THE_MOMENT:
+            raise
+        except TwofoldError as error:
+            because = f"{because}: {error.message} {error.cure}"
+        if not ready:
             return self._settled(history, begun, records, outcome="undone", because=because, started=started)
         arm, before = begun["step"]["arm"], begun["before"]
-        with Project.open(self.directory, merged(self.overrides, values)) as changed:
-            # A round that passed dev before it was interrupted may stand in the settings already: both sides are alike.
-            if begun["dev"] is None and not changed.config.arm(arm).tuning and arm == begun["before_arm"]:
-                on_dev = self._on_dev(project, changed, arm)
-                begun = {**begun, "dev": on_dev["difference"]}
-                if on_dev["difference"]["mean"] <= 0:
-                    self._restore(project, values)
-                    shown = estimate_text(on_dev["difference"])
-                    because = f"{shown} on {on_dev['difference']['n']} questions of train and dev: no look was spent"
-                    return self._settled(
-                        history, begun, records, outcome="not better on dev", because=because, started=started
-                    )
-                histories.put(records, history, begun)
+        study = ""
+        with self._trying(project, values, number=begun["number"]) as changed:
             try:
+                # A round that passed dev before it was interrupted may stand in the settings already: both sides are
+                # alike.
+                if begun["dev"] is None and not changed.config.arm(arm).tuning and arm == begun["before_arm"]:
+                    on_dev = self._on_dev(project, changed, arm)
+                    begun = {**begun, "dev": on_dev["difference"]}
+                    if on_dev["difference"]["mean"] <= 0:
+                        self._undo(project, begun)
+                        return self._settled(
+                            history, begun, records,
+                            outcome="not better on dev", because=_dev_text(on_dev["difference"]), started=started,
+                        )  # fmt: skip
+                    histories.put(records, history, begun)
+                if not step["values"]:
+                    gaps.require_same_questions(project, changed)
                 record = changed.study(progress=self.progress)
+                study = record["study"]
                 comparison = _proof(changed, before, begun["before_arm"], record, arm)
+            except _OF_THE_MOMENT:
+                raise
             except TwofoldError as error:
                 # Else every later run would stop at the same fault.
-                self._restore(project, values)
                 because = f"its study failed: {error.message} {error.cure}"
+                self._undo(project, begun, study=study, because=because)
                 return self._settled(history, begun, records, outcome="undone", because=because, started=started)
-        begun = {**begun, "study": record["study"], "difference": comparison["difference"], "level": record["level"]}
+        level = _level(records, before, record)
+        begun = {**begun, "study": study, "difference": comparison["difference"], "level": level}
         because, wins = _reason(comparison, record, arm, margin=changed.config.study.margin)
+        if _is_earlier(records, study, before):
+            because = f"measured before by study {study}, no look was spent: {because}"
         if wins:
             settings.write(self.directory, values)
+            self._proven = merged(self._proven, values)
+            if self.overrides:
+                because += "; proven with settings laid over twofold.toml, which the file does not have"
+            if trials.cuts(values):
+                self._cut_anew(study)
+            # The same systems were measured before the study that the step had to beat: theirs is the verdict again.
+            if decisive.decisive(records) == before != study:
+                decisive.roll_back(records, to=study, who=user(), why=f"{step['name']}: {because}")
             return self._settled(
                 history, {**begun, "score": comparison["scores"]["candidate"]}, records,
                 outcome="kept", because=because, started=started,
             )  # fmt: skip
-        # Only what this round's study decides is taken back: a person may have run another study since.
-        if decisive.decisive(records) == record["study"] != before:
-            decisive.roll_back(records, to=before, who=user(), why=f"{step['name']}: {because}")
-        self._restore(project, values)
-        gaps.path(self.directory, begun["number"]).unlink(missing_ok=True)
+        self._undo(project, begun, study=study, because=because)
         return self._settled(
             history, {**begun, "score": comparison["scores"]["champion"]}, records,
             outcome="undone", because=because, started=started,
         )  # fmt: skip
+
+    def _undo(self, project: Project, begun: RoundRecord, *, study: str = "", because: str = "") -> None:
+        """Take back all that a round has left: the verdict of its study, and made questions."""
+        records, step = project.records, begun["step"]
+        # Only what this round's study decides is taken back: a person may have run another study since.
+        if study and decisive.decisive(records) == study != begun["before"]:
+            decisive.roll_back(records, to=begun["before"], who=user(), why=f"{step['name']}: {because}")
+        gaps.path(self.directory, begun["number"]).unlink(missing_ok=True)
 
     def _settled(
         self,
@@ -258,7 +358,7 @@ class Improver:
         record: RoundRecord,
         records: Path,
         *,
-        outcome: Literal["kept", "undone", "not better on dev"],
+        outcome: Literal["kept", "undone", "not better on dev", "abandoned"],
         because: str,
         started: float,
     ) -> RoundRecord:
@@ -271,24 +371,24 @@ class Improver:
         histories.put(records, history, settled)
         return settled
 
-    def _gap_examples(self, project: Project, begun: RoundRecord) -> int:
-        """Make training questions on the documents of the failed train-side questions; returns their number."""
+    def _gap_examples(self, project: Project, begun: RoundRecord) -> bool:
+        """Make training questions on the documents of the failed train-side questions; were any made?"""
         arm = project.config.arm(begun["before_arm"])
         questions = questions_of(project, arm, most=self.limits.diagnosed)
         causes = self.diagnose(project, begun["before"], arm, questions=questions, progress=self.progress)
         wrong = {cause.question for cause in causes if cause.cause in proposals.READING}
         documents = gaps.documents(project, [example for example in questions if example.id in wrong])
         if not documents:
-            return 0
+            return False
         try:
             examples = gaps.make(project, documents, count=max(20, 2 * len(wrong)), progress=self.progress)
         except TooFewExamples:
-            return 0
+            return False
         if examples:
             making.save(
                 [as_record(replace(e, split="train")) for e in examples], gaps.path(self.directory, begun["number"])
             )
-        return len(examples)
+        return bool(examples)
 
     def _on_dev(self, project: Project, changed: Project, arm: str) -> Json:
         """Paired difference on train-side questions; both sides' answers are kept, and made once."""
@@ -313,10 +413,22 @@ class Improver:
                 )
         return compared(project.config, questions, scores, level=project.config.study.level)
 
-    def _restore(self, project: Project, values: Json) -> None:
-        """Cut the documents as the project's own configuration says, where the step cut them otherwise."""
-        if "documents" in values:
+    @contextmanager
+    def _trying(self, project: Project, values: Json, *, number: int) -> Iterator[Project]:
+        """The project with a step; one that cuts documents anew has an index apart, and the one that answers stays."""
+        with ExitStack() as stack:
+            apart = None
+            if trials.cuts(values) and not trials.in_database(project.config):
+                apart = stack.enter_context(trials.place(project, number=number))
+            # Closed before the trial's place is left: what it learned is taken from its file.
+            yield stack.enter_context(self._opened(values, derived=apart))
+
+    def _cut_anew(self, study: str) -> None:
+        """Cut the documents of the index that answers as the step that was kept does, and let its study find them."""
+        with self._opened() as project:
             project.sync(progress=self.progress)
+            with project.writing():
+                project.workspace.search.index.tag(study)
 
 
 def questions_of(project: Project, arm: Arm, *, most: int) -> list[Example]:
@@ -338,6 +450,22 @@ def _best(record: StudyRecord) -> str:
         if not arm["diagnostic"] and metric in arm["metrics"]:
             scored[name] = arm["metrics"][metric]["mean"]
     return max(scored, key=lambda name: scored[name], default="")
+
+
+def _impossible(step: Step, because: str) -> Step:
+    """The step left to a person."""
+    return replace(step, values={}, gaps=False, why=f"{step.why}; impossible as the project is: {because}")
+
+
+def _is_earlier(records: Path, study: str, before: str) -> bool:
+    """Was the study of a step there before the one that it had to beat? An identical study is not run again."""
+    names = archive.names(records)
+    return study in names and before in names and names.index(study) < names.index(before)
+
+
+def _level(records: Path, before: str, record: StudyRecord) -> float:
+    """Level of the comparison: that of the later look of the two, which is the stricter one."""
+    return max(record["level"], archive.read_record(records / before)["level"])
 
 
 def _step_of(record: RoundRecord) -> Step:
@@ -397,7 +525,7 @@ def _proof(changed: Project, before: str, before_arm: str, record: StudyRecord, 
     metric = record["metric"]
     sides = [_column([new for new, _ in pairs], arm, metric), _column([old for _, old in pairs], before_arm, metric)]
     questions = [by_id[row["id"]] for row, _ in pairs]
-    return compared(changed.config, questions, sides, level=record["level"])
+    return compared(changed.config, questions, sides, level=_level(records, before, record))
 
 
 def _column(rows: Sequence[AnswerRow], arm: str, metric: str) -> Scored:
@@ -405,6 +533,11 @@ def _column(rows: Sequence[AnswerRow], arm: str, metric: str) -> Scored:
     lost = [bool(answer["failure"]) for answer in answers]
     scores = [None if answer["failure"] else answer["scores"].get(metric) for answer in answers]
     return scores, lost
+
+
+def _dev_text(difference: Json) -> str:
+    """Why a step is not taken to the test questions."""
+    return f"{estimate_text(difference)} on {difference['n']} questions of train and dev: no look was spent"
 
 
 def _reason(comparison: Json, record: StudyRecord, arm: str, *, margin: float) -> tuple[str, bool]:

@@ -36,6 +36,11 @@ FOR_PEOPLE = {
         "add documents",
         "no document holds the answer: add one to [documents].paths, and sync",
     ),
+    "hidden": (
+        "widen what the arm may see",
+        "the document that holds the answer is closed to whom the arm answers for, or [retrieval].where leaves it out: "
+        "widen its readers or the condition, unless it must stay so",
+    ),
     "reference": (
         "correct references",
         "another right answer, or a reference that is wrong: correct the example, or choose a metric that accepts it",
@@ -112,6 +117,16 @@ def proposals(
             why = f"{counted(len(questions), 'wrong answer')} of {diagnosed}: {explanation}"
             steps.append(_person(name, why, arm, share=len(questions) / diagnosed, questions=questions))
     return steps
+
+
+def more_examples(arm: Arm, why: str) -> list[Step]:
+    """The step of a person that more training data is, with what it is predicted to gain; none for an arm without it.
+
+    Args:
+        arm: The arm that gives the answers.
+        why: The predicted gain with its interval, or why it is not known; empty for an arm that learns from no example.
+    """
+    return [_person("add training examples", why, arm, share=0.0, questions=())] if why else []
 
 
 def ranked(steps: Sequence[Step]) -> list[Step]:

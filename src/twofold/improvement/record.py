@@ -8,8 +8,9 @@ from typing import Literal, TypedDict
 from twofold.types import Json
 from twofold.verdict.record import EstimateRecord
 
-Outcome = Literal["kept", "undone", "not better on dev", "begun"]
-"""What became of a round; ``begun``: it was interrupted, and is finished by the next run."""
+Outcome = Literal["kept", "undone", "not better on dev", "abandoned", "begun"]
+"""What became of a round; ``begun``: it was interrupted, and is finished by the next run; ``abandoned``: it was
+interrupted, and what it had to beat was changed before the next run."""
 FORMAT = 1
 """Version of the history's file."""
 

@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
 from twofold.assembly.searching import Search
-from twofold.errors import DiskFull, StoreError, StudyError
+from twofold.errors import DiskFull, StoreError, StudyError, refused
+from twofold.files import writing
 from twofold.indexing.report import EmptiedCaches, Erased
 from twofold.reports import archive
 from twofold.store.forgotten import RECEIPTS, Forgotten
 
 RECORDS = "studies"
 """Folder of the studies' records in a project."""
+TRIAL = ".twofold-trial"
+"""Folder in which `twofold improve` tries other passages beside the index that answers."""
+GAPS = "improvement"
+"""Folder of the training questions that `twofold improve` makes on documents: Twofold's files, and not the user's."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,7 +65,7 @@ class Eraser:
         return due
 
     def erase(self, document: str) -> Erased:
-        """Erase a document from index, catalogue, studies and caches; safe to repeat.
+        """Erase a document from index, catalogue, studies, made questions and caches; safe to repeat.
 
         The order matters. The document is put on the list first, so that no sync reads it in again. The index follows,
         since answers come from it. The catalogue's trust in the index is withdrawn before both change, so that a sync
@@ -94,19 +100,57 @@ class Eraser:
         # drafts of a killed study may hold the text as well
         for draft in (self.root / RECORDS).glob(".*.partial"):
             shutil.rmtree(draft, ignore_errors=True)
+        questions = self._unmade(document)
         caches = self._empty_caches()
-        self.forgotten.finish(document)
+        # A trial erases from its own copy: what answers has the document still, until its own next sync.
+        if self.search.directory != self.root / TRIAL:
+            self.forgotten.finish(document)
         return {
             "at": entry["at"],
             "index": {**lost, "version": version},
             "catalogue": erased,
             "studies": studies,
             "unreadable": unreadable,
+            "questions": questions,
             "caches": caches,
         }
 
+    def _unmade(self, document: str) -> dict[str, int]:
+        """Take the training questions made on a document out of the files of `GAPS`; file → how many.
+
+        The file stays, empty if need be: the settings name it.
+        """
+        removed = {}
+        for path in sorted((self.root / GAPS).glob("*.jsonl")):
+            rest: list[str] = []
+            removed_ids: set[str] = set()
+            try:
+                # At \n only: `splitlines` cuts at characters, too, that JSON allows within a string.
+                lines = [line for line in path.read_text(encoding="utf-8").split("\n") if line.strip()]
+                for line in lines:
+                    record = json.loads(line)
+                    documents = {*record.get("doc_ids", ()), *(span[0] for span in record.get("spans", ()))}
+                    # A question without an answer is made from one with: it comes after that, and goes with it.
+                    if document in documents or record.get("parent", "") in removed_ids:
+                        removed_ids.add(record["id"])
+                    else:
+                        rest.append(f"{line}\n")
+            except (OSError, ValueError, LookupError, TypeError, AttributeError) as error:
+                raise StoreError(
+                    f"the made questions cannot be read, and may show the document: {error}",
+                    file=path,
+                    cure="Correct or delete the file, then run `twofold sync` to finish the removal.",
+                ) from error
+            if removed_ids:
+                try:
+                    writing.write(path, "".join(rest))
+                except OSError as error:
+                    raise refused(f"made questions cannot be removed: {error.strerror}", error, file=path) from error
+                removed[path.name] = len(lines) - len(rest)
+        return removed
+
     def _empty_caches(self) -> EmptiedCaches:
-        """Remove cached answers of live tools, indexes made by `bench`, unfinished trainings of probes.
+        """Remove cached answers of live tools, indexes made by `bench`, unfinished trainings of probes, trials.
 
         Any of them may contain the text.
         """
@@ -114,8 +158,9 @@ class Eraser:
         tools = {path.name: len(list(path.glob("*.json"))) for path in sorted((root / "tools").glob("*"))}
         bench = len(list((root / "bench").glob("*")))
         try:
-            for folder in (root / "tools", root / "bench", root / "probes"):
-                if folder.is_dir():
+            for folder in (root / "tools", root / "bench", root / "probes", self.root / TRIAL):
+                # A trial that erases by itself goes on in its folder.
+                if folder.is_dir() and folder != root:
                     shutil.rmtree(folder)
         except OSError as error:
             raise StoreError(f"a cache cannot be emptied: {error.strerror or error}", file=root) from error

@@ -31,7 +31,7 @@ from twofold.examples import twins
 from twofold.files.paths import NOT_DOCUMENTS
 from twofold.files.reading import MIB, counted
 from twofold.hashing import digest
-from twofold.indexing.erasure import Eraser
+from twofold.indexing.erasure import TRIAL, Eraser
 from twofold.indexing.report import UNNAMED, DocumentRow, SyncCounts, SyncedReport, SyncReport
 from twofold.indexing.sync import Feed, Sync
 from twofold.plugins import loading
@@ -321,7 +321,7 @@ def changes(places: Sequence[Path], *, stop: Event | None = None) -> Iterator[bo
     noticed = watchfiles.watch(
         *there,
         # a sync writes there: it would wake itself
-        watch_filter=lambda _, path: ".twofold" not in Path(path).parts,
+        watch_filter=lambda _, path: not {".twofold", TRIAL} & {*Path(path).parts},
         stop_event=stop,
         debounce=200,  # milliseconds: an editor saves a file in several steps
         rust_timeout=1000,

@@ -64,7 +64,7 @@ _PROOF = 2
 _PACED = 50
 """Fewest chunks of a batch whose seconds per chunk are kept as the embedder's pace: small batches measure the start."""
 log = logging.getLogger(__name__)
-_TRUSTED, _VECTORS, _PRUNED, _CUT = "index-version", "vectors", "pruned", "cut-by"
+_TRUSTED, _VECTORS, _PRUNED = "index-version", "vectors", "pruned"
 _LOST, _LETTERED = 0.1, 500
 """Share of unknown letters from which a sync warns; number of chunks of a batch that are checked, spread evenly."""
 _CHANGES = ("added", "changed", "moved", "deleted", "repaired", "failed")
@@ -194,8 +194,8 @@ class Sync:
         """
         started = time.perf_counter()
         version = self._index.state().version
-        if self._catalogue.notes.get(_CUT) not in ("", self._recipe):  # other chunks are wanted
-            self._catalogue.sync.cut_all_again()
+        sources = [feed.name for feed in feeds]
+        self._catalogue.sync.cut_by(self._recipe, sources)  # whether other chunks are wanted
         self._known = self._catalogue.documents.known()
         # None: the last sync ended well and nothing has touched the index since, so its contents need not be compared
         self._indexed = None if self._catalogue.notes.get(_TRUSTED) == str(version) else self._index.contents()
@@ -220,7 +220,7 @@ class Sync:
             self._catalogue.sync.record([], [], deleted=deleted, deleted_items=self._gone_items)
         if not only:
             self._catalogue.sync.drop_renewed()
-            self._catalogue.notes.put(_CUT, self._recipe)
+        self._catalogue.sync.put_cut(self._recipe, sources)
         report = self._report(deleted, orphans)
         pruned = self._prune()
         state = self._index.state()

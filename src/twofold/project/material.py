@@ -18,6 +18,7 @@ from twofold.lifecycle.models import TunedModels
 from twofold.plugins.loading import find
 from twofold.plugins.protocols import Progress
 from twofold.plugins.traits import MetricTraits
+from twofold.store.artifacts import Artifacts
 from twofold.store.catalogue import Catalogue
 from twofold.store.forgotten import present
 from twofold.store.lock import ProjectLock
@@ -35,12 +36,14 @@ class Material:
     Args:
         directory: The project.
         config: The configuration in force.
+        derived: Another place of catalogue and index, directly in `directory`; models and the lock stay the project's.
     """
 
-    def __init__(self, directory: Path, config: Config) -> None:
+    def __init__(self, directory: Path, config: Config, *, derived: Path | None = None) -> None:
         self.directory = directory
         self.config = config
-        self.derived = directory / ".twofold"
+        self._home = directory / ".twofold"
+        self.derived = derived or self._home
         """Directory of everything that can be made again."""
         self.records = directory / RECORDS
         """Directory of finished studies."""
@@ -75,7 +78,10 @@ class Material:
 
     def under(self, config: Config, *, everything: bool = False) -> Workspace:
         """The parts under another configuration, or such as learn from all documents (`Workspace.open`)."""
-        return Workspace.open(self.derived, config, catalogue=self.catalogue, everything=everything)
+        artifacts = Artifacts(self._home / "artifacts")
+        return Workspace.open(
+            self.derived, config, catalogue=self.catalogue, artifacts=artifacts, everything=everything
+        )
 
     def models(self, workspace: Workspace) -> TunedModels:
         """The tuned models, trained and compared by the parts of this workspace."""
@@ -134,8 +140,8 @@ class Material:
 
     def writing(self) -> ProjectLock:
         """The project's one writer's lock; see `Project.writing`."""
-        self.derived.mkdir(mode=0o700, parents=True, exist_ok=True)
-        return ProjectLock(self.derived / "lock")
+        self._home.mkdir(mode=0o700, parents=True, exist_ok=True)
+        return ProjectLock(self._home / "lock")
 
     def refresh(self, progress: Progress) -> bool:
         """Sync before something reads the documents; False where the project has none. The caller holds the lock."""

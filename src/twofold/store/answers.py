@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from twofold.hashing import canonical_json
 from twofold.store.codec import answer_from_json, to_json
 from twofold.store.database import Database
-from twofold.types import Answer, Json
+from twofold.types import Answer, Json, Usage
 
 
 class SystemRecords:
@@ -79,6 +79,15 @@ class Answers:
         sql = f"SELECT example, record FROM answers WHERE system = ?{condition} ORDER BY rowid"
         rows = self._database.read(sql, (system,))
         return {example: answer_from_json(self._database.json(record)) for example, record in rows}
+
+    def usage(self) -> Usage:
+        """Tokens of all stored answers of all systems."""
+        rows = self._database.read(
+            "SELECT COALESCE(SUM(json_extract(record, '$.usage.prompt_tokens')), 0), "
+            "COALESCE(SUM(json_extract(record, '$.usage.completion_tokens')), 0) FROM answers"
+        )
+        read, written = rows[0]
+        return Usage(prompt_tokens=int(read), completion_tokens=int(written))
 
     def put(self, system: str, items: Sequence[tuple[str, Answer]]) -> None:
         """Store ``(example digest, answer)`` pairs; existing answers stay, only failed ones are replaced."""

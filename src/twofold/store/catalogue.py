@@ -15,6 +15,21 @@ from twofold.store.documents import Documents, Notes, SyncState
 from twofold.store.erasure import Erasure
 from twofold.store.tuned_models import ModelTable
 
+_TAKEN = (
+    "INSERT OR IGNORE INTO systems SELECT * FROM copy.systems",
+    # As `Answers.put`: only failed answers are replaced. `WHERE true` keeps SQLite from reading ON as a join's.
+    "INSERT INTO answers (system, example, failed, record) SELECT system, example, failed, record FROM copy.answers "
+    "WHERE true ON CONFLICT (system, example) DO UPDATE SET failed = excluded.failed, record = excluded.record "
+    "WHERE answers.failed = 1",
+    "INSERT OR IGNORE INTO scores SELECT * FROM copy.scores",
+    "INSERT OR IGNORE INTO measures SELECT * FROM copy.measures",
+    "INSERT OR IGNORE INTO models SELECT * FROM copy.models",
+    "INSERT OR IGNORE INTO comparisons SELECT * FROM copy.comparisons",
+    "INSERT OR IGNORE INTO studies (name, test_digest, record) SELECT name, test_digest, record FROM copy.studies "
+    "ORDER BY number",
+)
+"""What `Catalogue.take` takes, models before what refers to them."""
+
 
 class Catalogue:
     """Documents, systems, answers, scores, measurements, studies and tuned models of one project.
@@ -39,6 +54,35 @@ class Catalogue:
         self.studies = Studies(self.database)
         self.models = ModelTable(self.database)
         self.erasure = Erasure(self.database)
+
+    def copy_to(self, path: Path) -> None:
+        """Write a copy of the whole catalogue to a new file.
+
+        Raises:
+            StoreError: the file exists already, or the disk refuses.
+        """
+        with self.database.session() as connection:
+            connection.execute("VACUUM INTO ?", (str(path),))
+
+    def take(self, path: Path) -> None:
+        """Take over what a copy of this catalogue has learned since: answers, scores, measurements, studies, models.
+
+        Documents, items and notes are those of an index, and stay where they are. Safe to repeat.
+
+        Args:
+            path: File of the copy, which nobody has open.
+
+        Raises:
+            StoreError: the copy is damaged, or the disk refuses.
+        """
+        with self.database.session() as connection:
+            connection.execute("ATTACH DATABASE ? AS copy", (str(path),))
+            try:
+                with self.database.transaction():
+                    for statement in _TAKEN:
+                        connection.execute(statement)
+            finally:
+                connection.execute("DETACH DATABASE copy")
 
     def __enter__(self) -> Catalogue:
         return self

@@ -10,6 +10,10 @@ from twofold.store.codec import document_from_json
 from twofold.store.database import BATCH, Database
 from twofold.types import Document, Json
 
+_CUT_BY = "cut-by"
+"""Name of the note with the recipe by which documents were cut into chunks; a source has one of its own behind a colon.
+In older catalogues the one note stands for all sources."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class KnownItem:
@@ -244,11 +248,27 @@ class SyncState:
         """Make the next sync read every item, changed or not."""
         self._database.write("UPDATE items SET state = '', content = ''", [()])
 
-    def cut_all_again(self) -> None:
-        """Make each sync read every item until one has ended: of a killed one some documents are cut by its recipe."""
+    def cut_by(self, recipe: str, sources: Sequence[str]) -> None:
+        """Begin a sync that cuts the documents of these sources by a recipe.
+
+        Of a source that was cut by another one every item is read again, by each sync until one has ended: of a killed
+        sync some documents are cut by its recipe, so the note names no recipe at all meanwhile. Sources have notes of
+        their own because a server syncs the documents that it was sent, and never the others.
+        """
         with self._database.transaction() as connection:
-            connection.execute("UPDATE items SET state = '', content = ''")
-            connection.execute("INSERT OR REPLACE INTO notes VALUES ('cut-by', 'none')")
+            notes = dict(connection.execute("SELECT name, value FROM notes").fetchall())
+            for source in sources:
+                before = notes.get(f"{_CUT_BY}:{source}") or notes.get(_CUT_BY, "")
+                if before not in ("", recipe):
+                    connection.execute("UPDATE items SET state = '', content = '' WHERE source = ?", (source,))
+                # Known before the first document is: a first sync that is killed is noticed as well.
+                value = recipe if before in ("", recipe) else "none"
+                connection.execute("INSERT OR REPLACE INTO notes VALUES (?, ?)", (f"{_CUT_BY}:{source}", value))
+
+    def put_cut(self, recipe: str, sources: Sequence[str]) -> None:
+        """Record that the documents of these sources are cut by a recipe: the sync has ended."""
+        notes = [(f"{_CUT_BY}:{source}", recipe) for source in sources]
+        self._database.write("INSERT OR REPLACE INTO notes VALUES (?, ?)", notes)
 
     def put_change(self, version: int, at: str, record: Json) -> None:
         """Record the change that led to an index version."""

@@ -33,6 +33,12 @@ class Erasure:
             # deleted content is overwritten with zeros; VACUUM rewrites the file; the log, too, has the old pages
             connection.execute("PRAGMA secure_delete = ON")
             with self._database.transaction():
+                # The file's count of chunks is shown to people. Once the document is gone, a repetition finds no row.
+                connection.execute(
+                    "UPDATE items SET chunks = MAX(0, chunks - ?) "
+                    "WHERE (source, item) IN (SELECT source, item FROM documents WHERE id = ?)",
+                    (len(chunks), document),
+                )
                 counts["documents"] = connection.execute("DELETE FROM documents WHERE id = ?", (document,)).rowcount
                 rows = connection.execute("SELECT system, example, record FROM answers").fetchall()
                 showing = []

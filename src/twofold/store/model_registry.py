@@ -107,6 +107,11 @@ class Registry:
         if matches:
             ids = ", ".join(r["id"] for r in matches)
             raise UnknownName(f"ambiguous model id {name!r}", cure=f"Write more characters of one of these ids: {ids}.")
+        if digits and any(r["id"].startswith(f"model:{digits}") for r in records):
+            raise UnknownName(
+                f"{name!r} is too short for a model's id",
+                cure=f"Write at least {_SHORTEST} characters of it; `twofold models list` shows the ids.",
+            )
         known = [*self.models.aliases(), *(short(r["id"]) for r in records)]
         near = get_close_matches(name, known, 1, 0.5)
         hint = f"Did you mean {near[0]!r}? " if near else ""
