@@ -104,6 +104,7 @@ class World:
     max_tokens: int = 24
     stages: dict[str, Any] = field(default_factory=dict)
     calibration: Any = None
+    filter: Filter = field(default_factory=Filter)
     metric: Any = field(default_factory=lambda: ExactMatch(ExactMatch.Options()))
 
 
@@ -139,7 +140,15 @@ def chunks(world: World) -> list[Chunk]:
         for number, (start, end) in enumerate(world.pieces.get(document.id, [(0, len(document.text))])):
             text = document.text[start:end]
             span = Span(document=document.id, start=start, end=end)
-            out.append(Chunk(id=digest("c", [document.id, start, end]), span=span, text=text, ordinal=number))
+            out.append(
+                Chunk(
+                    id=digest("c", [document.id, start, end]),
+                    span=span,
+                    text=text,
+                    ordinal=number,
+                    readers=document.readers,
+                )
+            )
     return out
 
 
@@ -173,6 +182,7 @@ def opened(world: World, directory: Path) -> tuple[ArmCases, Reruns]:
             retriever=loading.make("retrievers", "pipeline", options, parts=parts) if open_book else None,
             k=world.k,
             calibration=world.calibration,
+            filter=world.filter,
             key=digest("system", [generator.key, world.template.digest, world.max_tokens, world.arm.name]),
             description={},
             generator=generator,
@@ -190,7 +200,7 @@ def opened(world: World, directory: Path) -> tuple[ArmCases, Reruns]:
         documents=lambda ids: [by_id[name] for name in ids if name in by_id],
         legs={leg: search(leg, {}) for leg in ("dense", "lexical")} if open_book else {},
         undone=undone,
-        filter=Filter(),
+        filter=world.filter,
     )
     facts = ArmFacts(
         retrieval=open_book,
@@ -227,6 +237,14 @@ def dropped_documents(world: World) -> None:
     """The documents that hold the answer are not there."""
     doomed = {world.examples[place].id for place in affected(world)}
     world.documents = [document for document in world.documents if document.id not in doomed]
+
+
+def hidden_documents(world: World) -> None:
+    """The documents that hold the answer are closed to the arm's readers."""
+    closed = {world.examples[place].id for place in affected(world)}
+    readers = {True: ("board",), False: ("everyone",)}
+    world.documents = [replace(document, readers=readers[document.id in closed]) for document in world.documents]
+    world.filter = Filter(principal=("everyone",))
 
 
 def distractors(world: World) -> None:
@@ -309,6 +327,7 @@ def strange_metric(world: World) -> None:
 FAULTS: dict[str, tuple[str, Callable[[World], None]]] = {
     "broken chunker": ("split", broken_chunker),
     "dropped documents": ("not-in-documents", dropped_documents),
+    "hidden documents": ("hidden", hidden_documents),
     "distractors": ("ignored", distractors),
     "flooded search": ("not-retrieved", flooded),
     "backwards re-ranker": ("cut-out", backwards_reranker),

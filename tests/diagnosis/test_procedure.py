@@ -84,7 +84,7 @@ def test_an_answer_that_holds_the_reference_is_a_matter_of_form_before_retrieval
     diagnosed, changes = run(subject, {"gold passage inserted": True})
     assert (diagnosed.cause, diagnosed.by) == ("form", "answer trimmed to the reference's words")
     assert [change.name for change in changes] == ["short answer demanded"]
-    assert run(subject, {"short answer demanded": True})[0].trial is not None
+    assert run(subject, {"short answer demanded": True})[0].by == "short answer demanded"
 
 
 def test_a_passage_that_was_not_shown_names_the_leg_that_has_it() -> None:
@@ -133,6 +133,26 @@ def test_a_reference_that_its_sources_do_not_hold_is_at_fault_where_they_say_som
     # Sources that say nothing at all are no evidence against the reference: the documents lack it.
     silent = {"gold passages alone": {"abstained": True}, "answer stated in a passage": True}
     assert run(unsupported, silent)[0].cause == "not-in-documents"
+
+
+def test_where_the_context_was_gold_alone_the_answer_itself_is_what_comes_of_it() -> None:
+    lacking = PassageFacts(sourced=True, gold=(GOLD,), holding=(GOLD,), shown=True, supported=False)
+    subject = case(answer=Answer(text="60 percent", hits=hits(GOLD)), passages=lacking)
+    # A short answer was demanded of that context, which is another change: that one declined, the measured arm did not.
+    declined = {"short answer demanded": {"abstained": True}, "answer stated in a passage": True}
+    diagnosed, changes = run(subject, declined)
+    assert diagnosed.cause == "unmended"
+    assert "gold passages alone" not in [change.name for change in changes], "nothing would be changed"
+    # Read once is not read twice: the one context does not confirm itself, under whatever wording.
+    assert run(subject, {"short answer demanded": {"text": "60 percent"}})[0].cause == "unmended"
+    same = {"all passages removed": {"text": "60 percent"}, "short answer demanded": {"text": "no more"}}
+    assert run(subject, same)[0].cause == "contradicted"
+
+
+def test_an_arm_that_declined_unasked_is_asked_with_gold_alone() -> None:
+    gated = Answer(text="The documents do not say.", abstained=True, hits=hits(GOLD), trace=({"abstains": True},))
+    _, changes = run(case(answer=gated), {})
+    assert "gold passages alone" in [change.name for change in changes]
 
 
 def test_two_changes_that_only_together_make_it_right_are_a_joint_cause() -> None:
@@ -189,13 +209,20 @@ class Drawn(dict[str, Any]):
         supported=st.sampled_from([None, False, True]),
     ),
     st.builds(FormFacts, contained=flags, labels=st.sampled_from([(), ("yes", "no")])),
-    st.booleans(),
+    st.builds(
+        Answer,
+        text=st.just("by half"),
+        cut=flags,
+        abstained=flags,
+        hits=st.sampled_from([hits(*OTHERS, GOLD), hits(GOLD)]),
+        trace=st.sampled_from([(), ({"abstains": True},)]),
+    ),
     st.data(),
 )
 def test_whatever_comes_every_answer_has_one_cause_within_the_planned_re_runs(
-    arm: ArmFacts, passages: PassageFacts, form: FormFacts, cut: bool, data: st.DataObject
+    arm: ArmFacts, passages: PassageFacts, form: FormFacts, answer: Answer, data: st.DataObject
 ) -> None:
-    answer = Answer(text="by half", cut=cut, hits=hits(*OTHERS, GOLD)[: arm.k] if arm.retrieval else ())
+    answer = replace(answer, hits=answer.hits[: arm.k] if arm.retrieval else ())
     subject = case(arm=arm, passages=passages, form=form, answer=answer)
     outcomes = Drawn(data)
     diagnosed, changes = run(subject, outcomes)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,8 +11,10 @@ import pytest
 import planted
 from twofold.diagnosis.arm import ArmCases, diagnose_arm, remarks
 from twofold.diagnosis.changes import Change, Trial
+from twofold.diagnosis.levers import TokenPrices
 from twofold.diagnosis.rerunning import Reruns, changed
 from twofold.prompts import Template
+from twofold.types import Answer, Failure
 
 
 def opened(fault: str, directory: Path) -> tuple[ArmCases, Reruns]:
@@ -143,7 +146,7 @@ def test_a_failed_rerun_of_a_lever_is_left_out_and_counted(tmp_path: Path, monke
 
 def test_prices_are_known_only_where_they_are_configured(tmp_path: Path) -> None:
     subject, reruns = opened("lower limit", tmp_path)
-    row = diagnose_arm(subject, reruns, level=0.95, price=(1.0, 10.0))["levers"][0]
+    row = diagnose_arm(subject, reruns, level=0.95, price=TokenPrices(read=1.0, written=10.0))["levers"][0]
     assert row["tokens"] == pytest.approx(2)
     # Two more words written for each of 1,000 answers, at 10 a million.
     assert row["price"] == pytest.approx(0.02)
@@ -172,3 +175,27 @@ def test_two_causes_planted_in_one_answer_are_a_joint_cause(tmp_path: Path) -> N
     for place in planted.affected(world):
         row = causes[world.examples[place].id]
         assert (row["cause"], row["parts"]) == ("joint", ["not-in-documents", "form"])
+
+
+def test_an_answer_that_failed_in_the_study_is_in_no_gain(tmp_path: Path) -> None:
+    subject, reruns = opened("lower limit", tmp_path)
+    failure = Failure(code="generation.timeout", message="")
+    lost = replace(subject.cases[0], answer=Answer(text="", failure=failure), score=None)
+    only = ArmCases(arm="rag", system="s", cases=[lost, *subject.cases[1:]], unscored=0)
+    lever = next(row for row in diagnose_arm(only, reruns, level=0.95)["levers"] if row["lever"] == "no limit")
+    assert lever["gain"]["mean"] == pytest.approx(1), "a failed answer is no answer that stays at 0"
+
+
+def test_documents_that_are_closed_to_the_arm_are_not_called_missing(tmp_path: Path) -> None:
+    subject, reruns = opened("hidden documents", tmp_path)
+    diagnosis = diagnose_arm(subject, reruns, level=0.95)
+    assert {row["cause"] for row in diagnosis["rows"]} == {"hidden"}
+    assert {row["detail"] for row in diagnosis["rows"]} == {
+        "its sources are indexed, and closed to the readers that the arm answers for"
+    }
+    shown = {
+        passage["document"] for row in diagnosis["rows"] for trial in row["trials"] for passage in trial["passages"]
+    }
+    closed = {case.example.id for case in subject.wrong.values()}
+    assert not shown & closed, "a diagnosis shows nobody what is closed to them"
+    assert "complete documents" not in {lever["lever"] for lever in diagnosis["levers"]}

@@ -246,6 +246,7 @@ def _aliases_and_audit(
     assert code == 0
     assert endpoint.asked_of[asked:] == ["ft:small-1:ftjob-1"], "what is promoted is what answers"
     assert answer["text"] == "colour 2"
+    assert answer["measured"], "by its comparison"
 
     with Project.open(Path(here[1])) as project:
         (project.workspace.artifacts.working("adapter:half") / "x").write_text("half made")

@@ -6,19 +6,22 @@ import json
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 
 import planted
 import small_project
+from price_table import PRICES
 from small_project import write_documents
 from twofold.cli.main import main
-from twofold.plugins import loading
+from twofold.metrics.overlap import ExactMatch
+from twofold.plugins import loading, protocols
 from twofold.project import Project
 from twofold.reports import archive
 from twofold.study.diagnosing import Scope
 from twofold.testing.fact_generator import FactGenerator
+from twofold.types import Answer, Example
 
 SETTINGS = """
 [generation]
@@ -104,12 +107,86 @@ def test_every_wrong_answer_has_one_cause_and_the_study_stays_as_it_was(call: Ca
     assert {row["cause"] for row in stored["arms"]["base"]["rows"]} == {"not-known"}
 
 
+class Judge:
+    """Stands in for a judge at an endpoint: exact match, every call of which is counted."""
+
+    version: ClassVar[int] = 1
+    calls: ClassVar[list[str]] = []
+
+    class Options(protocols.Options):
+        """The address makes it one that is paid."""
+
+        base_url: str = "http://127.0.0.1:9/v1"
+
+    def __init__(self, options: Options) -> None:
+        self._metric = ExactMatch(ExactMatch.Options())
+
+    def score(self, example: Example, answer: Answer) -> float | None:
+        self.calls.append(answer.text)
+        return self._metric.score(example, answer)
+
+
+def test_a_paid_judge_is_asked_nothing_twice_and_nothing_for_a_plan(place: Path) -> None:
+    with loading.registered("metrics", "judge", Judge), Project.open(place, {"study": {"metric": "judge"}}) as project:
+        record = project.study()
+        Judge.calls.clear()
+        [plan] = project.diagnosis.plan(Scope(arms=("rag",)))
+        assert plan.wrong
+        assert Judge.calls == [], "the study has the scores, and a plan pays for none"
+        first = project.diagnosis.run(Scope(arms=("rag",)))["arms"]["rag"]
+        count = len(Judge.calls)
+        # The references of wrong answers, and re-runs; never the answers that the study paid for.
+        assert 0 < count <= plan.wrong + first["reruns"]
+        assert len(set(Judge.calls)) > plan.wrong
+        again = project.diagnosis.run(Scope(arms=("rag",)))["arms"]["rag"]
+        assert len(Judge.calls) == count
+        assert again["rows"] == first["rows"]
+    assert len(first["rows"]) == sum(
+        1
+        for row in archive.read_answers(place / "studies" / record["study"])
+        if row["arms"]["rag"]["scores"]["judge"] < 0.5
+    )
+
+
+def test_an_answer_counts_as_the_study_scored_it(place: Path) -> None:
+    study = next((place / "studies").glob("0001-*"))
+    record, rows = archive.read_record(study), archive.read_answers(study)
+    right = next(row for row in rows if row["arms"]["rag"]["scores"]["exact_match"] == 1)
+    right["arms"]["rag"]["scores"]["exact_match"] = 0.0
+    shutil.rmtree(study)
+    archive.write_record(study, record, rows)
+    with Project.open(place) as project:
+        diagnosed = project.diagnosis.run(Scope(arms=("rag",), fixes=False))["arms"]["rag"]["rows"]
+    assert right["id"] in {row["id"] for row in diagnosed}
+
+
+def test_levers_are_priced_by_the_table_of_prices(call: Call, place: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (place / "prices.csv").write_text(PRICES, encoding="utf-8")
+    levers = call("--arm", "rag", "--set", "costs.serving=hosted")[1]["arms"]["rag"]["levers"]
+    assert levers
+    assert all(lever["currency"] == "EUR" and lever["price"] is not None for lever in levers)
+    # The model runs on this machine: the price of a hosted model's tokens says nothing of it.
+    assert {lever["price"] for lever in call("--arm", "rag")[1]["arms"]["rag"]["levers"]} == {None}
+
+
 def test_the_plan_runs_nothing(call: Call, place: Path) -> None:
     code, value, _ = call("--plan")
     assert code == 0
     assert value[0]["arm"] == "rag"
     assert 0 < value[0]["diagnosed"] < value[0]["reruns"]
     assert archive.read_diagnosis(next((place / "studies").glob("0001-*"))) is None
+
+
+def test_a_plan_embeds_no_query_and_is_an_upper_bound(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def paid(*_: Any, **__: Any) -> Any:
+        raise AssertionError("a plan searches for nothing")
+
+    with Project.open(place) as project:
+        [free] = project.diagnosis.plan(Scope(arms=("rag",)))
+        monkeypatch.setattr(project.workspace.search.embedder, "embed", paid)
+        assert project.diagnosis.plan(Scope(arms=("rag",))) == [free]
+        monkeypatch.undo()
+        assert project.diagnosis.run(Scope(arms=("rag",), fixes=False))["arms"]["rag"]["reruns"] <= free.reruns
 
 
 def test_for_people_the_ledger_adds_up_beside_cures_and_levers(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -151,6 +228,15 @@ def test_contradictory_answers_are_named_and_their_reference_is_at_fault(place: 
     twin = next(row for row in record["arms"]["rag"]["rows"] if row["id"] == "twin")
     assert (twin["cause"], twin["trials"]) == ("reference", [])
     assert twin["detail"] == f"example {right['id']} asks the same and wants this answer"
+
+
+def test_a_metric_that_calls_no_answer_right_is_named(place: Path) -> None:
+    with Project.open(place, {"study": {"metric": "rouge_l"}}) as project:
+        project.study()
+        record = project.diagnosis.run(Scope(arms=("rag",), fixes=False))
+    assert any("rouge_l does not say from which score an answer is right" in note for note in record["notes"])
+    rows = archive.read_answers(next((place / "studies").glob("0002-*")))
+    assert record["arms"]["rag"]["wrong"] == sum(row["arms"]["rag"]["scores"]["rouge_l"] == 0 for row in rows)
 
 
 def test_a_forgotten_document_leaves_the_diagnosis_too(call: Call, place: Path) -> None:

@@ -104,7 +104,8 @@ def _arm(diagnosis: ArmDiagnosis, record: DiagnosisRecord) -> str:
     if diagnosis["levers"]:
         lines += ["", f"  next best fix: gain in {metric_title(record['metric'])} over all answers, at most"]
     for lever in diagnosis["levers"]:
-        price = "price unknown" if lever["price"] is None else f"{lever['price']:.4g} for 1,000 answers"
+        amount = "" if lever["price"] is None else f"{lever['price']:.4g} {lever.get('currency', '')}".rstrip()
+        price = f"{amount} for 1,000 answers" if amount else "price unknown"
         harm = f", {lever['harmed']} right answers lost" if lever["harmed"] else ""
         lines.append(
             f"  {lever['lever']:<22} {estimate_text(lever['gain'])}{harm}; {round(lever['tokens'] or 0):+d} tokens "

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from twofold.diagnosis.case import Case
 from twofold.diagnosis.changes import Change, Trial
 from twofold.diagnosis.ledger import diagnosed_row, ledger, sampled
-from twofold.diagnosis.levers import LEVERS, changes_for, levers
+from twofold.diagnosis.levers import LEVERS, TokenPrices, changes_for, levers
 from twofold.diagnosis.procedure import at_most, examined
 from twofold.diagnosis.record import ArmDiagnosis
 from twofold.diagnosis.rerunning import Reruns
@@ -117,7 +117,7 @@ def diagnose_arm(
     reruns: Reruns,
     *,
     level: float,
-    price: tuple[float, float] | None = None,
+    price: TokenPrices | None = None,
     progress: Progress = quiet,
 ) -> ArmDiagnosis:
     """Find the cause of every sampled wrong answer, and what would be gained by mending.
@@ -126,7 +126,7 @@ def diagnose_arm(
         subject: The arm's answers.
         reruns: Asks changed systems.
         level: Of all intervals.
-        price: Price of a million tokens read and of a million written; None: unknown.
+        price: Prices of tokens; None: unknown.
         progress: Called with answers decided, and with re-runs for levers.
     """
     sample = subject.sample

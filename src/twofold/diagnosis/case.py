@@ -57,7 +57,9 @@ class PassageFacts:
     sourced: bool = False
     """The example names its sources, or a passage was found that holds its answer word for word."""
     gold: tuple[Chunk, ...] = ()
-    """Indexed passages of its sources, the best evidence first."""
+    """Indexed passages of its sources that the arm may see, the best evidence first."""
+    hidden: str = ""
+    """What keeps all indexed passages of its sources from the arm; empty where it may see some, or none is indexed."""
     holding: tuple[Chunk, ...] = ()
     """Those of them that hold the answer, as far as that can be told; else all."""
     whole: bool = True

@@ -32,6 +32,11 @@ CAUSES: dict[str, tuple[str, str]] = {
         "no indexed document holds the answer",
         "Add the document to a source, or check why `twofold sync` left it out (`twofold index documents`).",
     ),
+    "hidden": (
+        "an indexed document holds the answer, but the arm may not see it",
+        "Widen the document's readers ([access]) or [retrieval].where; or leave the question out where that is "
+        "meant: for these readers it has no answer.",
+    ),
     "split": (
         "the documents hold the answer, but no passage holds it whole",
         "Cut larger passages, or let them overlap: [documents.chunker].",

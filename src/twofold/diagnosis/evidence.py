@@ -46,6 +46,9 @@ class Shelves:
     """Stage of the pipeline → the search without it."""
     filter: Filter
     """The arm's filter."""
+    untried: tuple[str, ...] = ()
+    """Stages of the pipeline without which nothing is searched, because a search may be paid for: each of them may have
+    lost the passage."""
 
 
 def holds(example: Example, chunk: Chunk) -> bool:
@@ -80,6 +83,7 @@ def cases(
     shelves: Shelves,
     scorer: Scorer,
     references: Sequence[Example],
+    spend: bool = True,
     progress: Callable[[int, int], None] = lambda _done, _total: None,
 ) -> list[Case]:
     """The cases of answers.
@@ -90,6 +94,7 @@ def cases(
         shelves: Documents and searches.
         scorer: The metric.
         references: All examples, which tell whether the answers are a closed set.
+        spend: Ask the metric whether it accepts the references of wrong answers; False where that would be paid for.
         progress: Called with cases looked up, and all.
     """
     examples = [example for example, _, _ in questions]
@@ -102,7 +107,11 @@ def cases(
     for place, (example, answer, score) in enumerate(questions):
         gold = [chunk for chunk in golds[place] if shelves.filter.allows(chunk)]
         facts = _passages(example, answer, gold, shelves=shelves)
+        right = scorer.is_right(score)
+        # Of right answers nobody asks: a judge that is paid has nothing to say of their references.
+        doubted = spend and not right
         undone = {stage: chunks for stage, chunks in without[place].items() if _shows(example, chunks, facts)}
+        undone |= dict.fromkeys(shelves.untried, facts.holding)
         lost = "the re-ranking or the budget" if "re-ranking" in undone else ""
         # Among the first k of a leg, and yet not shown: the fusion of the legs preferred others.
         if not lost and not facts.shown and any(rank is not None and rank <= arm.k for rank in ranks[place].values()):
@@ -112,11 +121,12 @@ def cases(
                 example=example,
                 answer=answer,
                 score=score,
-                right=scorer.is_right(score),
+                right=right,
                 arm=arm,
                 passages=PassageFacts(
                     sourced=bool(example.sources),
                     gold=tuple(gold),
+                    hidden="" if gold else _hidden(golds[place], shelves.filter),
                     holding=facts.holding,
                     whole=facts.whole,
                     uncut=facts.uncut,
@@ -127,8 +137,8 @@ def cases(
                     supported=facts.supported,
                 ),
                 form=_form(example, answer, forms),
-                accepted=_accepted(example, scorer),
-                contradicted_by=_contradicting(example, answer, twins, scorer),
+                accepted=_accepted(example, scorer) if doubted else True,
+                contradicted_by=_contradicting(example, answer, twins, scorer) if doubted else "",
             )
         )
         progress(place + 1, len(questions))
@@ -149,6 +159,16 @@ def _passages(example: Example, answer: Answer, gold: Sequence[Chunk], *, shelve
         shown=shown,
         supported=_supported(example, documents),
     )
+
+
+def _hidden(gold: Sequence[Chunk], filter: Filter) -> str:
+    """What keeps indexed passages from the arm, in words; empty where there are none."""
+    if not gold:
+        return ""
+    # Closed to the principal alone: whatever their metadata, nobody else's filter would matter.
+    if not any(Filter(principal=filter.principal).allows(chunk) for chunk in gold):
+        return "its sources are indexed, and closed to the readers that the arm answers for"
+    return "its sources are indexed, and [retrieval].where leaves them out"
 
 
 def _holding(example: Example, chunk: Chunk, whole: bool) -> bool:
@@ -305,7 +325,7 @@ def _accepted(example: Example, scorer: Scorer) -> bool:
     if not example.answerable or not example.references:
         return True
     reference = example.references[0]
-    score = scorer.metric.score(example, Answer(text=reference, raw=reference))
+    score = scorer.score(example, Answer(text=reference, raw=reference))
     # None: the metric does not judge words (a metric of citations, say), so its refusal cannot be seen here.
     return score is None or scorer.is_right(score)
 
@@ -334,7 +354,7 @@ def _differ(example: Example, other: Example, scorer: Scorer) -> bool:
     if not example.references or not other.references:
         return False
     text = other.references[0]
-    score = scorer.metric.score(example, Answer(text=text, raw=text))
+    score = scorer.score(example, Answer(text=text, raw=text))
     return score is not None and not scorer.is_right(score)
 
 

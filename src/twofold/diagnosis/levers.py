@@ -20,6 +20,16 @@ from twofold.stats import intervals
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class TokenPrices:
+    """Prices of a million tokens."""
+
+    read: float
+    written: float
+    currency: str = ""
+    """Empty where they are options of the generator, which name none."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Lever:
     """Something that could be mended."""
 
@@ -77,7 +87,9 @@ def changes_for(lever: str, case: Case) -> Change | None:
         return case.obliged if case.answer.abstained and arm.retrieval else None
     if lever == "no adapter":
         return case.untuned if arm.tuned else None
-    return case.stated if arm.retrieval and facts.sourced and not facts.gold else None
+    # What readers or conditions hide is in the documents: adding it would change nothing.
+    missing = facts.sourced and not facts.gold and not facts.hidden
+    return case.stated if arm.retrieval and missing else None
 
 
 def levers(
@@ -86,7 +98,7 @@ def levers(
     *,
     level: float,
     seed: int = 0,
-    price: tuple[float, float] | None = None,
+    price: TokenPrices | None = None,
 ) -> list[LeverRow]:
     """The levers by their gain, best first; those that change no answer are left out.
 
@@ -95,16 +107,18 @@ def levers(
         trials: Lever → place of a case → its re-run.
         level: Of the intervals.
         seed: Of the resampling.
-        price: Price of a million tokens read and of a million written; None: unknown.
+        price: Prices of tokens; None: unknown.
     """
-    before = np.array([case.score or 0.0 for case in cases])  # (cases,)
+    # A failed answer has no score, and no lever mends it: its pair is left out.
+    before = np.array([math.nan if case.score is None else case.score for case in cases])  # shape (cases,)
     places: dict[str, int] = {}
     groups = [places.setdefault(case.example.group, len(places)) for case in cases]
+    scored = {group for group, score in zip(groups, before, strict=True) if math.isfinite(score)}
     rows: list[LeverRow] = []
     for lever in LEVERS:
         again = trials.get(lever.name, {})
         changed = {place: trial for place, trial in again.items() if trial.score is not None}
-        if not changed or len(set(groups)) < 2:
+        if not changed or len(scored) < 2:
             continue
         after = before.copy()
         for place, trial in again.items():
@@ -121,7 +135,7 @@ def levers(
         cost = None
         if price is not None:
             # A price is of a million tokens, and what is wanted is that of a thousand answers.
-            cost = (read * price[0] + written * price[1]) / len(cases) / 1000
+            cost = (read * price.read + written * price.written) / len(cases) / 1000
         harmed = sum(1 for place, trial in changed.items() if cases[place].right and not trial.right)
         rows.append(
             {
@@ -132,6 +146,7 @@ def levers(
                 "harmed": harmed,
                 "tokens": (read + written) / len(cases),
                 "price": cost,
+                "currency": price.currency if price else "",
                 "effort": lever.effort,
             }
         )

@@ -8,7 +8,7 @@ a `Cause`. The first change that makes the answer right decides, in this order:
 2. *Asked again* unchanged, where arithmetic depends on the batch: chance.
 3. *Limit raised*, where the answer was cut.
 4. The *form* constrained, where the answer holds the whole reference with more around it, or is no JSON.
-5. With retrieval, along the passage's way into the context: *stated* where no source is indexed; *uncut* where the
+5. With retrieval, along the passage's way into the context: *stated* where the arm may see no source; *uncut* where the
    chunker has cut the answer apart; pipeline stages *undone* and the *gold passage inserted* where it was not shown;
    where it was shown, *no abstention*, another *order*, passages *removed* one at a time, *gold alone*.
 6. *No abstention* where it declined, the *form* again for all others, the *adapter off*; without retrieval the gold
@@ -49,8 +49,6 @@ class Diagnosed:
     """With the cause ``joint``: its two causes."""
     detail: str = ""
     """More for people: the leg that had the passage, the stage that lost it."""
-    trial: Trial | None = None
-    """The re-run that decided; None where nothing had to be run."""
 
 
 Step = Generator[Change, Trial, Diagnosed]
@@ -134,9 +132,8 @@ def _on_its_way(case: Case, trials: list[Trial]) -> Part:
     if not facts.gold:
         trial = yield case.stated
         trials.append(trial)
-        return (
-            _decided("not-in-documents", trial, detail="no source of the example is indexed") if trial.right else None
-        )
+        cause, detail = _absent(case)
+        return _decided(cause, trial, detail=detail) if trial.right else None
     if not facts.whole and case.uncut is not None:
         trial = yield case.uncut
         trials.append(trial)
@@ -157,6 +154,12 @@ def _on_its_way(case: Case, trials: list[Trial]) -> Part:
             return _decided("cut-out", trial, detail=f"lost by {facts.lost}; {legs(case)}")
         return _decided("not-retrieved", trial, detail=legs(case))
     return None
+
+
+def _absent(case: Case) -> tuple[str, str]:
+    """Cause and detail where the arm could see no passage of the example's sources."""
+    hidden = case.passages.hidden
+    return ("hidden", hidden) if hidden else ("not-in-documents", "no source of the example is indexed")
 
 
 def legs(case: Case) -> str:
@@ -206,7 +209,7 @@ def _in_the_model(case: Case, trials: list[Trial], *, formed: bool) -> Part:
             return _decided("contradicted", trial)
     if not case.passages.gold:
         return None
-    alone = next((trial for trial in trials if trial.change.passages == case.gold_alone.passages), None)
+    alone = _alone(case, trials)
     if alone is None:
         alone = yield case.gold_alone
         trials.append(alone)
@@ -225,6 +228,29 @@ def _in_the_model(case: Case, trials: list[Trial], *, formed: bool) -> Part:
     return None
 
 
+def _alone(case: Case, trials: Sequence[Trial]) -> Trial | None:
+    """What came of the gold passages alone, where that is known already.
+
+    A trial of those passages under other settings (a form, no abstention) is another change. Where the arm's context
+    was nothing but gold, the measured answer is what came of it, unless the arm declined before the model was asked.
+    """
+    change, answer = case.gold_alone, case.answer
+    for trial in trials:
+        if trial.change.passages == change.passages and trial.change.settings == change.settings:
+            return trial
+    if case.context != change.passages or case.gated:
+        return None
+    return Trial(
+        change=change,
+        right=False,
+        score=case.score,
+        text=answer.text,
+        abstained=answer.abstained,
+        cut=answer.cut,
+        usage=answer.usage,
+    )
+
+
 def _against_its_sources(case: Case, trials: Sequence[Trial], alone: Trial) -> Part:
     """The reference does not stand in its own sources: do these say something else, or nothing?"""
     if case.passages.supported is not False or alone.right or alone.cut:
@@ -236,8 +262,11 @@ def _against_its_sources(case: Case, trials: Sequence[Trial], alone: Trial) -> P
         return None
     texts = [chunk.text for chunk in case.passages.gold]
     # Read twice in different contexts: once could be any sentence of the document.
-    contexts = [trial.text for trial in trials if trial is not alone and trial.change.passages]
-    stable = any(_same(text, alone.text) for text in [case.answer.text, *contexts])
+    gold = alone.change.passages
+    others = [trial.text for trial in trials if trial.change.passages not in ((), gold)]
+    if case.context != gold:
+        others.append(case.answer.text)
+    stable = any(_same(text, alone.text) for text in others)
     if stable and grounding.checkable(alone.text) and grounding.share(alone.text, texts) >= SUPPORTED:
         detail = f"its sources do not hold it, and support {alone.text[:80]!r} instead"
         return _decided("reference", alone, detail=detail)
@@ -248,19 +277,20 @@ def _paired(case: Case, trials: Sequence[Trial]) -> Part:
     """Two changes together; each pair once, the change of passages first, because it brings the passages."""
     singles: list[tuple[str, Change]] = []
     if case.arm.retrieval and case.passages.sourced and not case.passages.gold:
-        singles.append(("not-in-documents", case.stated))
+        singles.append((_absent(case)[0], case.stated))
     elif case.arm.retrieval and not case.passages.whole and case.uncut is not None:
         singles.append(("split", case.uncut))
     elif case.passages.gold and not case.arm.retrieval:
         singles.append(("not-known", case.gold_alone))
     elif case.passages.gold:
         cause = "ignored" if case.passages.shown else "cut-out" if case.passages.lost else "not-retrieved"
+        alone = _alone(case, trials)
         # Inserting and removing the others are two changes already, and were made together before.
-        if not case.passages.shown:
-            for trial in trials:
-                if trial.change.passages == case.gold_alone.passages and trial.right:
-                    return _joint((cause, "ignored"), trial)
-        singles.append((cause, case.gold_alone))
+        if not case.passages.shown and alone is not None and alone.right:
+            return _joint((cause, "ignored"), alone)
+        # A context of nothing but gold stays as it is: together with another change it would be that change alone.
+        if case.context != case.gold_alone.passages or case.gated:
+            singles.append((cause, case.gold_alone))
     # An answer can be cut, and decline, once something else is mended.
     if case.answer.cut or any(trial.cut for trial in trials):
         singles.append(("cut", case.longer))
@@ -277,11 +307,11 @@ def _paired(case: Case, trials: Sequence[Trial]) -> Part:
 
 
 def _joint(parts: tuple[str, str], trial: Trial) -> Diagnosed:
-    return Diagnosed(cause="joint", by=trial.change.name, parts=parts, detail=" and ".join(parts), trial=trial)
+    return Diagnosed(cause="joint", by=trial.change.name, parts=parts, detail=" and ".join(parts))
 
 
 def _decided(cause: str, trial: Trial, *, detail: str = "") -> Diagnosed:
-    return Diagnosed(cause=cause, by=trial.change.name, detail=detail, trial=trial)
+    return Diagnosed(cause=cause, by=trial.change.name, detail=detail)
 
 
 def _same(text: str, other: str) -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TypedDict
+from typing import NotRequired, TypedDict
 
 from twofold.types import Json
 
@@ -79,7 +79,9 @@ class LeverRow(TypedDict):
     tokens: float | None
     """Further tokens an answer; None: unknown."""
     price: float | None
-    """Price of these for 1,000 answers, in the currency of the configured prices; None: unknown."""
+    """Price of these for 1,000 answers; None: unknown."""
+    currency: NotRequired[str]
+    """Of the price; empty where nothing says."""
     effort: str
 
 

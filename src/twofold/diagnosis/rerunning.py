@@ -20,16 +20,46 @@ from twofold.examples.questions import Questions
 from twofold.hashing import digest
 from twofold.plugins.protocols import Metric, Progress, quiet
 from twofold.prompts import Template
-from twofold.store.answers import Answers
+from twofold.store.answers import Answers, Scores
 from twofold.types import Answer, Chunk, Example, Filter
 from twofold.verdict.evidence import is_wrong
 
 VERSION = 1
 """Raised when the same change would ask for another answer."""
+_SCORED = "scored for diagnosis"
+"""The place of a system's key in the table of scores: these scores belong to no system."""
 _SHORT = (
     "Write the answer only: the name, number, date or phrase that is asked for, in the words of the source, "
     "without a sentence around it."
 )
+
+
+class PaidScores:
+    """Scores of a metric that is paid for each answer: equal answers to equal examples are scored once.
+
+    Args:
+        table: Keeps them.
+        key: Of the metric with its options.
+    """
+
+    def __init__(self, table: Scores, key: str) -> None:
+        self._table = table
+        self._key = key
+        self._known: dict[str, float | None] | None = None
+
+    def score(self, metric: Metric, example: Example, answer: Answer) -> float | None:
+        """The score, from the table where it is there."""
+        if self._known is None:
+            self._known = self._table.get(_SCORED, self._key)
+        # Everything of an answer that a metric may read: tokens, seconds and trace are none of it.
+        shown = [hit.chunk.seal for hit in answer.hits]
+        content = [answer.text, answer.raw, answer.abstained, answer.citations, shown]
+        name = digest("scored", [*Questions([example]).digests, content])
+        if name not in self._known:
+            self._known[name] = metric.score(example, answer)
+            # At once: what was paid for is not lost with the process.
+            self._table.put(_SCORED, self._key, {name: self._known[name]})
+        return self._known[name]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,10 +70,14 @@ class Scorer:
     """The study's deciding metric."""
     right: float | None
     """Score from which an answer counts as right."""
+    paid: PaidScores | None = None
+    """Keeps the scores of a metric that is paid; None where scoring is free."""
 
     def score(self, example: Example, answer: Answer) -> float | None:
         """The score; None where the answer failed or the metric does not apply."""
-        return None if answer.failure is not None else self.metric.score(example, answer)
+        if answer.failure is not None:
+            return None
+        return self.paid.score(self.metric, example, answer) if self.paid else self.metric.score(example, answer)
 
     def is_right(self, score: float | None) -> bool:
         """Does the score count as right?"""

@@ -6,12 +6,12 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from twofold.answering.scoring import scored
+from twofold.answering import scoring
 from twofold.answering.system import System
 from twofold.config import Config
 from twofold.examples.questions import Questions
 from twofold.examples.splitting import Splits
-from twofold.hashing import plain
+from twofold.hashing import digest, plain
 from twofold.plugins import loading, specs
 from twofold.plugins.protocols import Progress
 from twofold.stats import intervals
@@ -68,12 +68,17 @@ def scores_of(
     finally:
         system.close()
     all_answers = catalogue.answers.get(system.key, include_failures=True)
-    part = specs.informed(config.study.decides, (*splits.train, *splits.dev, *splits.test))
-    metric = loading.make("metrics", part.name, part.options)
+    # As a study informs it: then the scores have one key, and neither pays a judge for what the other has.
+    part = specs.informed(config.study.decides, (*splits.train, *splits.dev, *splits.test, *splits.reserve))
     answers = [all_answers[d] for d in digests]
-    values = []
-    for example, answer in zip(questions, answers, strict=True):
-        values.append(None if answer.failure else scored(metric, example, answer, name=part.name))
+    values = scoring.scores(
+        catalogue.scores,
+        questions,
+        answers,
+        keys=(system.key, digest("metric", specs.of_part("metrics", part))),
+        metric=loading.make("metrics", part.name, part.options),
+        name=part.name,
+    )
     return values, [a.failure is not None for a in answers]
 
 

@@ -258,7 +258,9 @@ def retrain(
     verdict: Outcome = "promoted" if better and passing else "kept"
     because = _because(comparison, better=better, gate=gate, failing=failing)
     retrained = replace(unchanged, notes=tuple(notes), outcome=verdict, because=because, comparison=comparison)
-    workspace.catalogue.models.put_comparison(name, f"against {other_name}", at=now(), record=retrained.to_json())
+    # With its system: other settings with the same model were not measured by it.
+    stored = {**retrained.to_json(), "system": mine.key}
+    workspace.catalogue.models.put_comparison(name, f"against {other_name}", at=now(), record=stored)
     if better and passing:
         # `expected`: the alias may have been moved by somebody while this candidate was trained.
         registry.promote(name, alias=CHAMPION, who=who, why=because, expected=retrained.champion)

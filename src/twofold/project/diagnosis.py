@@ -5,6 +5,7 @@ from __future__ import annotations
 from twofold.diagnosis.arm import ArmPlan
 from twofold.diagnosis.record import DiagnosisRecord
 from twofold.plugins.protocols import Progress, quiet
+from twofold.project.costing import Costing
 from twofold.project.material import Material
 from twofold.reports import archive
 from twofold.study import diagnosing
@@ -14,8 +15,9 @@ from twofold.study.diagnosing import Scope
 class Diagnosis:
     """Diagnoses studies of one project."""
 
-    def __init__(self, material: Material) -> None:
+    def __init__(self, material: Material, costing: Costing) -> None:
         self._material = material
+        self._costing = costing
 
     def plan(self, request: Scope, *, progress: Progress = quiet) -> list[ArmPlan]:
         """What a diagnosis would run; see `diagnosing.plans`."""
@@ -29,5 +31,6 @@ class Diagnosis:
         material = self._material
         with material.writing():
             study = diagnosing.opened(material.config, material.splits, material.records, request=request)
-            record = diagnosing.diagnose(material.workspace, study, request=request, progress=progress)
+            prices = self._costing.prices_of(study.record)
+            record = diagnosing.diagnose(material.workspace, study, request=request, prices=prices, progress=progress)
             return archive.write_diagnosis(material.records / record["study"], record)

@@ -152,7 +152,7 @@ def _percent(share: float) -> str:
 def _lever_rows(arm: ArmDiagnosis) -> Json:
     rows = []
     for lever in arm["levers"]:
-        price = "unknown" if lever["price"] is None else f"{lever['price']:.4g}"
+        price = "unknown" if lever["price"] is None else f"{lever['price']:.4g} {lever.get('currency', '')}".rstrip()
         tokens = "unknown" if lever["tokens"] is None else f"{round(lever['tokens']):+d}"
         rows.append({**lever, "price": price, "tokens": tokens})
     return {"arm": arm["arm"], "rows": rows}
@@ -169,15 +169,21 @@ def drilled(row: DiagnosedRow) -> Json:
 
 
 def oracle_gaps(record: StudyRecord, answers: Sequence[AnswerRow]) -> list[Json]:
-    """The gain that perfect retrieval would add: the paired difference of each oracle arm and its counterpart."""
+    """The gain that perfect retrieval would add: the paired difference of each oracle arm and its counterpart.
+
+    Questions that either arm failed to answer are in no difference; the estimate counts them as ``failed``.
+    """
     out = []
     for oracle, usual in ORACLES:
         if oracle not in record["arms"] or usual not in record["arms"]:
             continue
         values: list[Any] = []
         groups: list[str] = []
+        failed = 0
         for row in answers:
-            pair = [_score(row["arms"].get(name), record["metric"]) for name in (usual, oracle)]
+            both = [row["arms"].get(name) for name in (usual, oracle)]
+            failed += any(answer is not None and answer["failure"] is not None for answer in both)
+            pair = [_score(answer, record["metric"]) for answer in both]
             # In pairs: a question that one of the two has no score for says nothing of their difference.
             if None not in pair:
                 values.append(pair)
@@ -186,13 +192,11 @@ def oracle_gaps(record: StudyRecord, answers: Sequence[AnswerRow]) -> list[Json]
         if len(set(groups)) < 2:
             continue
         gap = intervals.contrasts(values, groups, {"gap": [-1.0, 1.0]}, level=record["level"], resamples=2000)["gap"]
-        ends = {"mean": gap.mean, "low": gap.low, "high": gap.high, "n": gap.n, "failed": 0}
+        ends = {"mean": gap.mean, "low": gap.low, "high": gap.high, "n": gap.n, "failed": failed}
         out.append({"oracle": oracle, "arm": usual, "estimate": ends})
     return out
 
 
 def _score(answer: Any, metric: str) -> float | None:
-    """An answer's score, 0 where it failed; None where the metric has none, or the arm was not asked."""
-    if answer is None:
-        return None
-    return 0.0 if answer["failure"] else answer["scores"].get(metric)
+    """An answer's score; None where it failed, where the metric has none, or where the arm was not asked."""
+    return None if answer is None or answer["failure"] else answer["scores"].get(metric)

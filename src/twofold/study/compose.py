@@ -91,6 +91,8 @@ def arm_record(
     kinds = Counter((f.code, f.message[:200]) for f in failed)
     measures = item.measures
     spent = float(measures.get("seconds", 0.0))
+    # Tokens are means of the answers that did not fail; measures of before do not tell these from all.
+    number = float(measures["answered"] if "answered" in measures else measures.get("n", 0))
     tokens = float(measures.get("prompt_tokens", 0.0)) + float(measures.get("completion_tokens", 0.0))
     training: Any = None
     if item.training is not None:
@@ -136,7 +138,7 @@ def arm_record(
         "uncited": uncited_answers(item.answers),
         "prompt_tokens": float(measures.get("prompt_tokens", 0.0)),
         "completion_tokens": float(measures.get("completion_tokens", 0.0)),
-        "tokens_per_second": tokens * measures.get("n", 0) / spent if spent else 0.0,
+        "tokens_per_second": tokens * number / spent if spent else 0.0,
         "seconds": spent,
         "peak_mib": float(measures.get("peak_mib", 0.0)),
         "failures": [{"code": code, "message": message, "count": n} for (code, message), n in kinds.most_common()],

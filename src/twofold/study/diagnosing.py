@@ -6,40 +6,46 @@ whose settings, documents, examples or weights have changed since is refused: it
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from twofold import __version__
+from twofold.answering.scoring import scores
 from twofold.answering.system import System
 from twofold.assembly.models import Models
 from twofold.assembly.searching import Search
 from twofold.assembly.systems import Systems
 from twofold.assembly.workspace import Workspace
-from twofold.config import Config
+from twofold.config import Config, CostsSection, MetricPart
+from twofold.costs.prices import UNPRICED, Prices
 from twofold.diagnosis import evidence
 from twofold.diagnosis.arm import ArmCases, ArmPlan, diagnose_arm, remarks
 from twofold.diagnosis.case import ArmFacts
 from twofold.diagnosis.evidence import Shelves
-from twofold.diagnosis.record import FORMAT, DiagnosisRecord
-from twofold.diagnosis.rerunning import Reruns, Scorer
+from twofold.diagnosis.levers import TokenPrices
+from twofold.diagnosis.record import FORMAT, ArmDiagnosis, DiagnosisRecord
+from twofold.diagnosis.rerunning import PaidScores, Reruns, Scorer
 from twofold.errors import StudyError, UnknownName
 from twofold.examples.questions import Questions
 from twofold.examples.splitting import Splits
-from twofold.hashing import plain
+from twofold.hashing import digest, plain
 from twofold.plugins import loading, specs
 from twofold.plugins.live import KnowsRounding
 from twofold.plugins.protocols import Metric, Progress, Retriever, quiet
-from twofold.plugins.traits import GeneratorSettings, MetricTraits
+from twofold.plugins.traits import MetricTraits
 from twofold.prompts import Template
 from twofold.reports import archive
+from twofold.store.answers import Scores
+from twofold.study import calls, more_data
+from twofold.study.admission import is_endpoint
 from twofold.text.masking import masked
-from twofold.types import Answer, Arm, Example, Json
-from twofold.verdict.record import StudyRecord, counted
+from twofold.types import Answer, Arm, Example, Failure, Json
+from twofold.verdict.record import AnswerRow, ArmAnswer, StudyRecord, counted
 
 _LEGS = ("dense", "lexical")
 """The legs of the search, each asked alone for the passage that was not shown."""
@@ -73,10 +79,24 @@ class Opened:
     """The same as their answers are judged."""
     splits: Splits
     """All examples."""
-    scorer: Scorer
+    metric: Metric
     """Its deciding metric."""
+    metric_key: str
+    """The key under which its scores are kept."""
+    rows: Mapping[str, AnswerRow]
+    """Id of a question → the answers to it as the study recorded them."""
     left_out: int
     """Questions of the study that are no longer among the examples."""
+
+    @property
+    def right(self) -> float | None:
+        """Score from which an answer counts as right."""
+        return MetricTraits.of(self.metric).right
+
+    @property
+    def pays(self) -> bool:
+        """Is the metric asked at an endpoint, which may be paid for?"""
+        return is_endpoint("metrics", self.record["metric"])
 
 
 def opened(config: Config, splits: Splits, records: Path, *, request: Scope) -> Opened:
@@ -110,14 +130,16 @@ def opened(config: Config, splits: Splits, records: Path, *, request: Scope) -> 
             f"none of the {len(rows)} questions of study {record['study']} is among the project's examples",
             cure="Run `twofold study` with the current examples, then `twofold diagnose`.",
         )
-    metric = _metric(config, record, (*splits.train, *splits.dev, *splits.test, *splits.reserve))
+    part = _metric(config, record, (*splits.train, *splits.dev, *splits.test, *splits.reserve))
     return Opened(
         record=record,
         arms=tuple(map(config.arm, names)),
         questions=questions,
         judged=splits.judged(questions),
         splits=splits,
-        scorer=Scorer(metric=metric, right=MetricTraits.of(metric).right),
+        metric=loading.make("metrics", part.name, part.options),
+        metric_key=digest("metric", specs.of_part("metrics", part)),
+        rows={row["id"]: row for row in rows},
         left_out=len(rows) - len(questions),
     )
 
@@ -134,7 +156,7 @@ def _default(record: StudyRecord) -> str:
     return max(scores, key=lambda name: scores[name]) if scores else next(iter(record["arms"]))
 
 
-def _metric(config: Config, record: StudyRecord, examples: Sequence[Example]) -> Metric:
+def _metric(config: Config, record: StudyRecord, examples: Sequence[Example]) -> MetricPart:
     name = record["metric"]
     for configured in config.study.scored:
         if configured.name == name:
@@ -143,9 +165,7 @@ def _metric(config: Config, record: StudyRecord, examples: Sequence[Example]) ->
                     f"the study decided by {name} with other options than [study] gives it now",
                     cure="Set its options as in that study, or run `twofold study` again.",
                 )
-            part = specs.informed(configured, examples)
-            metric: Metric = loading.make("metrics", part.name, part.options)
-            return metric
+            return specs.informed(configured, examples)
     raise StudyError(
         f"the study decided by {name}, which [study].metric and [study].metrics do not name now",
         cure=f"Set [study].metric to {name} as in that study, or run `twofold study` again.",
@@ -162,7 +182,7 @@ def _options(section: Json, name: str) -> Json:
 
 
 def plans(workspace: Workspace, study: Opened, *, request: Scope, progress: Progress = quiet) -> list[ArmPlan]:
-    """What the diagnosis would run, arm by arm; documents are searched, nothing is generated.
+    """What the diagnosis would run at most, arm by arm; passages are looked up, nothing is searched, generated or paid.
 
     Raises:
         StudyError: as `diagnose`.
@@ -170,46 +190,74 @@ def plans(workspace: Workspace, study: Opened, *, request: Scope, progress: Prog
     out = []
     for arm in study.arms:
         with _measured(workspace.models, workspace.systems, study, arm=arm) as system:
-            out.append(_cases(workspace, study, system, request=request, progress=progress).plan())
+            out.append(_cases(workspace, study, system, request=request, planned=True, progress=progress).plan())
     return out
 
 
-def diagnose(workspace: Workspace, study: Opened, *, request: Scope, progress: Progress = quiet) -> DiagnosisRecord:
-    """Diagnose the arms, and write the record beside the study's.
+def diagnose(
+    workspace: Workspace, study: Opened, *, request: Scope, prices: Prices = UNPRICED, progress: Progress = quiet
+) -> DiagnosisRecord:
+    """Diagnose the arms.
+
+    Args:
+        workspace: The project's parts.
+        study: The study, opened.
+        request: What is to be diagnosed.
+        prices: The table of prices, for what a lever's further tokens cost.
+        progress: Shows the work.
 
     Raises:
         StudyError: an arm is not the one that was measured; the metric judges none of its answers.
         GenerationError: a generator as a whole cannot work.
     """
     record = study.record
+    scorer = _scorer(workspace.catalogue.scores, study)
     diagnosis: DiagnosisRecord = {
         "format": FORMAT,
         "study": record["study"],
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
         "twofold": __version__,
         "metric": record["metric"],
-        "right_from": study.scorer.right,
+        "right_from": study.right,
         "level": record["level"],
         "arms": {},
-        "notes": _notes(study),
+        "notes": _notes(study, scorer),
     }
     for arm in study.arms:
         with _measured(workspace.models, workspace.systems, study, arm=arm) as system:
             subject = _cases(workspace, study, system, request=request, progress=progress)
+            price = _price(workspace.config, prices, remote=bool(system.description["generator"].get("remote")))
             reruns = Reruns(
                 system=system,
                 untuned=partial(workspace.systems.equipped, arm, study.splits, adapter=None),
                 answers=workspace.catalogue.answers,
-                scorer=study.scorer,
+                scorer=scorer,
                 batch=workspace.config.generation.batch,
             )
             with closing(reruns):
-                diagnosed = diagnose_arm(
-                    subject, reruns, level=record["level"], price=_price(workspace.config), progress=progress
-                )
+                diagnosed = diagnose_arm(subject, reruns, level=record["level"], price=price, progress=progress)
         diagnosis["arms"][arm.name] = diagnosed
         diagnosis["notes"] += remarks(diagnosed)
+        if request.fixes:
+            root = workspace.directory.parent
+            diagnosis["notes"] += _more_data(root, workspace.config, study, diagnosed, arm=arm, price=price)
     return diagnosis
+
+
+def _more_data(
+    root: Path, config: Config, study: Opened, diagnosed: ArmDiagnosis, *, arm: Arm, price: TokenPrices | None
+) -> list[str]:
+    """Put what more training data would gain among an arm's levers; returns why it is not known, as a remark."""
+    decides, metric = config.study.decides.name, study.record["metric"]
+    if arm.tuning and decides != metric:
+        cure = f"set [study].metric to {metric} as in that study"
+        return [f"{arm.name}: {more_data.LEVER}: forecasts are in {decides} now, the study decided by {metric}: {cure}"]
+    curve, why = more_data.curve_of(root, config, study.splits, arm=arm)
+    if curve is None:
+        return [f"{arm.name}: {more_data.LEVER}: {why}"] if why else []
+    row = more_data.lever(curve, price=price)
+    diagnosed["levers"] = sorted([*diagnosed["levers"], row], key=lambda lever: -float(lever["gain"]["mean"]))
+    return []
 
 
 @contextmanager
@@ -235,26 +283,42 @@ def _measured(models: Models, systems: Systems, study: Opened, *, arm: Arm) -> I
         system.close()
 
 
-def _cases(workspace: Workspace, study: Opened, system: System, *, request: Scope, progress: Progress) -> ArmCases:
+def _scorer(table: Scores, study: Opened) -> Scorer:
+    paid = PaidScores(table, study.metric_key) if study.pays else None
+    return Scorer(metric=study.metric, right=study.right, paid=paid)
+
+
+def _cases(
+    workspace: Workspace, study: Opened, system: System, *, request: Scope, planned: bool = False, progress: Progress
+) -> ArmCases:
     """The arm's answers as the study scored them.
+
+    Args:
+        workspace: The project's parts.
+        study: The study, opened.
+        system: The arm as it was measured.
+        request: What is to be diagnosed.
+        planned: Spend nothing: neither a search nor a judge at an endpoint is asked.
+        progress: Shows the work.
 
     Raises:
         StudyError: the metric judges none of them.
     """
     arm = system.arm
     stored = workspace.catalogue.answers.get(system.key, include_failures=True)
+    # An answer can have been erased with a forgotten document.
+    answered = [
+        (example, stored[name])
+        for example, name in zip(study.judged, study.questions.digests, strict=True)
+        if name in stored
+    ]
     known: list[tuple[Example, Answer, float | None]] = []
     unscored = 0
-    for judged, name in zip(study.judged, study.questions.digests, strict=True):
-        answer = stored.get(name)
-        # An answer can have been erased with a forgotten document.
-        if answer is None:
-            continue
-        score = study.scorer.score(judged, answer)
+    for example, answer, score in _scored(workspace.catalogue.scores, study, answered, system=system):
         if score is None and answer.failure is None:
             unscored += 1
             continue
-        known.append((judged, answer, score))
+        known.append((example, answer, score))
     if not known:
         raise StudyError(
             f"{study.record['metric']} judges none of the answers of {arm.name}: nothing can be right or wrong",
@@ -263,8 +327,9 @@ def _cases(workspace: Workspace, study: Opened, system: System, *, request: Scop
     cases = evidence.cases(
         known,
         arm=_facts(system, workspace.models),
-        shelves=_shelves(workspace.search, system),
-        scorer=study.scorer,
+        shelves=_shelves(workspace.search, system, planned=planned),
+        scorer=_scorer(workspace.catalogue.scores, study),
+        spend=not (planned and study.pays),
         references=(*study.splits.train, *study.splits.dev, *study.splits.test),
         progress=lambda done, total: progress(f"search {arm.name}", done, total),
     )
@@ -277,6 +342,40 @@ def _cases(workspace: Workspace, study: Opened, system: System, *, request: Scop
         seed=workspace.config.study.seed,
         fixes=request.fixes,
     )
+
+
+def _scored(
+    table: Scores, study: Opened, answered: Sequence[tuple[Example, Answer]], *, system: System
+) -> list[tuple[Example, Answer, float | None]]:
+    """Each answer with the score that the study gave it; scored now only where it is none of the study's answers."""
+    out: dict[int, tuple[Example, Answer, float | None]] = {}
+    others: dict[int, tuple[Example, Answer]] = {}
+    for place, (example, answer) in enumerate(answered):
+        row: ArmAnswer | None = (
+            study.rows[example.id]["arms"].get(system.arm.name) if example.id in study.rows else None
+        )
+        if row is None:
+            others[place] = (example, answer)
+        elif row["failure"]:
+            # It may have been answered since, by another study: this one failed.
+            lost = replace(answer, failure=answer.failure or Failure(**row["failure"]))
+            out[place] = (example, lost, None)
+        else:
+            out[place] = (example, answer, row["scores"].get(study.record["metric"]))
+    examples = [example for example, _ in others.values()]
+    answers = [answer for _, answer in others.values()]
+    # Kept by the metric's key: a second diagnosis finds them.
+    fresh = scores(
+        table,
+        examples,
+        answers,
+        keys=(system.key, study.metric_key),
+        metric=study.metric,
+        name=study.record["metric"],
+    )
+    for place, example, answer, score in zip(others, examples, answers, fresh, strict=True):
+        out[place] = (example, answer, score)
+    return [out[place] for place in sorted(out)]
 
 
 def _facts(system: System, models: Models) -> ArmFacts:
@@ -299,7 +398,7 @@ def _facts(system: System, models: Models) -> ArmFacts:
     )
 
 
-def _shelves(search: Search, system: System) -> Shelves:
+def _shelves(search: Search, system: System, *, planned: bool) -> Shelves:
     if not search.catalogue.documents.digests():
         return Shelves(
             gold=lambda examples: [[] for _ in examples],
@@ -310,20 +409,20 @@ def _shelves(search: Search, system: System) -> Shelves:
         )
     legs: dict[str, Any] = {}
     undone: dict[str, Any] = {}
+    section = search.config.retrieval
+    stages: dict[str, Any] = {}
     if system.arm.retrieval and not system.arm.oracle:
-        for leg in _LEGS:
+        stages |= {"rewriting": {"rewriters": ()}} if section.rewriters else {}
+        stages |= {"re-ranking": {"rerankers": (), "budget": 0}} if section.rerankers or section.budget else {}
+        for leg in () if planned else _LEGS:
             retriever: Retriever = loading.make("retrievers", leg, {}, parts=search.parts)
             legs[leg] = retriever.retrieve
-        section = search.config.retrieval
-        for stage, values in (
-            ("rewriting", {"rewriters": ()} if section.rewriters else {}),
-            ("re-ranking", {"rerankers": (), "budget": 0} if section.rerankers or section.budget else {}),
-        ):
-            if values:
-                options = {**section.pipeline, **values}
-                pipeline: Retriever = loading.make("retrievers", "pipeline", options, parts=search.parts)
-                undone[stage] = pipeline.retrieve
+        for stage, values in () if planned else stages.items():
+            options = {**section.pipeline, **values}
+            pipeline: Retriever = loading.make("retrievers", "pipeline", options, parts=search.parts)
+            undone[stage] = pipeline.retrieve
     return Shelves(
+        untried=tuple(stages) if planned else (),
         gold=search.gold,
         documents=lambda ids: search.catalogue.documents.get(list(ids)),
         legs=legs,
@@ -332,24 +431,41 @@ def _shelves(search: Search, system: System) -> Shelves:
     )
 
 
-def _price(config: Config) -> tuple[float, float] | None:
-    part = config.generation.generator
-    settings = GeneratorSettings.of(loading.options("generators", part.name, part.options))
-    price = (settings.price_per_million_prompt, settings.price_per_million_completion)
+def _price(config: Config, prices: Prices, *, remote: bool) -> TokenPrices | None:
+    """Prices of tokens; None where they are unknown, or no token is paid for.
+
+    The table of prices goes before the options of the generator, which know no currency and no date.
+    """
+    amounts = prices.amounts
+    if _hosted(config.costs, remote=remote) and "prompt_tokens" in amounts and "completion_tokens" in amounts:
+        return TokenPrices(
+            read=amounts["prompt_tokens"], written=amounts["completion_tokens"], currency=prices.currency
+        )
+    read, written = calls.prices(config)
     # 0 is the default: no price is configured, which is not a price of nothing.
-    return price if any(price) else None
+    return TokenPrices(read=read, written=written) if read or written else None
 
 
-def _notes(study: Opened) -> list[str]:
+def _hosted(section: CostsSection, *, remote: bool) -> bool:
+    # As `costs.parts.hosted` decides it: on an own machine, a table's price of tokens is that of another model.
+    return remote if section.serving == "auto" else section.serving == "hosted"
+
+
+def _notes(study: Opened, scorer: Scorer) -> list[str]:
     notes = []
     if study.left_out:
         number = counted(study.left_out, "question")
         notes.append(f"{number} of the study not diagnosed: no longer among the examples; run `twofold study` again")
-    pairs = evidence.contradictions((*study.splits.train, *study.splits.dev, *study.splits.test), study.scorer)
+    pairs = evidence.contradictions((*study.splits.train, *study.splits.dev, *study.splits.test), scorer)
     if pairs:
         first = " and ".join(pairs[0])
         notes.append(
             f"{counted(len(pairs), 'pair')} of examples that ask the same want different answers, for example {first}: "
             "correct one of each, or name all right answers in both"
+        )
+    if scorer.right is None:
+        notes.append(
+            f"{study.record['metric']} does not say from which score an answer is right: only answers that score 0 "
+            "count as wrong here; decide by one that says it, such as answer_f1 or an LLM judge, to diagnose the rest"
         )
     return notes

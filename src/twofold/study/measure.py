@@ -205,17 +205,27 @@ def _add_cost(catalogue: Catalogue, system: str, answers: Sequence[Answer], mete
         "peak_mib": 0.0,
     }
     n = costs["n"] + len(answers)
-    read = sum(a.usage.prompt_tokens for a in answers)
-    written = sum(a.usage.completion_tokens for a in answers)
+    inner = sum(a.timing.retrieval + a.timing.generation for a in answers)
+    # Of answers before this was counted nobody knows it: then it stays unknown.
+    known = "inner" in costs or not costs["n"]
+    # What a failed answer read is unknown, and no 0: means are of the others.
+    usages = [a.usage for a in answers if a.failure is None]
+    before = costs["answered"] if "answered" in costs else costs["n"]
+    answered = before + len(usages)
+    read = costs["prompt_tokens"] * before + sum(usage.prompt_tokens for usage in usages)
+    written = costs["completion_tokens"] * before + sum(usage.completion_tokens for usage in usages)
     catalogue.measures.put(
         system,
         "answering",
         {
             "n": n,
+            "answered": answered,
             "seconds": costs["seconds"] + meter.seconds,
-            # Means over all answers so far, whichever run made them.
-            "prompt_tokens": (costs["prompt_tokens"] * costs["n"] + read) / n,
-            "completion_tokens": (costs["completion_tokens"] * costs["n"] + written) / n,
+            # Seconds of these that the answers' own timing has; the rest went into rendering, waiting and reading.
+            **({"inner": costs.get("inner", 0.0) + inner} if known else {}),
+            # Means over all answers so far that did not fail, whichever run made them.
+            "prompt_tokens": read / max(1, answered),
+            "completion_tokens": written / max(1, answered),
             "peak_mib": max(costs["peak_mib"], meter.peak_mib),
         },
     )

@@ -65,6 +65,7 @@ def metered(
         "questions": len(test),
         "level": level,
         "right": shares,
+        "failed": {name: count for name, item in arms.items() if (count := _failures(item))},
         "retrieves": retrieves,
         "tuned": {name: item.arm.tuning for name, item in arms.items() if item.arm.tuning},
         "training": {name: _training(item) for name, item in arms.items() if item.training},
@@ -89,7 +90,9 @@ def _amounts(
             choices=example.choices,
         )
         texts.append("\n".join(f"{message.role}: {message.content}" for message in prompt.messages))
-    read = [float(answer.usage.prompt_tokens) for answer in item.answers]
+    # What a failed answer read and took is unknown: the mean of the others, and no 0, is the best guess of it.
+    there = [1.0 if answer.failure is None else math.nan for answer in item.answers]
+    read = [mark * answer.usage.prompt_tokens for mark, answer in zip(there, item.answers, strict=True)]
     wrong: list[float] = []
     for answer, score in zip(item.answers, item.scores[config.study.metric.name], strict=True):
         # A failed answer is wrong to whoever asked; one that the metric does not score is neither.
@@ -97,19 +100,34 @@ def _amounts(
         wrong.append(math.nan if unknown else float(score is None or is_wrong(score, right)))
     spent = [answer.timing.generation for answer in item.answers]
     searched = [answer.timing.retrieval for answer in item.answers]
-    # What an answer took besides: rendering, waiting for the batch, reading completions. Known of all together.
-    metered_answers = float(item.measures.get("n", 0))
-    wall = float(item.measures.get("seconds", 0.0)) / metered_answers if metered_answers else 0.0
-    beside = max(0.0, wall - (sum(spent) + sum(searched)) / max(1, len(spent)))
+    beside = _beside(item.measures, mean=(sum(spent) + sum(searched)) / max(1, len(spent)))
     return AnswerAmounts(
         prompt_tokens=read,
         # By characters, which tokens follow closely within one text.
         cached_prompt_tokens=[share * count for share, count in zip(reused(texts), read, strict=True)],
-        completion_tokens=[float(answer.usage.completion_tokens) for answer in item.answers],
-        retrieval_seconds=searched,
-        generation_seconds=[seconds + beside for seconds in spent],
+        completion_tokens=[mark * a.usage.completion_tokens for mark, a in zip(there, item.answers, strict=True)],
+        retrieval_seconds=[mark * seconds for mark, seconds in zip(there, searched, strict=True)],
+        generation_seconds=[mark * (seconds + beside) for mark, seconds in zip(there, spent, strict=True)],
         wrong=wrong,
     )
+
+
+def _beside(measures: Mapping[str, Any], *, mean: float) -> float:
+    """Seconds that an answer took besides searching and generating: rendering, waiting for the batch, reading.
+
+    Args:
+        measures: What answering took the system in all, which may be more answers than the study's.
+        mean: Seconds of searching and generating of the study's answers, where the measures do not know those of all.
+    """
+    number = float(measures.get("n", 0))
+    if not number:
+        return 0.0
+    inner = float(measures["inner"]) / number if "inner" in measures else mean
+    return max(0.0, float(measures["seconds"]) / number - inner)
+
+
+def _failures(item: MeasuredArm) -> int:
+    return sum(1 for answer in item.answers if answer.failure is not None)
 
 
 def _alone(catalogue: Catalogue, item: MeasuredArm) -> TimedAlone | None:

@@ -461,8 +461,9 @@ def warnings(
     doubts += doubting.synthetic(sum(1 for e in questions if e.origin == "synthetic"), len(questions))
     if any(arm.tuning for arm in arms) and len(splits.train) < 100:
         doubts.append(f"few training examples ({len(splits.train)}): tuning may look worse than it could be")
+    doubts += doubting.contradictions(questions)
     if not final:
-        doubts += doubting.no_prompt_arm(arms)
+        doubts += [*doubting.one_arm(arms), *doubting.no_prompt_arm(arms)]
     if looks and not final:
         doubts.append(
             f"these test questions have been looked at {counted(looks, 'time')} before: the next look is decided at a "

@@ -116,6 +116,8 @@ def study(
             **{f"{name} judged by": item.judged_by for name, item in by_arm.items() if item.judged_by},
             # Seconds decide where latency has a limit: on another machine it is another study.
             **({"machine": capabilities.fingerprint()} if config.study.max_latency_p95 else {}),
+            # The verdict names what costs would change, by these prices and this use.
+            **_priced(config, prices),
         },
     )
     if (previous := _previous(workspace.catalogue, records, name_of)) is not None:
@@ -309,6 +311,20 @@ def _measured(
     for item in measured:
         score(workspace.catalogue, item, test=checked.judged, metrics=dict(checked.metrics), corpus=corpus)
     return measured
+
+
+def _priced(config: Config, prices: Prices) -> Json:
+    """Prices and use that costs are worked out from; empty without a price, when no cost is in the verdict."""
+    if not prices.amounts:
+        return {}
+    use = scenario(config.costs, max_age_days=config.retraining.max_age_days)
+    # Where the table lies, when its prices were seen and by whom changes no cost.
+    section = use.section.model_dump(mode="json", exclude={"prices"})
+    return {
+        "prices": dict(prices.amounts),
+        "currency": prices.currency,
+        "use": {**section, "retrainings": use.retrainings},
+    }
 
 
 def _costs(config: Config, amounts: Metered, prices: Prices) -> Json:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +14,8 @@ from twofold.cli.bench import parse_variant
 from twofold.cli.main import main
 from twofold.config import Config
 from twofold.config_loading import laid_over
-from twofold.errors import ConfigError, StudyError
+from twofold.errors import ConfigError, StudyError, TooFewExamples
+from twofold.examples.questions import Questions
 from twofold.project import Project
 from twofold.study import looks
 from twofold.study.retrieval.ablation import ablate, stages
@@ -54,6 +57,16 @@ def test_a_variant_that_cuts_otherwise_gets_an_index_of_its_own(project: Project
             "kept for the next time"
         )
         assert project.workspace.search.index.state() == before
+
+
+@pytest.mark.parametrize(
+    ("split", "says"), [("open", "the split 'open' (train and dev) has no question"), ("dev", "the split 'dev' has no")]
+)
+def test_a_split_without_a_question_is_named(project: Project, split: str, says: str) -> None:
+    # Near duplicates of test questions are taken out: of a few examples none may be left.
+    with project, pytest.raises(TooFewExamples, match=re.escape(says)) as caught:
+        chosen(replace(project.splits, train=Questions(()), dev=Questions(())), split)
+    assert "--synthetic" in caught.value.cure
 
 
 def test_a_stage_that_only_costs_is_advised_off(project: Project) -> None:

@@ -207,14 +207,20 @@ def chosen(splits: Splits, split: str) -> list[Example]:
 
     Raises:
         StudyError: it is the reserve.
-        TooFewExamples: none of them has sources.
+        TooFewExamples: there are none, or none of them has sources.
     """
     if split == "reserve":
         raise StudyError(
             "the reserve is sealed; only `twofold study --final` opens it, once",
             cure="Omit --split, or name test, which counts as a look at the test questions.",
         )
-    pool = {"open": (*splits.train, *splits.dev)}.get(split) or getattr(splits, split)
+    sides = {"train": splits.train, "dev": splits.dev, "test": splits.test}
+    pool: Sequence[Example] = (*splits.train, *splits.dev) if split == "open" else sides[split]
+    if not pool:
+        raise TooFewExamples(
+            f"the split {split!r}{' (train and dev)' if split == 'open' else ''} has no question",
+            cure="Add examples, or use --synthetic for questions made from the documents.",
+        )
     sourced = labelled(splits.judged(pool))
     if not sourced:
         raise TooFewExamples(
