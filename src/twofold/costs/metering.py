@@ -10,7 +10,7 @@ import bisect
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, TypedDict
+from typing import Any, NotRequired, TypedDict
 
 import numpy as np
 
@@ -75,6 +75,8 @@ class Metered(TypedDict):
     right: dict[str, Json]
     """Arm → share of right answers as an estimate, failed answers as wrong, at the level 1 − (1 − `level`) / 2: two
     such intervals together give one at `level`. Empty where the metric does not say which answers are right."""
+    failed: NotRequired[dict[str, int]]
+    """Arm → its failed answers, which are in no mean of tokens and seconds; an arm without one is left out."""
     retrieves: list[str]
     """Arms that search."""
     tuned: dict[str, str]

@@ -35,6 +35,8 @@ COLUMNS = ("item", "amount", "unit", "currency", "date", "source")
 """Columns that a table must have; others, such as ``note``, are for its readers."""
 OLD_DAYS = 183
 """A price that is older is warned of: prices of hosted models change about twice a year."""
+SMALLEST, LARGEST = 1e-12, 1e12
+"""An amount beyond is a slip, and could make a sum infinite or a limit on it 0; an amount of 0 is a price."""
 _UNKNOWN = frozenset({"", "unknown", "?"})
 """Cells that say that nobody knows the amount."""
 
@@ -173,6 +175,11 @@ def _row(cells: Mapping[str, str], *, name: str, line: int) -> PriceRow:
         )
     if amount < 0:
         raise refused(f"the price of {item!r} is negative: {cells['amount']}", "Write a price of 0 or more.")
+    if amount and not SMALLEST <= amount <= LARGEST:
+        raise refused(
+            f"the price of {item!r} is {cells['amount']}, expected 0 or {SMALLEST:g} to {LARGEST:g}",
+            "Look for a slip in the amount, or write `unknown`.",
+        )
     for column, example in (("currency", "EUR"), ("date", "2031-04-02"), ("source", "an address, a contract, a name")):
         if not cells[column]:
             raise refused(

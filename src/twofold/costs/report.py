@@ -190,12 +190,37 @@ def _remarks(book: CostBook) -> list[str]:
         )
     if not any(part.name.startswith("hours") for part in chain.from_iterable(book.parts.values())):
         remarks.append("no hours of people's work are stated in [costs], so that none are counted")
+    if not book.meter.split:
+        remarks.append(
+            "the study's metric does not say which answers are right, so that no right answer has a cost: set "
+            "[study].metric to one that does, such as answer_f1, and run `twofold study`"
+        )
+    for arm, count in book.meter.record.get("failed", {}).items():
+        remarks.append(
+            f"{arm}: {count} of {book.meter.record['questions']} answers failed and are in no mean of tokens and "
+            "seconds: remove the cause of the failures, and run `twofold study` again"
+        )
+    if together := [arm for arm in book.arms if _timed_together(book, arm)]:
+        remarks.append(
+            f"all answers of {' and of '.join(together)} were made in one batch, whose time is divided evenly among "
+            "them: the intervals do not show how seconds vary; `batched = false` in [costs] takes those of one "
+            "question at a time"
+        )
     if book.meter.record["covariance"] is None:
         remarks.append(
             "the record was written before studies kept the amounts of each answer: costs have no intervals; a new "
             "study keeps them"
         )
     return remarks
+
+
+def _timed_together(book: CostBook, arm: str) -> bool:
+    """Do all answers of an arm that is paid by seconds have the same seconds, so that these show no variance?"""
+    if hosted(book.meter, arm, book.scenario.section) or book.meter.record["covariance"] is None:
+        return False
+    seconds = book.meter.amount(arm, "generation_seconds")
+    # Equal shares may differ in their last digits.
+    return seconds.mean > 0 and seconds.high - seconds.low <= 1e-9 * seconds.mean
 
 
 def _arm(book: CostBook, arm: str) -> ArmCosts:

@@ -46,9 +46,7 @@ class Costing:
         """
         records = self._directory / RECORDS
         record = archive.find_record(records, study)
-        table = self.prices(prices)
-        if not table.file and record.get("prices"):
-            table = of_rows(record["prices"], file=f"{record['study']}/study.json")
+        table = self.prices_of(record, prices)
         metered = record.get("metered")
         if metered is None:
             metered = _of_before(record, archive.read_answers(records / record["study"]))
@@ -61,6 +59,17 @@ class Costing:
         return costs_of(
             record["study"], metering.opened(metered, batched=self._config.costs.batched), prices=table, scenario=use
         )
+
+    def prices_of(self, record: StudyRecord, path: Path | str = "") -> Prices:
+        """The table of prices as `prices` finds it, else the one that a study recorded.
+
+        Raises:
+            BadRecord, UnreadableFile: as `prices`.
+        """
+        table = self.prices(path)
+        if not table.file and record.get("prices"):
+            table = of_rows(record["prices"], file=f"{record['study']}/study.json")
+        return table
 
     def prices(self, path: Path | str = "") -> Prices:
         """The table of prices: the one named, else ``[costs].prices``, else `prices.csv` where the project has one.

@@ -22,6 +22,7 @@ from twofold.reports import charts
 from twofold.reports.cost_lines import break_even_text, machine_text, money, unknown_text
 from twofold.types import Json
 from twofold.verdict.record import StudyRecord, true_minus
+from twofold.verdict.wording import percent
 
 SERVINGS = ("auto", "hosted", "own")
 _POINTS = 41
@@ -45,6 +46,8 @@ def cost_section(record: StudyRecord) -> Json:
     book = CostBook(study, prices, use)
     return {
         "record": costs,
+        # That of [study], whatever the look: a report's other intervals may have another one.
+        "level": percent(costs["level"]),
         "rows": _rows(costs),
         "break_even": [true_minus(break_even_text(pair)) for pair in costs["break_even"]],
         "machines": [machine_text(machine) for machine in costs["own_machine"]],

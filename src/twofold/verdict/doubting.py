@@ -6,6 +6,7 @@ import re
 from collections.abc import Sequence
 
 from twofold.config import Config
+from twofold.examples.leaks import bare
 from twofold.types import Arm, Example
 from twofold.verdict.evidence import GIANT, WANTED_GROUPS
 from twofold.verdict.record import counted
@@ -64,6 +65,44 @@ def unseen_labels(labels: int, arms: Sequence[Arm]) -> list[str]:
     return [
         f"the prompt of {', '.join(blind)} names none of the {labels} labels, which only tuned weights learn: list "
         "them in [prompt], or give examples choices, for a fair comparison"
+    ]
+
+
+def one_arm(arms: Sequence[Arm]) -> list[str]:
+    """Is a single arm measured, diagnostic ones apart?"""
+    names = [arm.name for arm in arms if not arm.oracle]
+    if len(names) != 1:
+        return []
+    both = "base,rag" if names == ["base"] else f"base,{names[0]}"
+    return [
+        f"only the arm {names[0]} is measured, so that nothing is compared: measure another beside it, as in `twofold "
+        f"study --arms {both}`"
+    ]
+
+
+def disagree(alike: Sequence[Example]) -> bool:
+    """Have examples that ask the same no right answer in common?"""
+    answers = [set(map(bare, example.references)) for example in alike]
+    # Where one of them says that the documents do not tell, the others contradict it.
+    return any(answers) and not set.intersection(*answers)
+
+
+def contradictions(questions: Sequence[Example]) -> list[str]:
+    """Do questions ask the same and have no right answer in common?"""
+    # Compared as by `twofold check`, which the warning names. Other choices make another prompt.
+    alike: dict[tuple[tuple[str, ...], frozenset[str]], list[Example]] = {}
+    for question in questions:
+        key = tuple(bare(m.content) for m in question.messages), frozenset(map(bare, question.choices))
+        alike.setdefault(key, []).append(question)
+    torn = [same for same in alike.values() if disagree(same)]
+    if not torn:
+        return []
+    names = " and ".join(example.id for example in torn[0][:2])
+    stand = "stands" if len(torn) == 1 else "stand"
+    return [
+        f"{counted(len(torn), 'question')} {stand} more than once with answers that contradict each other, for example "
+        f"{names}: whatever an arm says is wrong for one of them; list all right answers in one example (`twofold "
+        "check` names them)"
     ]
 
 

@@ -18,6 +18,8 @@ from twofold.verdict.record import counted, number_text, plain_number
 OutcomeIf = Callable[[StudySection, frozenset[str]], tuple[Outcome, str]]
 """The rule's outcome and arm under another section, without some arms."""
 NONE: frozenset[str] = frozenset()
+COSTS = "if a thousand answers may cost at most"
+"""The beginning of every condition that names a cost: whoever must not see prices must not see these."""
 
 
 def flips(
@@ -104,7 +106,7 @@ def _cost(section: StudySection, facts: VerdictFacts) -> Iterator[Case]:
     limits = {_just_under(low) for low, _ in facts.cost_per_1000.values() if low > 0}
     for limit in sorted(limits, reverse=True):
         dear = frozenset(arm for arm, (low, _) in facts.cost_per_1000.items() if low > limit)
-        yield f"if a thousand answers may cost at most {limit:,.10g} {facts.cost_terms}", section, dear
+        yield f"{COSTS} {limit:,.10g} {facts.cost_terms}", section, dear
 
 
 def _switches(arms: Sequence[Arm], section: StudySection, facts: VerdictFacts) -> Iterator[Case]:
