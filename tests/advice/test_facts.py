@@ -24,6 +24,7 @@ NOTHING = ProjectData(
     documents=(),
     unsynced=False,
     examples=(),
+    learnable=(),
     metric="answer_f1",
     changes=(),
     vocabulary=FOUR,
@@ -150,10 +151,20 @@ UNTOLD = LinearScore(right=Estimate(mean=0.54, low=0.49, high=0.58, n=500), comm
 def test_labels_that_a_model_of_the_others_contradicts_are_poor() -> None:
     clean = labelled([100, 100])
     spoilt = [replace(e, references=("label-1",)) if n < 40 else e for n, e in enumerate(clean)]
-    assert facts(examples=clean, metric="accuracy", linear=TOLD)["agreement"].level == "agreed"
-    fact = facts(examples=spoilt, metric="accuracy", linear=TOLD)["agreement"]
+    labels = {"metric": "accuracy", "linear": TOLD}
+    assert facts(examples=clean, learnable=clean, **labels)["agreement"].level == "agreed"
+    fact = facts(examples=spoilt, learnable=spoilt, **labels)["agreement"]
     assert fact.level in ("mixed", "poor")
     assert "95 % from" in fact.text
+
+
+def test_no_label_of_the_test_is_doubted_or_teaches_a_doubt() -> None:
+    clean = labelled([100, 100])
+    held_out = [replace(e, id=f"test-{e.id}", references=("label-1",)) for e in clean[:40]]
+    labels = {"metric": "accuracy", "linear": TOLD, "learnable": clean}
+    without = facts(examples=clean, **labels)["agreement"]
+    assert facts(examples=[*clean, *held_out], **labels)["agreement"] == without
+    assert without.text.startswith("0 of 200 labels of train and dev are doubtful")
 
 
 def test_labels_that_words_do_not_tell_are_not_doubted() -> None:
@@ -161,6 +172,14 @@ def test_labels_that_words_do_not_tell_are_not_doubted() -> None:
     assert (fact.level, "do not tell" in fact.text) == ("", True)
     fact = facts(examples=labelled([100, 100]), metric="accuracy", why_no_linear="scikit-learn is missing")["agreement"]
     assert (fact.level, "scikit-learn is missing" in fact.text) == ("", True)
+
+
+def test_a_few_questions_asked_twice_contradict_each_other_as_check_has_it() -> None:
+    single = [example(n, "yes") for n in range(30)]
+    for again, torn in (("60 days.", False), ("3 weeks", True)):
+        twins = [example(100, "60 days", question="How long?"), example(101, again, question="How long?")]
+        text = facts(examples=[*single, *twins])["agreement"].text
+        assert ("`twofold check` names them" in text) == torn, text
 
 
 def test_questions_that_were_answered_twice_tell_agreement() -> None:
@@ -324,5 +343,5 @@ def test_real_sets_show_what_they_are(name: str, levels: dict[str, str]) -> None
     file = next(path.name for path in sorted(place.iterdir()) if path.name.startswith("examples"))
     read = loading.load_examples((file,), place)[0]
     metric = suitable(read)[0]
-    seen = facts(examples=read, metric=metric, linear=TOLD if metric == "accuracy" else None)
+    seen = facts(examples=read, learnable=read, metric=metric, linear=TOLD if metric == "accuracy" else None)
     assert {key: seen[key].level for key in levels} == levels

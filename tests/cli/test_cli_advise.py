@@ -168,6 +168,9 @@ def test_weights_are_printed_and_read_back(tmp_path: Path, capsys: pytest.Captur
     ("words", "message"),
     [
         (["--template", "a.toml", "--record"], "--template and --record do different things"),
+        (["--record", "--probe"], "--record and --probe do different things"),
+        (["--minutes", "5"], "--minutes is given without --probe"),
+        (["--minutes", "5", "--tuning-minutes", "0"], "--minutes and --tuning-minutes are given without --probe"),
         (["--answers", "none.toml"], "there is no such file"),
         (["--weights", "none.toml"], "there is no such file"),
         (["--record"], "there is no twofold.toml here"),

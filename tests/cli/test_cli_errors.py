@@ -367,3 +367,15 @@ def test_the_demo_says_at_the_start_what_it_takes_here_and_offers_the_small_one(
     assert f"study: rag; about {minutes:.0f} min 0 s here (measured here)" in said
     assert ("`twofold demo --quick` takes about 6 min 0 s" in said) == offered
     assert "warning: ft will not be given its chance" in said
+
+
+@pytest.mark.parametrize("command", [["doctor"], ["doctor", "--quick"], ["models", "list"]])
+def test_a_command_without_a_project_refuses_a_folder_that_is_not_there(
+    command: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main([*command, "-C", str(tmp_path / "nowhere")]) == 2
+    out, err = capsys.readouterr()
+    # At once: nothing was measured or listed for a project that does not exist.
+    assert out == ""
+    assert err.startswith("error: there is no folder")
+    assert f"{tmp_path / 'nowhere'}" in err

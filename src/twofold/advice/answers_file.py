@@ -19,6 +19,8 @@ from twofold.files.reading import MIB, decode, kind, parsed, read_bytes
 UNKNOWN = ("", "unknown")
 """Values that leave a question open."""
 _WIDTH = 100
+_SHOWN = 80
+"""Letters of a wrong value that a message repeats."""
 
 
 def read(path: Path) -> UserAnswers:
@@ -50,7 +52,7 @@ def read(path: Path) -> UserAnswers:
     for name, value in values.items():
         line = line_of(text, [name])
         if name not in INQUIRIES:
-            raise _error(path, line, f"there is no question {name!r}", name, tuple(INQUIRIES))
+            raise _error(path, line, f"there is no question {repr(name)[:_SHOWN]}", name, tuple(INQUIRIES))
         level = _level(INQUIRIES[name], value, path, line)
         if level:
             levels[name] = level
@@ -62,7 +64,7 @@ def _level(inquiry: Inquiry, value: Any, path: Path, line: int | None) -> str:
     if value is None or value in UNKNOWN:
         return ""
     if not isinstance(value, str) or value not in inquiry.values:
-        message = f"{inquiry.name} = {value!r} is none of the question's answers"
+        message = f"{inquiry.name} = {repr(value)[:_SHOWN]} is none of the question's answers"
         raise _error(path, line, message, str(value), inquiry.values)
     return value
 

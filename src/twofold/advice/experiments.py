@@ -16,6 +16,10 @@ QUESTIONS = 200
 """Examples of a first comparison: enough to see large differences, few enough for minutes."""
 
 
+MOST_PASSAGES = 100
+"""The most that ``[retrieval].k`` allows."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Experiment:
     """A step that would tell more."""
@@ -28,15 +32,18 @@ class Experiment:
     """What it costs, in words."""
 
 
-def experiments(known: Situation, ranking: Ranking, flips: Sequence[LevelFlip]) -> tuple[Experiment, ...]:
+def experiments(
+    known: Situation, ranking: Ranking, flips: Sequence[LevelFlip], *, documents: int = 0
+) -> tuple[Experiment, ...]:
     """Steps from the cheapest on.
 
     Args:
         known: Answers and facts.
         ranking: Their ranking.
         flips: What is open and would put another way first (`reversals.open_flips`).
+        documents: Number of documents; 0 where it is not known.
     """
-    return (*_questions(known, flips), *_data(known), *_measuring(known, ranking))
+    return (*_questions(known, flips), *_data(known), *_measuring(known, ranking, documents))
 
 
 def _questions(known: Situation, flips: Sequence[LevelFlip]) -> list[Experiment]:
@@ -62,7 +69,7 @@ def _data(known: Situation) -> list[Experiment]:
     return [Experiment(what=what, command="twofold examples make --count 100", cost="minutes")]
 
 
-def _measuring(known: Situation, ranking: Ranking) -> list[Experiment]:
+def _measuring(known: Situation, ranking: Ranking, documents: int) -> list[Experiment]:
     if not ranking.first:
         return []
     first, second = ranking.first, ranking.second
@@ -75,8 +82,13 @@ def _measuring(known: Situation, ranking: Ranking) -> list[Experiment]:
         steps.append(Experiment(what=what, command="twofold bench retrieval", cost="minutes, and no answer is written"))
     if "whole" in (first, second):
         # The chunker makes each document one passage; k of them are shown.
-        what = "put whole documents into the prompt, as many as there are (raise retrieval.k to their number)"
-        command = "twofold study --arms base,rag --set documents.chunker.name=whole --set retrieval.k=5"
+        shown = min(documents, MOST_PASSAGES) or 5
+        what = "put whole documents into the prompt, as many as there are"
+        if not documents:
+            what += " (raise retrieval.k to their number)"
+        elif documents > shown:
+            what += f" or, of your {documents:,}, the {shown} nearest to the question"
+        command = f"twofold study --arms base,rag --set documents.chunker.name=whole --set retrieval.k={shown}"
         steps.append(Experiment(what=what, command=f"{command} --limit {QUESTIONS}", cost="minutes of answering"))
     arms = _arms(ranking)
     if len(arms) > 1:

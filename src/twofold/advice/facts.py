@@ -25,6 +25,7 @@ from twofold.examples.quality import labels as label_quality
 from twofold.files.reading import counted, suffix_of
 from twofold.stats import intervals
 from twofold.types import Document, Estimate, Example, Json
+from twofold.verdict import doubting
 
 CADENCES: tuple[tuple[float, str], ...] = ((2.0, "daily"), (20.0, "weekly"), (200.0, "quarterly"), (math.inf, "yearly"))
 """Days between changes up to which they count as this often: twice the period or more, for syncs miss some."""
@@ -106,6 +107,8 @@ class ProjectData:
     unsynced: bool
     """Are there sources of documents that were never synced?"""
     examples: Sequence[Example]
+    learnable: Sequence[Example]
+    """Those of them that a model may be fitted to: of train and dev, never of test or reserve."""
     metric: str
     """The deciding metric, which tells whether references are labels or JSON."""
     changes: Sequence[Json]
@@ -256,11 +259,13 @@ def _agreement(data: ProjectData) -> Iterable[ProjectFact]:
     for example in examples:
         answers[_normal(_spoken(example))].append(example)
     repeated = [alike for alike in answers.values() if len(alike) > 1]
+    torn = [doubting.disagree(alike) for alike in repeated]
     if len(repeated) < FEWEST_LABELS:
         text = f"{counted(len(repeated), 'question')} asked more than once: too few to see whether answers agree"
+        if any(torn):
+            text += f"; {sum(torn)} of them have answers that contradict each other: `twofold check` names them"
         yield ProjectFact(criterion="agreement", level="", text=text, source=EXAMPLES)
         return
-    torn = [_disagree(alike) for alike in repeated]
     share = intervals.estimate([float(mark) for mark in torn])
     text = f"{sum(torn)} of {len(torn)} questions that were asked more than once have different answers"
     level = "poor" if share.low >= DOUBTED else "agreed" if share.high <= AGREED else "mixed"
@@ -275,17 +280,13 @@ def _doubts(data: ProjectData) -> ProjectFact:
     # Where words do not tell the label, a model of words doubts right ones.
     if data.linear.right.low < TELLING:
         return fact(level="", text="words do not tell the labels, so no label can be doubted by them")
-    examples = data.examples[:: -(-len(data.examples) // MOST_JUDGED)]  # evenly over all files
+    # Labels are doubted by a model that is fitted to the others, so no test question may be among them.
+    examples = data.learnable[:: max(1, -(-len(data.learnable) // MOST_JUDGED))]  # evenly over all files
     doubted = {problem.example for problem in label_quality.noise(examples)}
     share = _share([example.id in doubted for example in examples], examples)
     level = "poor" if share.low >= DOUBTED else "agreed" if share.high <= AGREED else "mixed"
-    return fact(level=level, text=f"{len(doubted)} of {len(examples)} labels are doubtful: {_percent(share)}")
-
-
-def _disagree(alike: Sequence[Example]) -> bool:
-    """No reference is common to all of them."""
-    references = [set(map(_normal, example.references)) for example in alike]
-    return not set.intersection(*references) and any(references)
+    text = f"{len(doubted)} of {len(examples)} labels of train and dev are doubtful: {_percent(share)}"
+    return fact(level=level, text=text)
 
 
 def _normal(text: str) -> str:
@@ -385,7 +386,7 @@ def _size(data: ProjectData) -> Iterable[ProjectFact]:
     level = "prompt" if whole <= room else "large" if larger >= MANY_LARGE * len(lengths) else "many"
     text = f"{number} of about {whole:,.0f} tokens in all, {larger} of them longer than the {room:,} tokens of a prompt"
     text += f" of {data.vocabulary.model} that are left for documents"
-    yield ProjectFact(criterion="documents", level=level, text=text, source=source)
+    yield ProjectFact(criterion="documents", level=level, text=text, source=source, count=len(lengths))
 
 
 def _tokens(texts: Sequence[str], vocabulary: Vocabulary, room: int) -> list[float]:

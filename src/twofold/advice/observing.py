@@ -41,7 +41,10 @@ def observed(
             fitted to a test question.
     """
     vocabulary, why = _vocabulary(config)
-    linear, why_no_linear = _linear(examples, learnable, config.study.decides.name)
+    has_labels = _has_labels(examples, config.study.decides.name)
+    # The splits are made only where something is fitted to the examples.
+    fitted = learnable() if has_labels else ()
+    linear, why_no_linear = _linear(fitted) if has_labels else (None, "")
     changes = catalogue.sync.changes()
     questions = sorted(tokens_about(conversation(example)) for example in examples)
     # Most of them: a single long one must not take the room of all documents.
@@ -51,6 +54,7 @@ def observed(
             documents=documents,
             unsynced=bool(config.sources) and not changes,
             examples=examples,
+            learnable=fitted,
             metric=config.study.decides.name,
             changes=[changes[version] for version in sorted(changes)],
             vocabulary=vocabulary,
@@ -64,14 +68,14 @@ def observed(
     )
 
 
-def _linear(
-    examples: Sequence[Example], learnable: Callable[[], Sequence[Example]], metric: str
-) -> tuple[LinearScore | None, str]:
-    # A field of JSON may be a closed set as well; choosing it right is not the task.
-    if not examples or starting_facts((), examples, metric).form != "labels":
-        return None, ""
+def _has_labels(examples: Sequence[Example], metric: str) -> bool:
+    """Are the right answers a closed set? A field of JSON may be one as well; choosing it right is not the task."""
+    return bool(examples) and starting_facts((), examples, metric).form == "labels"
+
+
+def _linear(examples: Sequence[Example]) -> tuple[LinearScore | None, str]:
     try:
-        return linear_score(learnable()), ""
+        return linear_score(examples), ""
     except MissingExtra as error:
         return None, error.message
 

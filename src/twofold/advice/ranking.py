@@ -35,6 +35,8 @@ class ProjectFact:
     """Levels that the project speaks against."""
     tentative: bool = False
     """The level counts only as long as the user answers nothing: the project suggests it, and does not show it."""
+    count: int = 0
+    """How many things the fact is about, such as documents; 0 where it counts none."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -116,11 +118,6 @@ class Ranking:
         """The way that comes next; empty where there is none."""
         eligible = self.eligible
         return eligible[1].way if self.first and len(eligible) > 1 else ""
-
-    def place(self, way: str) -> int:
-        """Place among the ways that may be chosen, from 1; of a way that is ruled out, the number of all ways."""
-        order = [placement.way for placement in self.eligible]
-        return order.index(way) + 1 if way in order else len(self.placements)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

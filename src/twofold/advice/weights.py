@@ -79,11 +79,6 @@ class WeightTable:
     criteria: Mapping[str, CriterionWeight]
     """Name → criterion."""
 
-    def with_weight(self, name: str, weight: float) -> WeightTable:
-        """The same table with another weight for one criterion."""
-        changed = CriterionWeight(weight=weight, levels=self.criteria[name].levels)
-        return WeightTable(criteria={**self.criteria, name: changed})
-
     def to_json(self) -> dict[str, dict[str, Any]]:
         """Criterion → its weight, and level → way → points, for keys and records."""
         table: dict[str, dict[str, Any]] = {}

@@ -55,14 +55,18 @@ def advise(
         ),
     ] = False,
     minutes: Annotated[
-        float, typer.Option("--minutes", metavar="MINUTES", min=0.05, help="With --probe: time for answering.")
-    ] = 3.0,
+        float | None,
+        typer.Option("--minutes", metavar="MINUTES", min=0.05, help="With --probe: time for answering; by default 3."),
+    ] = None,
     tuning_minutes: Annotated[
-        float,
+        float | None,
         typer.Option(
-            "--tuning-minutes", metavar="MINUTES", min=0.0, help="With --probe: time for short trainings; 0 for none."
+            "--tuning-minutes",
+            metavar="MINUTES",
+            min=0.0,
+            help="With --probe: time for short trainings; by default 4, 0 for none.",
         ),
-    ] = 4.0,
+    ] = None,
     store: Annotated[
         bool, typer.Option("--store/--no-store", help="Store the advice with the project, for --record.")
     ] = True,
@@ -72,7 +76,9 @@ def advise(
     Answers come from a file, or are asked at a terminal; what the project shows is read from it. Outside a project the
     answers alone count. The advice is an opinion until a study measures.
     """
-    _require_single(template=template is not None, show_weights=show_weights, record=record)
+    _require_single(template=template is not None, show_weights=show_weights, record=record, probe=probe)
+    if not probe:
+        _require_probe(minutes=minutes, tuning_minutes=tuning_minutes)
     if template is not None:
         _write_template(run, template, answers)
         return
@@ -98,9 +104,24 @@ def advise(
 
 
 def _require_single(**options: bool) -> None:
-    named = [f"--{name.replace('_', '-')}" for name, is_set in options.items() if is_set]
+    named = [_option(name) for name, is_set in options.items() if is_set]
     if len(named) > 1:
         raise ConfigError(f"{' and '.join(named)} do different things", cure=f"Give one of them: {' or '.join(named)}.")
+
+
+def _require_probe(**minutes: float | None) -> None:
+    """Refuse minutes that nothing would spend."""
+    named = [_option(name) for name, value in minutes.items() if value is not None]
+    if named:
+        verb = "is" if len(named) == 1 else "are"
+        raise ConfigError(
+            f"{' and '.join(named)} {verb} given without --probe, and only probes take time",
+            cure=f"Add --probe, or leave {' and '.join(named)} out.",
+        )
+
+
+def _option(name: str) -> str:
+    return f"--{name.replace('_', '-')}"
 
 
 def _write_template(run: Run, path: Path, file: Path | None) -> None:
@@ -153,13 +174,15 @@ def _show_record(run: Run, project: Project | None) -> None:
     run.result(track, "\n".join(track_lines(track)))
 
 
-def _probed(run: Run, project: Project | None, minutes: tuple[float, float]) -> ForecastRecord:
-    """The forecast of the probes, with so many minutes for answers and for short trainings."""
+def _probed(run: Run, project: Project | None, minutes: tuple[float | None, float | None]) -> ForecastRecord:
+    """The forecast of the probes, with so many minutes for answers and for short trainings; None: by default."""
     from twofold.errors import ProjectMissing
+    from twofold.project.probing import MINUTES, TUNING_MINUTES
 
     if project is None:
         raise ProjectMissing("--probe asks a project's own questions, and there is no twofold.toml here")
-    answering, tuning = minutes
+    answering = MINUTES if minutes[0] is None else minutes[0]
+    tuning = TUNING_MINUTES if minutes[1] is None else minutes[1]
     with run.progress() as progress:
         return project.probing.run(minutes=answering, tuning_minutes=tuning, at=_now(), progress=progress)
 

@@ -48,12 +48,14 @@ class Project:
     project's one writer's lock for as long as it runs.
     """
 
-    def __init__(self, directory: Path, settings: Config, overrides: Json | None = None) -> None:
+    def __init__(
+        self, directory: Path, settings: Config, overrides: Json | None = None, *, derived: Path | None = None
+    ) -> None:
         self.directory = directory
         self.config = settings
         self.overrides: Json = overrides or {}
         """Nested values that were laid over `twofold.toml`."""
-        self._material = Material(directory, settings)
+        self._material = Material(directory, settings, derived=derived)
         self.derived = self._material.derived
         """Directory of everything that can be made again."""
         self.records = self._material.records
@@ -68,7 +70,7 @@ class Project:
         """Costs of a study's arms, by a call: ``project.cost(prices="prices.csv")``."""
         self.probing = Probing(self._material)
         """Forecasts from short probes."""
-        self.diagnosis = Diagnosis(self._material)
+        self.diagnosis = Diagnosis(self._material, self.cost)
         """Causes of a study's wrong answers."""
         self._where: tuple[Condition, ...] = ()
 
@@ -81,14 +83,19 @@ class Project:
         return cls.open(directory)
 
     @classmethod
-    def open(cls, directory: Path, overrides: Json | None = None) -> Project:
-        """Open an existing project; `overrides` are nested values laid over its `twofold.toml`.
+    def open(cls, directory: Path, overrides: Json | None = None, *, derived: Path | None = None) -> Project:
+        """Open an existing project.
+
+        Args:
+            directory: The project.
+            overrides: Nested values laid over its `twofold.toml`.
+            derived: Another place of its catalogue and index, directly in `directory`.
 
         Raises:
             ProjectMissing: there is no `twofold.toml`.
             ConfigError: it is not valid.
         """
-        return cls(directory, config_loading.load(directory, overrides), overrides)
+        return cls(directory, config_loading.load(directory, overrides), overrides, derived=derived)
 
     def __enter__(self) -> Project:
         return self
@@ -186,6 +193,7 @@ class Project:
             measure: Measure this machine for some seconds where nothing is known of its pace.
             progress: Shows measuring.
         """
+        self.cost.prices()  # a table that the study would refuse
         # Reads only: planning takes no lock, and writes nothing into a project in which nothing was done.
         reader = self._material.reader
         reader.search.require_principal()

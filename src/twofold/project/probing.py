@@ -58,7 +58,12 @@ class Probing:
                 material.weighed(progress)
                 documents = len(material.catalogue.documents.digests())
             decider = measuring.Decider.of(material.config, splits)
-            probed = measuring.probe(workspace, splits, decider, minutes=minutes, progress=progress)
+            section = material.config.study
+            # A metric that judges by passages syncs as well: what no arm reads is not forecast for that.
+            reading = any(material.config.arm(name).retrieval for name in (*section.arms, *section.diagnostics))
+            documents = documents if reading else 0
+            reads = documents > 0
+            probed = measuring.probe(workspace, splits, decider, reads=reads, minutes=minutes, progress=progress)
             arm = trainings.tuned_arm(material.config)
             tuning = None
             if arm:
@@ -70,6 +75,7 @@ class Probing:
                 decider=decider,
                 tuning=tuning,
                 documents=documents,
+                unread="" if reads else _unread(reading=reading),
                 minutes=minutes,
             )
             now = at or datetime.now(UTC).isoformat(timespec="seconds")
@@ -82,3 +88,10 @@ class Probing:
             StoreError: one is damaged, or of a newer format.
         """
         return forecasts.stored(self.folder)
+
+
+def _unread(*, reading: bool) -> str:
+    """Why passages were not probed, and what to do."""
+    if reading:
+        return "the project has no document to read; name files in [documents].paths, or a source, and probe again"
+    return 'no arm of [study].arms reads documents; add "rag" to it, and probe again'

@@ -106,6 +106,17 @@ def test_only_a_forecast_in_the_same_metric_and_from_before_counts(judged: Judge
     assert comparing.newest([other, forecast, later], study, metric=key) == forecast
 
 
+def test_forecasts_are_ordered_by_time_whatever_its_zone(judged: Judged) -> None:
+    forecast, study, _ = judged
+    early, late, after = deepcopy(forecast), deepcopy(forecast), deepcopy(forecast)
+    study = {**study, "created": "2026-03-01T09:00:00+00:00"}
+    early["created"] = "2026-03-01T09:30:00+02:00"  # 07:30 UTC, and the greatest of the texts before the study
+    late["created"] = "2026-03-01T08:00:00+00:00"
+    after["created"] = "2026-03-01T08:30:00-01:00"  # half past nine
+    key = forecast["metric_key"]
+    assert comparing.newest([late, early, after], study, metric=key) == late
+
+
 def test_a_damaged_forecast_is_a_warning_of_the_study(tmp_path: Path) -> None:
     with make_project(tmp_path / "p", questions=60) as project:
         project.probing.folder.mkdir(parents=True)

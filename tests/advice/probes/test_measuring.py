@@ -15,6 +15,7 @@ import pytest
 
 from forked import Nursery
 from twofold.advice.probes import forecasts, measuring
+from twofold.advice.probes.record import ForecastRecord
 from twofold.errors import GenerationError, StoreError, TooFewExamples
 from twofold.examples.questions import Questions
 from twofold.project import Project
@@ -171,12 +172,34 @@ def test_a_project_without_documents_has_a_closed_book_forecast(tmp_path: Path) 
         record = project.probing.run(minutes=0.1)
     assert set(record["arms"]) == {"base"}
     assert (record["gain"], record["counted"], record["k"]) == (None, None, 0)
+    assert 'add "rag" to it' in messages(record)["retrieval-not-probed"]
+
+
+def messages(record: ForecastRecord) -> dict[str, str]:
+    """Code of each warning → its words."""
+    return {warning["code"]: warning["message"] for warning in record["warnings"]}
+
+
+def test_arms_that_are_to_read_and_have_no_document_are_named(tmp_path: Path) -> None:
+    none: Any = {"study": {"arms": ["base", "rag"], "diagnostics": []}, "documents": {"paths": []}}
+    with make_project(tmp_path / "p", questions=60, settings=none) as project:
+        record = project.probing.run(minutes=0.1)
+    assert "name files in [documents].paths" in messages(record)["retrieval-not-probed"]
+
+
+def test_an_index_that_no_arm_of_the_study_reads_is_not_probed(tmp_path: Path) -> None:
+    closed: Any = {"study": {"arms": ["base"], "diagnostics": []}}
+    with make_project(tmp_path / "p", questions=60, settings=closed) as project:
+        project.sync()
+        record = project.probing.run(minutes=0.1)
+    assert set(record["arms"]) == {"base"}
+    assert set(messages(record)) == {"retrieval-not-probed"}
 
 
 def test_a_damaged_forecast_is_named(tmp_path: Path) -> None:
     folder = tmp_path / forecasts.FOLDER
     folder.mkdir(parents=True)
-    for text in ("{", "[]", "{}"):
+    for text in ("{", "[]", "{}", '{"format": 1, "created": "yesterday"}'):
         (folder / "1.json").write_text(text, encoding="utf-8")
         with pytest.raises(StoreError, match="cannot be read"):
             forecasts.stored(folder)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from twofold.advice.probes.record import ForecastRecord
+from twofold.advice.probes.record import ForecastRecord, moment
 from twofold.verdict.record import EstimateRecord, ForecastCheck, ForecastRow, StudyRecord
 
 _CHANGED = "settings, model or documents are others now than when it was forecast"
@@ -18,8 +18,10 @@ def newest(forecasts: Sequence[ForecastRecord], record: StudyRecord, *, metric: 
         record: Of the study.
         metric: Key of its deciding metric: with other options it is another metric.
     """
-    before = [f for f in forecasts if f["metric_key"] == metric and f["created"] <= record["created"]]
-    return before[-1] if before else None
+    until = moment(record["created"])
+    before = [f for f in forecasts if f["metric_key"] == metric and moment(f["created"]) <= until]
+    # Of two of the same second the later one in the list, as `forecasts.stored` orders them.
+    return sorted(before, key=lambda forecast: moment(forecast["created"]))[-1] if before else None
 
 
 def against(forecast: ForecastRecord, record: StudyRecord) -> ForecastCheck:

@@ -38,6 +38,7 @@ def forecast(
     decider: Decider,
     tuning: TuningCurve | str | None,
     documents: int,
+    unread: str,
     minutes: float,
 ) -> ForecastRecord:
     """The forecast, without its name and time; see `forecasts.store`.
@@ -49,6 +50,7 @@ def forecast(
         decider: By which metric.
         tuning: The tuning curve; why there is none, in words; None where no arm is tuned.
         documents: Documents that are searched; 0 for none.
+        unread: Why none are, with what to do; empty where some are.
         minutes: Time budget of the sample.
     """
     level = config.study.level
@@ -64,6 +66,8 @@ def forecast(
         k=config.retrieval.k if documents else 0,
         documents=documents,
     )
+    if unread:
+        raised.append(ForecastWarning(code="retrieval-not-probed", message=f"retrieval was not probed: {unread}"))
     if isinstance(tuning, str):
         raised.append(ForecastWarning(code="tuning-not-probed", message=f"tuning was not probed: {tuning}"))
         tuning = None

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from twofold.advice.probes.record import FORMAT, ForecastRecord
+from twofold.advice.probes.record import FORMAT, ForecastRecord, moment
 from twofold.errors import StoreError, refused
 from twofold.files import writing
 from twofold.hashing import digest, plain
@@ -72,6 +72,7 @@ def read(path: Path) -> ForecastRecord:
     try:
         record: ForecastRecord = json.loads(path.read_text(encoding="utf-8"))
         newer = record["format"] > FORMAT
+        _ = newer or moment(record["created"])
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise StoreError(
             f"the forecast cannot be read: {error}", file=path, cure="Remove the file, and probe again."
@@ -88,4 +89,4 @@ def stored(folder: Path) -> list[ForecastRecord]:
         StoreError: one is damaged, or of a newer format.
     """
     records = [read(path) for path in sorted(folder.glob("*.json"))] if folder.is_dir() else []
-    return sorted(records, key=lambda record: (record["created"], record["key"]))
+    return sorted(records, key=lambda record: (moment(record["created"]), record["key"]))

@@ -111,13 +111,17 @@ def drawn(search: Search, splits: Splits) -> tuple[Questions, tuple[str, ...]]:
     return Questions(example for _, example in by_digest), names
 
 
-def probe(workspace: Workspace, splits: Splits, decider: Decider, *, minutes: float, progress: Progress) -> Probed:
+def probe(
+    workspace: Workspace, splits: Splits, decider: Decider, *, reads: bool, minutes: float, progress: Progress
+) -> Probed:
     """Ask a sample, as large as the minutes allow; what an earlier call has answered is not asked again.
 
     Args:
         workspace: Of the project, synced.
         splits: Its examples.
         decider: Scores the answers.
+        reads: Ask with passages as well: the index has documents, and an arm of the study is shown them. An index of
+            an earlier sync alone is not enough: what the study will not measure is not forecast.
         minutes: Time for answering.
         progress: Shows it.
 
@@ -126,7 +130,6 @@ def probe(workspace: Workspace, splits: Splits, decider: Decider, *, minutes: fl
         GenerationError: every answer of an arm failed.
     """
     pool, names = drawn(workspace.search, splits)
-    reads = bool(workspace.catalogue.documents.digests())
     if reads:
         workspace.search.retriever.pin(workspace.search.index.state().version)
     generator = workspace.models.generator()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import NotRequired, TypedDict
 
 from twofold.verdict.record import EstimateRecord
@@ -88,8 +89,8 @@ class ForecastWarning(TypedDict):
     """Why the documents or the questions may not tell arms apart."""
 
     code: str
-    """``base-already-answers``, ``every-retriever-perfect``, ``nothing-unanswerable``, ``no-sources`` or
-    ``tuning-not-probed``."""
+    """``base-already-answers``, ``every-retriever-perfect``, ``nothing-unanswerable``, ``no-sources``,
+    ``retrieval-not-probed`` or ``tuning-not-probed``."""
     message: str
 
 
@@ -126,3 +127,14 @@ class ForecastRecord(TypedDict):
     warnings: list[ForecastWarning]
     legs: NotRequired[dict[str, EstimateRecord]]
     """Retriever → share of questions with a right document among its k hits."""
+
+
+def moment(time: str) -> datetime:
+    """A stored time as one that compares: as texts, times of another zone or precision compare wrongly.
+
+    Raises:
+        ValueError: it is no ISO time.
+    """
+    parsed = datetime.fromisoformat(time)
+    # Twofold writes UTC; a time without a zone was written by hand.
+    return parsed if parsed.tzinfo else parsed.replace(tzinfo=UTC)
