@@ -192,3 +192,18 @@ def test_hostile_names_stay_text() -> None:
     assert "<script" not in svg
     root, _ = parse(svg)
     assert root.attrib["aria-label"] == name
+
+
+@given(st.floats(-6, 7), st.floats(1, 12))
+def test_a_logarithmic_axis_has_labelled_ticks_wherever_it_lies(low: float, span: float) -> None:
+    places = charts.log_ticks(low, low + span)
+    assert 1 <= len(places) <= 10
+    assert all(low - 1e-9 <= place <= low + span + 1e-9 for place in places)
+    assert places == sorted(places)
+    leading = {f"{10.0**place:.0e}"[0] for place in places}
+    assert leading <= {"1", "2", "5"}
+
+
+def test_an_end_that_is_a_power_but_for_rounding_has_its_tick() -> None:
+    # Of some browsers Math.log10(1000) is this.
+    assert charts.log_ticks(0.0, 2.9999999999999996)[-1] == 3.0

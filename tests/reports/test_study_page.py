@@ -231,6 +231,10 @@ def test_a_study_that_was_not_diagnosed_counts_what_it_saw_and_names_the_command
     counts = [row["arms"]["rag"] for row in rows if (row["arms"]["rag"]["scores"]["token_f1"] or 0) < 0.5]
     assert sum(int(words(cells[arms.index("rag")]).replace("–", "0")) for cells in seen.values()) == len(counts)
     assert f"twofold diagnose --study {int(record['study'][:4])} --arm base" in words(page.select_one("#causes"))
+    # Nobody knows a cure yet, nor a share of what was diagnosed: no column stands empty, no sentence explains it.
+    heads = [th.contents[0] for th in page.select("#causes table.stack thead th")]
+    assert heads == ["cause", *arms]
+    assert words(page.select_one("#causes caption")) == "Answers per cause and arm."
 
 
 def test_causes_that_an_earlier_version_guessed_are_still_shown(made) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from twofold.reports import tradeoffs
+from twofold.reports import study_page, tradeoffs
 from twofold.reports.cost_section import cost_section
 
 Made = Callable[[str], tuple[Any, list[Any], str]]
@@ -80,3 +80,12 @@ def test_without_the_metric_there_is_no_curve(made: Made) -> None:
     record, rows, page = made("choose")
     assert tradeoffs.risk_coverage(record, rows) == []
     assert "Risk over coverage" not in page
+
+
+def test_curves_of_risk_share_one_frame(made: Made) -> None:
+    record, rows = judged(made, telling=True)
+    plot = tradeoffs.drawn(record, rows, {})["plot"]
+    assert plot.count("<polyline") == 2
+    page = study_page.render(record, rows, None)
+    assert "mean risk over all coverages" in page
+    assert 'href="#risk"' in page

@@ -289,6 +289,19 @@ def _is_clear(box: Box, blocked: Sequence[Box]) -> bool:
     return not any(_overlap(box, other) for other in blocked)
 
 
+def log_ticks(low: float, high: float) -> list[float]:
+    """Exponents of the ticks of a logarithmic axis between two exponents.
+
+    Powers of ten; 2 and 5 times these, too, where fewer than three powers would stand there alone.
+    """
+    exponents = range(math.floor(low), math.floor(high + 1e-9) + 1)
+    every = max(1, math.ceil(len(exponents) / 7))
+    factors = (1, 2, 5) if high - low < 3 else (1,)
+    places = [exponent + math.log10(factor) for exponent, factor in product(exponents[::every], factors)]
+    # An end that is a tick but for rounding is one.
+    return [place for place in places if low - 1e-9 <= place <= high + 1e-9]
+
+
 def line_plot(
     points: Sequence[tuple[float, float]], *, title: str, x_axis: str, width: int = NARROW, best: float | None = None
 ) -> str:
@@ -318,7 +331,7 @@ def line_plot(
     if len(points) <= 40:
         body += [_dot(x(a), y(b), "plain", 3) for a, b in points]
     span = f"{len(points)} points from {_number(ys[0])} to {_number(ys[-1])}" if ys else "no points"
-    return _svg(width, height, body, title=title, describe=span, kind="curve")
+    return _svg(width, height, body, title=title, describe=span, kind="traced")
 
 
 def curve_plot(
@@ -347,10 +360,11 @@ def curve_plot(
     y_high = max(put(max([*ys, least])), y_low + 1) if logarithmic else max([*ys, 0.0]) * 1.05 or 1.0
     x, y = Scale(put(min(xs)), put(max(xs)), left, right), Scale(y_low, y_high, bottom, top)
     body = []
-    for tick in ticks(y_low, y_high, 5):
+    marks = log_ticks if logarithmic else ticks
+    for tick in marks(y_low, y_high):
         body.append(_line(left, y(tick), right, y(tick), "grid"))
         body.append(_text(left - 6, y(tick) + 4, _power(tick) if logarithmic else _number(tick), "tick", "end"))
-    for tick in ticks(put(min(xs)), put(max(xs)), 5):
+    for tick in marks(put(min(xs)), put(max(xs))):
         body.append(_text(x(tick), bottom + 17, _power(tick) if logarithmic else _number(tick), "tick", "middle"))
     body.append(_text((left + right) / 2, bottom + 36, x_axis, "tick", "middle"))
     for number, (name, points) in enumerate(lines):
@@ -361,13 +375,11 @@ def curve_plot(
 
 
 def _power(exponent: float) -> str:
-    """A tick of a logarithmic axis: ``10``, ``1k``, ``1M``; between powers of ten nothing."""
-    if exponent != round(exponent):
-        return ""
+    """A tick of a logarithmic axis: ``10``, ``20``, ``1k``, ``1M``."""
     for size, letter in ((6, "M"), (3, "k")):
         if exponent >= size:
-            return f"{10 ** (exponent - size):g}{letter}"
-    return _number(10.0**exponent)
+            return f"{10 ** (exponent - size):.3g}{letter}"
+    return _number(float(f"{10.0**exponent:.3g}"))
 
 
 def stacked_bars(bars: Sequence[Bar], *, title: str, width: int = WIDE) -> str:

@@ -507,7 +507,8 @@ def _tradeoffs(record: StudyRecord, answers: Sequence[AnswerRow], cost: Json) ->
     sections = tradeoffs.drawn(record, answers, cost)
     return {
         "pictures": [{**picture, "pair": _pair(*picture["pair"])} for picture in sections["pictures"]],
-        "curves": [{**curve, "plot": Markup(curve["plot"])} for curve in sections["curves"]],
+        "curves": sections["curves"],
+        "plot": Markup(sections["plot"]),
     }
 
 

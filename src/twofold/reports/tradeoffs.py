@@ -159,15 +159,16 @@ def _judged(answer: Mapping[str, Any] | None, metric: str) -> tuple[float, float
 
 
 def drawn(record: StudyRecord, answers: Sequence[AnswerRow], costs: Json) -> Json:
-    """Both sections for the template: pairs of pictures, wide and narrow, and sentences."""
+    """Both sections for the template: pairs of pictures, wide and narrow, the curves and their picture."""
     pictures = []
     for picture in tradeoffs(record, costs):
         title, rows = picture["title"], picture["rows"]
         pair = [charts.interval_plot(rows, title=title, width=width) for width in (charts.WIDE, charts.NARROW)]
         pictures.append({"title": title, "note": picture["note"], "pair": pair})
-    curves = []
-    for curve in risk_coverage(record, answers):
-        title = f"{curve['arm']}: risk over coverage"
-        plot = charts.line_plot(curve["points"], title=title, x_axis="share of the answers that are given")
-        curves.append({**curve, "plot": plot})
-    return {"pictures": pictures, "curves": curves}
+    curves = risk_coverage(record, answers)
+    # In one frame: on axes of their own a curve that falls by .01 would look like one that falls by a half.
+    lines = [(curve["arm"], curve["points"]) for curve in curves]
+    plot = ""
+    if lines:
+        plot = charts.curve_plot(lines, title="Risk over coverage", x_axis="share of the answers that are given")
+    return {"pictures": pictures, "curves": curves, "plot": plot}

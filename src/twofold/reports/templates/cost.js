@@ -134,9 +134,19 @@
     return made;
   }
   function power(exponent) {
-    if (exponent >= 6) return Math.pow(10, exponent - 6) + "M";
-    if (exponent >= 3) return Math.pow(10, exponent - 3) + "k";
-    return String(Number(Math.pow(10, exponent).toPrecision(6)));
+    var size = exponent >= 6 ? 6 : exponent >= 3 ? 3 : 0;
+    return Number(Math.pow(10, exponent - size).toPrecision(3)) + (size === 6 ? "M" : size ? "k" : "");
+  }
+  /* As charts.log_ticks. */
+  function powers(low, high) {
+    var first = Math.floor(low), last = Math.floor(high + 1e-9), every = Math.max(1, Math.ceil((last - first + 1) / 7)), out = [];
+    for (var at = first; at <= last; at += every) {
+      (high - low < 3 ? [1, 2, 5] : [1]).forEach(function (factor) {
+        var place = at + Math.log10(factor);
+        if (place >= low - 1e-9 && place <= high + 1e-9) out.push(place);
+      });
+    }
+    return out;
   }
   function steps(low, high) {
     var rough = (high - low) / 5, unit = Math.pow(10, Math.floor(Math.log10(rough)));
@@ -172,13 +182,13 @@
     add(frame, "desc", {}, arms.map(function (arm, at) {
       return arm + " from " + amount(lines[at][0]) + " to " + amount(lines[at][points.length - 1]);
     }).join("; "));
-    steps(yLow, yHigh).forEach(function (tick) {
+    var marks = logs ? powers : steps;
+    marks(yLow, yHigh).forEach(function (tick) {
       var height = bottom - (tick - yLow) / (yHigh - yLow) * (bottom - top);
       add(frame, "line", { "class": "grid", x1: left, x2: right, y1: height, y2: height });
-      if (!logs || tick === Math.round(tick)) add(frame, "text", { "class": "tick", x: left - 6, y: height + 4, "text-anchor": "end" }, logs ? power(tick) : String(tick));
+      add(frame, "text", { "class": "tick", x: left - 6, y: height + 4, "text-anchor": "end" }, logs ? power(tick) : String(tick));
     });
-    steps(xLow, xHigh).forEach(function (tick) {
-      if (logs && tick !== Math.round(tick)) return;
+    marks(xLow, xHigh).forEach(function (tick) {
       add(frame, "text", { "class": "tick", x: left + (tick - xLow) / (xHigh - xLow) * (right - left), y: bottom + 17, "text-anchor": "middle" }, logs ? power(tick) : String(tick));
     });
     lines.forEach(function (values, number) {
