@@ -146,3 +146,19 @@ def test_ask_prints_the_tests_and_gives_them_as_json(directory: Path, capsys: py
     assert test["outcome"] == "holds"
     assert test["low"] > 0
     assert main(["ask", "--chat", "--test-citations", "-C", str(directory)]) == 2
+
+
+def test_an_answer_whose_citations_cannot_be_tested_is_printed_all_the_same(
+    directory: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    arguments = ["ask", "What does parking cost?", "--arm", "rag", "--test-citations", "-C", str(directory)]
+    assert main(arguments) == 1
+    out, err = capsys.readouterr()
+    assert "answered by rag" in out
+    assert "citations cannot be tested: the generator does not tell how likely" in err
+    assert 'help: Use the generator "local"' in err
+    assert main([*arguments, "--json"]) == 1
+    record = json.loads(capsys.readouterr().out)
+    assert record["text"]
+    assert record["citation_tests"] is None
+    assert record["citation_tests_error"]["code"] == GenerationError.code

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from twofold.cli.main import main
 from twofold.curation.templates import as_record
-from twofold.errors import BadRecord, TooFewExamples
+from twofold.errors import BadRecord, TooFewExamples, UnreadableFile
 from twofold.examples.feedback import Interaction, interactions, mined, preference_record, preferences
 from twofold.examples.feedback_logs import mine
 from twofold.examples.loading import load_examples
@@ -152,3 +152,13 @@ def test_the_command_writes_examples_that_load(
     told = json.loads(capsys.readouterr().out)
     assert (told["examples"], told["preferences"]) == (1, 1)
     assert load_examples(["mined.jsonl"], where)[0][0].references == ("y",)
+
+
+@pytest.mark.parametrize("name", ["feedbak.jsonl", "feedbak*.jsonl"])
+def test_a_log_that_is_not_there_is_no_fault_of_the_configuration(tmp_path: Path, name: str) -> None:
+    (tmp_path / "feedback.jsonl").write_text("", encoding="utf-8")
+    with pytest.raises(UnreadableFile, match=r"no (such )?file") as caught:
+        mine([name], tmp_path)
+    assert str(caught.value).startswith(f"{name}: ")
+    assert "did you mean 'feedback.jsonl'? Correct the path" in caught.value.cure
+    assert "twofold.toml" not in caught.value.cure

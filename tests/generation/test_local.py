@@ -7,6 +7,7 @@ import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -114,6 +115,21 @@ def test_a_right_answer_is_likelier_than_a_wrong_one_each_time_it_is_read(shippe
     assert isinstance(long, Failure)
     assert long.code == "generation.too-long"
     assert shipped.likelihoods([]) == []
+
+
+def test_reading_and_generating_take_turns_with_one_pipeline_in_memory(tiny: Path, own_cache: Path) -> None:
+    generator = local(model=f"path:{tiny}", runtime="openvino", dtype="f32", threads=2)
+    asked = prompt(QUESTIONS[0])
+    answers, readings = [], []
+    for _ in range(2):
+        answers.append(generator.generate([asked])[0].text)
+        runtime: Any = generator._runtime
+        assert (runtime._pipeline is None, runtime._reading is None) == (False, True)
+        readings.append(generator.likelihoods([(asked, "Rice, 12 potatoes and a blue spade.")]))
+        assert (runtime._pipeline is None, runtime._reading is None) == (True, False)
+    generator.close()
+    assert answers[0] == answers[1]
+    assert readings[0] == readings[1]
 
 
 def test_both_runtimes_find_an_answer_equally_likely(tiny: Path, own_cache: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import gzip
 import json
+from dataclasses import replace
 
 import pytest
 from hypothesis import given, settings
@@ -151,6 +152,19 @@ def test_check_says_what_the_metric_of_a_study_cannot_tell_apart() -> None:
     assert found[0].message == "these two of your answers score alike under squad_f1: '3.14 m' and '314 m'"
     assert {one.severity for one in found} == {"warning"}
     assert any("a sign changed; so in 3 of your answers" in one.message for one in found)
+    assert changes.problems(metric("answer_f1"), "answer_f1", subjects) == []
+
+
+def test_the_cure_of_a_blind_metric_is_another_metric() -> None:
+    cures = {one.cure for one in changes.problems(metric("squad_f1"), "squad_f1", examples("the -5 mark"))}
+    assert cures == {"Choose a [study].metric that sees it, such as exact_match or token_f1."}
+    # Never the metric that is blind itself, here under the name of another.
+    cures = {one.cure for one in changes.problems(metric("squad_f1"), "exact_match", examples("the -5 mark"))}
+    assert cures == {"Choose a [study].metric that sees it, such as token_f1 or answer_f1."}
+
+
+def test_a_shorter_reference_makes_no_metric_blind() -> None:
+    subjects = [replace(one, references=(*one.references, "27")) for one in examples("27 days", "27 months")]
     assert changes.problems(metric("answer_f1"), "answer_f1", subjects) == []
 
 

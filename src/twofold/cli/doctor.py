@@ -29,6 +29,7 @@ def doctor(
     """
     from twofold.cli.doctor_findings import examine
 
+    run.require_folder()  # before minutes of measuring
     with run.progress() as progress:
         findings = examine(run.directory, run.overrides, quick=quick, progress=progress)
     run.result(plain(findings), "\n".join(lines(findings)))

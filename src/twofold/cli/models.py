@@ -37,6 +37,7 @@ def list_models(run: Run) -> None:
     from twofold.models import hub
     from twofold.store.model_registry import short
 
+    run.require_folder()
     rows: list[dict[str, Any]] = plain(hub.listing())
     lines: list[str] = []
     for row in rows:

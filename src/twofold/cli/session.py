@@ -46,6 +46,18 @@ class Run:
     overrides: dict[str, Any] = field(default_factory=dict)
     """Nested values of ``--set``."""
 
+    def require_folder(self) -> None:
+        """For commands that need no project: a folder that was named must be there all the same.
+
+        Raises:
+            ConfigError: it is not.
+        """
+        if not self.directory.is_dir():
+            raise ConfigError(
+                f"there is no folder {str(self.directory)!r}",
+                cure="Name a project's folder after -C, or leave -C out: this command needs no project.",
+            )
+
     @contextmanager
     def project(self, **more: Any) -> Iterator[Project]:
         """The project opened with the overrides; `more` are dotted keys (``__`` for the dot) laid over them.

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from twofold.errors import BadRecord, TooFewExamples
+from twofold.errors import BadRecord, TooFewExamples, UnreadableFile
 from twofold.examples import feedback
 from twofold.examples.feedback import Interaction, Mined
 from twofold.examples.quality.privacy import masked
-from twofold.files.paths import expand
+from twofold.files.paths import expand, looked_in
 from twofold.files.reading import JSONL, MIB, decode, read_bytes, suffix_of
 from twofold.types import Json
 
@@ -34,7 +34,9 @@ def mine(paths: Sequence[str], root: Path, *, abstention: str = "", mask: bool =
     """
     files, missing = expand(paths, root, skip=lambda name: suffix_of(name) not in JSONL)
     for error in missing:
-        raise error
+        # The path was given to the command: nothing in the configuration is to be corrected.
+        cure = f"{looked_in(str(error.file), root)} Correct the path; it is relative to the project."
+        raise UnreadableFile(error.message, file=error.file, cure=cure)
     log: list[Interaction] = []
     broken: list[Json] = []
     for file in files:

@@ -334,6 +334,9 @@ def _messages(value: Json, bad: Any) -> tuple[Message, ...]:
     if "messages" not in value or value["messages"] in ("", []):
         filled = [key for key in ("question", "input") if str(value.get(key, "")).strip()]
         if not filled:
+            empty = next((key for key in ("question", "messages", "input") if key in value), "")
+            if empty:
+                raise bad(f'"{empty}" is empty', "Write the question there, or remove the line.")
             fields = excerpt(", ".join(value)) or "none"
             raise bad(f"no question: none of question, messages, input (its fields are {fields})", _FORM)
         if "instruction" in value and "question" not in value:

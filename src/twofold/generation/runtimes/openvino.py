@@ -238,11 +238,17 @@ class OpenVinoRuntime:
     def likelihoods(self, continuations: Sequence[Continuation]) -> list[tuple[float, ...] | Failure]:
         """One continuation after the other: each is read as a prompt, whose probabilities the engine echoes.
 
+        The pipeline that generates gives way to one that reads, and comes back with the next request, its prefix cache
+        empty.
+
         Raises:
             GenerationError: the engine failed.
         """
         # Of what stands in the prefix cache no probability is told, and a model's own answer stands there.
         if self._reading is None:
+            # The graph's weights are in memory once: 840 MiB less than both pipelines take with the default model.
+            if self._pipeline is not None and not self._pipeline.has_non_finished_requests():
+                self._pipeline = None
             self._reading = self._open(prefix_cache=False)
         pipeline = self._reading
         out: list[tuple[float, ...] | Failure] = []
@@ -312,6 +318,10 @@ class OpenVinoRuntime:
             request: The prompt.
             tried: Its schema is known to be usable.
         """
+        if self._pipeline is None:
+            # Given up for reading, which is over: it was one call.
+            self._reading = None
+            self._pipeline = self._open()
         config = self._genai.GenerationConfig()
         config.max_new_tokens = request.max_tokens
         # `contract.Tokens` has rendered and tokenised the prompt, as in training
