@@ -86,6 +86,20 @@ def test_an_arm_that_quotes_does_not_hallucinate_and_one_that_declines_has_no_sc
     assert base["answer_rate"]["mean"] == 0.0
 
 
+def test_where_it_cannot_tell_right_from_wrong_it_is_left_out_and_the_study_says_so(tmp_path: Path) -> None:
+    directory = project_in(tmp_path, arms='["base", "rag"]')
+    settings = directory / "twofold.toml"
+    blind = '{name = "hallucination", options = {threshold = 0.9999999}}'  # no answer is doubted so much
+    settings.write_text(settings.read_text().replace('"hallucination"', blind))
+    with Project.open(directory) as project:
+        plan, record = project.plan(), project.study()
+    assert any(w.startswith("hallucination is left out: hallucination gives shuffled") for w in record["warnings"])
+    assert any(w.startswith("hallucination is left out: ") for w in plan.warnings)
+    assert "hallucination" not in record["arms"]["rag"]["metrics"]
+    assert record["arms"]["rag"]["metrics"][record["metric"]]["mean"] > 0
+    assert [row["metric"] for row in record["self_test"] if row["metric"] == "hallucination"] == []
+
+
 def test_it_cannot_decide_a_study(tmp_path: Path) -> None:
     directory = project_in(tmp_path, arms='["base"]')
     settings = directory / "twofold.toml"

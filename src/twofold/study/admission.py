@@ -12,7 +12,7 @@ from twofold.assembly.models import Models
 from twofold.assembly.searching import Search
 from twofold.assembly.workspace import Workspace
 from twofold.config import Config, MetricPart, StudySection
-from twofold.errors import BadRecord, ConfigError, StudyError, TooFewExamples, UnknownDocument
+from twofold.errors import BadRecord, ConfigError, ScorerBroken, StudyError, TooFewExamples, UnknownDocument
 from twofold.examples import checking
 from twofold.examples.questions import Questions
 from twofold.examples.splitting import Splits
@@ -48,8 +48,8 @@ class Admitted:
     tests: tuple[Json, ...]
     """What the scorer self-test found of each metric (`scorer_check.self_test`), with its name as ``metric``, and as
     ``planted`` how well it finds errors planted in the project's own right answers, where it has a probability."""
-    closed: tuple[str, ...] = ()
-    """A warning where questions are left out, for the study's principal may not read what they were made from."""
+    left_out: tuple[str, ...] = ()
+    """Warnings: questions made from what the study's principal may not read, metrics that cannot judge here."""
     hypothesis: Hypothesis | None = None
     """The hypothesis that an opening of the reserve tests; None for an ordinary study."""
 
@@ -85,7 +85,8 @@ def admitted(
         UnknownName: a metric of [study], or an arm, that nobody defined.
         ConfigError: an option that a metric does not have, or a bad value of one; a metric that cannot decide, or that
             scores none of the questions.
-        ScorerBroken: gold answers do not score 1, or shuffled gold does.
+        ScorerBroken: gold answers do not score 1, or shuffled gold does, by a metric that the project's answers do not
+            calibrate.
     """
     config = workspace.config
     arms = tuple(config.arm(name) for name in config.study.arms)
@@ -123,15 +124,16 @@ def admitted(
     examples = (*splits.train, *splits.dev, *splits.test, *splits.reserve)
     retrieves = any(arm.retrieval for arm in (*arms, *diagnostics))
     notes = require_sound(workspace.search, examples, documents if retrieves else ())
+    tests, blind = _tested(metrics, test, section=config.study, right=right, planned=planned)
     return Admitted(
         arms=arms,
         diagnostics=diagnostics,
-        metrics=metrics,
+        metrics={name: metric for name, metric in metrics.items() if name not in blind},
         test=test,
         judged=splits.judged(test),
-        tests=_tested(metrics, test, section=config.study, right=right, planned=planned),
+        tests=tests,
         notes=notes,
-        closed=(left_out,) if every > len(test) else (),
+        left_out=(*([left_out] if every > len(test) else []), *blind.values()),
         hypothesis=stated,
     )
 
@@ -174,23 +176,40 @@ def _tested(
     section: StudySection,
     right: RightAnswers,
     planned: bool,
-) -> tuple[Json, ...]:
-    """The self-test of every metric: a broken scorer, or one that scores nothing, must not cost a study."""
+) -> tuple[tuple[Json, ...], dict[str, str]]:
+    """The self-test of every metric: a broken scorer, or one that scores nothing, must not cost a study.
+
+    Returns:
+        What was found, and name → warning of each metric that the project's answers of now make useless.
+    """
     tests: list[Json] = []
+    blind: dict[str, str] = {}
     decides = section.metric.name
     for name, (metric, _) in metrics.items():
         # A plan spends nothing: a judge at an endpoint is tried in the run only.
         if not (planned and is_endpoint("metrics", name)):
             area = right.planted(metric, level=section.level)
             planted = {} if area is None else {"planted": plain(area)}
-            tests.append({"metric": name, **self_test(metric, test, name=name), **planted})
+            try:
+                report = self_test(metric, test, name=name)
+            except ScorerBroken as error:
+                # Its threshold comes from the project's answers. Documents that moved on from these must not stop the
+                # study that is to show it.
+                if not isinstance(metric, Doubts):
+                    raise
+                blind[name] = (
+                    f"{name} is left out: {error.message}; its threshold is chosen by the right answers of train and "
+                    "dev, so correct those that the documents no longer say (`twofold check`)"
+                )
+                continue
+            tests.append({"metric": name, **report, **planted})
     if any(row["metric"] == decides and not row["n"] for row in tests):
         raise ConfigError(
             f"[study].metric {decides!r} scores none of the {counted(len(test), 'test question')}",
             cure="Decide by a metric that fits the answers of your examples: `twofold init` chooses one, and "
             "answer_f1 fits short answers of any kind.",
         )
-    return tuple(tests)
+    return tuple(tests), blind
 
 
 def _open(search: Search, test: Sequence[Example]) -> Questions:

@@ -105,7 +105,7 @@ def plan(
         prospect=seen,
         warnings=[
             *planning.no_chance(work),
-            *checked.closed,
+            *checked.left_out,
             *planning.warnings(splits, arms, questions=checked.test, seen=seen, looks=earlier, final=final),
             *looks.mixtures(rows, splits),
             *reserve_warnings(splits, rows),

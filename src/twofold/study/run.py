@@ -238,7 +238,7 @@ def study(
     _constrained(record, arms, section, facts, whole(columns, test.groups[counts], level=level))
     seen = planning.seen_by(splits, config, arms=len(arms), level=level, final=final)
     record["warnings"] = [
-        *checked.closed,
+        *checked.left_out,
         *planning.warnings(splits, arms, questions=test, seen=seen, looks=look.look - 1, final=final),
         *looks.mixtures(rows, splits),
         *([] if final else _forecast(records.parent / forecasts.FOLDER, record, metrics[record["metric"]][1])),
