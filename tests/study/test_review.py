@@ -150,3 +150,12 @@ def test_all_faults_of_the_settings_are_findings_those_of_listed_metrics_too(tmp
         "unknown metric 'f1'",
         "study.metrics: json_valid: unknown key 'schemaa'",
     ]
+
+
+def test_a_project_whose_documents_are_a_source_s_needs_no_examples_either(tmp_path: Path) -> None:
+    (tmp_path / "hb").mkdir()
+    (tmp_path / "hb" / "leave.md").write_text("Leave is 30 days.", encoding="utf-8")
+    (tmp_path / "twofold.toml").write_text('[sources.handbook]\nkind = "folder"\npaths = ["hb"]\n', encoding="utf-8")
+    with Project.open(tmp_path) as project:
+        (finding,) = [problem for problem in project.check() if "no examples yet" in problem.message]
+    assert finding.severity == "warning"

@@ -12,7 +12,7 @@ from twofold.assembly import schemas
 from twofold.config import Config
 from twofold.config_loading import every_value
 from twofold.corpus import filtering
-from twofold.corpus.loading import load_documents
+from twofold.corpus.loading import id_of_another_source, load_documents
 from twofold.errors import ConfigError, LeakFound, TooFewExamples, TwofoldError, UnknownName
 from twofold.examples import checking, loading, preparing, splitting, twins
 from twofold.examples import leaks as leaking
@@ -46,11 +46,12 @@ def review(config: Config, root: Path, embedder: Callable[[], Embedder] | None) 
     if config.documents.paths:
         documents, faults = load_documents(config.documents, root, strict=False, question_paths=config.examples.paths)
         documents = present(documents, root)
-        problems = [*problems, *faults]
+        displacing = filter(None, (id_of_another_source(document.id, config.sources) for document in documents))
+        problems = [*problems, *faults, *map(as_problem, displacing)]
     elif lacking := nothing_to_read(config, has_documents=bool(config.sources)):
         problems.append(as_problem(lacking))
     examples, faults = loading.load_examples(config.examples.paths, root, strict=False)
-    if documents and not examples and len(faults) == 1:  # retrieval needs no questions
+    if (documents or config.sources) and not examples and len(faults) == 1:  # retrieval needs no questions
         faults = [replace(faults[0], severity="warning")]
     problems += faults
     problems += checking.check(
