@@ -452,3 +452,24 @@ def test_what_all_files_of_a_kind_lose_is_told_once(
     main(["check", "-C", str(directory), "--json"])
     problems = json.loads(capsys.readouterr().out)["problems"]
     assert sum(problem["code"] == "data.plain-words" for problem in problems) == 3
+
+
+def test_a_record_cannot_take_the_place_of_a_source_s_document(make: Callable[..., Path]) -> None:
+    directory = make('[sources.handbook]\nkind = "folder"\npaths = ["hb"]')
+    (directory / "hb").mkdir()
+    (directory / "hb" / "leave.md").write_text("Leave is 30 days.")
+    record = {"id": "handbook:hb/leave.md", "text": "Leave is 0 days."}
+    (directory / "data" / "documents").mkdir(parents=True, exist_ok=True)
+    file = directory / "data" / "documents" / "notes.jsonl"
+    file.write_text(json.dumps(record) + "\n" + json.dumps({"id": "x:y", "text": "Tea is free."}) + "\n")
+    with Project.open(directory) as project:
+        faults = {problem.message: problem.cure for problem in project.check()}
+        cure = "Give it an id that does not begin with handbook: or put it into that source."
+        assert faults["the document id 'handbook:hb/leave.md' is one of the source 'handbook'"] == cure
+        for _ in range(2):
+            report = project.sync()
+            (failed,) = [row for row in report["files"] if row["failure"]]
+            assert failed["file"] == "data/documents/notes.jsonl", "the one that takes the id, not the source's"
+            assert "is one of the source 'handbook'" in failed["failure"]["message"]
+        texts = {document.id: document.text for document in project.workspace.catalogue.documents.get()}
+        assert texts == {"handbook:hb/leave.md": "Leave is 30 days.", "x:y": "Tea is free."}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -67,6 +67,20 @@ def load_documents(
     if lost and strict:  # else the caller shows the problems
         log.warning("%s in reading the documents; `twofold check` lists all", counted(lost, "problem"))
     return documents, problems
+
+
+def id_of_another_source(name: str, sources: Collection[str]) -> BadRecord | None:
+    """The error of a document of ``[documents].paths`` whose id is one of a source (``source:…``); None for any other.
+
+    It would displace that source's document, and be cited under its name.
+    """
+    source, colon, _ = name.partition(":")
+    if not (colon and source in sources):
+        return None
+    return BadRecord(
+        f"the document id {name!r} is one of the source {source!r}",
+        cure=f"Give it an id that does not begin with {source}: or put it into that source.",
+    )
 
 
 def read_documents(

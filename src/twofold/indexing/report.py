@@ -6,13 +6,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NotRequired, TypedDict
 
-from twofold.errors import TwofoldError, UnreadableFile
+from twofold.errors import LeftOut, TwofoldError, UnreadableFile
 from twofold.plugins.results import ErasedChunks
 from twofold.store.weighing import SettledWords
 from twofold.types import Json
 
 UNNAMED = "documents"
 """Name of the source of ``[documents].paths``."""
+DUPLICATE = "data.duplicate"
+"""Code of a document whose id another one has, or only a source's document may have."""
 
 
 class FileFailure(TypedDict):
@@ -246,3 +248,9 @@ def failure_of(error: Exception) -> FileFailure:
         return {"code": error.code, "message": str(error), "cure": error.cure}
     what = f"{type(error).__name__}: {error}"[:300]
     return {"code": UnreadableFile.code, "message": f"the file cannot be read: {what}", "cure": UnreadableFile.cure}
+
+
+def says_nothing(entry: FileRow) -> bool:
+    """Is the item there, but unreadable for a reason that lies in the item and not in the configuration?"""
+    code = entry["failure"]["code"] if entry["failure"] else ""
+    return code.startswith("data.") and code not in (LeftOut.code, DUPLICATE)

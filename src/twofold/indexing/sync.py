@@ -24,13 +24,14 @@ from typing import Any
 
 from twofold.assembly.searching import Search
 from twofold.corpus.bounds import bounded
-from twofold.corpus.loading import content_of
+from twofold.corpus.loading import content_of, id_of_another_source
 from twofold.corpus.plain_text import title_of
-from twofold.errors import LeftOut, SourceEndless, SourceUnreachable
+from twofold.errors import BadRecord, LeftOut, SourceEndless, SourceUnreachable
 from twofold.files.reading import RECORDS, below, counted, renamed, times
 from twofold.hashing import canonical_json, digest
 from twofold.host import pace
 from twofold.indexing.report import (
+    DUPLICATE,
     UNNAMED,
     FileFailure,
     FileRow,
@@ -40,6 +41,7 @@ from twofold.indexing.report import (
     SyncReport,
     failure_of,
     row_of,
+    says_nothing,
 )
 from twofold.plugins.protocols import CountsUnknown, Progress, Source
 from twofold.plugins.results import Item
@@ -70,7 +72,6 @@ _LOST, _LETTERED = 0.1, 500
 _CHANGES = ("added", "changed", "moved", "deleted", "repaired", "failed")
 SKIPPED = ("data.no-reader", "data.no-document", "data.empty-document", LeftOut.code)
 """Codes of items that are passed over: not of a kind that is read, or without text."""
-_DUPLICATE = "data.duplicate"
 _SHARED = "shared"
 """Suffix of the recipe of an item that shares ids with another: it is read again, since the other may be gone."""
 
@@ -167,6 +168,7 @@ class Sync:
         self._files: list[FileRow] = []
         self._outages: list[OutageRow] = []
         self._claimed: dict[str, str] = {}
+        self._sources = set(search.config.sources)
         self._fresh: dict[str, str] = {}
         self._processed: set[tuple[str, str]] = set()
         self._gone_items: dict[tuple[str, str], KnownItem] = {}
@@ -195,6 +197,7 @@ class Sync:
         started = time.perf_counter()
         version = self._index.state().version
         sources = [feed.name for feed in feeds]
+        self._sources.update(sources)
         self._catalogue.sync.cut_by(self._recipe, sources)  # whether other chunks are wanted
         self._known = self._catalogue.documents.known()
         # None: the last sync ended well and nothing has touched the index since, so its contents need not be compared
@@ -292,7 +295,7 @@ class Sync:
     def _gave_nothing(self, name: str, items: int, entries: Sequence[FileRow]) -> bool:
         """Has a source lost all its documents? One alone may go; an item still there, but empty, proves nothing."""
         names = [one for one, row in self._known.items() if row.source == name]
-        enough = max(items, len(names)) >= _PROOF or any(_says_nothing(entry) for entry in entries)
+        enough = max(items, len(names)) >= _PROOF or any(says_nothing(entry) for entry in entries)
         empty = enough and not any(entry["documents"] for entry in entries)
         return empty and bool(names or not entries) and self._claimed.keys().isdisjoint(names)
 
@@ -318,7 +321,7 @@ class Sync:
                 return
             if self._documents(feed, item, loaded, entry):
                 recipe = f"{recipe}/{_SHARED}"
-            if ids and not entry["documents"] and _says_nothing(entry):
+            if ids and not entry["documents"] and says_nothing(entry):
                 entry["status"] = "failed"  # the file held documents before, so it is damaged and not of another kind
             if row is not None and row.content == content and entry["status"] == "changed":
                 entry["status"] = "unchanged"
@@ -367,12 +370,14 @@ class Sync:
             if is_gone(document, self._forgotten):
                 entry["status"] = "forgotten"
                 continue
-            if document.id in self._claimed:
-                entry["failure"] = entry["failure"] or {
-                    "code": _DUPLICATE,
-                    "message": f"the document id {document.id!r} is used twice, first in {self._claimed[document.id]}",
-                    "cure": "Give every document its own id.",
-                }
+            # Only those of [documents].paths have ids of their own making: a source's begin with its name.
+            error = None if feed.name else id_of_another_source(document.id, self._sources)
+            if error is None and document.id in self._claimed:
+                twice = f"the document id {document.id!r} is used twice, first in {self._claimed[document.id]}"
+                error = BadRecord(twice, cure="Give every document its own id.")
+            if error:
+                # The item is read again each time: the other may be gone, and the source have another name.
+                entry["failure"] = entry["failure"] or {**failure_of(error), "code": DUPLICATE}
                 continue
             self._claimed[document.id] = item.id
             entry["documents"] += 1
@@ -587,13 +592,7 @@ def synced(catalogue: Catalogue) -> bool:
 def _again(row: KnownItem) -> bool:
     """Must the item be read again although its source reports no change? Yes, if it failed for an outer reason."""
     code = json.loads(row.failure)["code"] if row.failure else ""
-    return code == _DUPLICATE or code.startswith("source")
-
-
-def _says_nothing(entry: FileRow) -> bool:
-    """Is the item there, but unreadable for a reason that lies in the item and not in the configuration?"""
-    code = entry["failure"]["code"] if entry["failure"] else ""
-    return code.startswith("data.") and code not in (LeftOut.code, _DUPLICATE)
+    return code == DUPLICATE or code.startswith("source")
 
 
 def _now() -> str:
