@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -15,7 +16,7 @@ from twofold.cli.main import main
 from twofold.curation import questions as making
 from twofold.curation.templates import as_record
 from twofold.errors import GenerationError, ProjectLocked, StoreError, StudyError
-from twofold.improvement import gaps, histories, page, spending, trials
+from twofold.improvement import gaps, histories, page, settings, spending, trials
 from twofold.improvement.loop import LOCK, Diagnosing, Improver, StopRules, questions_of
 from twofold.improvement.proposals import Cause
 from twofold.improvement.record import Improvement, Step
@@ -53,6 +54,19 @@ metrics = []
 latency_sample = 0
 resamples = 400
 """
+
+
+@contextmanager
+def killed_at(monkeypatch: pytest.MonkeyPatch, owner: object, step: str) -> Iterator[None]:
+    """Within the block the step of a run ends the run as Ctrl-C does."""
+
+    def killed(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(owner, step, killed)
+        with pytest.raises(KeyboardInterrupt):
+            yield
 
 
 def project_of(directory: Path, settings: str = SETTINGS) -> Path:
@@ -134,13 +148,8 @@ def test_a_step_that_loses_is_undone_wholly(tmp_path: Path) -> None:
 def test_a_run_that_was_killed_in_a_round_finishes_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     directory = project_of(tmp_path)
 
-    def killed(*_: object, **__: object) -> None:
-        raise KeyboardInterrupt
-
-    with monkeypatch.context() as patched:
-        patched.setattr("twofold.improvement.settings.write", killed)
-        with pytest.raises(KeyboardInterrupt):
-            run(directory, "cut")
+    with killed_at(monkeypatch, settings, "write"):
+        run(directory, "cut")
     with Project.open(directory) as project:
         assert histories.interrupted(histories.read(project.records)) is not None
     improvement = run(directory, "cut")
@@ -157,13 +166,8 @@ def test_a_run_that_was_killed_after_its_step_was_written_keeps_the_step(
 ) -> None:
     directory = project_of(tmp_path)
 
-    def killed(*_: object, **__: object) -> None:
-        raise KeyboardInterrupt
-
-    with monkeypatch.context() as patched:
-        patched.setattr(Improver, "_settled", killed)
-        with pytest.raises(KeyboardInterrupt):
-            run(directory, "cut")
+    with killed_at(monkeypatch, Improver, "_settled"):
+        run(directory, "cut")
     with Project.open(directory) as project:
         assert project.config.generation.max_tokens == 16
     improvement = run(directory, "cut")
@@ -175,13 +179,8 @@ def test_an_interrupted_round_is_not_finished_without_agreement(
 ) -> None:
     directory = project_of(tmp_path)
 
-    def killed(*_: object, **__: object) -> None:
-        raise KeyboardInterrupt
-
-    with monkeypatch.context() as patched:
-        patched.setattr(Improver, "_finish", killed)
-        with pytest.raises(KeyboardInterrupt):
-            run(directory, "cut")
+    with killed_at(monkeypatch, Improver, "_finish"):
+        run(directory, "cut")
     improvement = Improver(directory=directory, diagnose=blaming("cut"), agree=lambda _: "stop").run()
     assert (improvement.rounds, [step.name for step in improvement.open_steps]) == ((), ["allow 16 tokens"])
     assert main(["improve", "-C", str(directory), "--plan", "--json", "-q"]) == 0
@@ -242,14 +241,9 @@ def test_other_passages_are_tried_beside_the_index_that_answers(
             with Project.open(directory) as project:
                 seen.append(project.workspace.search.index.contents())
 
-    def killed(*_: object, **__: object) -> None:
-        raise KeyboardInterrupt
-
     improver = Improver(directory=directory, diagnose=blaming("split"), agree=lambda _: "yes", progress=look)
-    with monkeypatch.context() as patched:
-        patched.setattr(Project, "study", killed)
-        with pytest.raises(KeyboardInterrupt):
-            improver.run()
+    with killed_at(monkeypatch, Project, "study"):
+        improver.run()
     assert (directory / TRIAL).is_dir(), "a killed trial goes on where it was"
     improvement = improver.run()
     (record,) = improvement.rounds
@@ -559,13 +553,8 @@ def test_what_a_person_changed_meanwhile_is_not_proven_with_an_interrupted_step(
 ) -> None:
     directory = project_of(tmp_path)
 
-    def killed(*_: object, **__: object) -> None:
-        raise KeyboardInterrupt
-
-    with monkeypatch.context() as patched:
-        patched.setattr(Improver, "_finish", killed)
-        with pytest.raises(KeyboardInterrupt):
-            run(directory, "not-retrieved")
+    with killed_at(monkeypatch, Improver, "_finish"):
+        run(directory, "not-retrieved")
     # As a killed step that cuts passages leaves it.
     with Project.open(directory) as project, pytest.raises(KeyboardInterrupt):
         learn_and_die(project)
@@ -592,13 +581,8 @@ def test_what_a_person_changed_meanwhile_is_not_proven_with_an_interrupted_step(
 def test_an_interrupted_round_counts_against_the_budget(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     directory = project_of(tmp_path)
 
-    def killed(*_: object, **__: object) -> None:
-        raise KeyboardInterrupt
-
-    with monkeypatch.context() as patched:
-        patched.setattr(Improver, "_finish", killed)
-        with pytest.raises(KeyboardInterrupt):
-            run(directory, "cut")
+    with killed_at(monkeypatch, Improver, "_finish"):
+        run(directory, "cut")
     improvement = run(directory, "cut", minutes=1e-9)
     assert improvement.rounds == ()
     assert "round 1 was interrupted" in improvement.stopped
