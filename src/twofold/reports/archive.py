@@ -9,6 +9,7 @@ import shutil
 import zlib
 from collections.abc import Collection, Sequence
 from pathlib import Path
+from typing import cast
 
 from twofold.diagnosis.record import FILE, ArmDiagnosis, DiagnosisRecord
 from twofold.diagnosis.record import FORMAT as DIAGNOSIS_FORMAT
@@ -17,6 +18,7 @@ from twofold.files import writing
 from twofold.hashing import canonical_json, plain
 from twofold.reports import study_page
 from twofold.store.erasure import shows
+from twofold.types import Json
 from twofold.verdict.record import FORMAT, AnswerRow, StudyRecord, counted
 
 
@@ -94,15 +96,8 @@ def read_diagnosis(directory: Path) -> DiagnosisRecord | None:
     path = directory / FILE
     if not path.is_file():
         return None
-    try:
-        diagnosis: DiagnosisRecord = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise StudyError(
-            f"the study's diagnosis cannot be read: {error}", file=path, cure="Run `twofold diagnose` again."
-        ) from error
-    if diagnosis.get("format", 0) > DIAGNOSIS_FORMAT:
-        raise StudyError("the diagnosis was written by a newer Twofold", file=path, cure="Upgrade Twofold.")
-    return diagnosis
+    diagnosis = _stored(path, "diagnosis", newest=DIAGNOSIS_FORMAT, cure="Run `twofold diagnose` again.")
+    return cast("DiagnosisRecord", diagnosis)
 
 
 def _redacted(
@@ -158,16 +153,19 @@ def read_record(directory: Path) -> StudyRecord:
     Raises:
         StudyError: it is missing, damaged, or of a newer format.
     """
-    path = directory / "study.json"
+    record = _stored(directory / "study.json", "record", newest=FORMAT, cure="Run the study again.")
+    return cast("StudyRecord", record)
+
+
+def _stored(path: Path, what: str, *, newest: int, cure: str) -> Json:
+    """A stored record of a format that is known here; `what` names it in errors."""
     try:
-        record: StudyRecord = json.loads(path.read_text(encoding="utf-8"))
+        stored: Json = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
-        raise StudyError(
-            f"the study's record cannot be read: {error}", file=path, cure="Run the study again."
-        ) from error
-    if record.get("format", 0) > FORMAT:
-        raise StudyError("the record was written by a newer Twofold", file=path, cure="Upgrade Twofold.")
-    return record
+        raise StudyError(f"the study's {what} cannot be read: {error}", file=path, cure=cure) from error
+    if stored.get("format", 0) > newest:
+        raise StudyError(f"the {what} was written by a newer Twofold", file=path, cure="Upgrade Twofold.")
+    return stored
 
 
 def latest(records: Path) -> StudyRecord | None:
