@@ -173,7 +173,7 @@ def refresh(search: Search, root: Path, *, progress: Progress) -> bool:
     if report["failed"] > len(report["sources"]):
         count = report["failed"] - len(report["sources"])
         what = "file" if count == 1 else "files"
-        log.warning("%d %s could not be read: run `twofold sync`", count, what)
+        log.warning("%d %s could not be read; `twofold sync` names them", count, what)
     return not report["failed"]
 
 

@@ -19,17 +19,16 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from functools import cached_property
 from itertools import chain
-from pathlib import Path
 from typing import Any
 
 from twofold.assembly.searching import Search
 from twofold.corpus.bounds import bounded
 from twofold.corpus.loading import content_of, id_of_another_source
-from twofold.corpus.plain_text import title_of
 from twofold.errors import BadRecord, LeftOut, SourceEndless, SourceUnreachable
 from twofold.files.reading import RECORDS, below, counted, renamed, times
 from twofold.hashing import canonical_json, digest
 from twofold.host import pace
+from twofold.indexing.embedded_text import embedded_text
 from twofold.indexing.report import (
     DUPLICATE,
     UNNAMED,
@@ -77,16 +76,6 @@ _SHARED = "shared"
 
 Read = Callable[[Loaded], tuple[Sequence[Document], Sequence[Problem]]]
 """A file → its documents and everything that is wrong with it; raises nothing for a bad file."""
-
-
-def embedded_text(chunk: Chunk) -> str:
-    """The text to embed for a chunk: title and heading path before its text.
-
-    A title that is only the file's name is left out, so that a file that moves keeps its vectors.
-    """
-    stem = title_of(Path(chunk.span.document.rsplit("/", 1)[-1].rsplit(":", 1)[-1]))
-    title = "" if chunk.title == stem else chunk.title  # a title made of the file's name says nothing
-    return "\n".join(part for part in (title, " > ".join(chunk.headings), chunk.text) if part)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -174,6 +163,7 @@ class Sync:
         self._gone_items: dict[tuple[str, str], KnownItem] = {}
         self._file_contents: dict[int, str] = {}
         self._embedded = self._repaired = self._cut_chunks = 0
+        self._began = 0.0
         self._letters: list[tuple[int, int, str]] = []
 
     def run(self, feeds: Sequence[Feed], *, only: bool = False, progress: Progress) -> SyncReport:
@@ -474,11 +464,11 @@ class Sync:
             # before the index changes: after a kill the next sync compares it with the catalogue
             self._catalogue.notes.put(_TRUSTED, "")
         if full:
-            began = time.perf_counter()
+            self._began = time.perf_counter()
             chunks = list(chain.from_iterable(cut.chunks or () for cut in full))
             self._index.upsert(chunks, self._embed(full, chunks))
             self._look_at(chunks)
-            seconds = (time.perf_counter() - began) / len(chunks)
+            seconds = (time.perf_counter() - self._began) / len(chunks)
             embedding_time.add(self._catalogue.notes, chunks=len(chunks), seconds=seconds * len(chunks))
             if len(chunks) >= _PACED:
                 pace.keep(pace.embedding(self._embedder.fingerprint), {"chunk": seconds})
@@ -526,6 +516,10 @@ class Sync:
                 donated, vectors = self._index.vectors_of(donors)
                 have = {embedded_text(chunk): vector for chunk, vector in zip(donated, vectors, strict=True)}
         new = list(dict.fromkeys(text for text in texts if text not in have))
+        if new and not self._embedded:
+            # An embedder loads its model at the first text (.4 s, as long as 40 passages take): no passage's seconds.
+            self._embedder.embed(new[:1])
+            self._began = time.perf_counter()
         self._embedded += len(new)
         if len(new) == len(texts):
             return self._embedder.embed(texts)

@@ -13,7 +13,7 @@ from twofold.config import Config
 from twofold.errors import ConfigError, TooFewExamples
 from twofold.examples.splitting import Splits
 from twofold.hashing import digest
-from twofold.indexing.sync import embedded_text
+from twofold.indexing.embedded_text import embedded_text
 from twofold.lifecycle.record import EmbedderPlan, Reembedding, TunedEmbedder
 from twofold.plugins import loading, protocols
 from twofold.plugins.jobs import EmbedderJob, SearchPair

@@ -28,7 +28,8 @@ from twofold.examples.retrieval_questions import self_questions
 from twofold.examples.splitting import Splits
 from twofold.hashing import digest, plain
 from twofold.host import timing
-from twofold.indexing.sync import BATCH_CHUNKS, embedded_text
+from twofold.indexing.embedded_text import embedded_text
+from twofold.indexing.sync import BATCH_CHUNKS
 from twofold.plugins import loading
 from twofold.plugins.protocols import Metric, Progress, quiet
 from twofold.stats import intervals
