@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from small_project import write_project
-from twofold.asking import measured_systems
 from twofold.errors import ConfigError
+from twofold.files import writing
 from twofold.project import Project
+from twofold.reports import archive
+from twofold.reports.measured import measured_systems, was_measured
 from twofold.serving.arm import ServedArm
 from twofold.serving.batches import RunningBatches
 from twofold.store.catalogue import Catalogue
@@ -81,6 +84,31 @@ def test_a_comparison_after_a_retraining_measured_the_system_that_it_names(
             catalogue.systems.put(name, {"k": name})
         assert sorted(measured_systems(catalogue, tmp_path, model="model:a")) == names
         assert measured_systems(catalogue, tmp_path) == {}
+        for name in ("compared", "other", "third"):
+            assert was_measured(catalogue, tmp_path, name, model="model:a") is (name in names)
+            assert not was_measured(catalogue, tmp_path, name)
+
+
+def test_a_record_is_read_once_until_it_changes(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    reads: list[str] = []
+    read = archive.read_record
+    archive._systems.cache_clear()
+    with Project.open(project) as opened:
+        opened.study()
+        monkeypatch.setattr(archive, "read_record", lambda path: reads.append(path.name) or read(path))
+        catalogue, records = opened.workspace.catalogue, project / "studies"
+        (path,) = records.glob("*/study.json")
+        record = json.loads(path.read_text(encoding="utf-8"))
+        key = record["arms"]["rag"]["key"]
+        assert [was_measured(catalogue, records, key) for _ in range(3)] == [True] * 3
+        assert len(reads) == 1
+        # A study of the same name, made anew, with a system of another key.
+        record["arms"]["rag"]["key"] = key[:-1] + "x"
+        writing.write(path, json.dumps(record).encode())
+        assert not was_measured(catalogue, records, key)
+        assert was_measured(catalogue, records, key[:-1] + "x")
+        path.unlink()
+        assert not was_measured(catalogue, records, key[:-1] + "x")
 
 
 def test_a_probe_on_train_and_dev_measured_nothing(tmp_path: Path) -> None:

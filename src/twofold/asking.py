@@ -27,7 +27,6 @@ from twofold.errors import (
     IndexDamaged,
     IndexEmpty,
     StoreError,
-    StudyError,
     UnknownName,
     UnreadableFile,
 )
@@ -40,7 +39,7 @@ from twofold.indexing.sync import synced
 from twofold.metadata.conditions import Condition
 from twofold.reports import archive
 from twofold.reports.decisive import decisive, rolled_back
-from twofold.store.catalogue import Catalogue
+from twofold.reports.measured import was_measured
 from twofold.store.model_record import read_everything
 from twofold.store.model_registry import model_id
 from twofold.text import grounding
@@ -413,38 +412,6 @@ def answered(
     raise GenerationError("the stream ended without an answer")
 
 
-def measured_systems(catalogue: Catalogue, records: Path, *, model: str = "") -> dict[str, Json]:
-    """Key → description of each system that a finished study measured.
-
-    The catalogue knows more systems: those of a study that was interrupted or still runs, of a probe, of a trial on
-    train and dev. Nothing was decided about them. A tuned model that was compared with its champion after a
-    retraining counts as measured by that comparison.
-
-    Args:
-        catalogue: Of the project.
-        records: Directory of the studies.
-        model: Id of the tuned model that answers; may be empty.
-    """
-    known = catalogue.systems.descriptions()
-    measured: dict[str, Json] = {}
-    for comparison in catalogue.models.comparisons(model).values():
-        if "system" not in comparison:
-            # Of before comparisons named their system: any that answered with the model may have been it.
-            return known
-        if comparison["system"] in known:
-            measured[comparison["system"]] = known[comparison["system"]]
-    for name in archive.names(records):
-        try:
-            record: Any = archive.read_record(records / name)
-        except StudyError:
-            # An old record that is damaged vouches for nothing, and stops no answer.
-            continue
-        for arm in record.get("arms", {}).values():
-            # A record outlives the catalogue, so it has the description as well.
-            measured[arm["key"]] = known.get(arm["key"], arm["description"])
-    return measured
-
-
 def provenance(
     workspace: Workspace, system: System, example: Example, *, answer: Answer, choice: ChosenArm, records: Path
 ) -> Provenance:
@@ -463,7 +430,7 @@ def provenance(
     # An endpoint may have refused a parameter: the key is then that of what was sent.
     system = system.as_sent()
     model = model_id(workspace.artifacts.manifest(choice.model)) if choice.model else ""
-    measured = system.key in measured_systems(workspace.catalogue, records, model=model)
+    measured = was_measured(workspace.catalogue, records, system.key, model=model)
     why = choice.why
     number = _number(choice.study)
     if (
@@ -539,7 +506,11 @@ def read_history(path: Path) -> tuple[Message, ...]:
     try:
         text = decode(path.read_bytes(), name=str(path))
     except OSError as error:
-        raise UnreadableFile(f"the history cannot be read: {error.strerror or error}", file=path, cure=_FORM) from error
+        raise UnreadableFile(
+            f"the history cannot be read: {error.strerror or error}",
+            file=path,
+            cure="Name a plain file that is there and may be read.",
+        ) from error
     whole = text.lstrip().startswith("[")
     # Only a line feed ends a line: JSON may hold other separators, such as U+2028, inside a text.
     lines = [(1, text)] if whole else [(n, line) for n, line in enumerate(text.split("\n"), 1) if line.strip()]

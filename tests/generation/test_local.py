@@ -7,6 +7,7 @@ import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -14,7 +15,8 @@ import pytest
 from twofold.errors import GenerationError, ModelError, ModelNotPulled, WrongWeights
 from twofold.generation.export import merging
 from twofold.generation.local import LocalGenerator, LocalOptions
-from twofold.generation.runtimes.contract import Request, Tokens
+from twofold.generation.runtimes.contract import NO_ROOM, Request, Result, Tokens
+from twofold.generation.runtimes.openvino import OpenVinoRuntime
 from twofold.generation.runtimes.openvino import _tokenizer as compiled
 from twofold.host import capabilities
 from twofold.models.tensors import Weights
@@ -64,6 +66,7 @@ def test_limits_stop_strings_and_overlong_prompts(shipped: LocalGenerator) -> No
     long, short, cut = shipped.generate([prompt("x " * 9000), prompt(hot, max_tokens=3), stopped])
     assert long.failure is not None
     assert long.failure.code == "generation.too-long"
+    assert (long.seconds, short.seconds == cut.seconds > 0) == (0.0, True), "what never ran has no share of the batch"
     assert (short.finish, short.usage.completion_tokens) == ("length", 3)
     assert cut.finish == "stop"
     assert cut.text
@@ -158,6 +161,24 @@ def test_prompt_tokens_are_those_of_training(smollm: Path) -> None:
     assert list(tokens.encode(text)) == plain.encode(text, add_special_tokens=False).ids
     assert tokens.decode(tokens.encode("12,5 kg  ümlaut 日本?")) == "12,5 kg  ümlaut 日本?"
     assert tokens.encode("<|im_end|>")[0] in tokens.ends
+
+
+def test_what_the_cache_has_no_room_for_is_refused_with_the_numbers(smollm: Path) -> None:
+    failed = Tokens(smollm).completion(Request(ids=(1, 2, 3), max_tokens=9), Result(failure=NO_ROOM), 0.0)
+    assert failed.failure is not None
+    assert failed.failure.code == "generation.too-long"
+    assert failed.failure.message.startswith("3 prompt tokens and 9 new ones do not fit in the key-value cache")
+
+
+def test_a_stream_that_finds_no_room_is_an_error_and_no_empty_answer() -> None:
+    status = SimpleNamespace(RUNNING="running", IGNORED="ignored")
+    runtime = object.__new__(OpenVinoRuntime)
+    runtime._genai = SimpleNamespace(GenerationStatus=status)
+    runtime._pipeline = SimpleNamespace(has_non_finished_requests=lambda: True, step=lambda: None)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(OpenVinoRuntime, "begin", lambda *_: SimpleNamespace(get_status=lambda: status.IGNORED))
+        with pytest.raises(GenerationError, match="3 prompt tokens and 9 new ones do not fit"):
+            list(runtime.stream(Request(ids=(1, 2, 3), max_tokens=9)))
 
 
 @pytest.fixture(scope="module", params=["openvino", "transformers"])

@@ -6,7 +6,7 @@ import os
 import shutil
 import tarfile
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 
 import pytest
@@ -99,12 +99,15 @@ def tuned(tuned_once: tuple[Path, str, str], tmp_path: Path) -> tuple[Path, str,
 
 
 @pytest.fixture(scope="session")
-def server(measured: Path) -> Iterator[Running]:
-    """A server of the measured project, started as users start it."""
+def server(measured: Path, run_folder: Path) -> Iterator[Running]:
+    """A server of the measured project, started as users start it by the first process of a run that needs one."""
     with ExitStack() as stack:
         # Until it has started and no longer: every later server of the session would be started so.
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(serving_process, "start", serving_process.started)
+            with suppress(FileExistsError):
+                # A new interpreter takes 2.5 s of a processor, and each process of a run has a server of its own.
+                (run_folder / "started-as-users-do").touch(exist_ok=False)
+                patch.setattr(serving_process, "start", serving_process.started)
             running = stack.enter_context(served(measured))
         yield running
 

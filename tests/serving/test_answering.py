@@ -10,13 +10,14 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import httpx
-import openai
 import pytest
 from serving_process import Running, served
 
+from lazily import Lazily
 from twofold.project import Project
 from twofold.serving.arm import age
 
+openai = Lazily("openai")
 QUESTION = "What does parking cost?"
 ANSWER = "Parking costs 4 euros a day. [1]"
 USER = [{"role": "user", "content": QUESTION}]

@@ -8,13 +8,14 @@ from pathlib import Path
 from typing import Any
 
 import httpx
-import openai
 import pytest
 from serving_process import Running, served
 from test_exchange import steady
 
+from lazily import Lazily
 from twofold.project import Project
 
+openai = Lazily("openai")
 CHAT = "/v1/chat/completions"
 USER = [{"role": "user", "content": "What does parking cost?"}]
 

@@ -6,14 +6,15 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import openai
 import pytest
 from serving_process import Running, served
 
+from lazily import Lazily
 from twofold.errors import BadRequest
 from twofold.serving import conversation
 from twofold.serving.bodies import ChatMessage
 
+openai = Lazily("openai")
 PARKING, SUNDAY = "What does parking cost?", "and on Sunday?"
 FREE = "It is free on Sunday. [1]"
 ASKED = {"role": "user", "content": PARKING}

@@ -7,13 +7,14 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import httpx
-import openai
 import pytest
 from serving_process import Running, served
 
+from lazily import Lazily
 from twofold.examples import feedback_logs
 from twofold.project import Project
 
+openai = Lazily("openai")
 SAUNA = {"id": "sauna", "title": "On the sauna", "text": "The sauna is heated to 85 degrees."}
 QUESTION = "How many degrees is the sauna heated to?"
 

@@ -17,10 +17,10 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 import httpx
-import openai
 import pytest
 from serving_process import served
 
+from lazily import Lazily
 from twofold.cli.main import main
 from twofold.errors import DatabaseUnreachable, PartDown
 from twofold.project import Project
@@ -28,6 +28,7 @@ from twofold.serving.degradation import Breaker
 from twofold.serving.keys import KEYS, Keys
 from twofold.serving.limits import USE, UseLedger
 
+openai = Lazily("openai")
 CHAT = "/v1/chat/completions"
 USER = [{"role": "user", "content": "What does parking cost?"}]
 BODY = {"model": "default", "messages": USER}

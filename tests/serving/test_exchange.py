@@ -136,6 +136,8 @@ def test_a_caller_who_leaves_frees_their_place(project_copy: Path) -> None:
             while running(other) > 1:  # the request for the numbers is one itself
                 assert time.monotonic() < end, "the place is still taken"
                 time.sleep(0.05)
+        assert server.end() == 0
+        assert "Traceback" not in server.process.stderr.read(), "who leaves is no fault of the server"
 
 
 def test_a_late_answer_is_a_504(project_copy: Path) -> None:

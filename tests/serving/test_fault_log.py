@@ -22,6 +22,12 @@ def test_an_error_raised_on_purpose_is_a_line_with_its_cure(
     assert bool(line.exc_info) is traced
 
 
+def test_an_error_without_a_cure_is_a_line_without_an_end_of_its_own(caplog: pytest.LogCaptureFixture) -> None:
+    _, body, _ = faults.of_error(ConfigError("access control is disabled.", cure=""))
+    assert caplog.records[0].getMessage() == "a request failed: access control is disabled."
+    assert body["error"]["message"] == "access control is disabled."
+
+
 def test_an_unexpected_error_always_has_its_traceback(caplog: pytest.LogCaptureFixture) -> None:
     faults.of_error(AttributeError("nothing of that name"))
     (line,) = caplog.records

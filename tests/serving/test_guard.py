@@ -34,6 +34,22 @@ def shared(measured: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator
         yield running, token
 
 
+@pytest.mark.parametrize("address", ["/healthz", "/readyz", "/v1/models", "/ask", "/static/site.css", "/v1/nothing"])
+def test_head_is_answered_as_get_without_the_body(server: Running, address: str) -> None:
+    with server.client() as client:
+        whole, head = client.get(address), client.head(address)
+        assert (head.status_code, head.content) == (whole.status_code, b"")
+        assert head.headers["content-type"] == whole.headers["content-type"]
+        assert client.get("/healthz").json(), "the connection goes on"
+
+
+def test_another_method_is_told_all_that_there_are(server: Running) -> None:
+    with server.client() as client:
+        replies = {address: client.patch(address) for address in ("/v1/documents", "/healthz", "/v1/retrieve")}
+    assert {reply.status_code for reply in replies.values()} == {405}
+    assert [reply.headers["allow"] for reply in replies.values()] == ["GET, HEAD, POST, PUT", "GET, HEAD", "POST"]
+
+
 def test_a_named_site_calls_with_a_key(shared: tuple[Running, str]) -> None:
     running, token = shared
     with running.client(token) as client:

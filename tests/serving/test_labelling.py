@@ -10,7 +10,8 @@ import pytest
 from twofold.reports import archive
 from twofold.serving import labelling
 from twofold.serving.labelling import BlindItem
-from twofold.serving.labels import BlindLabel, Kind, LabelLog
+from twofold.serving.labels import SECRET, BlindLabel, Kind, LabelLog
+from twofold.verdict.evidence import RIGHT, is_wrong
 from twofold.verdict.record import AnswerRow, StudyRecord
 
 Study = tuple[StudyRecord, list[AnswerRow]]
@@ -33,7 +34,7 @@ def give(log: LabelLog, item: BlindItem, choice: str, by: str = "ann") -> BlindL
 
 
 def test_a_pair_is_two_different_answers_and_its_name_tells_no_arm(study: Study) -> None:
-    every = labelling.items(*study, "pair")
+    every = labelling.items(*study, "pair", secret="s")
     assert every
     for item in every:
         first, second = item.shown("ann")
@@ -42,18 +43,31 @@ def test_a_pair_is_two_different_answers_and_its_name_tells_no_arm(study: Study)
     assert len({item.name for item in every}) == len(every)
 
 
+def test_nobody_without_the_secret_works_out_whose_answers_they_are(study: Study, tmp_path: Path) -> None:
+    """Who reads this program knows studies, examples and arms, and could try them all."""
+    shown = []
+    for folder in ("a", "b"):
+        secret = LabelLog(tmp_path / folder / "labels.jsonl").secret()
+        assert secret == LabelLog(tmp_path / folder / "labels.jsonl").secret(), "the order outlives the process"
+        assert (tmp_path / folder / SECRET).stat().st_mode & 0o077 == 0
+        shown.append({item.name: item for item in labelling.items(*study, "mark", secret=secret)})
+    assert not shown[0].keys() & shown[1].keys()
+    by_example = [{item.row["id"]: item.shown("ann") for item in items.values()} for items in shown]
+    assert by_example[0].keys() == by_example[1].keys()
+
+
 def test_marks_are_of_every_answer_that_came(study: Study) -> None:
     record, rows = study
     failed: Any = {**rows[0]["arms"]["rag"], "failure": {"code": "x", "message": "no"}}
     broken: Any = {**rows[0], "arms": {**rows[0]["arms"], "rag": failed}}
-    every = labelling.items(record, [broken, *rows[1:]], "mark")
+    every = labelling.items(record, [broken, *rows[1:]], "mark", secret="s")
     assert len(every) == 2 * len(rows) - 1
 
 
 def test_which_answer_stands_first_is_by_chance_for_each_person_and_item(study: Study) -> None:
     record, rows = study
     many = [{**rows[0], "id": f"q{number}"} for number in range(400)]
-    every = labelling.items(record, many, "pair")  # type: ignore[arg-type]
+    every = labelling.items(record, many, "pair", secret="s")  # type: ignore[arg-type]
     first = [item.shown("ann")[0].arm == "rag" for item in every]
     assert 160 < sum(first) < 240
     other = [item.shown("ben")[0].arm == "rag" for item in every]
@@ -62,7 +76,7 @@ def test_which_answer_stands_first_is_by_chance_for_each_person_and_item(study: 
 
 
 def test_everybody_goes_through_one_order_and_comes_back_to_what_was_passed_over(study: Study, log: LabelLog) -> None:
-    every = labelling.items(*study, "pair")
+    every = labelling.items(*study, "pair", secret="s")
     first = labelling.following(every, log.all(), by="ann")
     assert first == every[0]
     passed = labelling.following(every, log.all(), by="ann", after=every[0].name)
@@ -80,13 +94,13 @@ def test_everybody_goes_through_one_order_and_comes_back_to_what_was_passed_over
 @pytest.mark.parametrize("kind", ["pair", "mark"])
 def test_agreement_counts_where_both_decide(study: Study, log: LabelLog, kind: Kind) -> None:
     record, rows = study
-    every = labelling.items(record, rows, kind)
+    every = labelling.items(record, rows, kind, secret="s")
     metric = record["metric"]
     for item in every[:6]:
         scores = [item.row["arms"][answer.arm]["scores"][metric] for answer in item.shown("ann")]
         assert None not in scores
         if kind == "mark":
-            give(log, item, "right" if (scores[0] or 0) >= 0.5 else "wrong")
+            give(log, item, "wrong" if is_wrong(scores[0] or 0, record.get("right_from", RIGHT)) else "right")
         else:
             give(log, item, "first" if (scores[0] or 0) > (scores[1] or 0) else "second")
     give(log, every[6], "same" if kind == "pair" else "partly")
@@ -100,7 +114,7 @@ def test_agreement_counts_where_both_decide(study: Study, log: LabelLog, kind: K
 
 def test_two_people_agree_on_a_pair_whatever_the_order_in_which_each_saw_it(study: Study, log: LabelLog) -> None:
     record, rows = study
-    every = labelling.items(record, rows, "pair")
+    every = labelling.items(record, rows, "pair", secret="s")
     turned = next(item for item in every if item.shown("ann") != item.shown("ben"))
     for item in [item for item in every if item != turned][:3]:
         for by in ("ann", "ben"):
@@ -114,7 +128,7 @@ def test_two_people_agree_on_a_pair_whatever_the_order_in_which_each_saw_it(stud
 
 def test_labels_of_other_studies_and_of_forgotten_questions_are_passed_over(study: Study, log: LabelLog) -> None:
     record, rows = study
-    (item, *_) = labelling.items(record, rows, "mark")
+    (item, *_) = labelling.items(record, rows, "mark", secret="s")
     log.add("mark", item.shown("ann"), "right", by="ann", question="?", about=("0000-other", item.row["id"]))
     log.add("mark", item.shown("ann"), "right", by="ann", question="?", about=(item.study, "gone"))
     agreed = labelling.agreement(record, rows, log.all(), kind="mark")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import socket
 from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import parse_qs, quote, urlsplit
@@ -228,6 +229,13 @@ def test_an_answer_of_another_provider_is_refused(provided: tuple[Running, OidcP
     mixed = there.headers["location"].replace(quote(provider.issuer, safe=""), quote("https://evil.example", safe=""))
     assert mixed != there.headers["location"]
     assert client.get(mixed).headers["location"].startswith("/login?fault=serving.key")
+
+
+def test_a_login_without_a_host_to_come_back_to_is_refused(provided: tuple[Running, OidcProvider]) -> None:
+    running, _ = provided
+    with socket.create_connection(("127.0.0.1", urlsplit(running.url).port), timeout=10) as connection:
+        connection.sendall(b"GET /login/oidc HTTP/1.0\r\n\r\n")
+        assert connection.recv(65536).startswith(b"HTTP/1.1 400 ")
 
 
 def test_without_a_provider_there_is_no_such_login(keyed: Running) -> None:

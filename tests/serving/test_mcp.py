@@ -8,19 +8,22 @@ import os
 import sys
 from collections.abc import Awaitable, Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
-from mcp import StdioServerParameters
-from mcp.client.client import Client
 
 from forked import Nursery
 from twofold import __version__
+from twofold.cli.main import main
 from twofold.project import Project
+from twofold.serving import mcp
 from twofold.serving.arms import ServedArms
 from twofold.serving.batches import RunningBatches
 from twofold.serving.mcp import Tools, built
 from twofold.serving.served import Served
+
+if TYPE_CHECKING:
+    from mcp.client.client import Client
 
 PARKING = "Parking costs 4 euros a day. It is free on Sunday."
 
@@ -29,11 +32,19 @@ COMMAND = Path(__file__).parents[1] / "forked_command.py"
 
 
 def talk(
-    directory: Path, words: list[str], work: Callable[[Client], Awaitable[Any]], *, nursery: Nursery | None = None
+    directory: Path,
+    words: list[str],
+    work: Callable[[Client], Awaitable[Any]],
+    *,
+    named: str = "",
+    nursery: Nursery | None = None,
 ) -> Any:
     """Have the work done by a client of the command, which is forked where there is a nursery."""
+    from mcp import StdioServerParameters
+    from mcp.client.client import Client
+
     program = ["-IS", str(COMMAND), str(nursery.address)] if nursery else ["-m", "twofold"]
-    command = [*program, "mcp", "-C", str(directory), *words]
+    command = [*program, "mcp", "-C", named or str(directory), *words]
     server = StdioServerParameters(command=sys.executable, args=command, env=dict(os.environ), cwd=directory)
 
     async def run() -> Any:
@@ -81,6 +92,7 @@ def test_an_agent_searches_fetches_asks_and_lists(measured: Path) -> None:
         assert "seven" in answers[4]["answer"]
         listed_sources = (await call(client, "sources"))["sources"]
         assert sum(one["documents"] for one in listed_sources) == 2
+        assert all(one["name"] for one in listed_sources)
 
     talk(measured, [], work)
 
@@ -89,7 +101,7 @@ def test_its_name_is_the_project_s_also_from_the_project_s_own_directory(measure
     async def work(client: Client) -> None:
         assert (client.server_info.name, client.server_info.version) == ("twofold project", __version__)
 
-    talk(measured, ["-C", "."], work, nursery=nursery)
+    talk(measured, [], work, named=".", nursery=nursery)
 
 
 def test_what_cannot_be_done_is_an_error_with_its_cure(measured: Path, nursery: Nursery) -> None:
@@ -100,9 +112,45 @@ def test_what_cannot_be_done_is_an_error_with_its_cure(measured: Path, nursery: 
         assert "Write what is asked" in await call(client, "search", query=" ")
         assert "Write what is asked" in await call(client, "ask", question="")
         assert "at most 20" in await call(client, "ask", question="parking", where=["a = 1"] * 21)
+        assert await call(client, "search") == "query: it is missing, and required. Send it."
+        assert await call(client, "search", query=["a"]) == "query: it is no string. Send a string in quotes."
+        assert (
+            await call(client, "search", query="a", k=1.5)
+            == "k: it is no whole number. Send a whole number without quotes."
+        )
+        assert "where.0: it is no string" in await call(client, "ask", question="a", where=[1])
+        assert await call(client, "ask", question="a", filter=["a = 1"]) == (
+            "filter: unknown argument. ask takes these: question, where."
+        )
+        assert await call(client, "sources", all=True) == "all: unknown argument. sources takes these: none."
+        assert await call(client, "delete", document="a") == (
+            "there is no tool 'delete'. Call one of these: search, fetch, ask, sources."
+        )
         assert (await call(client, "search", query="parking"))["results"], "the server goes on"
 
     talk(measured, [], work, nursery=nursery)
+
+
+def test_an_agent_is_told_when_to_come_back_for_it_sees_no_headers(measured: Path, nursery: Nursery) -> None:
+    async def work(client: Client) -> None:
+        answers = await asyncio.gather(*(call(client, "ask", question="What does parking cost?") for _ in range(2)))
+        (refused,) = (answer for answer in answers if isinstance(answer, str))
+        assert refused.endswith("(serving.busy). Call it again after 1 s.")
+
+    words = ["--set", "serving.queue=1", "--set", "generation.generator.options.word_seconds=0.1", "--unmeasured"]
+    talk(measured, words, work, nursery=nursery)
+
+
+def test_a_signal_that_arrives_in_a_task_of_the_protocol_is_no_fault(
+    measured: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    class Interrupted:
+        def run(self) -> None:
+            raise BaseExceptionGroup("unhandled errors", [BaseExceptionGroup("", [KeyboardInterrupt()])])
+
+    monkeypatch.setattr(mcp, "built", lambda *_, **__: Interrupted())
+    assert main(["mcp", "-C", str(measured)]) == 130
+    assert capsys.readouterr().err.startswith("stopped: ")
 
 
 def test_an_agent_sees_what_its_principal_may_see(closed: Path, nursery: Nursery) -> None:

@@ -194,6 +194,7 @@ def test_a_provider_that_is_down_is_said_and_its_keys_count_for_a_day(issuer: Oi
         {"jwks_uri": "http://169.254.169.254/latest/meta-data"},
         {"jwks_uri": "http://[::1]/keys"},
         {"jwks_uri": "http://10.0.0.1/keys"},
+        {"jwks_uri": "http://[::1"},
         {"jwks_uri": 7},
         {"jwks_uri": None},
     ],
@@ -201,8 +202,15 @@ def test_a_provider_that_is_down_is_said_and_its_keys_count_for_a_day(issuer: Oi
 )
 def test_keys_come_from_the_providers_own_host_or_a_public_one(issuer: OidcProvider, document: dict[str, Any]) -> None:
     issuer.document = document
-    with pytest.raises(IssuerDown):
+    with pytest.raises(IssuerDown) as refused:
         made(issuer).identity(issuer.token())
+    assert refused.value.message.count("the identity provider cannot be used") == 1
+
+
+def test_an_address_of_the_login_that_is_none_is_the_providers_fault(issuer: OidcProvider) -> None:
+    issuer.document = {"authorization_endpoint": "http://[::1"}
+    with pytest.raises(IssuerDown, match="authorization_endpoint"):
+        made(issuer).begin("http://localhost/login/oidc/return", "/")
 
 
 def test_the_settings_refuse_what_anybody_could_forge() -> None:

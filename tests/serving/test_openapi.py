@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import schemathesis
 from hypothesis import HealthCheck, Phase, given, settings
 from serving_process import Running, served
+
+from lazily import Lazily
+
+schemathesis = Lazily("schemathesis")
 
 
 def test_whatever_fits_the_document_is_never_a_500(project_copy: Path) -> None:

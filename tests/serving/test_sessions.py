@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
+import threading
+from concurrent.futures import ThreadPoolExecutor
+
 import pytest
 
 from twofold.errors import OverLimit
@@ -37,6 +41,23 @@ def test_what_was_taken_out_and_what_is_too_many_is_no_longer_there() -> None:
     assert [values.get(token) for token in tokens] == [None, None, 2, 3, 4]
     assert values.pop(tokens[3]) == 3
     assert values.get(tokens[3]) is None
+
+
+def test_of_many_who_take_a_value_out_at_once_one_gets_it() -> None:
+    # A state of a login is good for one return, however many come together. Each looks at the clock with all others.
+    together = threading.Barrier(4)
+
+    def clock() -> float:
+        with contextlib.suppress(threading.BrokenBarrierError):
+            together.wait(0.2)
+        return 0.0
+
+    values: Expiring[str] = Expiring(60, now=lambda: 0.0)
+    token = values.add("ann")
+    values._now = clock
+    with ThreadPoolExecutor(4) as threads:
+        taken = list(threads.map(lambda _: values.pop(token), range(4)))
+    assert sorted(map(str, taken)) == ["None", "None", "None", "ann"]
 
 
 def test_who_logs_in_without_end_ends_only_sessions_of_theirs() -> None:

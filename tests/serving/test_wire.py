@@ -142,6 +142,8 @@ def chunked(*headers: bytes, version: bytes = b"1.1") -> bytes:
         HEAD + b"X: a\n\r\n",
         HEAD.replace(b"\r\n", b"\n") + b"\n",
         HEAD + b"X: a\r\n\n",
+        chunked().replace(b"0\r\n", b"0\r\nX: a\n\n"),
+        chunked().replace(b"0\r\n", b"0\r\nContent-Length: 5\r\n"),
         b"GET /healthz HTTP/1.1\r\n\r\n",
         b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03",
     ],
@@ -161,6 +163,40 @@ def test_a_head_that_came_with_the_request_before_is_looked_at_too(connect: Conn
     )
     assert [received.count(status) for status in (b"HTTP/1.1 200 ", b"HTTP/1.1 400 ")] == [1, 1]
     assert closed
+
+
+def test_a_body_that_goes_on_after_its_refusal_ends_too(connect: Connect) -> None:
+    begun = time.monotonic()
+    with connect() as connection, contextlib.suppress(ConnectionError):
+        connection.sendall(
+            HEAD.replace(b"GET", b"POST") + b"Origin: http://evil.example\r\nContent-Length: 900\r\n\r\n"
+        )
+        assert connection.recv(65536).startswith(b"HTTP/1.1 403 ")
+        while time.monotonic() - begun < 5:
+            connection.sendall(b"a")
+            time.sleep(0.02)
+    assert time.monotonic() - begun < 5
+
+
+def test_a_body_that_breaks_after_its_refusal_ends_the_connection_and_logs_no_fault(
+    connect: Connect, caplog: pytest.LogCaptureFixture
+) -> None:
+    with connect() as connection:
+        head = b"Origin: http://evil.example\r\nTransfer-Encoding: chunked\r\n\r\n"
+        connection.sendall(HEAD.replace(b"GET", b"POST") + head + b"1\r\na\r\n")
+        assert connection.recv(65536).startswith(b"HTTP/1.1 403 ")
+        connection.sendall(b"no number\r\n")
+        assert connection.recv(65536) == b""
+    assert not [record for record in caplog.records if record.levelname == "ERROR"]
+
+
+@pytest.mark.parametrize("protocol", [b"websocket", b"h2c"])
+def test_another_protocol_is_passed_over_and_nobody_is_told_to_install_it(
+    connect: Connect, caplog: pytest.LogCaptureFixture, protocol: bytes
+) -> None:
+    received, closed = reply(connect, HEAD + b"Connection: Upgrade\r\nUpgrade: " + protocol + b"\r\n\r\n")
+    assert (received[:13], received[-4:], closed) == (b"HTTP/1.1 200 ", b"fine", False)
+    assert not [record for record in caplog.records if record.levelname != "DEBUG"]
 
 
 def test_what_is_unusual_and_clear_is_answered(connect: Connect) -> None:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from twofold.errors import StoreError
+from twofold.errors import ProjectLocked, StoreError
 from twofold.store.catalogue import Catalogue
 from twofold.store.documents import KnownDocument
 from twofold.store.migrations import MIGRATIONS
@@ -177,3 +177,13 @@ def test_a_second_connection_of_a_process_leaves_the_first_its_log(path: Path) -
     first.notes.put("a", "2")
     assert elsewhere() == "2\n"
     first.close()
+
+
+def test_a_lock_that_is_not_freed_is_said_to_be_one(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    Catalogue(path).close()
+    monkeypatch.setattr("twofold.store.database._PATIENCE_MS", 20)
+    with Catalogue(path) as catalogue, sqlite3.connect(path, isolation_level=None) as other:
+        other.execute("BEGIN IMMEDIATE")
+        with pytest.raises(ProjectLocked, match="locked") as caught:
+            catalogue.scores.put("s", "m", [("e", 1.0)])
+        assert "--rebuild" not in caught.value.cure

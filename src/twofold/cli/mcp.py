@@ -60,5 +60,10 @@ def mcp(
             )
         try:
             built(Tools(project, arms, lambda: seen), name=f"twofold {project.config.project.name}").run()
+        except BaseExceptionGroup as raised:
+            # A signal may arrive within a task of the protocol's server, which gathers what its tasks raise.
+            if raised.subgroup(KeyboardInterrupt) is None:
+                raise
+            raise KeyboardInterrupt from None
         finally:
             arms.close()

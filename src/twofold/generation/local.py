@@ -172,14 +172,14 @@ class LocalGenerator:
             prepared = [self._request(tokens, prompt) for prompt in prompts]
             requests = [request for request in prepared if isinstance(request, Request)]
             results = iter(runtime.generate(requests, progress) if requests else [])
-            # one batch: each completion is charged its share of the time
-            share = (time.monotonic() - begun) / len(prompts)
+            # One batch: each completion is charged its share of the time, and a prompt that never ran none of it.
+            share = (time.monotonic() - begun) / max(1, len(requests))
         if progress is not None:
             progress("generate", len(prompts), len(prompts))
         completions: list[Completion] = []
         for item in prepared:
             if isinstance(item, Failure):
-                completions.append(Completion(text="", seconds=share, failure=item))
+                completions.append(Completion(text="", failure=item))
             else:
                 completions.append(tokens.completion(item, next(results), share))
         return completions

@@ -7,7 +7,9 @@ import json
 import re
 import shutil
 import zlib
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import suppress
+from functools import lru_cache
 from pathlib import Path
 from typing import cast
 
@@ -20,6 +22,8 @@ from twofold.reports import study_page
 from twofold.store.erasure import shows
 from twofold.types import Json
 from twofold.verdict.record import FORMAT, AnswerRow, StudyRecord, counted
+
+_DAMAGED = (OSError, ValueError, TypeError)
 
 
 def next_name(records: Path, project: str, *, used: Collection[str] = ()) -> str:
@@ -34,6 +38,22 @@ def next_name(records: Path, project: str, *, used: Collection[str] = ()) -> str
 def names(records: Path) -> list[str]:
     """Names of the finished studies in a project's directory of records, oldest first."""
     return sorted(path.parent.name for path in records.glob("[0-9]*/study.json")) if records.is_dir() else []
+
+
+def systems(records: Path) -> Iterator[Mapping[str, Json]]:
+    """Key → description of the systems that each finished study measured; a record is read again when it changes."""
+    for name in names(records):
+        # An old record that is damaged, or is being removed, vouches for nothing, and stops nobody.
+        with suppress(StudyError, OSError):
+            seen = (records / name / "study.json").stat()
+            yield _systems(records / name, (seen.st_mtime_ns, seen.st_size, seen.st_ino))
+
+
+@lru_cache(maxsize=1000)
+def _systems(directory: Path, _state: tuple[int, int, int]) -> Mapping[str, Json]:
+    """Of one study, for each state of its file: a project asks with every question that it answers."""
+    arms = read_record(directory).get("arms", {})
+    return {arm["key"]: arm["description"] for arm in arms.values()}
 
 
 def find_record(records: Path, study: str = "") -> StudyRecord:
@@ -73,7 +93,7 @@ def write_diagnosis(directory: Path, diagnosis: DiagnosisRecord) -> DiagnosisRec
     Returns:
         The diagnosis with all its arms.
     """
-    earlier = read_diagnosis(directory)
+    earlier = _earlier(directory)
     if earlier is not None:
         # Remarks begin with the name of their arm, and stay with it.
         staying = [f"{name}: " for name in earlier["arms"] if name not in diagnosis["arms"]]
@@ -85,6 +105,15 @@ def write_diagnosis(directory: Path, diagnosis: DiagnosisRecord) -> DiagnosisRec
     writing.write(directory / FILE, text.encode(), mode=0o600)
     writing.write(directory / "report.html", study_page.render(record, rows, diagnosis).encode(), mode=0o600)
     return diagnosis
+
+
+def _earlier(directory: Path) -> DiagnosisRecord | None:
+    """The diagnosis that is there; a damaged one is replaced, as its error advises."""
+    try:
+        _parsed(directory / FILE)
+    except _DAMAGED:
+        return None
+    return read_diagnosis(directory)
 
 
 def read_diagnosis(directory: Path) -> DiagnosisRecord | None:
@@ -160,11 +189,28 @@ def read_record(directory: Path) -> StudyRecord:
 def _stored(path: Path, what: str, *, newest: int, cure: str) -> Json:
     """A stored record of a format that is known here; `what` names it in errors."""
     try:
-        stored: Json = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+        stored = _parsed(path)
+    except _DAMAGED as error:
         raise StudyError(f"the study's {what} cannot be read: {error}", file=path, cure=cure) from error
     if stored.get("format", 0) > newest:
         raise StudyError(f"the {what} was written by a newer Twofold", file=path, cure="Upgrade Twofold.")
+    return stored
+
+
+def _parsed(path: Path) -> Json:
+    """A stored record as it is.
+
+    Raises:
+        OSError: the file cannot be read.
+        ValueError, TypeError: it is no JSON object, or its format no number.
+    """
+    stored = json.loads(path.read_text(encoding="utf-8"))
+    if not isinstance(stored, dict):
+        raise ValueError("it is no JSON object")
+    newer = stored.get("format", 0) > DIAGNOSIS_FORMAT
+    # A newer one may have another form, and is refused for being newer.
+    if path.name == FILE and not (newer or isinstance(stored.get("arms"), dict)):
+        raise ValueError("it has no arms")
     return stored
 
 

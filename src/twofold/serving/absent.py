@@ -53,6 +53,7 @@ class AbsentArm(ServedArm):
             "byte_equal": False,
             "why": self._choice.why,
             "study": self._choice.study,
+            "reads_documents": self._choice.arm.retrieval,
             "later_index": None,
             "loaded": False,
         }

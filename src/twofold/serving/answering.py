@@ -6,6 +6,7 @@ import asyncio
 import secrets
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
@@ -13,6 +14,7 @@ from fastapi import APIRouter, Request, Response  # noqa: TID253
 from fastapi.responses import StreamingResponse  # noqa: TID253
 from starlette.types import Receive, Scope, Send  # noqa: TID253
 
+from twofold.assembly.answer_checks import violation
 from twofold.errors import BadRequest, GenerationError, TooLong
 from twofold.serving import conversation, faults, replies
 from twofold.serving.arm import ServedArm
@@ -36,6 +38,7 @@ class Choices:
         arm: The arm that it asks.
         where: Conditions on the metadata of documents that may be found.
         count: Number of choices.
+        form: The parameter that names the form of the answers, for errors.
 
     Raises:
         BadFilter: a condition cannot be read.
@@ -43,7 +46,9 @@ class Choices:
             places, so that no waiting would help.
     """
 
-    def __init__(self, visit: Visit, arm: ServedArm, where: Sequence[str], *, count: int) -> None:
+    def __init__(
+        self, visit: Visit, arm: ServedArm, where: Sequence[str], *, count: int, form: str = "response_format"
+    ) -> None:
         self._arm = arm
         if count > visit.queue:
             raise conversation.bad(
@@ -52,6 +57,7 @@ class Choices:
                 cure="Ask for fewer answers in one request, or raise [serving].queue in twofold.toml.",
             )
         self._counters = visit.counters
+        self._form = form
         self._charge = visit.charge
         self._charged: set[int] = set()
         self._filter = arm.narrowed(visit.caller.filter, where)
@@ -96,6 +102,8 @@ class Choices:
             # Both may be done: then the answers count, for they are paid for.
             if not answering.done():
                 answering.cancel()
+                with suppress(asyncio.CancelledError):
+                    await answering  # else asyncio logs that nobody did
                 raise BadRequest("the caller left before the answer was complete")
             answers = await answering
             return [await self._reply(number, answer) for number, answer in enumerate(answers)]
@@ -171,14 +179,30 @@ class Choices:
                 raise TooLong(answer.failure.message)
             if answer.failure.code == _SCHEMA and self._tickets[number].overrides.schema:
                 cure = "Write it without patterns that look around, and with fewer optional properties."
-                raise conversation.bad(answer.failure.message, "response_format", cure=cure)
+                raise conversation.bad(answer.failure.message, self._form, cure=cure)
             raise GenerationError(f"no answer ({answer.failure.code}): {answer.failure.message}")
         ticket = self._tickets[number]
+        await self._require_form(ticket, answer)
         reply = await asyncio.to_thread(self._arm.reply, answer, ticket.example)
         if ticket.overrides.logprobs is not None:
             reply = replace(reply, chances=ticket.chances)
         self._counters.answer(answer, later=bool(reply.origin["later_index"]))
         return reply
+
+    async def _require_form(self, ticket: Ticket, answer: Answer) -> None:
+        """Refuse an answer that is not of the form that its caller requested.
+
+        One that its limit or a stop string ended, or that says that the documents do not tell, says so itself.
+        """
+        schema, stop = ticket.overrides.schema, ticket.overrides.stop
+        if not schema or answer.cut or answer.abstained or any(stop):
+            return
+        # In a thread: a long answer takes a while, in which others are answered.
+        fault = await asyncio.to_thread(violation, answer.text, schema)
+        if fault:
+            self._counters.answer(answer, later=False)
+            cure = "Write the schema without the keyword that was not held to, or ask again with another seed."
+            raise conversation.bad(f"an answer did not satisfy the schema: {fault}", self._form, cure=cure)
 
 
 class Events(StreamingResponse):
@@ -267,7 +291,7 @@ async def respond(request: Request, body: ResponseBody, visit: Visits) -> Any:
             raise conversation.system_refused("instructions")
         messages.insert(0, ChatMessage(role="system", content=body.instructions))
     example = conversation.example(messages, system_prompt=visit.system_prompt, param="input")
-    choices = Choices(visit, arm, body.where, count=1)
+    choices = Choices(visit, arm, body.where, count=1, form="text.format")
     choices.add(example, await asyncio.to_thread(conversation.response_overrides, body))
     envelope = _envelope("resp_", body.model)
     if body.stream:

@@ -7,6 +7,7 @@ from fastapi.exceptions import RequestValidationError  # noqa: TID253
 from pydantic import BaseModel
 from starlette.exceptions import HTTPException  # noqa: TID253
 from starlette.middleware.cors import CORSMiddleware  # noqa: TID253
+from starlette.routing import Match, Route  # noqa: TID253
 
 from twofold import __version__
 from twofold.errors import TwofoldError
@@ -19,6 +20,15 @@ from twofold.serving.guard import Guard
 from twofold.serving.pages import layout, site
 from twofold.serving.service import Service
 
+_API = (
+    answering.router,
+    searching.router,
+    curating.router,
+    state.router,
+    login.router,
+    owner.router,
+    agents_router,
+)
 _MIB = 1024 * 1024
 
 
@@ -66,14 +76,8 @@ def built(service: Service, *, local: bool) -> Guard:
     app.state.counters = counters
     app.state.agents = agents
     app.state.shared = state.SharedState(service.state)
-    app.include_router(answering.router)
-    app.include_router(searching.router)
-    app.include_router(curating.router)
-    app.include_router(state.router)
-    app.include_router(login.router)
-    app.include_router(site.router)
-    app.include_router(owner.router)
-    app.include_router(agents_router)
+    for router in (*_API, site.router):
+        app.include_router(router)
 
     @app.exception_handler(RequestValidationError)
     async def invalid(request: Request, error: RequestValidationError) -> Response:
@@ -85,7 +89,8 @@ def built(service: Service, *, local: bool) -> Guard:
     async def refused(request: Request, error: HTTPException) -> Response:
         if layout.for_people(request):
             return layout.fault(request, error)
-        return JsonReply(faults.of_status(error.status_code), status_code=error.status_code, headers=error.headers)
+        headers = {"allow": _allowed(request)} if error.status_code == 405 else error.headers
+        return JsonReply(faults.of_status(error.status_code), status_code=error.status_code, headers=headers)
 
     @app.exception_handler(TwofoldError)
     async def failed(request: Request, error: TwofoldError) -> Response:
@@ -118,3 +123,12 @@ def built(service: Service, *, local: bool) -> Guard:
         origins=serving.origins,
         keyless=lambda: local and not service.identities.required,
     )
+
+
+def _allowed(request: Request) -> str:
+    """The methods of an address. The framework names those of the first of its routes alone."""
+    routes = [route for router in (*_API, *site.PAGES) for route in router.routes if isinstance(route, Route)]
+    matching = [route for route in routes if route.matches(request.scope)[0] is not Match.NONE]
+    methods = {method for route in matching for method in route.methods or ()}
+    # See `Guard`.
+    return ", ".join(sorted(methods | {"HEAD"} if "GET" in methods else methods))

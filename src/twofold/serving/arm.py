@@ -15,6 +15,7 @@ from twofold.errors import BadRequest, ConfigError, NotServed, PartDown, TooLong
 from twofold.metadata.conditions import conditions
 from twofold.plugins.live import KnowsRounding
 from twofold.project import Project
+from twofold.reports.measured import measured_systems
 from twofold.serving.batches import RunningBatches
 from twofold.serving.degradation import INDEX_FAILURES, Breaker, GuardedRetriever
 from twofold.serving.dispatch import Dispatcher, Overrides, Ticket
@@ -35,7 +36,7 @@ def measured(system: System, descriptions: Mapping[str, Json]) -> Measured:
 
     Args:
         system: What is served.
-        descriptions: Key → description of each system that a finished study measured (`asking.measured_systems`).
+        descriptions: Key → description of each system that a finished study measured (`measured_systems`).
     """
     if system.key in descriptions:
         return "now"
@@ -93,9 +94,7 @@ class ServedArm:
         """The name by which requests ask for it."""
         self.model = model_id(workspace.artifacts.manifest(self._choice.model)) if self._choice.model else ""
         """Id of the tuned model; empty without one."""
-        self.measured = measured(
-            system, asking.measured_systems(workspace.catalogue, project.records, model=self.model)
-        )
+        self.measured = measured(system, measured_systems(workspace.catalogue, project.records, model=self.model))
         """Did a study measure it?"""
         if not self.measured and not unmeasured:
             # The constructor is about to raise: nobody else will have it to close.
@@ -114,6 +113,7 @@ class ServedArm:
             "byte_equal": self.measured == "now" and isinstance(generator, KnowsRounding) and generator.byte_equal,
             "why": self._choice.why,
             "study": self._choice.study,
+            "reads_documents": self._choice.arm.retrieval,
         }
         self._batch = batches.share(system.generator)
         retriever = system.retriever and GuardedRetriever(system.retriever, self._parts.index)

@@ -64,6 +64,11 @@ _WORDS: Mapping[str, tuple[str, str]] = {
     "dict_type": ("it is no object", "Send an object in curly brackets."),
     "bool_type": ("it is neither true nor false", "Send true or false."),
     "int_type": ("it is no whole number", "Send a whole number without quotes."),
+    "int_from_float": ("it is no whole number", "Send a whole number without quotes."),
+    "int_parsing": ("it is no whole number", "Send a whole number without quotes."),
+    "greater_than_equal": ("it is less than {ge}", "Send {ge} or more."),
+    "less_than_equal": ("it is more than {le}", "Send {le} or less."),
+    "less_than": ("it is not less than {lt}", "Send less than {lt}."),
     "float_type": ("it is no number", "Send a number without quotes."),
     "finite_number": ("it is no finite number", "Send a finite number."),
     "literal_error": ("it is none of {expected}", "Send one of these."),
@@ -105,7 +110,9 @@ def of_error(error: BaseException) -> tuple[int, Json, dict[str, str]]:
     if status in (500, 502):
         # Raised on purpose, with a message for people: where it was raised helps only who asks for it (--verbose).
         log.error(
-            "a request failed: %s. %s", error, error.cure, exc_info=error if log.isEnabledFor(logging.DEBUG) else None
+            "a request failed: %s",
+            sentence(str(error), error.cure),
+            exc_info=error if log.isEnabledFor(logging.DEBUG) else None,
         )
     return status, body(message, status=status, code=error.code, param=param), headers
 
@@ -127,7 +134,8 @@ def of_validation(faults: list[Any]) -> Json:
     # Of the branches of a union those count that take a value of this kind at all, and a closed set of values last.
     fitting = [one for one in faults if one["type"] not in _KINDS or not isinstance(one["input"], _KINDS[one["type"]])]
     fault = next((one for one in fitting if one["type"] != "literal_error"), (fitting or faults)[0])
-    where = [str(part) for part in fault["loc"] if part not in ("body", "query", "path")]
+    # The first part says where it was sent: body, query or path.
+    where = [str(part) for part in fault["loc"][1:]]
     # Parts in capitals or with brackets are pydantic's names of the branches of a union, not the caller's.
     where = [part for part in where if part.isdigit() or (part[:1].islower() and "[" not in part and part != "str")]
     param = ".".join(where) or None
@@ -151,8 +159,8 @@ def of_validation(faults: list[Any]) -> Json:
 
 
 def sentence(message: str, cure: str) -> str:
-    """Message and cure as two sentences."""
-    return f"{message.rstrip('.')}. {cure}"
+    """Message and cure as two sentences; the message alone where there is no cure."""
+    return f"{message.rstrip('. ')}. {cure}".rstrip()
 
 
 def encoded(value: Any) -> bytes:

@@ -81,6 +81,9 @@ class Guard:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
+        if scope["method"] == "HEAD":
+            # HTTP requires it wherever GET answers, and monitors send it. A copy: by the former the body is left out.
+            scope = {**scope, "method": "GET"}
         begun = time.perf_counter()
         status = 500
         started = ended = False

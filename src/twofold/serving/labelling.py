@@ -1,7 +1,8 @@
 """What a person labels blind: items made of a study's stored answers, and how labels agree with its metric.
 
 Everybody gets the items in one order, so that several people label the same ones first. Which answer of a pair stands
-first is drawn anew for each person and item, by a digest: the page needs to tell the browser no arm.
+first is drawn anew for each person and item, by a digest with a secret of the project: the page tells the browser no
+arm, and nothing from which one could be worked out.
 """
 
 from __future__ import annotations
@@ -34,16 +35,19 @@ class BlindItem:
     """The question, with everybody's answers."""
     arms: tuple[str, ...]
     """Whose answers are shown: two, or one."""
+    secret: str
+    """Of the project: without it anybody could work out arm and order from what the page shows."""
 
     @property
     def name(self) -> str:
         """Names it in an address without naming an arm."""
-        return digest("item", [self.kind, self.study, self.row["id"], sorted(self.arms)]).partition(":")[2][:16]
+        of = [self.secret, self.kind, self.study, self.row["id"], sorted(self.arms)]
+        return digest("item", of).partition(":")[2][:16]
 
     def shown(self, by: str) -> tuple[LabelledAnswer, ...]:
         """The answers in the order in which this person sees them."""
         # By item and person, not by chance: the same person sees the same order again after a reload or an undo.
-        turned = int(digest("order", [self.name, by])[-1], 16) % 2
+        turned = int(digest("order", [self.secret, self.name, by])[-1], 16) % 2
         arms = self.arms[::-1] if turned else self.arms
         return tuple(LabelledAnswer(arm=arm, text=self.row["arms"][arm]["text"]) for arm in arms)
 
@@ -62,7 +66,7 @@ class Agreement:
     """Share of items on which two people say the same, of those that several labelled; None without any."""
 
 
-def items(record: StudyRecord, rows: Sequence[AnswerRow], kind: Kind) -> list[BlindItem]:
+def items(record: StudyRecord, rows: Sequence[AnswerRow], kind: Kind, *, secret: str) -> list[BlindItem]:
     """The items of a study, in the order in which people get them.
 
     Of a pair both answers came and differ in words; diagnostic arms are in none, for nobody would be served by them.
@@ -71,13 +75,14 @@ def items(record: StudyRecord, rows: Sequence[AnswerRow], kind: Kind) -> list[Bl
         record: Of the study.
         rows: Its stored answers.
         kind: ``pair``: one item a question; ``mark``: one for each answer.
+        secret: Of the project; see `LabelLog.secret`.
     """
     arms = [name for name, arm in record["arms"].items() if not arm["diagnostic"]]
     every: list[BlindItem] = []
     for row in rows:
         answered = [name for name in arms if name in row["arms"] and not row["arms"][name]["failure"]]
         groups = _pairs(row, answered) if kind == "pair" else [(name,) for name in answered]
-        every += [BlindItem(kind=kind, study=record["study"], row=row, arms=group) for group in groups]
+        every += [BlindItem(kind=kind, study=record["study"], row=row, arms=group, secret=secret) for group in groups]
     # By a digest: neighbours in the file of examples, often of one group, come apart.
     return sorted(every, key=lambda item: item.name)
 

@@ -23,11 +23,13 @@ from pathlib import Path
 from typing import Any, Literal, get_args
 
 from twofold.errors import BadRequest, Conflict, NotServed, refused
-from twofold.files import writing
+from twofold.files import locking, writing
 from twofold.types import Json
 
 LABELS = "serving/labels.jsonl"
 """File of the labels in a project."""
+SECRET = "blind.key"
+"""File beside it, with the secret from which names and orders of blind items are made."""
 Kind = Literal["pair", "mark"]
 CHOICES: dict[Kind, tuple[str, ...]] = {
     "pair": ("first", "second", "same", "neither"),
@@ -124,6 +126,25 @@ class LabelLog:
         if self._read[0] != state:
             self._read = (state, _in_force(self._path.read_bytes()))
         return list(self._read[1])
+
+    def secret(self) -> str:
+        """Random letters of the project, from which names and orders of blind items are made; stored at the first use.
+
+        Raises:
+            StoreError: the disk refuses.
+        """
+        place = self._path.with_name(SECRET)
+        try:
+            self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            # Under a lock: of two first uses both must get the same, or a label would name the wrong answer.
+            with locking.locked(place.with_name(f".{SECRET}.lock")):
+                text = place.read_text(encoding="ascii") if place.is_file() else ""
+                if not text:
+                    text = secrets.token_hex(16)
+                    writing.write(place, text, mode=0o600)
+        except OSError as error:
+            raise refused(f"labels cannot be written: {error.strerror or error}", error) from error
+        return text
 
     def add(
         self,

@@ -11,7 +11,7 @@ from urllib.parse import parse_qs, quote, urlencode, urlsplit
 from fastapi import APIRouter, Request, Response  # noqa: TID253
 from fastapi.responses import HTMLResponse, RedirectResponse  # noqa: TID253
 
-from twofold.errors import BadKey, Forbidden, IssuerDown, NotServed, OverLimit, TwofoldError
+from twofold.errors import BadKey, BadRequest, Forbidden, IssuerDown, NotServed, OverLimit, TwofoldError
 from twofold.serving import entrance
 from twofold.serving.entrance import Served
 
@@ -62,7 +62,12 @@ async def to_provider(request: Request, service: Served, next: str = "/") -> Res
         raise NotServed(
             "no provider's login is set up", cure="Set [serving.oidc].client_id, or log in with an API key."
         )
-    redirect = f"{'https' if entrance.encrypted(request) else 'http'}://{request.headers['host']}{PROVIDER}/return"
+    host = request.headers.get("host", "")
+    if not host:  # HTTP/1.0 may leave it out
+        raise BadRequest(
+            "the request names no host, to which the provider would lead back", cure="Send the header Host."
+        )
+    redirect = f"{'https' if entrance.encrypted(request) else 'http'}://{host}{PROVIDER}/return"
     loop = asyncio.get_running_loop()
     try:
         # In threads of its own: a slow provider must not use up those in which everybody's routes run.

@@ -300,7 +300,9 @@ class Provider:
             self._published = _Published(document=document, keys=usable, at=self._now())
             self.failure = ""
         except (SourceError, IssuerDown) as error:
-            self.failure = f"the identity provider cannot be used: {error.message}"
+            # An `IssuerDown` says so itself.
+            begun = "" if isinstance(error, IssuerDown) else "the identity provider cannot be used: "
+            self.failure = f"{begun}{error.message}"
             log.warning("%s", self.failure)
         finally:
             # Also after a failure: a provider that is down is not asked by every request.
@@ -327,7 +329,10 @@ class Provider:
     def _address(self, document: Json, name: str) -> str:
         """An address of the discovery document; encrypted wherever the issuer is."""
         address = document.get(name)
-        parts = urlsplit(address) if isinstance(address, str) else None
+        try:
+            parts = urlsplit(address) if isinstance(address, str) else None
+        except ValueError:  # an IPv6 address that is none
+            parts = None
         if parts is None or parts.scheme not in ("https", urlsplit(self.settings.issuer).scheme) or not parts.netloc:
             raise IssuerDown(f"the identity provider cannot be used: it publishes no usable {name}")
         return parts.geturl()

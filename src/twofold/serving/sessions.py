@@ -75,19 +75,20 @@ class Expiring(Generic[T]):
 
     def pop(self, token: str) -> T | None:
         """As `get`, and forget the value."""
-        value = self.get(token)
         with self._lock:
-            self._remove(_digest(token))
-        return value
+            # Under one lock: two returns with one login's state must not both get it.
+            end, value, _ = self._remove(_digest(token)) or (0.0, None, "")
+        return value if self._now() < end else None
 
-    def _remove(self, digest: str) -> None:
+    def _remove(self, digest: str) -> tuple[float, T, str] | None:
         entry = self._values.pop(digest, None)
         if entry is None:
-            return
+            return None
         owner = entry[2]
         self._of_owner[owner] -= 1
         if not self._of_owner[owner]:  # else the names of all who ever logged in would stay
             del self._of_owner[owner]
+        return entry
 
     def _drop(self) -> None:
         # The same time for all: the first to come is the first to end.

@@ -1,13 +1,14 @@
 """HTTP on the wire, with limits of time and size for callers who send or read without end.
 
 By h11, which refuses a head of more than a set size and most of what proxies could read in two ways. Refused here are
-lines that go on in the next one, and lines that end without a carriage return.
+lines that go on in the next one, lines that end without a carriage return, and headers after a body.
 """
 
 from __future__ import annotations
 
 import asyncio
 import re
+from typing import Any
 
 import h11
 from uvicorn.protocols.http.h11_impl import H11Protocol  # noqa: TID253
@@ -25,6 +26,25 @@ _END = re.compile(rb"\n\r?\n")
 _TWO_WAYS = re.compile(rb"\n[ \t]|(?<!\r)\n")
 
 
+class Requests(h11.Connection):
+    """A connection's requests, without headers after a body.
+
+    Nobody reads those, and h11 ends them at two bare line feeds, where a proxy may see one long header: what follows
+    would be another request for one of the two only.
+    """
+
+    def next_event(self) -> Any:
+        """The next event.
+
+        Raises:
+            RemoteProtocolError: headers follow a body.
+        """
+        event = super().next_event()
+        if isinstance(event, h11.EndOfMessage) and list(event.headers):
+            raise h11.RemoteProtocolError("headers after a body are not taken")
+        return event
+
+
 class Wire(H11Protocol):
     """A connection that is closed when its caller sends no whole request, or reads no reply, in time."""
 
@@ -34,6 +54,7 @@ class Wire(H11Protocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Begin to wait for a request."""
         super().connection_made(transport)
+        self.conn = Requests(h11.SERVER, self.config.h11_max_incomplete_event_size or HEAD_BYTES)
         self._expect()
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -46,8 +67,8 @@ class Wire(H11Protocol):
     def data_received(self, data: bytes) -> None:
         """Take in what came."""
         super().data_received(data)
-        # IDLE: the head is not whole yet. Uvicorn itself bounds only the pause between two requests.
-        if self.conn.their_state is h11.IDLE:
+        # Uvicorn itself bounds only the pause between two requests, and ends that with the first byte.
+        if self._unfinished:
             self._expect()
         elif self._late is not None:
             self._late.cancel()
@@ -62,6 +83,10 @@ class Wire(H11Protocol):
                 self.send_400_response("a line can be read in two ways")
                 return
         super().handle_events()
+
+    def _get_upgrade(self) -> None:
+        # HTTP lets a server pass it over. Uvicorn would tell the operator to install a library, at each such request.
+        return None
 
     def pause_writing(self) -> None:
         """Begin to wait for the caller to read."""
@@ -78,6 +103,10 @@ class Wire(H11Protocol):
 
     def send_400_response(self, msg: str) -> None:  # noqa: ARG002
         """Answer what is no HTTP, in the shape of every other error."""
+        # What is broken may be the rest of a request that was refused by its head, and answered.
+        if self.conn.our_state not in (h11.IDLE, h11.SEND_RESPONSE):
+            self.transport.close()
+            return
         content = faults.encoded(faults.of_status(400))
         headers = [
             (b"content-type", b"application/json"),
@@ -96,5 +125,14 @@ class Wire(H11Protocol):
 
     def _close(self) -> None:
         self._late = None
-        if self.conn.their_state is h11.IDLE:
+        if self._unfinished:
             self.transport.close()
+
+    @property
+    def _unfinished(self) -> bool:
+        """Is the head not whole yet, or the body of a request that is answered already?
+
+        The body of any other request is waited for by `guard`.
+        """
+        theirs, ours = self.conn.their_state, self.conn.our_state
+        return theirs is h11.IDLE or (theirs is h11.SEND_BODY and ours is h11.DONE)

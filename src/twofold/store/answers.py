@@ -33,6 +33,10 @@ class SystemRecords:
         rows = self._database.read("SELECT key, description FROM systems ORDER BY key")
         return {key: self._database.json(text) for key, text in rows}
 
+    def knows(self, key: str) -> bool:
+        """Is the description of a system there?"""
+        return bool(self._database.read("SELECT 1 FROM systems WHERE key = ?", (key,)))
+
 
 class Measures:
     """Measured numbers of systems: latency, seconds, peak memory.

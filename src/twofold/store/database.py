@@ -15,13 +15,15 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from twofold.errors import DiskFull, StoreError, refused
+from twofold.errors import DiskFull, ProjectLocked, StoreError, refused
 from twofold.store.migrations import MIGRATIONS
 
 BATCH = 500
 """Values in one ``IN (…)``: SQLite before 3.32 takes at most 999 variables in a statement."""
 _PATIENCE_MS = 30_000
 """Milliseconds to wait for another process that is writing."""
+# On a full disk the catalogue is opened with an exclusive lock (`Database._open`), which a second connection meets.
+_BUSY = "Wait for other commands of this project to finish. Where none runs, the disk may be full: free some space."
 
 
 class Database:
@@ -188,6 +190,8 @@ class Database:
                 message = "this is not a catalogue: the file is damaged"
             else:
                 message = f"the catalogue failed: {error}"
+            if isinstance(error, sqlite3.OperationalError) and "is locked" in str(error):
+                raise ProjectLocked(message, file=self.path, cure=_BUSY) from error
             raise refused(message, error, file=self.path) from error
 
     @contextmanager

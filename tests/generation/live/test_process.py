@@ -6,6 +6,7 @@ import json
 import os
 import queue
 import random
+import re
 import signal
 import threading
 import time
@@ -66,6 +67,18 @@ class Answer:
         assert isinstance(last, Completion)
         assert "".join(map(str, pieces)) == last.text
         return last
+
+
+def test_a_stop_string_that_ends_with_a_blank_ends_an_answer_before_it(
+    generator: LocalGenerator, batch: LiveBatch
+) -> None:
+    whole = Answer(batch, ask("barley", max_tokens=40)).whole().text
+    marks = [match[0] for match in re.finditer(r"\S\S ", whole)][:3]
+    assert marks, whole
+    for mark in marks:
+        asked = ask("barley", max_tokens=40, stop=(mark,))
+        for done in (Answer(batch, asked).whole(), *generator.generate([asked])):
+            assert (done.text, done.finish) == (whole[: whole.index(mark)], "stop")
 
 
 def test_any_interleaving_gives_the_bytes_of_generate(generator: LocalGenerator, batch: LiveBatch) -> None:

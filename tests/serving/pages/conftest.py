@@ -15,6 +15,7 @@ import pytest
 from playwright.sync_api import Browser, sync_playwright
 from serving_process import Running, served
 
+from chromium import PROGRAM
 from twofold.project import Project
 
 Opened = Callable[..., browsing.Watched]
@@ -33,7 +34,7 @@ class Opening:
         if self._browser is None:
             driver = self._stack.enter_context(sync_playwright())
             self._browser = driver.chromium.launch(
-                executable_path=browsing.PROGRAM, args=["--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage"]
+                executable_path=PROGRAM, args=["--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage"]
             )
             self._stack.callback(self._browser.close)
         return self._browser
@@ -61,7 +62,7 @@ def pytest_runtest_teardown(item: pytest.Item, nextitem: pytest.Item | None) -> 
 @pytest.fixture
 def chromium() -> Opening:
     """A real browser."""
-    if not browsing.PROGRAM:
+    if not PROGRAM:
         pytest.skip("no chromium on this machine: the page is not looked at in a browser")
     return _OPENING
 

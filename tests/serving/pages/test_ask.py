@@ -7,6 +7,7 @@ import re
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import browsing
 import pytest
@@ -119,19 +120,43 @@ def test_two_answers_are_compared_blind(window: Window, both: Running, asked: Pa
     expect(page.locator("#pairing")).to_be_visible()
     page.select_option("#second", "base")
     page.check("#blind")
+    page.route(CHAT, lambda route: route.continue_() if route.request.post_data_json["model"] == "rag" else None)
+    with page.expect_response(CHAT):
+        page.fill("#question", QUESTION)
+        page.press("#question", "Enter")
+    # Who answers first would tell which is which. Not `finished`: for a stream that was intercepted it may never come.
+    page.wait_for_timeout(500)
+    assert page.locator(".said").all_inner_texts() == ["", ""]
+    assert page.locator(".two .answer").all_inner_texts() == [
+        f"Answer {letter}\n\nAnswering: both answers appear together" for letter in "AB"
+    ]
+    page.click("#stop")
+    page.unroute(CHAT)
+    page.click("#anew")
     put(page)
     assert page.locator(".who").all_inner_texts() == ["Answer A", "Answer B"]
+    assert page.locator(".remark").count() == 0, "that one cites nothing is no matter of which is better"
     assert view.violations() == []
     texts = page.locator(".said").all_inner_texts()
     first = texts[0].startswith("Parking")
     page.get_by_role("button", name="A is better" if first else "B is better").click()
     expect(page.get_by_text("Stored")).to_be_visible()
     assert page.locator(".who").all_inner_texts() == (["rag", "base"] if first else ["base", "rag"])
+    remark = "What answered reads no documents, and gave no answer."
+    assert page.locator(".answer", has_text=ANSWER).locator(".remark").count() == 0
+    expect(page.locator(".answer", has_text=remark).locator(".who")).to_have_text("base")
     (label,) = LabelLog(asked / LABELS).all()
     assert (label.preferred, label.by, label.question, label.kind) == ("rag", "local", QUESTION, "pair")
     with page.expect_request(CHAT) as sent:
         put(page, "And on Sunday?")
     assert sent.value.post_data_json["messages"][1]["content"] == ANSWER
+
+
+@pytest.mark.parametrize("size", [browsing.WIDE, browsing.NARROW], ids=["wide", "narrow"])
+def test_an_empty_page_does_not_scroll_under_its_notice(window: Window, workbench: Any, size: tuple[int, int]) -> None:
+    page = window(workbench.server.url, size=size).open("/ask")
+    expect(page.locator(".strip")).to_be_visible()
+    assert page.evaluate("document.documentElement.scrollHeight - innerHeight") <= 0
 
 
 def test_an_answer_can_be_stopped(window: Window) -> None:

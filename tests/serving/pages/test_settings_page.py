@@ -48,6 +48,17 @@ def test_what_the_file_says_since_is_shown_beside_what_is_in_force(project_copy:
     assert {row.origin for row in values} == {""}
 
 
+def test_a_plugin_that_is_not_installed_hides_only_what_is_its_own(project_copy: Path) -> None:
+    with (project_copy / FILE).open("a", encoding="utf-8") as file:
+        file.write('\n[tuning.trainer]\nname = "gone"\n')
+    with Project.open(project_copy) as project:
+        with pytest.raises(ConfigError, match="unknown trainer 'gone'"):
+            settings.by_section(project)
+        shown = settings.by_section(project, read=False)
+    assert "queue" in [row.key for row in shown["serving"]]
+    assert [row.value for row in shown["tuning"] if row.key == "trainer.name"] == ['"gone"']
+
+
 def test_secrets_are_masked_and_variables_only_named(project_copy: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SOME_KEY", "tf-secret-of-mine")
     file = project_copy / FILE

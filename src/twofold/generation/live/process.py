@@ -210,6 +210,10 @@ class Process:
         running.logprobs += logprobs
         if piece := running.text.add(ids):
             running.receive(piece)
+        if end is None and running.text.ended:
+            # By a stop string that the engine was not told (`openvino`).
+            self._cancel(number)
+            end = "stop"
         if end is None:
             return
         failure = Failure(**end) if isinstance(end, dict) else None

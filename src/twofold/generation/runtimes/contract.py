@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import chain
 from pathlib import Path
 from typing import Literal, Protocol
@@ -98,6 +98,21 @@ class Runtime(Protocol):
         ...
 
 
+NO_ROOM = Failure(
+    code="generation.too-long",
+    message="do not fit in the key-value cache; [generation.generator.options].cache_gib sets its size",
+)
+"""An engine's failure for a request that it has no room for; `with_counts` puts the numbers of tokens before it."""
+
+
+def with_counts(failure: Failure, request: Request) -> Failure:
+    """A failure as askers get it: an engine without room tells no numbers, and which to lower nobody knows without."""
+    if failure != NO_ROOM:
+        return failure
+    counts = f"{len(request.ids)} prompt tokens and {request.max_tokens} new ones"
+    return replace(failure, message=f"{counts} {failure.message}")
+
+
 class Tokens:
     """A model directory's tokenizer and chat template: the same tokens in training and serving.
 
@@ -157,7 +172,8 @@ class Tokens:
         """The completion of a request: its text before the stop string, what it cost, why it ended."""
         usage = Usage(prompt_tokens=len(request.ids), completion_tokens=len(result.ids))
         if result.failure is not None:
-            return Completion(text="", usage=usage, seconds=seconds, failure=result.failure)
+            failure = with_counts(result.failure, request)
+            return Completion(text="", usage=usage, seconds=seconds, failure=failure)
         text, stopped = cut(self.decode(result.ids), request.stop)
         finish = "stop" if stopped else result.finish
         completion = Completion(text=text, usage=usage, seconds=seconds, finish=finish)

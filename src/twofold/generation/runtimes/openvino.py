@@ -13,7 +13,7 @@ import json
 import re
 import time
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, Literal
@@ -21,7 +21,7 @@ from typing import Any, Literal
 from twofold.errors import GenerationError, ModelError
 from twofold.generation.cached import derived
 from twofold.generation.export.gguf import write_gguf, write_tokenizer
-from twofold.generation.runtimes.contract import Continuation, Request, Result, Sampling
+from twofold.generation.runtimes.contract import NO_ROOM, Continuation, Request, Result, Sampling, with_counts
 from twofold.hashing import digest, digest_file
 from twofold.host import telemetry
 from twofold.host.signal_stack import usual_signal_stack
@@ -40,12 +40,6 @@ _SECONDS = 0.25
 SHAPES = 64
 """Numbers of tokens in a step whose compiled kernels stay. OpenVINO would keep 5,000 of each kind, at half a megabyte a
 number (docs/notebook.md)."""
-
-
-_TOO_LONG = Failure(
-    code="generation.too-long",
-    message="the prompt does not fit in the key-value cache: raise [generation.generator.options].cache_gib",
-)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -223,6 +217,9 @@ class OpenVinoRuntime:
                 ids, _, result = self.progress(handle)
                 if ids:
                     yield ids
+            # Without this a request that found no room would be an empty answer.
+            if result is not None and result.failure is not None:
+                raise GenerationError(with_counts(result.failure, request).message)
         finally:
             self._cancel([handle])
 
@@ -266,7 +263,8 @@ class OpenVinoRuntime:
                 self._reading = None  # the failed pipeline would refuse all further requests
                 raise GenerationError(f"OpenVINO failed while reading: {_short(error)}") from error
             if handle.get_status() == self._genai.GenerationStatus.IGNORED:
-                out.append(_TOO_LONG)
+                tokens = len(each.ids) + len(each.following)
+                out.append(replace(NO_ROOM, message=f"{tokens} tokens {NO_ROOM.message}"))
                 continue
             # (prompt, following, one new token)
             logprobs = handle.read_all()[0].generated_log_probs
@@ -329,8 +327,10 @@ class OpenVinoRuntime:
         config.stop_token_ids = set(self._ends)
         # any of them, as all are in `stop_token_ids`
         config.set_eos_token_id(min(self._ends, default=0))
-        if request.stop:
-            config.stop_strings = set(request.stop)
+        # Of a string that ends with a blank OpenVINO keeps the beginning, and drops the token that has the blank: those
+        # are looked for by who reads the ids.
+        if stop := {mark for mark in request.stop if not mark[-1:].isspace()}:
+            config.stop_strings = stop
             # `contract.cut` removes the string, the same way for every runtime
             config.include_stop_str_in_output = True
         sampling = request.sampling or self._sampling
@@ -385,7 +385,7 @@ class OpenVinoRuntime:
 
     def _read(self, handle: Any) -> Result:
         if handle.get_status() == self._genai.GenerationStatus.IGNORED:
-            return Result(failure=_TOO_LONG)
+            return Result(failure=NO_ROOM)
         outputs = handle.read_all()
         if not outputs:
             return Result(failure=Failure(code="generation.lost", message="OpenVINO returned nothing"))

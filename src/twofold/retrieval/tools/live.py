@@ -220,12 +220,12 @@ class LiveTool(ABC):
             raise AccessDenied(f"the tool {self.name!r} is not for who asks")
         checked = self._read(arguments, filter)
         cached = self._cached(checked)
-        if cached and time.time() - cached["at"] <= self.options.fresh:
+        if cached and _apart(cached) <= self.options.fresh:
             return self._answer(checked, cached, ToolAnswer(cached=True))
         try:
             records = self._fetched(checked, min(seconds, self.options.timeout))
         except SourceError as error:
-            if cached and time.time() - cached["at"] <= self.options.stale:
+            if cached and _apart(cached) <= self.options.stale:
                 note = f"{self.name} cannot be had now ({error.message}); this is as of {_moment(cached['at'])}"
                 return self._answer(checked, cached, ToolAnswer(cached=True, stale=True, down=True, note=note))
             return ToolAnswer(note=f"{self.name} cannot be had now: {error.message}", down=True)
@@ -317,6 +317,11 @@ class LiveTool(ABC):
             files = sorted(file.parent.glob("*.json"), key=lambda path: path.stat().st_mtime)
             for old in files[:-_CACHED]:
                 old.unlink(missing_ok=True)
+
+
+def _apart(entry: Json) -> float:
+    """Seconds between a cached answer and now: also one of a clock that was ahead, and set back since, gets old."""
+    return abs(time.time() - float(entry["at"]))
 
 
 def within(seconds: float, work: Callable[[], Any]) -> Any:

@@ -136,7 +136,7 @@ async def _items(
 ) -> tuple[list[BlindItem], list[BlindLabel]]:
     record = service.studies.record(study)
     rows = await asyncio.to_thread(service.studies.answers, record["study"], caller)
-    every = await asyncio.to_thread(labelling.items, record, rows, kind)
+    every = await asyncio.to_thread(lambda: labelling.items(record, rows, kind, secret=service.labels.secret()))
     return every, service.labels.all()
 
 

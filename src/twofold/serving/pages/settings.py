@@ -45,7 +45,7 @@ def settings(request: Request, service: Served, caller: Administers, *, only: Li
     try:
         sections = by_section(service.project)
     except TwofoldError as error:
-        # A file that somebody is editing must not hide what is in force.
+        # A file that somebody is editing, or a plugin that is no longer installed, must not hide what is in force.
         fault = f"{error.message}. {error.cure}"
         sections = by_section(service.project, read=False)
     stale = any(row.changed for row in chain.from_iterable(sections.values()))
@@ -64,11 +64,13 @@ def by_section(project: Project, *, read: bool = True) -> dict[str, list[Setting
 
     Raises:
         ConfigError: the file is no longer valid.
+        UnknownName: a plugin is not installed.
     """
     stored = config_loading.origins(project.directory, project.overrides) if read else []
     now = {key: (value, origin) for key, value, origin in stored}
     sections: dict[str, list[SettingRow]] = {}
-    for path, value in config_loading.every_value(project.config):
+    # What has a fault is left out where the file is not read: the caller has told of the fault.
+    for path, value in config_loading.every_value(project.config, None if read else []):
         key = ".".join(path)
         later, origin = now.get(key, (value, ""))
         row = SettingRow(

@@ -17,6 +17,11 @@ from twofold.serving.pages import (
     studies,
 )
 
+PAGES = tuple(
+    page.router for page in (layout, ask, documents, labels, corrections, examples, login, models, settings, studies)
+)
+"""The routers."""
 router = APIRouter(include_in_schema=False)
-for page in (layout, ask, documents, labels, corrections, examples, login, models, settings, studies):
-    router.include_router(page.router)
+"""All of them."""
+for page in PAGES:
+    router.include_router(page)

@@ -182,6 +182,18 @@ def test_a_private_address_is_refused_unless_allowed(server: Any, tmp_path: Path
     assert not server.asked
 
 
+@pytest.mark.parametrize("jump", [86_400.0, -86_400.0], ids=["forward", "back"])
+def test_an_answer_of_before_the_clock_jumped_a_day_is_not_fresh(
+    server: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, jump: float
+) -> None:
+    server.answer = lambda _p, _b, n: (200, {}, {"now": {"t": 20 + n}})
+    made, clock = tool("http", tmp_path, weather(server, fresh=600)), time.time
+    assert "21" in call(made, city="Rome").chunks[0].text
+    assert call(made, city="Rome").cached
+    monkeypatch.setattr(time, "time", lambda: clock() + jump)
+    assert "22" in call(made, city="Rome").chunks[0].text
+
+
 def test_what_is_kept_is_served_marked_while_the_source_is_down(server: Any, tmp_path: Path) -> None:
     server.answer = lambda _p, _b, n: (200, {}, {"now": {"t": 21}}) if n == 1 else (503, {}, {})
     options = weather(server, fresh=0, retries=2)

@@ -90,7 +90,9 @@ export function remarks(reply) {
     const when = Number.isNaN(moment.valueOf()) ? since : moment.toLocaleTimeString([], { timeStyle: "short" });
     notes.push(["warn", `The answer was written without ${part}, which is down since ${when}.`]);
   }
-  if (reply.abstained) notes.push(["plain", "The documents do not answer this, as far as they were searched."]);
+  // What reads no documents may well say that they do not tell.
+  if (reply.abstained && reply.reads_documents === false) notes.push(["plain", "What answered reads no documents, and gave no answer."]);
+  else if (reply.abstained) notes.push(["plain", "The documents do not answer this, as far as they were searched."]);
   else if (reply.cut) notes.push(["warn", "The answer reached its limit of length and ends early."]);
   else if (!reply.citations?.length && !reply.attached) notes.push(["plain", "This answer cites no source: check it."]);
   // The strip at the top says it of all answers.

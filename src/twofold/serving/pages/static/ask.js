@@ -15,6 +15,8 @@ let turns = [];
 let conversation = crypto.randomUUID?.() ?? String(Math.random());
 let running = null;
 let opener = null;
+/** Names of what reads no documents. */
+let unread = new Set();
 
 // ------------------------------------------------------------ what answers
 
@@ -22,7 +24,9 @@ async function loadModels() {
   const reply = await fetch("/v1/models").catch((error) => { throw lost(error); });
   if (!reply.ok) throw await failureOf(reply);
   find("no-models")?.remove();
-  const names = (await reply.json()).data.map((model) => model.id);
+  const models = (await reply.json()).data;
+  const names = models.map((model) => model.id);
+  unread = new Set(models.filter((model) => !model.reads_documents).map((model) => model.id));
   for (const [select, head] of [[first, []], [second, [element("option", { value: "", textContent: "nothing else" })]]]) {
     const before = select.value;
     select.replaceChildren(...head, ...names.map((name) => element("option", { value: name, textContent: name })));
@@ -123,9 +127,12 @@ async function fill(turn, reply, place) {
     reply.model ||= (await loadModels())[0];
     for await (const event of asked(reply.model, messagesFor(turn), running.signal)) {
       if (event.piece) {
-        place.classList.remove("waiting");
-        said.append(event.piece);
         reply.text += event.piece;
+        // Hidden answers come together: who begins first, and how fast, would tell which is which.
+        if (turn.voted) {
+          place.classList.remove("waiting");
+          said.append(event.piece);
+        }
       } else Object.assign(reply, event.reply, { model: reply.model });
     }
     reply.plain = reply.citations.reduce((text, one) => text.replaceAll(` ${one.marker}`, ""), reply.text);
@@ -170,7 +177,9 @@ function showReply(turn, reply, number) {
   const place = element("div", { className: coming ? "answer waiting" : "answer" },
     turn.replies.length > 1 ? element("h3", { className: "who", textContent: label }) : null, said);
   if (coming) {
-    place.prepend(element("p", { className: "loading", textContent: "Reading the documents" }));
+    // The same words for both hidden answers, for which of them reads documents would tell which is which.
+    const words = turn.voted ? (unread.has(reply.model) ? "Answering" : "Reading the documents") : "Answering: both answers appear together";
+    place.append(element("p", { className: "loading", textContent: words }));
     return place;
   }
   if (reply.failure) {
@@ -181,7 +190,8 @@ function showReply(turn, reply, number) {
   }
   said.append(withCitations(reply.text, reply.citations ?? []));
   if (reply.stopped) place.append(element("p", { className: "remark plain", textContent: "You stopped this answer." }));
-  else place.append(...[...remarks(reply), sources(reply.citations)].filter(Boolean));
+  // A remark on what answered, such as one of two being measured, waits until somebody has chosen.
+  else place.append(...[...(turn.voted || !complete(turn) ? remarks(reply) : []), sources(reply.citations)].filter(Boolean));
   if (reply.text) place.append(actions(turn, reply));
   return place;
 }
@@ -296,10 +306,14 @@ async function post(address, body) {
 
 const CHOICES = [["first", "A is better"], ["second", "B is better"], ["same", "Both are as good"], ["neither", "Neither is right"]];
 
+/** Did all answers of a turn come, whole? Only then can one be preferred. */
+function complete(turn) {
+  return turn.replies.every((reply) => reply.text && !reply.failure && !reply.stopped);
+}
+
 /** Which of two answers is better: asked before anybody knows whose they are; else which the conversation goes on with. */
 function choice(turn) {
-  const both = turn.replies.every((reply) => reply.text && !reply.failure && !reply.stopped);
-  if (!both) return null;
+  if (!complete(turn)) return null;
   const note = element("span", { className: "soft small", role: "status" });
   const row = element("p", { className: "choice row" });
   if (!turn.voted) {
