@@ -2,10 +2,11 @@
 
     python bench/groundedness.py --data ../shared/data [--json FILE] [--write]
 
-Five sets: replies judged by people against the knowledge given (`begin`), right and planted wrong answers to questions
-(`halueval`), answers of models and people rated for faithfulness (`mtrag`; a mean below 3 of 4 counts as not grounded),
-and errors planted in right answers (`metrics.planting`) of `clapnq` and `dstc11`. Each set in turn is left out: the
-detector is fitted on the other four and judged on it. Columns:
+Five sets are fitted on: replies judged by people against the knowledge given (`begin`), right and planted wrong answers
+to questions (`halueval`), answers of models and people rated for faithfulness (`mtrag`; a mean below 3 of 4 counts as
+not grounded), and errors planted in right answers (`metrics.planting`) of `clapnq` and `dstc11`. Each set in turn is
+left out: the detector is fitted on the other four and judged on it. Errors planted in `medquad` (long answers),
+`covidqa` and `agvaluate` are judged by the detector fitted on all five. Columns:
 
 - AUROC with a 95 % interval (jackknife over contexts or documents, conversations for `mtrag`);
 - found / false alarms: at the threshold chosen on out-of-set predictions of the other sets;
@@ -65,6 +66,10 @@ class Rows:
 
     signs: np.ndarray
     """(answers, signs)"""
+    sentences: np.ndarray
+    """(rows, signs), of one answer after the other: its own, and those of its sentences that are not brief."""
+    starts: np.ndarray
+    """(answers,): place of an answer's first row in `sentences`."""
     wrong: np.ndarray
     """(answers,): 1 not grounded, 0 grounded, `GENERIC`."""
     groups: np.ndarray
@@ -124,18 +129,23 @@ def spoilt(folder: Path) -> list[tuple[Sample, int]]:
 
 
 def read(rows: Sequence[tuple[Sample, int]]) -> Rows:
-    signs, wrong, groups, kinds = [], [], [], []
+    signs, wrong, groups, kinds, sentences, starts = [], [], [], [], [], []
     started = time.process_time()
     for sample, label in rows:
         parts = statements(sample.answer, sample.question, sample.passages)
         if parts:
             signs.append(of_answer(parts))
+            starts.append(len(sentences))
+            # The answer first, whose own probability is never the lesser for it: there may be no other that counts.
+            sentences += [of_answer(parts), *(part.signs for part in parts if not part.brief)]
             wrong.append(label)
             groups.append(sample.group)
             kinds.append(sample.kind)
     ms = 1000 * (time.process_time() - started) / len(rows)
     return Rows(
         signs=np.array(signs),
+        sentences=np.array(sentences),
+        starts=np.array(starts),
         wrong=np.array(wrong),
         groups=np.unique(groups, return_inverse=True)[1],
         kinds=np.array(kinds),
@@ -169,8 +179,10 @@ def fit(sets: Sequence[Rows]) -> tuple[np.ndarray, float]:
     return best[:-1], float(best[-1])
 
 
-def probabilities(model: tuple[np.ndarray, float], signs: np.ndarray) -> np.ndarray:
-    return 1 / (1 + np.exp(-(signs @ model[0] + model[1])))
+def probabilities(model: tuple[np.ndarray, float], rows: Rows) -> np.ndarray:
+    """As `Detector.judge`: of the answer, and at least a share of that of its worst sentence."""
+    answers, sentences = (1 / (1 + np.exp(-(signs @ model[0] + model[1]))) for signs in (rows.signs, rows.sentences))
+    return np.maximum(answers, detector.WORST * np.maximum.reduceat(sentences, rows.starts))
 
 
 def threshold_of(chosen: Sequence[tuple[np.ndarray, np.ndarray]]) -> float:
@@ -189,46 +201,43 @@ def left_out(sets: dict[str, Rows]) -> dict[str, np.ndarray]:
     """Set → probability of every answer by the detector fitted on the others."""
     out = {}
     for name, rows in sets.items():
-        out[name] = probabilities(fit([other for key, other in sets.items() if key != name]), rows.signs)
+        out[name] = probabilities(fit([other for key, other in sets.items() if key != name]), rows)
     return out
 
 
-def judged(sets: dict[str, Rows]) -> list[dict]:
-    predicted = left_out(sets)
-    out = []
-    for name, rows in sets.items():
-        others = {key: other for key, other in sets.items() if key != name}
-        within = left_out(others)
-        checkable = {key: other.wrong < GENERIC for key, other in sets.items()}
-        cut = threshold_of([(within[k][checkable[k]], others[k].wrong[checkable[k]]) for k in others])
-        use = checkable[name]
-        scores, wrong = predicted[name][use], rows.wrong[use]
-        items = list(zip(scores.tolist(), wrong.tolist(), strict=True))
-        value = intervals.pooled(detector.area, items, rows.groups[use])
-        row = {
-            "set": name,
-            "answers": len(wrong),
-            "wrong": float(wrong.mean()),
-            "auroc": [value.mean, value.low, value.high],
-            "threshold": cut,
-            "found": float((scores[wrong == 1] >= cut).mean()),
-            "false_alarms": float((scores[wrong == 0] >= cut).mean()),
-            "own": own_threshold(scores, wrong, rows.groups[use], cut),
-            "brier": float(np.mean((scores - wrong) ** 2)),
-            "brier_of_share": float(wrong.mean() * (1 - wrong.mean())),
-            "ms": rows.ms,
-        }
-        generic = predicted[name][rows.wrong == GENERIC]
-        if len(generic):
-            row["generic_flagged"] = float((generic >= cut).mean())
-        for kind in KINDS:
-            chosen = (rows.kinds == kind) | (rows.kinds == "clean")
-            if (rows.kinds == kind).sum() >= 10:
-                pairs = list(zip(predicted[name][chosen].tolist(), rows.wrong[chosen].tolist(), strict=True))
-                each = intervals.pooled(detector.area, pairs, rows.groups[chosen])
-                row[kind] = [each.mean, each.low, each.high]
-        out.append(row)
-    return out
+def judged(name: str, rows: Rows, others: dict[str, Rows]) -> dict:
+    """A set judged by the detector that is fitted on others, at the threshold that is chosen on these."""
+    predicted = probabilities(fit(list(others.values())), rows)
+    within = left_out(others)
+    checkable = {key: other.wrong < GENERIC for key, other in others.items()}
+    cut = threshold_of([(within[k][checkable[k]], others[k].wrong[checkable[k]]) for k in others])
+    use = rows.wrong < GENERIC
+    scores, wrong = predicted[use], rows.wrong[use]
+    items = list(zip(scores.tolist(), wrong.tolist(), strict=True))
+    value = intervals.pooled(detector.area, items, rows.groups[use])
+    row = {
+        "set": name,
+        "answers": len(wrong),
+        "wrong": float(wrong.mean()),
+        "auroc": [value.mean, value.low, value.high],
+        "threshold": cut,
+        "found": float((scores[wrong == 1] >= cut).mean()),
+        "false_alarms": float((scores[wrong == 0] >= cut).mean()),
+        "own": own_threshold(scores, wrong, rows.groups[use], cut),
+        "brier": float(np.mean((scores - wrong) ** 2)),
+        "brier_of_share": float(wrong.mean() * (1 - wrong.mean())),
+        "ms": rows.ms,
+    }
+    generic = predicted[rows.wrong == GENERIC]
+    if len(generic):
+        row["generic_flagged"] = float((generic >= cut).mean())
+    for kind in KINDS:
+        chosen = (rows.kinds == kind) | (rows.kinds == "clean")
+        if (rows.kinds == kind).sum() >= 10:
+            pairs = list(zip(predicted[chosen].tolist(), rows.wrong[chosen].tolist(), strict=True))
+            each = intervals.pooled(detector.area, pairs, rows.groups[chosen])
+            row[kind] = [each.mean, each.low, each.high]
+    return row
 
 
 def own_threshold(scores: np.ndarray, wrong: np.ndarray, groups: np.ndarray, least: float) -> list[float]:
@@ -278,7 +287,9 @@ def main() -> int:
         "clapnq, planted": read(spoilt(data / "clapnq")),
         "dstc11, planted": read(spoilt(data / "dstc11")),
     }
-    rows = judged(sets)
+    rows = [judged(name, own, {k: v for k, v in sets.items() if k != name}) for name, own in sets.items()]
+    for name in ("medquad", "covidqa", "agvaluate"):
+        rows.append(judged(f"{name}, planted", read(spoilt(data / name)), sets))
     print(table(rows))
     weights, constant = fit(list(sets.values()))
     predicted = left_out(sets)

@@ -91,7 +91,8 @@ def test_time_grows_with_the_text(work: str, text: str) -> None:
 
     size = 2_000
     while (first := _seconds(WORK[work], of(size))) < 0.03 and size < 64_000:
-        size = int(size * min(4, max(1.5, 0.035 / first)))
+        # In one step where the time is linear; what is quadratic takes more than the second that it may.
+        size = min(128_000, int(size * min(64, max(1.5, 0.035 / first))))
     assert first < 1
     # A quarter of the text is cheaper to measure than twice the text: without what the shortest text takes, it takes a
     # quarter of the time if the time is linear, a sixteenth if it is quadratic. What is in doubt is measured below.

@@ -75,6 +75,14 @@ def test_a_wrong_number_name_denial_or_invention_is_doubted_more_than_the_truth(
     assert doubt(wrong, PASSAGE) > doubt(right, PASSAGE)
 
 
+def test_one_wrong_sentence_among_many_right_ones_is_found():
+    right = [f"Pump {number} stands in hall {number} and moves {number} litres." for number in range(1, 13)]
+    wrong = [*right[:6], "Its inventor Johann Weber won 19 prizes in Vienna.", *right[6:]]
+    threshold = detector.shipped().threshold
+    assert doubt(" ".join(right), " ".join(right)) < threshold
+    assert doubt(" ".join(wrong), " ".join(right)) >= threshold
+
+
 def test_words_of_a_passage_are_supported_whatever_surrounds_them():
     for sentence in support.sentences(PASSAGE):
         parts = support.statements(sentence.upper(), "?", [PASSAGE])

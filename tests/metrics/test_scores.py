@@ -259,6 +259,18 @@ def test_a_schema_is_held_strictly():
         make("json_valid", schema={"type": "nonsense"})
     with pytest.raises(ConfigError, match="scheme"):
         make("json_valid", scheme={})
+    with pytest.raises(ConfigError, match="leads nowhere"):
+        make("json_valid", schema={"$ref": "http://127.0.0.1:9/s.json"})
+    with pytest.raises(ConfigError, match="leads nowhere"):
+        make("json_valid", schema={"properties": {"a": {"$ref": "#/$defs/b"}}})
+
+
+@pytest.mark.parametrize(("price", "valid"), [("19.99", 1), ("0.07", 1), ("3", 1), ("19.995", 0), ("1e400", 0)])
+def test_a_price_is_a_multiple_of_a_cent_in_decimals(price, valid):
+    metric = make(
+        "json_valid", schema={"properties": {"price": {"$ref": "#/$defs/p"}}, "$defs": {"p": {"multipleOf": 0.01}}}
+    )
+    assert metric.score(example("x", "q"), Answer(text=f'{{"price": {price}}}')) == valid
 
 
 def cited(*documents, invalid=0, abstained=False):

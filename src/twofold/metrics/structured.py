@@ -10,6 +10,7 @@ from typing import Any, ClassVar
 
 from pydantic import ConfigDict, Field, field_validator
 
+from twofold.metrics import json_schemas
 from twofold.metrics.agreement import bag_f1, field_f1, form_of, headings
 from twofold.metrics.formal import found_json, parse
 from twofold.plugins import protocols
@@ -27,7 +28,7 @@ class JsonValid:
     with the same top-level keys and a value of the same JSON type under each, or an array.
     """
 
-    version: ClassVar[int] = 4
+    version: ClassVar[int] = 5
     reference_free: ClassVar[bool] = True
     """Another example's gold answer is valid too: shuffling proves nothing."""
 
@@ -48,6 +49,8 @@ class JsonValid:
                 jsonschema.Draft202012Validator.check_schema(value)
             except jsonschema.SchemaError as error:
                 raise ValueError(f"not a JSON schema: {error.message}") from error
+            if reference := json_schemas.unresolved(value):
+                raise ValueError(f"its reference {reference!r} leads nowhere within it: put what it names into $defs")
             return value
 
     def __init__(self, options: Options) -> None:
@@ -62,9 +65,10 @@ class JsonValid:
         if value is None:
             return 0.0
         if self.options.json_schema:
-            import jsonschema
-
-            return float(jsonschema.Draft202012Validator(self.options.json_schema).is_valid(value))
+            try:
+                return float(json_schemas.validator(self.options.json_schema).is_valid(value))
+            except OverflowError:
+                return 0.0  # a number that no float holds is a multiple of nothing
         return float(any(_shape(value) == _shape(reference) for reference in references))
 
     def wants(self, example: Example) -> str:

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from itertools import pairwise
 
+from twofold.metrics.claims import claims
 from twofold.metrics.denials import denies
 from twofold.metrics.values import tokens
 from twofold.text.grounding import Term, terms
@@ -30,6 +31,10 @@ _PLACES = 60
 _SAME = 0.4
 """Share of a sentence's words that a passage's sentence must have for the two to be about the same statement."""
 
+_LONG = 3
+"""Different content words from which a sentence without a number or a name says something that can be wrong alone:
+"I hope this helps!" has two."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Statement:
@@ -39,6 +44,8 @@ class Statement:
     """The sentence."""
     signs: tuple[float, ...]
     """A value in [0, 1] for each of `SIGNS`."""
+    brief: bool = False
+    """Too short to make a whole answer wrong: a politeness, a command. Never with a number or a name."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,9 +77,10 @@ def statements(answer: str, question: str, passages: Sequence[str]) -> list[Stat
     read = _read(tuple(passages))
     asked_keys = frozenset(term.key for term in terms(question))
     out = []
-    for sentence in sentences(answer):
+    for sentence in claims(answer, sentences):
         if words := terms(sentence):
-            out.append(Statement(text=sentence, signs=_signs(sentence, words, asked_keys, read)))
+            signs = _signs(sentence, words, asked_keys, read)
+            out.append(Statement(text=sentence, signs=signs, brief=_brief(words)))
     return out
 
 
@@ -113,6 +121,14 @@ def _signs(sentence: str, words: Sequence[Term], in_question: frozenset[str], re
         float(number),
         float(denial),
         absent,
+    )
+
+
+def _brief(words: Sequence[Term]) -> bool:
+    return len({word.key for word in words}) < _LONG and not any(
+        # the first word of a sentence has a capital whatever it is
+        word.number or (word.capital and word is not words[0])
+        for word in words
     )
 
 
