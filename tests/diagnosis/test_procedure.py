@@ -151,8 +151,12 @@ def test_where_the_context_was_gold_alone_the_answer_itself_is_what_comes_of_it(
 
 def test_an_arm_that_declined_unasked_is_asked_with_gold_alone() -> None:
     gated = Answer(text="The documents do not say.", abstained=True, hits=hits(GOLD), trace=({"abstains": True},))
-    _, changes = run(case(answer=gated), {})
-    assert "gold passages alone" in [change.name for change in changes]
+    diagnosed, changes = run(case(answer=gated), {"asked in spite of thin evidence": True})
+    assert diagnosed.cause == "false-abstention"
+    assert changes[0].passages == (GOLD,)
+    assert not changes[0].obliged
+    # The sentence to decline with is withheld only then.
+    assert [change.obliged for change in run(case(answer=gated), {})[1]][:2] == [False, True]
 
 
 def test_two_changes_that_only_together_make_it_right_are_a_joint_cause() -> None:
@@ -162,6 +166,32 @@ def test_two_changes_that_only_together_make_it_right_are_a_joint_cause() -> Non
     assert (diagnosed.cause, diagnosed.parts) == ("joint", ("not-retrieved", "form"))
     diagnosed, _ = run(subject, {"gold passages alone": True})
     assert (diagnosed.cause, diagnosed.parts) == ("joint", ("not-retrieved", "ignored"))
+
+
+def test_inserted_passages_are_tried_in_another_order_before_two_causes_are_named() -> None:
+    lost = PassageFacts(sourced=True, gold=(GOLD,), holding=(GOLD,), shown=False)
+    subject = case(answer=Answer(text="by half", hits=hits(*OTHERS)), passages=lost)
+    diagnosed, changes = run(subject, {"gold passages alone": True, "gold passage inserted last": True})
+    assert (diagnosed.cause, diagnosed.by) == ("not-retrieved", "gold passage inserted last")
+    assert changes[-1].passages == (*OTHERS, GOLD)
+    absent = replace(subject, passages=PassageFacts(sourced=True))
+    diagnosed, changes = run(absent, {"answer stated in a passage last": True})
+    assert diagnosed.cause == "not-in-documents"
+    assert [chunk.id for chunk in changes[-1].passages] == ["a", "b", "stated:e"]
+    # What is said of the passage is the same wherever it was inserted.
+    ranks = {"dense": 7}
+    for passages, mended, detail in (
+        (PassageFacts(sourced=True, ranks=ranks), "answer stated in a passage", "no source of the example is indexed"),
+        (
+            PassageFacts(sourced=True, hidden="kept from ann", ranks=ranks),
+            "answer stated in a passage",
+            "kept from ann",
+        ),
+        (replace(lost, lost="the budget", ranks=ranks), "gold passage inserted", "lost by the budget; dense rank 7"),
+        (replace(lost, ranks=ranks), "gold passage inserted", "dense rank 7"),
+    ):
+        for where in ("", " last"):
+            assert run(replace(subject, passages=passages), {mended + where: True})[0].detail == detail
 
 
 def test_an_arm_that_shows_no_passages_lacks_knowledge_and_no_retrieval() -> None:
@@ -206,6 +236,7 @@ class Drawn(dict[str, Any]):
         whole=flags,
         uncut=st.sampled_from([None, GOLD]),
         shown=flags,
+        missing=st.sampled_from([(), ("doc x",)]),
         supported=st.sampled_from([None, False, True]),
     ),
     st.builds(FormFacts, contained=flags, labels=st.sampled_from([(), ("yes", "no")])),

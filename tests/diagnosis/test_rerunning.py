@@ -11,7 +11,7 @@ import pytest
 import planted
 from twofold.diagnosis.arm import ArmCases, diagnose_arm, remarks
 from twofold.diagnosis.changes import Change, Trial
-from twofold.diagnosis.levers import TokenPrices
+from twofold.diagnosis.levers import TokenPrices, fixes_and_harms
 from twofold.diagnosis.rerunning import Reruns, changed
 from twofold.prompts import Template
 from twofold.types import Answer, Failure
@@ -105,9 +105,13 @@ def test_a_lever_that_spoils_right_answers_says_how_many(tmp_path: Path) -> None
     world.documents = [d for place, d in enumerate(world.documents) if place % 2]
     subject, reruns = planted.opened(world, tmp_path)
     assert not subject.wrong
-    levers = {row["lever"]: row for row in diagnose_arm(subject, reruns, level=0.95)["levers"]}
+    rows = diagnose_arm(subject, reruns, level=0.95)["levers"]
+    levers = {row["lever"]: row for row in rows}
     assert levers["no abstention"]["harmed"] == 20
     assert levers["no abstention"]["gain"]["mean"] == pytest.approx(-0.5)
+    fixes, harms = fixes_and_harms(rows)
+    assert [row["lever"] for row in harms] == ["no abstention"]
+    assert fixes == [row for row in rows if row["lever"] != "no abstention"]
 
 
 def test_with_a_limit_a_lever_stands_on_right_answers_too(tmp_path: Path) -> None:
@@ -175,6 +179,39 @@ def test_two_causes_planted_in_one_answer_are_a_joint_cause(tmp_path: Path) -> N
     for place in planted.affected(world):
         row = causes[world.examples[place].id]
         assert (row["cause"], row["parts"]) == ("joint", ["not-in-documents", "form"])
+
+
+def test_answers_whose_reruns_failed_are_undecided_until_they_are_asked_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    subject, reruns = opened("flooded search", tmp_path)
+    generate, failures = reruns.system.generator.generate, set[str]()
+    lost = Failure(code="generation.timeout", message="no reply")
+
+    def failing_first(prompts: Any, **more: Any) -> Any:
+        completions = generate(prompts, **more)
+        for place, prompt in enumerate(prompts):
+            text = prompt.messages[-1].content
+            # Every other answer, whatever is changed of it.
+            if "of Sudria?" in text or "of Ashby?" in text:
+                completions[place] = replace(completions[place], text="", failure=lost)
+                failures.add(text)
+        return completions
+
+    monkeypatch.setattr(reruns.system.generator, "generate", failing_first)
+    diagnosis = diagnose_arm(subject, reruns, level=0.95)
+    assert failures
+    causes = {row["id"]: row["cause"] for row in diagnosis["rows"]}
+    assert {name for name, cause in causes.items() if cause == "undecided"} == {
+        name for name in causes if name.endswith(("Sudria", "Ashby"))
+    }
+    assert set(causes.values()) == {"undecided", "not-retrieved"}
+    assert sum(row["share"] for row in diagnosis["ledger"]) == pytest.approx(1)
+    row = next(row for row in diagnosis["rows"] if row["cause"] == "undecided")
+    assert "re-runs failed, the first with generation.timeout" in row["detail"]
+    monkeypatch.setattr(reruns.system.generator, "generate", generate)
+    again = diagnose_arm(subject, reruns, level=0.95)
+    assert {row["cause"] for row in again["rows"]} == {"not-retrieved"}
 
 
 def test_an_answer_that_failed_in_the_study_is_in_no_gain(tmp_path: Path) -> None:

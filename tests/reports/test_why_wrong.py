@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from twofold.reports.why_wrong import oracle_gaps
+from sample import diagnosed, labels
+
+from twofold.reports.why_wrong import oracle_gaps, why_wrong
 
 
 def answered(score: float | None) -> dict[str, Any]:
@@ -22,3 +24,17 @@ def test_a_failed_answer_is_left_out_of_the_gap_and_counted():
     [gap] = oracle_gaps(record, rows)
     assert gap["estimate"]["mean"] == 0
     assert (gap["estimate"]["n"], gap["estimate"]["failed"]) == (9, 3)
+
+
+def test_levers_that_gain_nothing_or_were_only_predicted_say_so():
+    record, rows = labels()
+    arm = next(iter(record["arms"]))
+    diagnosis = diagnosed(record, rows, [arm])
+    measured, harmful = diagnosis["arms"][arm]["levers"]
+    predicted = {**measured, "lever": "twice the data", "answers": 0, "harmed": 0, "tokens": -57.0}
+    diagnosis["arms"][arm]["levers"] = [measured, harmful, predicted]
+    [shown] = why_wrong(record, rows, diagnosis)["levers"]
+    assert [row["lever"] for row in shown["rows"]] == [measured["lever"], "twice the data"]
+    assert shown["harms"] == [harmful], "nobody is told to pull it"
+    assert [row["answers"] for row in shown["rows"]] == [41, "–"], "nothing was asked again"
+    assert shown["rows"][1]["tokens"] == "−57"

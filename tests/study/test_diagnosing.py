@@ -15,6 +15,7 @@ import small_project
 from price_table import PRICES
 from small_project import write_documents
 from twofold.cli.main import main
+from twofold.errors import StudyError
 from twofold.metrics.overlap import ExactMatch
 from twofold.plugins import loading, protocols
 from twofold.project import Project
@@ -205,6 +206,12 @@ def test_an_arm_that_changed_since_is_refused(call: Call, place: Path) -> None:
     assert "Run `twofold study` again" in value["error"]["cure"]
 
 
+def test_the_limit_of_a_first_look_is_named_as_what_differs(call: Call, place: Path) -> None:
+    code, value, _ = call("--arm", "rag", "--set", "retrieval.k=1", "--set", "examples.limit=500")
+    assert code == 3
+    assert "give --set examples.limit=0." in value["error"]["cure"]
+
+
 def test_unknown_arms_and_metrics_are_named_with_a_cure(call: Call, place: Path) -> None:
     code, value, _ = call("--arm", "ft")
     assert code == 2
@@ -271,6 +278,23 @@ def test_remarks_on_an_arm_stay_while_another_is_diagnosed(call: Call, place: Pa
     call("--arm", "rag", "--limit", "1")
     notes = call("--arm", "base", "--no-fixes")[1]["notes"]
     assert any(note.startswith("rag: ") and note.endswith("raise --limit") for note in notes)
+
+
+@pytest.mark.parametrize(
+    "damaged", ['{"format": 1', "[]", "null", "{}", '{"format": 1}', '{"format": "x", "arms": {}}']
+)
+def test_a_damaged_diagnosis_is_named_and_the_command_that_its_cure_names_mends_it(
+    call: Call, place: Path, damaged: str
+) -> None:
+    (study,) = (place / "studies").glob("0001-*")
+    (study / "diagnosis.json").write_text(damaged, encoding="utf-8")
+    with pytest.raises(StudyError, match="diagnosis cannot be read") as caught:
+        archive.read_diagnosis(study)
+    assert caught.value.cure == "Run `twofold diagnose` again."
+    assert call("--arm", "base", "--limit", "1")[0] == 0
+    mended = archive.read_diagnosis(study)
+    assert mended is not None
+    assert set(mended["arms"]) == {"base"}
 
 
 def test_a_metric_with_other_options_than_the_study_had_is_refused(call: Call, place: Path) -> None:

@@ -13,7 +13,7 @@ from twofold.hashing import plain
 
 if TYPE_CHECKING:
     from twofold.diagnosis.arm import ArmPlan
-    from twofold.diagnosis.record import ArmDiagnosis, DiagnosisRecord
+    from twofold.diagnosis.record import ArmDiagnosis, DiagnosisRecord, LeverRow
 
 
 def diagnose(
@@ -31,8 +31,9 @@ def diagnose(
         ),
     ] = "",
     limit: Annotated[
-        int, typer.Option("--limit", metavar="N", min=0, help="Diagnose at most this many wrong answers of an arm.")
-    ] = 0,
+        int | None,
+        typer.Option("--limit", metavar="N", min=1, help="Diagnose at most this many wrong answers of an arm."),
+    ] = None,
     fixes: Annotated[
         bool,
         typer.Option("--fixes/--no-fixes", help="Measure what mending would gain; asks right answers again as well."),
@@ -47,7 +48,7 @@ def diagnose(
     from twofold.study.diagnosing import Scope
 
     names = tuple(name.strip() for name in arms.split(",") if name.strip())
-    request = Scope(study=study, arms=names, limit=limit, fixes=fixes)
+    request = Scope(study=study, arms=names, limit=limit or 0, fixes=fixes)
     with run.project() as project:
         with run.progress() as progress:
             planned = project.diagnosis.plan(request, progress=progress)
@@ -87,7 +88,8 @@ def _text(record: DiagnosisRecord, arms: Sequence[str]) -> str:
 
 def _arm(diagnosis: ArmDiagnosis, record: DiagnosisRecord) -> str:
     """The ledger and the levers of one arm, as aligned text."""
-    from twofold.verdict.record import counted, estimate_text
+    from twofold.diagnosis.levers import fixes_and_harms
+    from twofold.verdict.record import counted, estimate_text, true_minus
     from twofold.verdict.wording import metric_title
 
     name = diagnosis["arm"]
@@ -95,21 +97,31 @@ def _arm(diagnosis: ArmDiagnosis, record: DiagnosisRecord) -> str:
     lines = [f"{name}: {wrong} of {diagnosis['answers']}, {diagnosis['diagnosed']} diagnosed"]
     if not diagnosis["wrong"]:
         return lines[0]
-    level = f"{100 * record['level']:.3g} %"
+    level = f"{100 * record['level']:.4g} %"
     for row in diagnosis["ledger"]:
         share = f"{100 * row['share']:.0f} % [{100 * row['low']:.0f}, {100 * row['high']:.0f}]"
         lines.append(f"  {row['cause']:<22} {row['count']:>4}  {share:<16} {row['label']}")
         lines.append(f"  {'':<22} {'':>4}  {'':<16} → {row['cure']}")
     lines.append(f"  {'in all':<22} {diagnosis['diagnosed']:>4}  100 %; intervals hold at {level}")
-    if diagnosis["levers"]:
-        lines += ["", f"  next best fix: gain in {metric_title(record['metric'])} over all answers, at most"]
-    for lever in diagnosis["levers"]:
+    fixes, harms = fixes_and_harms(diagnosis["levers"])
+    metric = metric_title(record["metric"])
+    if fixes:
+        lines += ["", f"  next best fix: gain in {metric} over all answers, at most"]
+    for lever in fixes:
         amount = "" if lever["price"] is None else f"{lever['price']:.4g} {lever.get('currency', '')}".rstrip()
         price = f"{amount} for 1,000 answers" if amount else "price unknown"
-        harm = f", {lever['harmed']} right answers lost" if lever["harmed"] else ""
+        harm = f", {counted(lever['harmed'], 'right answer')} lost" if lever["harmed"] else ""
         lines.append(
-            f"  {lever['lever']:<22} {estimate_text(lever['gain'])}{harm}; {round(lever['tokens'] or 0):+d} tokens "
-            f"an answer, {price}; {lever['effort']}"
+            f"  {lever['lever']:<22} {estimate_text(lever['gain'])}{harm}; {_tokens(lever)}, {price}; {lever['effort']}"
         )
         lines.append(f"  {'':<22} → {lever['action']}")
-    return "\n".join(lines)
+    if harms:
+        lines += ["", f"  what gains nothing: change in {metric} over all answers"]
+    lines += [f"  {lever['lever']:<22} {estimate_text(lever['gain'])}" for lever in harms]
+    return "\n".join(map(true_minus, lines))
+
+
+def _tokens(lever: LeverRow) -> str:
+    if lever["tokens"] is None:
+        return "further tokens unknown"
+    return f"{round(lever['tokens']):+d} tokens an answer"

@@ -20,6 +20,7 @@ from twofold.diagnosis.changes import (
     UNCHANGED,
     UNCUT,
     UNDONE,
+    UNGATED,
     UNTUNED,
     WITHOUT,
     WORDING,
@@ -58,6 +59,8 @@ class PassageFacts:
     """The example names its sources, or a passage was found that holds its answer word for word."""
     gold: tuple[Chunk, ...] = ()
     """Indexed passages of its sources that the arm may see, the best evidence first."""
+    missing: tuple[str, ...] = ()
+    """Its sources of which no passage is indexed, where others of its sources are."""
     hidden: str = ""
     """What keeps all indexed passages of its sources from the arm; empty where it may see some, or none is indexed."""
     holding: tuple[Chunk, ...] = ()
@@ -186,6 +189,9 @@ class Case:
     def without_each(self) -> list[Change]:
         """The context without one of its passages, for each that does not hold the answer; or for each."""
         names = {chunk.id for chunk in self.passages.holding}
+        if names.issuperset(chunk.id for chunk in self.context):
+            # Passages of one page, say: any of them may be the one that is misread.
+            names = set()
         changes: list[Change] = []
         for place, chunk in enumerate(self.context):
             rest = (*self.context[:place], *self.context[place + 1 :])
@@ -203,6 +209,17 @@ class Case:
     def obliged(self) -> Change:
         """No way to decline."""
         return Change(name=OBLIGED, passages=self.context, obliged=True)
+
+    @property
+    def ungated(self) -> Change:
+        """Asked all the same, with nothing else changed; where the arm declined before the model was asked."""
+        return Change(name=UNGATED, passages=self.context)
+
+    @property
+    def place(self) -> Change | None:
+        """The place of the answer and nothing else; None where that place is unknown."""
+        place = self.passages.uncut
+        return None if place is None else Change(name=UNCUT, passages=(place,))
 
     @property
     def forms(self) -> list[Change]:

@@ -54,7 +54,7 @@ CAUSES: dict[str, tuple[str, str]] = {
         "Lower [tuning].unanswerable or [retrieval].risk, or soften the abstention sentence in [prompt].",
     ),
     "ignored": (
-        "the passage was in the context, but the answer came from another place or order",
+        "the right passage was in the context and not used: with fewer passages or another order the answer is right",
         "Show fewer or better ordered passages ([retrieval].k, a reranker), or tune with passages (ft+rag).",
     ),
     "not-known": (
@@ -62,7 +62,7 @@ CAUSES: dict[str, tuple[str, str]] = {
         "Give the arm passages (rag, ft+rag), or more train examples about the same documents.",
     ),
     "contradicted": (
-        "the weights contradict the passage: without the adapter right, or the same wrong answer without any passage",
+        "the weights say otherwise: right without the adapter, or the same wrong answer with and without the passage",
         "Train again with fewer epochs, cleaner or open-book examples; or use a larger model.",
     ),
     "joint": (
@@ -70,11 +70,17 @@ CAUSES: dict[str, tuple[str, str]] = {
         "Mend both causes named with the answer, the first one first.",
     ),
     "unmended": (
-        "no change makes it right: the model cannot read it out of the passage, or the question is at fault",
-        "Read these answers; try a larger model.",
+        "no change makes it right: it is beyond the model, or the question is at fault",
+        "Read these answers; tune where the arm is untuned, or try a larger model.",
+    ),
+    "undecided": (
+        "re-runs failed, so that nothing is known of this answer",
+        "Remove the cause of the failures, and run `twofold diagnose` again: what failed is asked again.",
     ),
 }
 """Cause → (what it means, what to do). The order is that of the ledger and of its colours."""
 
 REMAINDER = "unmended"
 """The cause of an answer that no change mends."""
+UNDECIDED = "undecided"
+"""The cause of an answer whose re-runs failed: what they would have shown is not known."""

@@ -31,6 +31,7 @@ SHORT = "short answer demanded"
 LABELS = "labels listed"
 STRUCTURE = "JSON schema enforced"
 UNTUNED = "adapter off"
+UNGATED = "asked in spite of thin evidence"
 UNDONE = "{stage} undone"
 
 Form = Literal["", "wording", "short", "labels", "structure"]
@@ -119,6 +120,14 @@ def moved_first(passages: Sequence[Chunk], holding: Sequence[Chunk]) -> tuple[Ch
     """The passages with those that hold the answer before the others."""
     names = {chunk.id for chunk in holding}
     return (*(c for c in passages if c.id in names), *(c for c in passages if c.id not in names))
+
+
+def moved_last(change: Change, count: int) -> Change | None:
+    """The same with its first `count` passages behind the others; None where there are no others."""
+    if count >= len(change.passages):
+        return None
+    passages = (*change.passages[count:], *change.passages[:count])
+    return replace(change, name=f"{change.name} last", passages=passages)
 
 
 def inserted(passages: Sequence[Chunk], new: Sequence[Chunk], k: int) -> tuple[Chunk, ...]:

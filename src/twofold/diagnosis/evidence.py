@@ -7,6 +7,7 @@ or contains a reference word for word; where neither can be told, all passages o
 from __future__ import annotations
 
 import json
+import re
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -14,6 +15,7 @@ from typing import Any
 
 from twofold.answering.system import query
 from twofold.diagnosis.case import ArmFacts, Case, FormFacts, PassageFacts
+from twofold.diagnosis.content import content
 from twofold.diagnosis.rerunning import Scorer
 from twofold.metrics.formal import found_json, parse
 from twofold.text import grounding
@@ -30,6 +32,10 @@ CLOSED_SET = 30
 """Different answers that a closed set has at most."""
 REPEATED = 3
 """Times that each answer of a closed set is wanted at least, on average: as many names or dates never are."""
+
+
+_ENDS = re.compile(r"[.!?]\s|[。！？।]|\n")
+"""Ends of sentences."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -105,7 +111,7 @@ def cases(
     twins = _twins(references)
     prepared = []
     for place, (example, answer, score) in enumerate(questions):
-        gold = [chunk for chunk in golds[place] if shelves.filter.allows(chunk)]
+        gold = _likeliest_first(example, [chunk for chunk in golds[place] if shelves.filter.allows(chunk)])
         facts = _passages(example, answer, gold, shelves=shelves)
         right = scorer.is_right(score)
         # Of right answers nobody asks: a judge that is paid has nothing to say of their references.
@@ -126,6 +132,7 @@ def cases(
                 passages=PassageFacts(
                     sourced=bool(example.sources),
                     gold=tuple(gold),
+                    missing=_missing(example, golds[place]) if gold else (),
                     hidden="" if gold else _hidden(golds[place], shelves.filter),
                     holding=facts.holding,
                     whole=facts.whole,
@@ -159,6 +166,27 @@ def _passages(example: Example, answer: Answer, gold: Sequence[Chunk], *, shelve
         shown=shown,
         supported=_supported(example, documents),
     )
+
+
+def _missing(example: Example, gold: Sequence[Chunk]) -> tuple[str, ...]:
+    indexed = {chunk.span.document for chunk in gold}
+    return tuple(source for source in example.sources if source not in indexed)
+
+
+def _likeliest_first(example: Example, gold: Sequence[Chunk]) -> list[Chunk]:
+    """Passages of which nothing tells the one that holds the answer, by the words of question and reference in them.
+
+    Of a long page only the first ones are inserted: in the order of the page they would hardly ever hold the answer.
+    """
+    if len(gold) < 2 or example.spans or any(holds(example, chunk) for chunk in gold):
+        return list(gold)
+    words = _keys(" ".join([example.question, *map(content, example.references)]))
+    # Stable: passages with as many words stay in the order of the page.
+    return sorted(gold, key=lambda chunk: -len(words & _keys(chunk.text)))
+
+
+def _keys(text: str) -> set[str]:
+    return {term.key for term in grounding.terms(text)}
 
 
 def _hidden(gold: Sequence[Chunk], filter: Filter) -> str:
@@ -215,12 +243,41 @@ def _window(document: Document, start: int, end: int) -> Chunk:
 
 
 def _supported(example: Example, documents: Sequence[Document]) -> bool | None:
-    """Do the words of a reference stand in its own sources?"""
-    checkable = [r for r in example.references if grounding.checkable(r, example.choices) and parse(r) is None]
-    if not documents or not checkable:
+    """Do the words of a reference stand in its own sources, or where the answer is marked in them?"""
+    if not documents:
         return None
-    texts = [document.text for document in documents]
-    return max(grounding.share(reference, texts) for reference in checkable) >= UNSUPPORTED
+    by_id = {document.id: document for document in documents}
+    # A page of many facts holds the words of references to all of them: what is marked tells them apart.
+    marked = [_sentence(by_id[s.document].text, s.start, s.end) for s in example.spans if s.document in by_id]
+    texts = marked or [document.text for document in documents]
+    if example.choices:
+        return _label_stands(example, texts)
+    references = [content(reference) for reference in example.references]
+    checkable = [reference for reference in references if grounding.checkable(reference)]
+    return max(grounding.share(r, texts) for r in checkable) >= UNSUPPORTED if checkable else None
+
+
+def _sentence(text: str, start: int, end: int) -> str:
+    """The sentences that a marked place stands in."""
+    # A point within a number ends none; letters have no fixed length of a sentence, so none is looked for by length.
+    before = [match.end() for match in _ENDS.finditer(text, 0, start)]
+    after = _ENDS.search(text, end)
+    return text[before[-1] if before else 0 : after.start() if after else len(text)]
+
+
+def _label_stands(example: Example, texts: Sequence[str]) -> bool | None:
+    """Does the label of a reference stand in its sources? None where no label does: they name none of the choices."""
+    # A letter, a yes or a no stands in every text or in none.
+    labels = [label for label in example.choices if grounding.checkable(label)]
+    flat = [_flat(text) for text in texts]
+    standing = [label for label in labels if _anywhere(_flat(label), flat)]
+    if not standing or not all(reference in labels for reference in example.references):
+        return None
+    return any(reference in standing for reference in example.references)
+
+
+def _anywhere(words: str, texts: Sequence[str]) -> bool:
+    return any(_stands_in(words, text) for text in texts)
 
 
 def _ranks(

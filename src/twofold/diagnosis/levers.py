@@ -151,3 +151,9 @@ def levers(
             }
         )
     return sorted(rows, key=lambda row: -float(row["gain"]["mean"]))
+
+
+def fixes_and_harms(rows: Sequence[LeverRow]) -> tuple[list[LeverRow], list[LeverRow]]:
+    """The levers that may gain, best first, and those whose interval rules a gain out: nobody is told to pull them."""
+    harms = [row for row in rows if row["gain"]["high"] <= 0]
+    return [row for row in rows if row not in harms], harms

@@ -13,9 +13,11 @@ a `Cause`. The first change that makes the answer right decides, in this order:
    where it was shown, *no abstention*, another *order*, passages *removed* one at a time, *gold alone*.
 6. *No abstention* where it declined, the *form* again for all others, the *adapter off*; without retrieval the gold
    passage.
-7. The reference against its own sources: where these do not hold it and the arm reads another answer out of them.
+7. *Stated*, where one of several sources is not indexed. The reference against its own sources: where these do not
+   hold it and the arm reads another answer out of them.
 8. All passages removed: the same wrong answer means that the weights contradict them.
-9. Pairs of the changes above. 10. Nothing mends it.
+9. Passages that were inserted in vain before the others, behind them: readers fail now and then, and two causes need
+   more than one such failure. 10. Pairs of the changes above. 11. Nothing mends it.
 
 The order goes from the outside in, so that a change that is cheap and certain decides before one that many answers
 would profit from: a stated answer mends nearly anything, so it is tried only where the documents are known to lack it.
@@ -28,8 +30,9 @@ from dataclasses import dataclass
 from itertools import combinations
 
 from twofold.diagnosis.case import Case
-from twofold.diagnosis.causes import REMAINDER
-from twofold.diagnosis.changes import Change, Trial, together
+from twofold.diagnosis.causes import REMAINDER, UNDECIDED
+from twofold.diagnosis.changes import Change, Trial, moved_last, together
+from twofold.diagnosis.content import content
 from twofold.text import grounding
 from twofold.types import Usage
 
@@ -84,12 +87,32 @@ def examined(case: Case) -> Step:
     if case.arm.retrieval:
         decided = yield from _on_its_way(case, trials)
         if decided is not None:
-            return decided
+            return _with_its_gate(case, decided)
     decided = yield from _in_the_model(case, trials, formed=unformed)
     if decided is not None:
-        return decided
+        return _with_its_gate(case, decided)
     decided = yield from _paired(case, trials)
     return decided or Diagnosed(cause=REMAINDER, by=f"none of {len(trials)} changes")
+
+
+def settled(diagnosed: Diagnosed, trials: Sequence[Trial]) -> Diagnosed:
+    """The cause, unless it stands on the failure of re-runs: a change that was never answered did not mend nothing.
+
+    Any other cause was decided by a change that made the answer right, whatever failed before it.
+    """
+    failed = [trial for trial in trials if trial.failure]
+    if not failed or diagnosed.cause not in (REMAINDER, "joint"):
+        return diagnosed
+    detail = f"{len(failed)} of {len(trials)} re-runs failed, the first with {failed[0].failure}"
+    return Diagnosed(cause=UNDECIDED, by=failed[0].change.name, detail=detail)
+
+
+def _with_its_gate(case: Case, decided: Diagnosed) -> Diagnosed:
+    """A cause that was seen behind the gate for thin evidence is joint with it: every re-run passes that gate."""
+    if not (case.gated and case.passages.shown) or decided.cause not in ("ignored", "form", "contradicted"):
+        return decided
+    parts = ("false-abstention", decided.cause)
+    return Diagnosed(cause="joint", by=decided.by, parts=parts, detail=" and ".join(parts))
 
 
 def _known(case: Case) -> Diagnosed | None:
@@ -132,8 +155,8 @@ def _on_its_way(case: Case, trials: list[Trial]) -> Part:
     if not facts.gold:
         trial = yield case.stated
         trials.append(trial)
-        cause, detail = _absent(case)
-        return _decided(cause, trial, detail=detail) if trial.right else None
+        cause = _absent(case)[0]
+        return _decided(cause, trial, detail=_whereabouts(case, cause)) if trial.right else None
     if not facts.whole and case.uncut is not None:
         trial = yield case.uncut
         trials.append(trial)
@@ -150,10 +173,18 @@ def _on_its_way(case: Case, trials: list[Trial]) -> Part:
     trial = yield case.gold
     trials.append(trial)
     if trial.right:
-        if facts.lost:
-            return _decided("cut-out", trial, detail=f"lost by {facts.lost}; {legs(case)}")
-        return _decided("not-retrieved", trial, detail=legs(case))
+        cause = "cut-out" if facts.lost else "not-retrieved"
+        return _decided(cause, trial, detail=_whereabouts(case, cause))
     return None
+
+
+def _whereabouts(case: Case, cause: str) -> str:
+    """Where the passage was that the arm did not show, by the cause of that, however it was inserted."""
+    if cause in ("hidden", "not-in-documents"):
+        return _absent(case)[1]
+    if cause == "cut-out":
+        return f"lost by {case.passages.lost}; {legs(case)}"
+    return legs(case) if cause == "not-retrieved" else ""
 
 
 def _absent(case: Case) -> tuple[str, str]:
@@ -173,10 +204,11 @@ def legs(case: Case) -> str:
 def _read(case: Case, trials: list[Trial]) -> Part:
     """The passage was in the context: what kept the model from reading it."""
     if case.answer.abstained:
-        trial = yield case.obliged
-        trials.append(trial)
-        if trial.right:
-            return _decided("false-abstention", trial)
+        for change in [case.ungated, case.obliged] if case.gated and case.context else [case.obliged]:
+            trial = yield change
+            trials.append(trial)
+            if trial.right:
+                return _decided("false-abstention", trial)
     changes = [case.first] if case.first else []
     changes += case.without_each
     # With nothing but gold in the context the last change would be none.
@@ -213,8 +245,21 @@ def _in_the_model(case: Case, trials: list[Trial], *, formed: bool) -> Part:
     if alone is None:
         alone = yield case.gold_alone
         trials.append(alone)
-        if alone.right and not case.arm.retrieval:
-            return _decided("not-known", alone)
+        if not case.arm.retrieval:
+            # Shown twice: a reader that fails now and then would else not know what it knows when it is shown.
+            for change in [] if alone.right or case.place is None else [case.place]:
+                trial = yield change
+                trials.append(trial)
+                if trial.right:
+                    return _decided("not-known", trial)
+            if alone.right:
+                return _decided("not-known", alone)
+    if case.arm.retrieval and case.passages.missing and not alone.right:
+        stated = yield case.stated
+        trials.append(stated)
+        if stated.right:
+            detail = f"of its sources {', '.join(case.passages.missing)} is not indexed"
+            return _decided("not-in-documents", stated, detail=detail)
     decided = yield from _against_its_sources(case, trials, alone)
     if decided is not None or not case.arm.retrieval or alone.right:
         return decided
@@ -222,10 +267,21 @@ def _in_the_model(case: Case, trials: list[Trial], *, formed: bool) -> Part:
     trials.append(closed)
     # The first words of cut answers are alike whatever they would have said ("The answer to this question is").
     whole = not (closed.cut or alone.cut or case.answer.cut) and bool(closed.text) and not closed.abstained
-    if whole and _same(closed.text, case.answer.text) and _same(closed.text, alone.text):
+    unmoved = _same(closed.text, alone.text) or _readings(case, trials, closed.text) >= 2
+    if whole and _same(closed.text, case.answer.text) and unmoved:
         detail = "the same answer with the right passage and without any"
         return _decided("contradicted", closed, detail=detail)
     return None
+
+
+def _readings(case: Case, trials: Sequence[Trial], text: str) -> int:
+    """How often this text was given with a passage that holds the answer, under the arm's own weights."""
+    holding = {chunk.id for chunk in case.passages.holding}
+    count = int(case.passages.shown and _same(case.answer.text, text))
+    for trial in trials:
+        shown = any(chunk.id in holding for chunk in trial.change.passages)
+        count += shown and not trial.change.untuned and _same(trial.text, text)
+    return count
 
 
 def _alone(case: Case, trials: Sequence[Trial]) -> Trial | None:
@@ -255,31 +311,57 @@ def _against_its_sources(case: Case, trials: Sequence[Trial], alone: Trial) -> P
     """The reference does not stand in its own sources: do these say something else, or nothing?"""
     if case.passages.supported is not False or alone.right or alone.cut:
         return None
-    if alone.abstained:
+    text = _read_twice(case, trials, alone)
+    says = content(text)
+    texts = [chunk.text for chunk in case.passages.gold]
+    if grounding.checkable(says) and grounding.share(says, texts) >= SUPPORTED:
+        detail = f"its sources do not hold it, and support {text[:80]!r} instead"
+        return _decided("reference", alone, detail=detail)
+    # Stated in vain where a source is missing: it would be the same re-run.
+    if alone.abstained and not (case.arm.retrieval and case.passages.missing):
         stated = yield case.stated
         if stated.right:
             return _decided("not-in-documents", stated, detail="its sources are indexed, and do not say it")
-        return None
-    texts = [chunk.text for chunk in case.passages.gold]
-    # Read twice in different contexts: once could be any sentence of the document.
-    gold = alone.change.passages
-    others = [trial.text for trial in trials if trial.change.passages not in ((), gold)]
-    if case.context != gold:
-        others.append(case.answer.text)
-    stable = any(_same(text, alone.text) for text in others)
-    if stable and grounding.checkable(alone.text) and grounding.share(alone.text, texts) >= SUPPORTED:
-        detail = f"its sources do not hold it, and support {alone.text[:80]!r} instead"
-        return _decided("reference", alone, detail=detail)
     return None
 
 
-def _paired(case: Case, trials: Sequence[Trial]) -> Part:
+def _read_twice(case: Case, trials: Sequence[Trial], alone: Trial) -> str:
+    """What was read in most contexts, and in two at least: once could be any sentence of the document; else empty.
+
+    Only contexts with a passage of the sources count, each once, whatever else was changed beside it.
+    """
+    sources = {chunk.span.document for chunk in case.passages.gold}
+    readings: dict[tuple[str, ...], str] = {}  # ids of the passages → what was read
+    attempts = [] if case.answer.abstained or case.answer.cut else [(case.context, case.answer.text)]
+    for trial in (alone, *trials):
+        if trial.text and not (trial.abstained or trial.cut or trial.failure or trial.change.untuned):
+            attempts.append((trial.change.passages, trial.text))
+    for passages, text in attempts:
+        if any(chunk.span.document in sources for chunk in passages):
+            readings.setdefault(tuple(chunk.id for chunk in passages), text)
+    texts = list(readings.values())
+    for text in texts:
+        same = sum(1 for other in texts if _same(other, text))
+        # The sources alone, and once more; or else most contexts, where the sources alone were not read.
+        if same >= 2 and (_same(text, alone.text) or 2 * same > len(texts)):
+            return text
+    return ""
+
+
+def _paired(case: Case, trials: list[Trial]) -> Part:
     """Two changes together; each pair once, the change of passages first, because it brings the passages."""
     singles: list[tuple[str, Change]] = []
+    again: Change | None = None
+    cause = ""  # of what was inserted
     if case.arm.retrieval and case.passages.sourced and not case.passages.gold:
-        singles.append((_absent(case)[0], case.stated))
+        cause = _absent(case)[0]
+        singles.append((cause, case.stated))
+        again = moved_last(case.stated, 1)
     elif case.arm.retrieval and not case.passages.whole and case.uncut is not None:
-        singles.append(("split", case.uncut))
+        cause = "split"
+        singles.append((cause, case.uncut))
+        # Beside its own pieces it could be read from these.
+        again = case.place
     elif case.passages.gold and not case.arm.retrieval:
         singles.append(("not-known", case.gold_alone))
     elif case.passages.gold:
@@ -287,10 +369,20 @@ def _paired(case: Case, trials: Sequence[Trial]) -> Part:
         alone = _alone(case, trials)
         # Inserting and removing the others are two changes already, and were made together before.
         if not case.passages.shown and alone is not None and alone.right:
-            return _joint((cause, "ignored"), alone)
+            return (yield from _beside_others(case, cause, alone))
+        if not case.passages.shown:
+            again = moved_last(case.gold, len(case.passages.holding[: case.arm.k]))
+        # Behind the gate the passage was there to be read: opening it is the change, and showing it alone is none.
+        if case.gated and case.passages.shown:
+            singles.append(("false-abstention", case.ungated))
         # A context of nothing but gold stays as it is: together with another change it would be that change alone.
-        if case.context != case.gold_alone.passages or case.gated:
+        elif case.context != case.gold_alone.passages or case.gated:
             singles.append((cause, case.gold_alone))
+    if again is not None:
+        trial = yield again
+        trials.append(trial)
+        if trial.right:
+            return _decided(cause, trial, detail=_whereabouts(case, cause))
     # An answer can be cut, and decline, once something else is mended.
     if case.answer.cut or any(trial.cut for trial in trials):
         singles.append(("cut", case.longer))
@@ -300,10 +392,25 @@ def _paired(case: Case, trials: Sequence[Trial]) -> Part:
     if case.arm.tuned:
         singles.append(("contradicted", case.untuned))
     for (cause, change), (other_cause, other_change) in combinations(singles, 2):
+        if cause == other_cause:
+            continue
         trial = yield together(change, other_change)
         if trial.right:
             return _joint((cause, other_cause), trial)
     return None
+
+
+def _beside_others(case: Case, cause: str, alone: Trial) -> Step:
+    """The passage alone makes it right, and did not beside others: are these at fault, or was it chance?
+
+    Two causes are named only where the others mislead in another order as well.
+    """
+    change = moved_last(case.gold, len(case.passages.holding[: case.arm.k]))
+    if change is not None:
+        trial = yield change
+        if trial.right:
+            return _decided(cause, trial, detail=_whereabouts(case, cause))
+    return _joint((cause, "ignored"), alone)
 
 
 def _joint(parts: tuple[str, str], trial: Trial) -> Diagnosed:
@@ -333,4 +440,5 @@ def at_most(case: Case) -> int:
         except StopIteration:
             counts.append(count)
     # Its sources said to lack it is tried only where an answer was not cut, and here all are: one more.
-    return max(counts) + (case.passages.supported is False and bool(case.passages.gold))
+    stated = case.arm.retrieval and bool(case.passages.missing)
+    return max(counts) + (case.passages.supported is False and bool(case.passages.gold) and not stated)

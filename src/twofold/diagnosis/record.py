@@ -106,7 +106,7 @@ class ArmDiagnosis(TypedDict):
     ledger: list[LedgerRow]
     rows: list[DiagnosedRow]
     levers: list[LeverRow]
-    """Best first."""
+    """Best first; those whose interval does not reach above 0 are no fix."""
 
 
 class DiagnosisRecord(TypedDict):

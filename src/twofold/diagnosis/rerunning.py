@@ -15,7 +15,7 @@ from twofold.answering.cached import committed
 from twofold.answering.system import System
 from twofold.diagnosis.case import Case
 from twofold.diagnosis.changes import Change, Trial
-from twofold.diagnosis.procedure import Diagnosed, Step
+from twofold.diagnosis.procedure import Diagnosed, Step, settled
 from twofold.examples.questions import Questions
 from twofold.hashing import digest
 from twofold.plugins.protocols import Metric, Progress, quiet
@@ -118,12 +118,12 @@ class Reruns:
         due: dict[str, Change] = {}
 
         def advance(name: str, trial: Trial | None) -> None:
+            if trial is not None:
+                outcome.trials.setdefault(name, []).append(trial)
             try:
                 due[name] = next(steps[name]) if trial is None else steps[name].send(trial)
             except StopIteration as end:
-                outcome.causes[name] = end.value
-            if trial is not None:
-                outcome.trials.setdefault(name, []).append(trial)
+                outcome.causes[name] = settled(end.value, outcome.trials.get(name, []))
 
         for name in steps:
             advance(name, None)

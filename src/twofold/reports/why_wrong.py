@@ -12,12 +12,13 @@ from typing import Any
 
 from twofold.diagnosis.causes import CAUSES
 from twofold.diagnosis.contrasts import ORACLES
+from twofold.diagnosis.levers import fixes_and_harms
 from twofold.diagnosis.record import ArmDiagnosis, DiagnosedRow, DiagnosisRecord
 from twofold.reports import charts
 from twofold.stats import intervals
 from twofold.types import Json
 from twofold.verdict.evidence import RIGHT, is_wrong
-from twofold.verdict.record import AnswerRow, ArmAnswer, StudyRecord, number_text, plain_number
+from twofold.verdict.record import AnswerRow, ArmAnswer, StudyRecord, number_text, plain_number, true_minus
 
 SEEN = {
     "failed": "no answer: something failed",
@@ -150,12 +151,17 @@ def _percent(share: float) -> str:
 
 
 def _lever_rows(arm: ArmDiagnosis) -> Json:
+    fixes, harms = fixes_and_harms(arm["levers"])
     rows = []
-    for lever in arm["levers"]:
+    for lever in fixes:
         price = "unknown" if lever["price"] is None else f"{lever['price']:.4g} {lever.get('currency', '')}".rstrip()
         tokens = "unknown" if lever["tokens"] is None else f"{round(lever['tokens']):+d}"
-        rows.append({**lever, "price": price, "tokens": tokens})
-    return {"arm": arm["arm"], "rows": rows}
+        shown = {"price": true_minus(price), "tokens": true_minus(tokens)}
+        if not lever["answers"]:
+            # Predicted from a learning curve: nothing was asked again, so nothing is known of right answers lost.
+            shown |= {"answers": "–", "harmed": "–"}
+        rows.append({**lever, **shown})
+    return {"arm": arm["arm"], "rows": rows, "harms": harms}
 
 
 def drilled(row: DiagnosedRow) -> Json:

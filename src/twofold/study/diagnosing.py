@@ -190,7 +190,9 @@ def plans(workspace: Workspace, study: Opened, *, request: Scope, progress: Prog
     out = []
     for arm in study.arms:
         with _measured(workspace.models, workspace.systems, study, arm=arm) as system:
-            out.append(_cases(workspace, study, system, request=request, planned=True, progress=progress).plan())
+            scorer = _scorer(workspace.catalogue.scores, study)
+            cases = _cases(workspace, study, system, request=request, scorer=scorer, planned=True, progress=progress)
+            out.append(cases.plan())
     return out
 
 
@@ -225,7 +227,7 @@ def diagnose(
     }
     for arm in study.arms:
         with _measured(workspace.models, workspace.systems, study, arm=arm) as system:
-            subject = _cases(workspace, study, system, request=request, progress=progress)
+            subject = _cases(workspace, study, system, request=request, scorer=scorer, progress=progress)
             price = _price(workspace.config, prices, remote=bool(system.description["generator"].get("remote")))
             reruns = Reruns(
                 system=system,
@@ -276,11 +278,20 @@ def _measured(models: Models, systems: Systems, study: Opened, *, arm: Arm) -> I
             raise StudyError(
                 f"the arm {arm.name} is not the one that study {study.record['study']} measured: its settings, "
                 "documents, examples or weights changed",
-                cure="Run `twofold study` again, then `twofold diagnose`.",
+                cure=_again(study.record, systems.config),
             )
         yield system
     finally:
         system.close()
+
+
+def _again(record: StudyRecord, config: Config) -> str:
+    """How a study's systems are had again: a first look (``--limit``) drew other few-shot and training examples."""
+    limit = record["config"].get("examples", {}).get("limit", 0)
+    again = "Run `twofold study` again, then `twofold diagnose`."
+    if limit == config.examples.limit:
+        return again
+    return f"That study had [examples].limit = {limit}: give --set examples.limit={limit}. Else: {again}"
 
 
 def _scorer(table: Scores, study: Opened) -> Scorer:
@@ -289,7 +300,14 @@ def _scorer(table: Scores, study: Opened) -> Scorer:
 
 
 def _cases(
-    workspace: Workspace, study: Opened, system: System, *, request: Scope, planned: bool = False, progress: Progress
+    workspace: Workspace,
+    study: Opened,
+    system: System,
+    *,
+    request: Scope,
+    scorer: Scorer,
+    planned: bool = False,
+    progress: Progress,
 ) -> ArmCases:
     """The arm's answers as the study scored them.
 
@@ -298,6 +316,7 @@ def _cases(
         study: The study, opened.
         system: The arm as it was measured.
         request: What is to be diagnosed.
+        scorer: Of the whole diagnosis: what it has paid for once is not paid for again.
         planned: Spend nothing: neither a search nor a judge at an endpoint is asked.
         progress: Shows the work.
 
@@ -328,10 +347,10 @@ def _cases(
         known,
         arm=_facts(system, workspace.models),
         shelves=_shelves(workspace.search, system, planned=planned),
-        scorer=_scorer(workspace.catalogue.scores, study),
+        scorer=scorer,
         spend=not (planned and study.pays),
         references=(*study.splits.train, *study.splits.dev, *study.splits.test),
-        progress=lambda done, total: progress(f"search {arm.name}", done, total),
+        progress=lambda done, total: progress(f"evidence of {arm.name}", done, total),
     )
     return ArmCases(
         arm=arm.name,
