@@ -10,8 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import cost_books
-from twofold.costs.metering import opened
+from twofold.costs.metering import AnswerAmounts, of_answers, opened
 from twofold.costs.parts import HOURS
+from twofold.costs.report import costs_of
 from twofold.costs.totals import CostBook
 
 
@@ -37,6 +38,31 @@ def test_a_month_is_the_sum_of_its_parts_by_hand():
     assert book.monthly("rag").unknown == ()
     assert book.once("rag").known.mean == pytest.approx(once)
     assert book.per_answer("rag").known.mean == pytest.approx(month / 1000)
+
+
+def test_no_interval_of_a_cost_reaches_below_nothing():
+    # One long answer among five: the standard error is as large as the mean, and the critical value nearly 3.
+    tokens = [10.0, 10.0, 10.0, 10.0, 5000.0]
+    flat = [1.0] * 5
+    answers = AnswerAmounts(
+        prompt_tokens=tokens,
+        cached_prompt_tokens=flat,
+        completion_tokens=tokens,
+        retrieval_seconds=[0.0] * 5,
+        generation_seconds=flat,
+        wrong=[0.0, 1.0, 0.0, 1.0, 0.0],
+    )
+    means, covariance, worth, right = of_answers({"base": answers}, np.arange(5), level=0.95)
+    start = cost_books.metered(arms=("base",))
+    record = {**start, "means": means, "covariance": covariance, "worth": worth, "right": right, "questions": 5}
+    book = cost_books.book(record=record)
+    assert book.running("base").known.low == 0
+    assert book.monthly("base").known.low == book.fixed("base").known.mean
+    per_right = book.per_right("base").cost
+    assert per_right is not None
+    assert per_right.known.low >= 0
+    costs = costs_of("s", book.meter, prices=book.prices, scenario=book.scenario)
+    assert all(part["units"]["low"] >= 0 and part["cost"]["low"] >= 0 for part in costs["arms"]["base"]["parts"])
 
 
 @given(st.floats(1, 1e6), st.floats(1, 1e6))
@@ -155,6 +181,14 @@ def test_weights_learned_by_heart_are_trained_again_with_every_update():
     assert daily.fixed("base") == still.fixed("base")
     open_book = cost_books.metered(arms=("base", "ft+rag"))
     assert cost_books.book(record=open_book, updates=30).times("ft+rag")["retraining"] == 0
+
+
+def test_without_documents_no_update_trains_again():
+    bare = {**cost_books.metered(arms=("base", "ft")), "documents": False}
+    book = cost_books.book(record=bare, updates=30, retrainings=0.5)
+    assert book.times("ft")["retraining"] == 0.5
+    still, daily = book.over_updates("ft", [0, 30])
+    assert still == daily
 
 
 def test_the_cadence_of_retraining_is_that_of_the_configuration():

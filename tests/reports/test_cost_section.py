@@ -47,7 +47,7 @@ def expected(record, **changes):
     for arm in costs["arms"].values():
         right = money(arm["per_right"]) if arm["per_right"] else arm["per_right_why"]
         texts = [money(arm["per_1000"]), right, money(arm["monthly"]), money(arm["monthly_with_risk"])]
-        cells.append([*map(true_minus, texts), ", ".join(arm["monthly"]["unknown"]) or "–"])
+        cells.append([*map(true_minus, texts), ", ".join(arm["monthly_with_risk"]["unknown"]) or "–"])
     return cells, [true_minus(break_even_text(pair)) for pair in costs["break_even"]]
 
 

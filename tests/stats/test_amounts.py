@@ -56,3 +56,17 @@ def test_an_amount_that_no_question_has_spoils_no_other():
     taken = moments([[1.0, math.nan], [2.0, math.nan], [3.0, math.nan]], ["a", "b", "c"])
     assert taken.sum([1.0, 0.0], level=0.95).mean == 2.0
     assert math.isnan(taken.sum([1.0, 1.0], level=0.95).mean)
+
+
+def test_an_amount_of_one_group_alone_has_no_interval():
+    taken = moments([[1.0, 5.0], [2.0, 7.0], [3.0, math.nan], [5.0, math.nan]], ["a", "a", "b", "c"])
+    alone = taken.sum([0.0, 1.0], level=0.95)
+    assert (alone.mean, alone.low, alone.high) == (6.0, -math.inf, math.inf)
+    assert taken.sum([1.0, 1.0], level=0.95).high == math.inf
+    assert math.isfinite(taken.sum([1.0, 0.0], level=0.95).high)
+
+
+def test_an_amount_of_two_groups_varies_as_if_there_were_no_others():
+    there = moments([[5.0], [7.0]], ["a", "b"])
+    among = moments([[5.0], [7.0], *([math.nan] for _ in range(8))], list("abcdefghij"))
+    assert among.covariance[0, 0] == pytest.approx(there.covariance[0, 0])

@@ -9,10 +9,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from lazily import Lazily
 from twofold.errors import StudyError
 from twofold.stats import distributions, draws, intervals
 
-reference = pytest.importorskip("scipy.stats")
+reference = Lazily("scipy.stats")
 
 
 @pytest.mark.parametrize("freedom", [1, 2, 5, 19, 200])
@@ -256,7 +257,7 @@ def test_scores_outside_their_range_are_refused_and_never_guessed_to_have_none()
 
 
 def test_the_upper_bound_of_a_share_is_clopper_and_pearson_s() -> None:
-    beta = pytest.importorskip("scipy.stats").beta
+    beta = reference.beta
     for count, n in ((0, 14), (1, 14), (5, 36), (30, 200), (0.5, 9.3)):
         assert distributions.binomial_upper(count, n, 0.95) == pytest.approx(
             beta.ppf(0.95, count + 1, n - count), abs=1e-8

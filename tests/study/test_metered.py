@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
+import math
 import statistics
+from collections.abc import Sequence
+from dataclasses import replace
 
 import pytest
 
 from twofold.costs.metering import QUANTITIES, opened
+from twofold.plugins import loading
+from twofold.plugins.protocols import Progress
 from twofold.reports import archive
 from twofold.testing import projects
+from twofold.testing.echo_generator import EchoGenerator
+from twofold.types import Completion, Prompt
+
+PRICE_OF_AN_HOUR = "item,amount,unit,currency,date,source\nmachine,0.6,hour,EUR,2026-11-30,invented\n"
 
 
 def test_a_failed_answer_is_in_no_mean_of_tokens_or_seconds(tmp_path):
@@ -49,3 +58,37 @@ def test_a_failed_answer_is_in_no_mean_of_tokens_or_seconds(tmp_path):
     assert len(record["metered"]["means"]) == 2 * len(QUANTITIES)
     [line] = [line for line in warnings if line.startswith(f"rag: {failed['rag']} of {len(rows)} answers failed")]
     assert "are in no mean of tokens and seconds" in line
+
+
+class Sharing(EchoGenerator):
+    """Answers as a local model does: each answer of a batch has an even share of its seconds."""
+
+    def generate(self, prompts: Sequence[Prompt], *, progress: Progress | None = None) -> list[Completion]:
+        completions = super().generate(prompts, progress=progress)
+        return [replace(completion, seconds=2.0 / len(prompts)) for completion in completions]
+
+
+def test_a_study_of_one_batch_knows_how_its_costs_vary(tmp_path):
+    settings = {
+        "generation": {"generator": {"name": "echo", "options": {"mode": "quote"}}},
+        "study": {"arms": ["base", "rag"], "resamples": 400, "latency_sample": 0, "diagnostics": []},
+    }
+    with (
+        loading.registered("generators", "echo", Sharing),
+        projects.make_project(tmp_path / "p", questions=40, settings=settings) as project,
+    ):
+        (project.directory / "prices.csv").write_text(PRICE_OF_AN_HOUR, encoding="utf-8")
+        meter = opened(project.study()["metered"])
+        costs = project.cost()
+    for name, quantity in (
+        ("base", "generation_seconds"),
+        ("rag", "generation_seconds"),
+        ("rag", "retrieval_seconds"),
+    ):
+        seconds = meter.amount(name, quantity)
+        assert 0 < seconds.low < seconds.mean < seconds.high < math.inf
+    for name in ("base", "rag"):
+        assert meter.mean(name, "generation_seconds") > 2.0 / meter.record["questions"]
+        cost = costs["arms"][name]["running_per_1000"]
+        assert 0 < cost["low"] < cost["mean"] < cost["high"]
+    assert not [line for line in costs["warnings"] if "one batch" in line]

@@ -29,6 +29,9 @@ QUANTITIES = (
 """Amounts of one answer, in this order. ``cached_prompt_tokens`` are those at the beginning of the prompt that an
 earlier question's prompt began with, too: among ``prompt_tokens``, and what an ideal cache need not read again."""
 
+_ALIKE = 1e-9
+"""A standard error of so small a share of its mean is rounding."""
+
 
 class MeteredTraining(TypedDict):
     """One training of an arm's adapter."""
@@ -65,8 +68,9 @@ class Metered(TypedDict):
     quantities: list[str]
     means: list[float | None]
     """Of every arm's quantities, arm by arm, shape (arms · quantities,); None where no question has the quantity."""
-    covariance: list[list[float]] | None
-    """Of the means, shape (arms · quantities, the same); None in records that kept no answer's amounts."""
+    covariance: list[list[float | None]] | None
+    """Of the means, shape (arms · quantities, the same); None in it where nothing tells one, as of an amount that the
+    answers of one group alone have; None in records that kept no answer's amounts."""
     worth: float
     """How many groups of equal size the questions are worth."""
     questions: int
@@ -85,6 +89,8 @@ class Metered(TypedDict):
     alone: dict[str, TimedAlone]
     """Arm → its seconds for one question at a time; an arm that was not timed is left out."""
     index: MeteredIndex | None
+    documents: NotRequired[bool]
+    """Does the project have documents? Without them nothing is updated; records of before do not say."""
     hosted: list[str]
     """Arms whose model answers at an endpoint."""
     hardware: str
@@ -126,6 +132,11 @@ class MeteredStudy:
             vector[start + QUANTITIES.index(name)] += sign * weight
         return vector
 
+    @property
+    def has_documents(self) -> bool:
+        """May documents be updated? Where the record does not say, they may."""
+        return self.record.get("documents", True)
+
     def mean(self, arm: str, quantity: str) -> float:
         """An arm's mean of a quantity; NaN where there is none."""
         place = self.record["arms"].index(arm) * len(QUANTITIES) + QUANTITIES.index(quantity)
@@ -133,12 +144,12 @@ class MeteredStudy:
 
     def amount(self, arm: str, quantity: str) -> Amount:
         """The same with its interval."""
-        return self.moments.sum(self.weights(arm, {quantity: 1.0}), level=self.level)
+        return self.moments.sum(self.weights(arm, {quantity: 1.0}), level=self.level).natural
 
 
 def of_answers(
     arms: Mapping[str, AnswerAmounts], groups: Any, *, level: float
-) -> tuple[list[float | None], list[list[float]], float, dict[str, Json]]:
+) -> tuple[list[float | None], list[list[float | None]], float, dict[str, Json]]:
     """Means, covariance, worth of the groups, and shares of right answers, as `Metered` has them.
 
     Args:
@@ -168,10 +179,19 @@ def of_answers(
         # (Agresti & Coull 1998), counted in groups.
         worth = max(taken.worth, 1.0)
         adjusted = (float(taken.means[at]) * worth + 2) / (worth + 4)
-        covariance[at, at] = max(covariance[at, at], adjusted * (1 - adjusted) / (worth + 4))
+        # Of one group alone it stays unknown (NaN).
+        covariance[at, at] = np.maximum(covariance[at, at], adjusted * (1 - adjusted) / (worth + 4))
         right[name] = _share(wrong, groups, level=level)
     means = [None if math.isnan(mean) else float(mean) for mean in taken.means]
-    return means, covariance.tolist(), taken.worth, right
+    return means, without_nan(covariance), taken.worth, right
+
+
+def without_nan(covariance: Any) -> list[list[float | None]]:
+    """A covariance for JSON, which has no NaN: None where nothing tells one."""
+    rows = []
+    for row in covariance.tolist():
+        rows.append([None if math.isnan(value) else value for value in row])
+    return rows
 
 
 def halved(level: float) -> float:
@@ -192,10 +212,21 @@ def opened(record: Metered, *, batched: bool = True) -> MeteredStudy:
     known = record["covariance"]
     covariance = np.zeros((size, size)) if known is None else np.array(known, dtype=float)
     worth = record["worth"] if known is not None else 0.0
+    _doubt_even_shares(record, means, covariance)
     if not batched:
         _take_alone(record, means, covariance)
     shares = {name: Estimate(**share) for name, share in record["right"].items()}
     return MeteredStudy(record=record, moments=Moments(means=means, covariance=covariance, worth=worth), split=shares)
+
+
+def _doubt_even_shares(record: Metered, means: Any, covariance: Any) -> None:
+    """Seconds that do not vary at all are even shares of one batch: how they vary is unknown, and no 0."""
+    for number in range(len(record["arms"])):
+        for quantity in ("retrieval_seconds", "generation_seconds"):
+            place = number * len(QUANTITIES) + QUANTITIES.index(quantity)
+            # Equal shares may differ in their last digits.
+            if means[place] > 0 and covariance[place, place] <= (_ALIKE * means[place]) ** 2:
+                covariance[place, :] = covariance[:, place] = math.nan
 
 
 def _take_alone(record: Metered, means: Any, covariance: Any) -> None:
@@ -207,6 +238,9 @@ def _take_alone(record: Metered, means: Any, covariance: Any) -> None:
         means[place] = math.nan if timed is None else max(0.0, timed["mean"] - means[searched])
         covariance[place, :] = covariance[:, place] = 0.0
         covariance[place, place] = 0.0 if timed is None else timed["error"] ** 2
+        if timed is not None and math.isnan(covariance[searched, searched]):
+            # Both were timed as one sum, whose error stands above: how a batch's searches vary does not matter here.
+            covariance[searched, :] = covariance[:, searched] = 0.0
 
 
 def of_means(
@@ -261,6 +295,33 @@ def _share(wrong: Any, groups: Any, *, level: float) -> Json:
     """The share of right answers, at the level of one of two intervals (`Metered.right`)."""
     share = intervals.estimate(1 - wrong, groups, level=halved(level))
     return {"mean": share.mean, "low": share.low, "high": share.high, "n": share.n, "failed": share.failed}
+
+
+def divided(seconds: Sequence[float], *sizes: Sequence[float]) -> list[float]:
+    """Seconds of answers, those of one batch divided among its answers by their sizes instead of evenly.
+
+    Even shares, by which a batch is known, hide how much longer one answer takes than another, and with it how much the
+    mean depends on what was asked. What an answer takes grows with what it reads and writes, in a proportion that the
+    batch does not show; so the size that varies most is taken, by which the interval is rather too wide.
+
+    Args:
+        seconds: Of each answer, shape (answers,); equal ones are shares of one batch. NaN: not metered.
+        sizes: Of each answer, by which its seconds may grow, such as its tokens read and written; shape (answers,)
+            each. Their sum over all answers with seconds is kept.
+    """
+    shares = np.array(seconds, dtype=float)
+    there = np.isfinite(shares)
+    columns = [np.array(size, dtype=float) for size in sizes]
+    usable = [column for column in columns if there.any() and np.isfinite(column[there]).all() and column[there].sum()]
+    if not usable:
+        return list(map(float, shares))
+    widest = max(usable, key=lambda column: float(column[there].std() / column[there].mean()))
+    for share in np.unique(shares[there]):
+        members = shares == share
+        whole = float(widest[members].sum())
+        if members.sum() > 1 and whole > 0:
+            shares[members] = share * members.sum() * widest[members] / whole
+    return list(map(float, shares))
 
 
 def reused(prompts: Sequence[str]) -> list[float]:

@@ -181,15 +181,21 @@ def _remarks(book: CostBook) -> list[str]:
     if not book.prices.amounts:
         remarks.append(
             "no price is known: write a table with `twofold cost --template > prices.csv`, fill in the amounts that "
-            "you know, and run the command again"
+            "you know, and run `twofold cost`"
         )
     if len(book.arms) == 1:
+        other = "rag" if book.meter.has_documents else "prompt"
         remarks.append(
             f"only the arm {book.arms[0]} was measured, so that no break-even can be named: measure another beside "
-            "it, as in `twofold study --arms base,rag`"
+            f"it, as in `twofold study --arms base,{other if book.arms == ['base'] else book.arms[0]}`"
         )
     if not any(part.name.startswith("hours") for part in chain.from_iterable(book.parts.values())):
         remarks.append("no hours of people's work are stated in [costs], so that none are counted")
+    if book.scenario.updates and not book.meter.has_documents:
+        remarks.append(
+            f"[costs].updates is {book.scenario.updates:g}, and the project has no documents: nothing is trained or "
+            "embedded again for updates; state how often examples change as [costs].retrainings"
+        )
     if not book.meter.split:
         remarks.append(
             "the study's metric does not say which answers are right, so that no right answer has a cost: set "
@@ -201,10 +207,15 @@ def _remarks(book: CostBook) -> list[str]:
             "seconds: remove the cause of the failures, and run `twofold study` again"
         )
     if together := [arm for arm in book.arms if _timed_together(book, arm)]:
+        alone = (
+            ", and `batched = false` in [costs] takes the seconds of one question at a time"
+            if book.scenario.section.batched
+            else ""
+        )
         remarks.append(
-            f"all answers of {' and of '.join(together)} were made in one batch, whose time is divided evenly among "
-            "them: the intervals do not show how seconds vary; `batched = false` in [costs] takes those of one "
-            "question at a time"
+            f"all answers of {' and of '.join(together)} were made, or all their passages searched for, in one batch, "
+            "whose time was divided evenly among them: how their seconds vary is unknown, and so are the intervals; a "
+            f"new study divides by tokens{alone}"
         )
     if book.meter.record["covariance"] is None:
         remarks.append(
@@ -215,12 +226,14 @@ def _remarks(book: CostBook) -> list[str]:
 
 
 def _timed_together(book: CostBook, arm: str) -> bool:
-    """Do all answers of an arm that is paid by seconds have the same seconds, so that these show no variance?"""
-    if hosted(book.meter, arm, book.scenario.section) or book.meter.record["covariance"] is None:
+    """Is it unknown how the seconds of an arm vary that is paid by them (`metering.opened`)?"""
+    # Of one group alone no interval is known, of seconds or of anything else.
+    if book.meter.record["covariance"] is None or not book.meter.moments.worth > 1:
         return False
-    seconds = book.meter.amount(arm, "generation_seconds")
-    # Equal shares may differ in their last digits.
-    return seconds.mean > 0 and seconds.high - seconds.low <= 1e-9 * seconds.mean
+    paid = [] if hosted(book.meter, arm, book.scenario.section) else ["generation_seconds"]
+    # An own search is paid by seconds at whoever's model.
+    paid += ["retrieval_seconds"] if arm in book.meter.record["retrieves"] else []
+    return any(math.isinf(book.meter.amount(arm, quantity).high) for quantity in paid)
 
 
 def _arm(book: CostBook, arm: str) -> ArmCosts:
@@ -250,7 +263,7 @@ def _parts(book: CostBook, arm: str) -> list[PartRecord]:
         units = Amount(mean=part.units or 0.0, low=part.units or 0.0, high=part.units or 0.0)
         if part.per_answer and not unmetered:
             weights = book.meter.weights(arm, part.per_answer)
-            units = book.meter.moments.sum(weights, level=book.meter.level)
+            units = book.meter.moments.sum(weights, level=book.meter.level).natural
         missing = (part.item,) if price is None else ("not metered",) if unmetered else ()
         cost = Sum(known=units.times(0.0 if missing or price is None else price), unknown=missing)
         rows.append(

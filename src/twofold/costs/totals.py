@@ -58,7 +58,7 @@ class BreakEven:
     """Answers a month; infinite: never."""
     low: float = math.inf
     high: float = math.inf
-    """Ends of its interval; infinite: not shown that there is such a volume."""
+    """Ends of its interval; infinite: not shown that there is such a volume, or no interval is known."""
     unknown: tuple[str, ...] = ()
     """Items whose price decides and is unknown."""
 
@@ -119,7 +119,8 @@ class CostBook:
 
     def times(self, arm: str) -> dict[str, float]:
         """Basis → how often it is paid a month; of ``once``, spread over the months."""
-        kind = self.meter.record["tuned"].get(arm, "")
+        # Weights that learned no document are not stale with an update of one.
+        kind = self.meter.record["tuned"].get(arm, "") if self.meter.has_documents else ""
         return {
             "once": 1 / self.scenario.months,
             "month": 1.0,
@@ -176,7 +177,8 @@ class CostBook:
     def running(self, arm: str, *, risk: bool = False, level: float | None = None) -> Sum:
         """Cost of one more answer."""
         vector, lacking = self.answer_weights(arm, risk=risk)
-        return Sum(known=self.meter.moments.sum(vector, level=level or self.meter.level), unknown=lacking)
+        known = self.meter.moments.sum(vector, level=level or self.meter.level).natural
+        return Sum(known=known, unknown=lacking)
 
     def monthly(self, arm: str, *, volume: float | None = None, risk: bool = False, level: float | None = None) -> Sum:
         """Cost of a month: everything, with what is paid once spread over the months."""
@@ -236,7 +238,7 @@ class CostBook:
         if not fixed:
             return self._without_fixed(arm, other, gain)
         more_fixed = abs(fixed)
-        low, volume, high = (more_fixed / end if end > 0 else math.inf for end in (gain.high, gain.mean, gain.low))
+        low, volume, high = (_volume(more_fixed, end) for end in (gain.high, gain.mean, gain.low))
         outcome: Literal["from", "never"] = "from" if math.isfinite(volume) else "never"
         return BreakEven(arm=arm, other=other, outcome=outcome, volume=volume, low=low, high=high)
 
@@ -292,7 +294,7 @@ class CostBook:
             return OwnMachine(arm=arm, outcome="unknown", unknown=tuple(sorted(unknown)), capacity=capacity)
         answer = self.meter.moments.sum(vector, level=self.meter.level)
         month = HOURS * machine
-        low, volume, high = (month / end if end > 0 else math.inf for end in (answer.high, answer.mean, answer.low))
+        low, volume, high = (_volume(month, end) for end in (answer.high, answer.mean, answer.low))
         # More answers than a machine makes need a second one, which costs as much again: then it never pays.
         if volume > capacity:
             return OwnMachine(arm=arm, outcome="never", capacity=capacity, low=low if low <= capacity else math.inf)
@@ -311,6 +313,14 @@ class CostBook:
         for number in updates:
             costs.append(CostBook(self.meter, self.prices, replace(self.scenario, updates=number)).monthly(arm))
         return costs
+
+
+def _volume(fixed: float, gain: float) -> float:
+    """The volume at which a gain with each answer pays what is fixed; infinite where none does, or nobody knows.
+
+    An infinite gain is the end of an interval that nothing tells: the volume 0 would be a number where none is known.
+    """
+    return fixed / gain if gain > 0 and math.isfinite(gain) else math.inf
 
 
 def unmetered(part: CostPart) -> str:

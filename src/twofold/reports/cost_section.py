@@ -13,7 +13,7 @@ from typing import Any
 from markupsafe import Markup
 
 from twofold.config import CostsSection
-from twofold.costs.metering import QUANTITIES, MeteredStudy, halved, opened
+from twofold.costs.metering import QUANTITIES, MeteredStudy, halved, opened, without_nan
 from twofold.costs.parts import RISK, Scenario, parts_of, scenario
 from twofold.costs.prices import UNITS, of_rows
 from twofold.costs.report import CostRecord, costs_of
@@ -70,7 +70,8 @@ def _rows(costs: CostRecord) -> list[Json]:
                 "per_right": true_minus(money(arm["per_right"])) if arm["per_right"] else arm["per_right_why"],
                 "monthly": true_minus(money(arm["monthly"])),
                 "risk": true_minus(money(arm["monthly_with_risk"])),
-                "unknown": unknown_text(arm["monthly"]),
+                # What wrong answers cost stands in the last sum alone, and is named where that is unknown.
+                "unknown": unknown_text(arm["monthly_with_risk"]),
             }
         )
     return rows
@@ -106,10 +107,11 @@ def _data(study: MeteredStudy, use: Scenario, costs: CostRecord) -> Json:
         "arms": record["arms"],
         "width": len(QUANTITIES),
         "means": [None if math.isnan(mean) else float(mean) for mean in study.moments.means],
-        "covariance": None if record["covariance"] is None else study.moments.covariance.tolist(),
+        "covariance": None if record["covariance"] is None else without_nan(study.moments.covariance),
         "critical": [value if math.isfinite(value) else None for value in critical],
         "right": {name: [share.mean, share.low, share.high] for name, share in study.split.items()},
-        "kinds": record["tuned"],
+        # By these the script trains again with every update of the documents.
+        "kinds": record["tuned"] if study.has_documents else {},
         "parts": parts,
         "prices": {row["item"]: row["amount"] for row in costs["prices"]},
         "currency": costs["currency"],

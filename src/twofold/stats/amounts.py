@@ -2,8 +2,8 @@
 
 A cost is a weighted sum of such means. With their covariance its interval follows for any weights, for one arm or for
 the difference of two, without looking at the questions again: that is what a record keeps and what a page's sliders
-need. The covariance is cluster-robust with the factor G / (G − 1) (Cameron & Miller 2015); degrees of freedom are
-Kish's number of groups less one, as in `intervals`.
+need. The covariance is cluster-robust with the factor G / (G − 1) (Cameron & Miller 2015), G the groups that have the
+amount; degrees of freedom are Kish's number of all groups less one, as in `intervals`.
 """
 
 from __future__ import annotations
@@ -31,6 +31,11 @@ class Amount:
         """The same with a known amount added."""
         return Amount(mean=self.mean + constant, low=self.low + constant, high=self.high + constant)
 
+    @property
+    def natural(self) -> Amount:
+        """The same for what cannot be negative: tokens, seconds, money; an end that nothing tells stays infinite."""
+        return Amount(mean=self.mean, low=max(0.0, self.low) if math.isfinite(self.low) else self.low, high=self.high)
+
     def times(self, factor: float) -> Amount:
         """The same, so many times; `factor` is not negative."""
         # 0 × ∞ is no number: nothing of an amount is nothing.
@@ -45,7 +50,7 @@ class Moments:
     means: Array
     """Shape (amounts,)."""
     covariance: Array
-    """Of the means, shape (amounts, amounts)."""
+    """Of the means, shape (amounts, amounts); NaN where nothing tells it, as of an amount that one group alone has."""
     worth: float
     """How many groups of equal size the groups are worth (`intervals.kish`); of one there is no interval."""
 
@@ -61,7 +66,7 @@ class Moments:
             return Amount(mean=0.0, low=0.0, high=0.0)
         mean = float(w[used] @ self.means[used])
         variance = float(w[used] @ self.covariance[np.ix_(used, used)] @ w[used])
-        if not self.worth > 1:
+        if not self.worth > 1 or math.isnan(variance):
             return Amount(mean=mean, low=-math.inf, high=math.inf)
         # Rounding may leave a variance just below 0, of a difference of two arms that are alike.
         half = self.critical(level) * math.sqrt(max(0.0, variance))
@@ -84,5 +89,10 @@ def moments(values: npt.ArrayLike, groups: Sequence[str] | npt.NDArray[np.int64]
     number = int(labels.max()) + 1 if len(labels) else 0
     sums = np.zeros((number, x.shape[1]))  # (groups, amounts)
     np.add.at(sums, labels, residuals)
-    factor = number / (number - 1) if number > 1 else 0.0
-    return Moments(means=means, covariance=factor * sums.T @ sums, worth=kish(np.bincount(labels)) if number else 0.0)
+    having = np.zeros_like(sums)
+    np.add.at(having, labels, present.astype(float))
+    there = (having > 0).sum(axis=0)  # (amounts,)
+    # One group does not show how groups differ: its residuals add up to 0, which is no variance of 0.
+    factor = np.where(there > 1, np.sqrt(there / np.maximum(there - 1, 1)), np.nan)
+    covariance = np.outer(factor, factor) * (sums.T @ sums)
+    return Moments(means=means, covariance=covariance, worth=kish(np.bincount(labels)) if number else 0.0)

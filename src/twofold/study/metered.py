@@ -18,6 +18,7 @@ from twofold.costs.metering import (
     MeteredIndex,
     MeteredTraining,
     TimedAlone,
+    divided,
     of_answers,
     reused,
 )
@@ -71,6 +72,7 @@ def metered(
         "training": {name: _training(item) for name, item in arms.items() if item.training},
         "alone": {name: timed for name, item in arms.items() if (timed := _alone(search.catalogue, item))},
         "index": _index(search) if retrieves else None,
+        "documents": _has_documents(search),
         "hosted": [name for name, item in arms.items() if item.description["generator"].get("remote")],
         "hardware": f"{cpu.model or 'unknown processor'}, {capabilities.cores()} cores",
     }
@@ -100,14 +102,19 @@ def _amounts(
         wrong.append(math.nan if unknown else float(score is None or is_wrong(score, right)))
     spent = [answer.timing.generation for answer in item.answers]
     searched = [answer.timing.retrieval for answer in item.answers]
+    questions = [float(len(example.question)) for example in test]
+    written = [mark * answer.usage.completion_tokens for mark, answer in zip(there, item.answers, strict=True)]
     beside = _beside(item.measures, mean=(sum(spent) + sum(searched)) / max(1, len(spent)))
     return AnswerAmounts(
         prompt_tokens=read,
         # By characters, which tokens follow closely within one text.
         cached_prompt_tokens=[share * count for share, count in zip(reused(texts), read, strict=True)],
-        completion_tokens=[mark * a.usage.completion_tokens for mark, a in zip(there, item.answers, strict=True)],
-        retrieval_seconds=[mark * seconds for mark, seconds in zip(there, searched, strict=True)],
-        generation_seconds=[mark * (seconds + beside) for mark, seconds in zip(there, spent, strict=True)],
+        completion_tokens=written,
+        # Searched for in batches, too: whatever a question's own search takes, it grows at most with its length.
+        retrieval_seconds=divided([mark * seconds for mark, seconds in zip(there, searched, strict=True)], questions),
+        generation_seconds=divided(
+            [mark * (seconds + beside) for mark, seconds in zip(there, spent, strict=True)], read, written
+        ),
         wrong=wrong,
     )
 
@@ -147,6 +154,12 @@ def _training(item: MeasuredArm) -> MeteredTraining:
     compared = [row["seconds"] for row in report.get("methods", ()) if row["seconds"] is not None]
     paid = report.get("cost") or {}
     return {"seconds": float(sum(compared) if compared else report["seconds"]), "tokens": paid.get("tokens")}
+
+
+def _has_documents(search: Search) -> bool:
+    """Are there documents, or places where some may come to be? An arm without retrieval syncs none."""
+    config = search.config
+    return bool(config.documents.paths or config.sources or search.catalogue.documents.digests())
 
 
 def _index(search: Search) -> MeteredIndex:

@@ -17,14 +17,17 @@
 
   /* Mean and standard error of a weighted sum of the metered means: as stats/amounts.py. */
   function weigh(weights) {
-    var used = [], mean = 0, variance = 0;
+    var used = [], mean = 0, variance = 0, told = true;
     weights.forEach(function (weight, at) { if (weight) { used.push(at); mean += weight * data.means[at]; } });
     if (data.covariance) {
       used.forEach(function (a) {
-        used.forEach(function (b) { variance += weights[a] * weights[b] * data.covariance[a][b]; });
+        used.forEach(function (b) {
+          if (data.covariance[a][b] === null) told = false;
+          variance += weights[a] * weights[b] * data.covariance[a][b];
+        });
       });
     }
-    var known = !used.length || (data.covariance && data.critical[0] !== null);
+    var known = !used.length || (data.covariance && told && data.critical[0] !== null);
     return { mean: mean, se: known ? Math.sqrt(Math.max(0, variance)) : NaN };
   }
   function ends(sum, level) {
@@ -69,7 +72,7 @@
     var found = parts(arm, state, risk), missing = Object.assign({}, found.missing);
     var base = priced(found.fixed, state, missing), answer = ends(weigh(found.weights), level);
     return {
-      mean: base + volume * answer.mean, low: base + volume * answer.low, high: base + volume * answer.high,
+      mean: base + volume * answer.mean, low: base + volume * Math.max(0, answer.low), high: base + volume * answer.high,
       unknown: Object.keys(missing).sort()
     };
   }
@@ -119,7 +122,7 @@
     }
     function at(end) { return end > 0 ? Math.abs(gap) / end : Infinity; }
     var low = at(gain.high), volume = at(gain.mean), high = at(gain.low);
-    if (!isFinite(volume)) return other + " never costs less than " + arm + (isFinite(low) ? "; at the earliest from " + count(low) + " on" : "");
+    if (!isFinite(volume)) return other + " never costs less than " + arm + (isFinite(low) ? "; from " + count(low) + " on that is not shown" : "");
     return other + " costs less than " + arm + " from " + count(volume) + " [" + (isFinite(low) ? count(low) : "–") + ", " + (isFinite(high) ? count(high) : "–") + "] on" +
       (isFinite(high) ? "" : "; never is not ruled out");
   }
@@ -206,10 +209,10 @@
   function show() {
     var risk = use.prices.wrong_answer !== undefined && use.prices.wrong_answer !== null && Object.keys(data.right).length > 0;
     Array.prototype.forEach.call(document.querySelectorAll("#costs tbody tr"), function (row) {
-      var arm = row.dataset.arm, all = month(arm, use, false, 0, use.volume);
+      var arm = row.dataset.arm, all = month(arm, use, false, 0, use.volume), risky = month(arm, use, true, 0, use.volume);
       var texts = {
         per_1000: money(times(all, 1000 / use.volume)), per_right: right(arm, use), monthly: money(all),
-        risk: money(month(arm, use, true, 0, use.volume)), unknown: all.unknown.join(", ") || "–"
+        risk: money(risky), unknown: risky.unknown.join(", ") || "–"
       };
       Object.keys(texts).forEach(function (key) { row.querySelector("[data-k='" + key + "']").textContent = texts[key]; });
     });
