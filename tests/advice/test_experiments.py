@@ -39,3 +39,11 @@ def test_whole_documents_are_all_shown(count: int, shown: int, says: str) -> Non
     what, passages = whole_step(count)
     assert passages == shown
     assert re.search(says, what)
+
+
+@pytest.mark.parametrize(("documents", "gains"), [("none", "tuning"), ("many", "retrieval and tuning")])
+def test_no_gain_of_retrieval_is_forecast_without_documents(documents: str, gains: str) -> None:
+    stated = UserAnswers(levels={"task": "structured", "labels": "hundreds", "documents": documents})
+    steps = advise(stated, at="2026-01-01T00:00:00+00:00", project="p")["steps"]
+    (probe,) = [step for step in steps if "--probe" in step["command"]]
+    assert probe["what"].startswith(f"forecast what {gains} will gain")

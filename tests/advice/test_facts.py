@@ -11,7 +11,7 @@ import pytest
 
 import data_sets
 from twofold.advice.facts import FOREIGN, ProjectData, Vocabulary, gathered
-from twofold.advice.linear import LinearScore, linear_score
+from twofold.advice.linear import LinearScore, linear_labels, linear_score
 from twofold.advice.observing import _weights
 from twofold.advice.ranking import ProjectFact
 from twofold.examples import loading
@@ -122,6 +122,16 @@ def test_questions_with_sources_only_suggest_the_task() -> None:
     assert (fact.level, fact.tentative) == ("questions", True)
     assert "classification" in fact.against
     assert "30 of 30 examples name the document" in fact.text
+
+
+def test_the_same_choices_for_all_questions_are_categories_where_no_document_answers() -> None:
+    same = [replace(one, choices=("label-0", "label-1")) for one in labelled([30, 30])]
+    fact = facts(examples=same, metric="accuracy")["task"]
+    assert (fact.level, fact.tentative) == ("classification", True)
+    others = [replace(one, choices=(one.references[0], one.id)) for one in same]
+    assert facts(examples=others, metric="accuracy")["task"].level == ""
+    sourced = [replace(one, sources=("d1",)) for one in same]
+    assert facts(examples=sourced, metric="accuracy")["task"].level == "questions"
 
 
 @pytest.mark.parametrize(("number", "level"), [(1, "tens"), (99, "tens"), (100, "hundreds"), (1000, "thousands")])
@@ -242,6 +252,19 @@ def test_a_linear_model_on_real_messages_is_cross_validated() -> None:
     assert blind is not None
     assert blind.right.mean == 0.0
     assert linear_score([example(n, f"a longer answer {n}") for n in range(50)]) is None
+
+
+def test_texts_without_a_letter_in_common_teach_a_linear_model_nothing() -> None:
+    # A study would else end with scikit-learn's error after all its answers.
+    words = ["苹果", "香蕉", "橙皮", "葡萄", "西瓜", "草莓", "樱桃", "柠檬", "芒角", "桃李", "梨枣", "荔龙"]
+    labelled_words = []
+    for number, word in enumerate(words):
+        asked_for = Message(role="user", content=word)
+        labelled_words.append(Example(id=word, messages=(asked_for,), references=("ab"[number % 2],)))
+    assert linear_labels(labelled_words, labelled_words) is None
+    score = linear_score(labelled_words)
+    assert score is not None
+    assert score.right.mean == 0.0
 
 
 # ---------------------------------------------------------------- documents

@@ -124,11 +124,23 @@ def test_a_later_study_that_chose_counts_before_one_that_did_not() -> None:
     assert (record["hit"], record["miss"], record["undecided"]) == (0, 1, 0)
 
 
-def test_what_no_study_measures_is_compared_by_the_best_that_it_measured() -> None:
+def test_what_no_study_measures_is_neither_hit_nor_miss() -> None:
     record = track_record([advice("2026-02-01", **CLASSIFIER)], [study("0001-p", "2026-03-01", "ft")])
     (row,) = record["rows"]
-    assert (row["first"], row["compared"], row["result"]) == ("classifier", "ft", "hit")
-    assert "first classifier, which was not measured" in track_lines(record)[0]
+    assert (row["first"], row["compared"], row["result"]) == ("classifier", "ft", "first not measured")
+    assert (record["hit"], record["miss"], record["unmeasured"], record["waiting"]) == (0, 0, 1, 0)
+    assert record["right"] is None
+    line, counts = track_lines(record)
+    assert "advised classifier (of the ways measured ft)" in line
+    assert "neither hit nor miss: 0001-p did not measure classifier; it chose ft" in line
+    assert "1 whose first way no later study measured" in counts
+
+
+def test_a_study_that_measured_the_first_way_decides_over_one_that_did_not() -> None:
+    without = study("0002-p", "2026-02-03", "ft", arms="base ft")
+    record = track_record([advice("2026-02-01", **RAG)], [study("0001-p", "2026-02-02", "rag"), without])
+    assert [row["result"] for row in record["rows"]] == ["hit", "first not measured"]
+    assert (record["hit"], record["miss"], record["unmeasured"]) == (1, 0, 0)
 
 
 @pytest.mark.parametrize("arms", ["rag", "", "oracle"])
@@ -159,9 +171,26 @@ def test_the_advice_reads_as_an_opinion_with_its_reasons_and_what_would_turn_it(
     assert "twofold study --arms rag,ft+rag --limit 200" in text
 
 
+def test_a_way_that_no_study_measures_is_said_to_be_outside() -> None:
+    text = lines(advice("2026-01-01", **CLASSIFIER))
+    assert any("classifier: a linear model will do (no arm of a study" in line for line in text)
+    assert not any("ft: fine-tuning (no arm" in line for line in text)
+
+
 def test_nothing_known_and_nothing_left_are_told_apart() -> None:
     assert "Nothing is known yet" in advice("2026-01-01")["sentence"]
     nothing = advice("2026-01-01", attribution="required", documents="none")
     assert nothing["sentence"].startswith("No way is left")
     assert [row["about"] for row in nothing["contradictions"]] == [["attribution", "documents"]]
     assert "there are no documents to name" in "\n".join(lines(nothing))
+
+
+def test_what_cannot_turn_the_ranking_and_what_is_left_out_are_said_in_full() -> None:
+    stated = advice("2026-01-01", **RAG, labels="thousands")
+    text = "\n".join(lines(stated))
+    assert "alone would not turn the ranking round: " in text.replace("\n    ", " ")
+    assert "more weight" not in text
+    bound = stated["weight_flips"][0]
+    text = "\n".join(lines({**stated, "weight_flips": [bound] * 10}))
+    assert text.count(f"the weight of {bound['criterion']} ") == 8
+    assert "\n  and 2 more weights (--json)" in text

@@ -104,6 +104,29 @@ def test_special_ways_wait_until_their_case_is_known() -> None:
     assert open_question["whole"] == ("it is not proposed while documents is unknown",)
 
 
+def size(level: str) -> ProjectFact:
+    return ProjectFact(criterion="model", level=level, text="the base model's size", source="the model's configuration")
+
+
+CITED = "task=questions attribution=required change=quarterly documents=many labels=tens risk=medium"
+
+
+@pytest.mark.parametrize(("level", "first"), [("small", "ft+rag"), ("medium", "rag"), ("large", "rag")])
+def test_a_small_model_is_not_credited_with_a_habit_of_citing(level: str, first: str) -> None:
+    assert ranking(words(CITED), (size(level),)).first == first
+    assert ranking({**words(CITED), "attribution": "no"}, (size(level),)).first == "rag"
+
+
+def test_citing_follows_from_demand_and_size_and_from_nothing_else() -> None:
+    demanded = UserAnswers(levels={"attribution": "required"})
+    assert situation(demanded, (size("small"),)).levels["citing"] == "untaught"
+    assert situation(demanded, (size("large"),)).levels["citing"] == "usual"
+    assert "citing" not in situation(demanded).levels
+    assert "citing" not in situation(UserAnswers(levels={}), (size("small"),)).levels
+    untaught = next(p for p in ranking({"attribution": "required"}, (size("small"),)).placements if p.way == "rag")
+    assert any(reason.ground.criterion == "citing" and reason.points < 0 for reason in untaught.reasons)
+
+
 def test_nothing_known_is_no_advice() -> None:
     assert ranking({}).first == ""
 
@@ -179,7 +202,7 @@ def test_an_answer_that_the_project_contradicts_is_named_and_the_project_counts(
     assert contradiction.about == ("labels",)
     assert "labels = thousands" in contradiction.message
     assert "50 examples" in contradiction.message
-    assert "answer tens" in contradiction.cure
+    assert "answer labels with tens" in contradiction.cure
 
 
 def test_a_demand_beyond_what_the_project_shows_counts_and_contradicts_nothing() -> None:

@@ -283,3 +283,40 @@ def test_what_the_project_shows_is_not_asked_and_ctrl_c_stores_nothing(directory
     code, out = terminal.end()
     assert (code, out) == (130, "")
     assert ((directory / FILE).read_bytes() if (directory / FILE).exists() else b"") == stored
+
+
+@pytest.mark.parametrize(
+    ("words", "refused"),
+    [
+        (("--record", "--answers", "a.toml"), "--answers means nothing beside --record"),
+        (("--show-weights", "--no-store"), "--no-store means nothing beside --show-weights"),
+        (
+            ("--template", "a.toml", "--weights", "w.toml", "--no-store"),
+            "--weights and --no-store mean nothing beside --template",
+        ),
+    ],
+)
+def test_an_option_that_nothing_reads_is_refused(
+    words: tuple[str, ...], refused: str, directory: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["advise", "-C", str(directory), *words]) == 2
+    assert refused in capsys.readouterr().err
+
+
+def test_wrong_answers_are_refused_before_probes_take_minutes(
+    directory: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "a.toml").write_text('change = "weakly"\n', encoding="utf-8")
+    assert main(["advise", "-C", str(directory), "--probe", "--answers", str(tmp_path / "a.toml")]) == 2
+    assert capsys.readouterr().err.startswith("error: ")
+    assert not (directory / "advice" / "forecasts").exists()
+
+
+def test_printed_commands_name_the_folder_that_was_named(
+    directory: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert main(["advise", "-C", str(directory)]) == 0
+    assert f"twofold advise --probe -C {directory}\n" in capsys.readouterr().out
+    monkeypatch.chdir(directory)
+    assert main(["advise"]) == 0
+    assert "twofold advise --probe\n" in capsys.readouterr().out

@@ -75,7 +75,9 @@ def _measuring(known: Situation, ranking: Ranking, documents: int) -> list[Exper
     first, second = ranking.first, ranking.second
     steps = []
     if not PROBED & set(known.levels):
-        what = "forecast what retrieval and tuning will gain, from short probes of your own questions"
+        # Without documents the probes answer without passages, and train for an arm that reads none.
+        gains = "tuning" if known.levels.get("documents") == "none" else "retrieval and tuning"
+        what = f"forecast what {gains} will gain, from short probes of your own questions"
         steps.append(Experiment(what=what, command="twofold advise --probe", cost="about 7 minutes"))
     if "rag" in (first, second) or "ft+rag" in (first, second):
         what = "see whether the search finds the passages that answer: no reading helps where it does not"
@@ -96,7 +98,7 @@ def _measuring(known: Situation, ranking: Ranking, documents: int) -> list[Exper
         cost = "a training; --plan says how long" if trains else "minutes of answering; --plan says how many"
         what = f"measure {' against '.join(arms)} on your own questions"
         if "classifier" in (first, second):
-            what += "; the bar is what a linear model gets right in cross-validation, among the facts"
+            what += "; beside them the report says what a linear model on the same examples scores on these questions"
         steps.append(
             Experiment(what=what, command=f"twofold study --arms {','.join(arms)} --limit {QUESTIONS}", cost=cost)
         )

@@ -19,7 +19,7 @@ from itertools import chain, pairwise
 from twofold.advice.linear import LinearScore
 from twofold.advice.ranking import ProjectFact
 from twofold.advice.start import facts as starting_facts
-from twofold.advice.start import quoted_shares
+from twofold.advice.start import is_closed_set, quoted_shares
 from twofold.examples.checking import tokens_about
 from twofold.examples.quality import labels as label_quality
 from twofold.files.reading import counted, suffix_of
@@ -181,6 +181,9 @@ def _form(data: ProjectData) -> Iterable[ProjectFact]:
             if sourced * 2 > len(answerable):
                 text += f", and {sourced} of {counted(len(answerable), 'example')} name the document that answers"
                 yield task(level="questions", text=text, against=against, tentative=True)
+            elif is_closed_set(data.examples, data.metric):
+                text = "the right answers are one of the same choices for all questions"
+                yield task(level="classification", text=text, tentative=True)
             else:
                 yield task(level="", text=text, against=against)
 

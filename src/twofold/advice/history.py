@@ -24,6 +24,8 @@ from twofold.verdict.record import EstimateRecord, StudyRecord
 
 FILE = "advice/advices.jsonl"
 """Relative to the project."""
+UNMEASURED = "first not measured"
+"""Result of an advice whose first way the study did not measure."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -121,8 +123,9 @@ class ComparisonRow(TypedDict):
     arm: str
     """Chosen by the verdict; empty where it chose none."""
     result: str
-    """``hit``, ``miss``, ``undecided`` (the study did not choose) or ``not compared`` (it measured fewer than two ways,
-    or none that the advice left open)."""
+    """``hit``, ``miss``, ``undecided`` (the study did not choose), ``first not measured`` (the way advised is no arm of
+    it, so that nothing is said of the advice) or ``not compared`` (it measured fewer than two ways, or none that the
+    advice left open)."""
 
 
 class TrackRecord(TypedDict):
@@ -131,7 +134,9 @@ class TrackRecord(TypedDict):
     advices: int
     """Stored."""
     waiting: int
-    """Of these, without any later study."""
+    """Of these, without any later study that compares."""
+    unmeasured: int
+    """Of these, with later studies none of which measured the way advised."""
     rows: list[ComparisonRow]
     """Every advice beside every later study, oldest first."""
     hit: int
@@ -157,21 +162,24 @@ def track_record(
     later = [study for study in studies if not study["policy"]["final"]]
     rows: list[ComparisonRow] = []
     settled: list[ComparisonRow] = []
-    waiting = 0
+    waiting = unmeasured = 0
     for advice in advices:
         given_at = _moment(advice["at"])
         mine = [_compared(advice, study) for study in later if _moment(study["created"]) > given_at]
         rows += mine
-        compared = [row for row in mine if row["result"] != "not compared"]
+        compared = [row for row in mine if row["result"] not in ("not compared", UNMEASURED)]
         # A later look at the same question knows more: the latest study that chose decides.
         chosen = [row for row in compared if row["result"] != "undecided"] or compared
         settled += chosen[-1:]
-        waiting += not compared
+        without = any(row["result"] == UNMEASURED for row in mine)
+        unmeasured += not compared and without
+        waiting += not compared and not without
     counts = Counter(row["result"] for row in settled)
     decided = [row for row in settled if row["result"] != "undecided"]
     return {
         "advices": len(advices),
         "waiting": waiting,
+        "unmeasured": unmeasured,
         "rows": rows,
         "hit": counts["hit"],
         "miss": counts["miss"],
@@ -192,6 +200,8 @@ def _compared(advice: AdviceRecord, study: StudyRecord) -> ComparisonRow:
     # An advice that put nothing first said nothing, and one arm alone wins without a contest.
     if not advice["first"] or not left or len(measured) < 2:
         result = "not compared"
+    elif left[0] != advice["first"]:
+        result = UNMEASURED
     elif verdict["outcome"] != "choose":
         result = "undecided"
     else:

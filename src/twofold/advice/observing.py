@@ -9,7 +9,7 @@ from pathlib import Path
 from twofold.advice.facts import ProjectData, Vocabulary, gathered
 from twofold.advice.linear import LinearScore, linear_score
 from twofold.advice.ranking import ProjectFact
-from twofold.advice.start import facts as starting_facts
+from twofold.advice.start import is_closed_set
 from twofold.config import Config
 from twofold.errors import MissingExtra, TwofoldError
 from twofold.examples.checking import tokens_about
@@ -41,7 +41,7 @@ def observed(
             fitted to a test question.
     """
     vocabulary, why = _vocabulary(config)
-    has_labels = _has_labels(examples, config.study.decides.name)
+    has_labels = is_closed_set(examples, config.study.decides.name)
     # The splits are made only where something is fitted to the examples.
     fitted = learnable() if has_labels else ()
     linear, why_no_linear = _linear(fitted) if has_labels else (None, "")
@@ -66,11 +66,6 @@ def observed(
             permissions=config.access.enabled or config.study.permissions,
         )
     )
-
-
-def _has_labels(examples: Sequence[Example], metric: str) -> bool:
-    """Are the right answers a closed set? A field of JSON may be one as well; choosing it right is not the task."""
-    return bool(examples) and starting_facts((), examples, metric).form == "labels"
 
 
 def _linear(examples: Sequence[Example]) -> tuple[LinearScore | None, str]:

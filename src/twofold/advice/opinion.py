@@ -12,7 +12,7 @@ from twofold.advice.experiments import experiments
 from twofold.advice.questionnaire import INQUIRIES, UserAnswers
 from twofold.advice.ranking import Placement, ProjectFact, Situation, rank, situation
 from twofold.advice.reversals import LevelFlip, close, level_flips, open_flips, weight_flips
-from twofold.advice.weights import MEASURED, NAMES, WeightTable, levels_of, shipped
+from twofold.advice.weights import FOLLOWS, MEASURED, NAMES, WeightTable, levels_of, shipped
 from twofold.hashing import digest
 from twofold.types import Json
 
@@ -238,7 +238,7 @@ def _flip(flip: LevelFlip) -> FlipRow:
 def _unknown(known: Situation, opened: Sequence[LevelFlip]) -> list[OpenRow]:
     rows: list[OpenRow] = []
     for name in (*INQUIRIES, *MEASURED):
-        if name not in known.grounds:
+        if name not in known.grounds and name not in FOLLOWS:
             question = INQUIRIES[name].text if name in INQUIRIES else ""
             flips = [_flip(flip) for flip in opened if flip.criterion == name]
             rows.append({"criterion": name, "question": question, "levels": list(levels_of(name)), "flips": flips})

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from twofold.advice.questionnaire import INQUIRIES, Contradiction, UserAnswers, at_odds
-from twofold.advice.weights import MEASURED, WAYS, WeightTable, levels_of
+from twofold.advice.weights import FOLLOWS, MEASURED, WAYS, WeightTable, levels_of
 
 ANSWER = "answer"
 """Source of a ground that the user stated."""
@@ -190,7 +190,28 @@ def situation(answers: UserAnswers, facts: Sequence[ProjectFact] = ()) -> Situat
         elif name not in grounds or INQUIRIES[name].strict or measured[name].tentative:
             grounds[name] = ground  # the project shows less than what is demanded, which is no contradiction
     levels = {name: ground.level for name, ground in grounds.items()}
-    return Situation(grounds=grounds, contradictions=(*contradictions, *at_odds(levels)))
+    return Situation(grounds=followed(grounds), contradictions=(*contradictions, *at_odds(levels)))
+
+
+def followed(grounds: Mapping[str, Ground]) -> dict[str, Ground]:
+    """The grounds with those that follow from two of them together (`weights.FOLLOWS`) drawn anew.
+
+    Scores are sums over criteria, so what two criteria mean only together is a third one. ``citing``: a small model
+    that was not tuned is shown passages and cites none (the case of questions on policy: .000 [.000, .215] of 55).
+    """
+    out = {name: ground for name, ground in grounds.items() if name not in FOLLOWS}
+    demand, model = out.get("attribution"), out.get("model")
+    able = next((g for g in (demand, model) if g and (g.criterion, g.level) not in _UNTAUGHT), None)
+    if able:
+        out["citing"] = Ground(criterion="citing", level="usual", text=able.text, source=able.source)
+    elif demand and model:
+        text = f"{demand.text}; {model.text}"
+        out["citing"] = Ground(criterion="citing", level="untaught", text=text, source=model.source)
+    return out
+
+
+_UNTAUGHT = frozenset({("attribution", "required"), ("model", "small")})
+"""What together means that citations are demanded of a model that does not write them by itself."""
 
 
 def _against(fact: ProjectFact, value: str) -> bool:
@@ -207,7 +228,7 @@ def _against(fact: ProjectFact, value: str) -> bool:
 def _contradicted(name: str, value: str, fact: ProjectFact) -> Contradiction:
     counts = f"this counts as {fact.level}" if fact.level else "the answer is left out"
     message = f"the answer {name} = {value} does not fit the project: {fact.text} ({fact.source}); {counts}"
-    other = f"answer {fact.level}" if fact.level else "leave the answer open"
+    other = f"answer {name} with {fact.level}" if fact.level else "leave the answer open"
     return Contradiction(about=(name,), message=message, cure=f"Mend the project, or {other}.")
 
 

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 from twofold.advice.questionnaire import INQUIRIES
-from twofold.advice.ranking import ALIKE, Ground, Ranking, Situation, rank
+from twofold.advice.ranking import ALIKE, Ground, Ranking, Situation, followed, rank
 from twofold.advice.weights import MEASURED, WeightTable, levels_of
 
 NEAR = 1.5
@@ -79,7 +79,7 @@ def _changes(known: Situation, table: WeightTable, name: str, first: str) -> Ite
 def with_level(known: Situation, name: str, level: str) -> Situation:
     """The same situation with another level of one criterion."""
     ground = Ground(criterion=name, level=level, text=level, source="supposed")
-    return replace(known, grounds={**known.grounds, name: ground})
+    return replace(known, grounds=followed({**known.grounds, name: ground}))
 
 
 def weight_flips(known: Situation, table: WeightTable) -> list[WeightFlip]:

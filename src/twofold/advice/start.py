@@ -460,6 +460,12 @@ def _study(seen: Facts, metric: str, metrics: Sequence[str], *, quick: bool) -> 
 # ---------------------------------------------------------------- looking at the references
 
 
+def is_closed_set(examples: Sequence[Example], metric: str) -> bool:
+    """Is the answer one of a set that is the same for all questions: a label, or one of the same choices?"""
+    form = facts((), examples, metric).form if examples else ""
+    return form == "labels" or (form == "choice" and len({frozenset(example.choices) for example in examples}) == 1)
+
+
 def _form(examples: Sequence[Example], references: Sequence[str], metric: str) -> tuple[Form, tuple[str, ...]]:
     if metric in {"field_f1", "json_valid"}:
         return "structured", ()

@@ -33,6 +33,7 @@ NAMES: Mapping[str, str] = {
 """Way → words."""
 MEASURED: Mapping[str, tuple[str, ...]] = {
     "model": ("small", "medium", "large"),
+    "citing": ("untaught", "usual"),
     "vocabulary": ("known", "foreign"),
     "unanswerable": ("some", "none"),
     "quoted": ("documents", "partly", "elsewhere"),
@@ -43,6 +44,8 @@ MEASURED: Mapping[str, tuple[str, ...]] = {
     "tuning": ("gains", "little"),
 }
 """Criterion that is measured and never asked → its levels."""
+FOLLOWS = frozenset({"citing"})
+"""Of these the criteria that follow from others (`ranking.situation`), and are never open by themselves."""
 FILE = "weights.toml"
 MOST_POINTS = 5.0
 """Largest number of points, either way: no opinion outweighs all others."""

@@ -5,10 +5,12 @@ from __future__ import annotations
 import textwrap
 from collections.abc import Sequence
 
-from twofold.advice.history import TrackRecord
+from twofold.advice.history import UNMEASURED, TrackRecord
 from twofold.advice.opinion import AdviceRecord, FlipRow, ReasonRow, WayRow
 from twofold.advice.ranking import ANSWER
+from twofold.advice.weights import ARMS
 from twofold.files.reading import counted
+from twofold.verdict.record import true_minus
 
 WIDTH = 118
 REASONS = 4
@@ -30,14 +32,15 @@ def lines(advice: AdviceRecord) -> list[str]:
         for fact in advice["facts"]:
             level = f"{fact['criterion']} = {fact['level']}: " if fact["level"] else ""
             out += _wrapped(f"{level}{fact['text']} ({fact['source']})", "  ")
-    return [*out, *_unknown(advice), *_turning(advice), *_steps(advice)]
+    return [true_minus(line) for line in (*out, *_unknown(advice), *_turning(advice), *_steps(advice))]
 
 
 def _way(way: WayRow) -> list[str]:
     if way["excluded"]:
         return _wrapped(f"ruled out: {way['name']}: {'; '.join(way['excluded'])}", "  ", "    ")
     moves = "" if way["low"] == way["high"] else f" ({way['low']:+.1f} to {way['high']:+.1f})"
-    out = [f"  {way['score']:+.1f}{moves}  {way['name']}"]
+    outside = "" if way["way"] in ARMS else " (no arm of a study: see what would settle it)"
+    out = [f"  {way['score']:+.1f}{moves}  {way['name']}{outside}"]
     for reason in way["reasons"][:REASONS]:
         out += _wrapped(_reason(reason), "      ", "           ")
     if len(way["reasons"]) > REASONS:
@@ -61,7 +64,8 @@ def _unknown(advice: AdviceRecord) -> list[str]:
         ends = "; ".join(_flip(flip) for flip in row["flips"])
         out += _wrapped(f"{row['criterion']} could turn the ranking round: {ends}", "  ", "    ")
     if others:
-        out += _wrapped(f"whatever they are, these alone would not: {', '.join(others)}", "  ", "    ")
+        what = f"whatever they are, these alone would not turn the ranking round: {', '.join(others)}"
+        out += _wrapped(what, "  ", "    ")
     return out
 
 
@@ -76,6 +80,8 @@ def _turning(advice: AdviceRecord) -> list[str]:
     for bound in advice["weight_flips"][:FLIPS]:
         weight = f"the weight of {bound['criterion']} {bound['direction']} {bound['bound']:.2f}"
         out.append(f"  {weight} instead of {bound['weight']:g}: {bound['first']} first")
+    if len(advice["weight_flips"]) > FLIPS:
+        out.append(f"  and {counted(len(advice['weight_flips']) - FLIPS, 'more weight')} (--json)")
     if not advice["flips"] and not advice["weight_flips"]:
         out.append("  no single answer, and no single weight")
     return out
@@ -107,16 +113,19 @@ def track_lines(record: TrackRecord) -> list[str]:
     for row in record["rows"]:
         if row["result"] == "not compared":
             verdict = "not compared: it measured fewer than two of the ways that the advice left open"
+        elif row["result"] == UNMEASURED:
+            chose = f"chose {row['arm']}" if row["arm"] else f"chose none ({row['outcome']})"
+            verdict = f"neither hit nor miss: {row['study']} did not measure {row['first']}; it {chose}"
         elif row["arm"]:
             verdict = f"{row['result']}: {row['study']} chose {row['arm']}"
         else:
             verdict = f"undecided: {row['study']} chose none ({row['outcome']})"
-        also = (
-            "" if row["first"] == row["compared"] else f" (first {row['first'] or 'nothing'}, which was not measured)"
-        )
-        out.append(f"{row['at'][:10]} advised {row['compared'] or row['first']}{also}; {row['created'][:10]} {verdict}")
+        advised = row["first"] or "nothing"
+        best = f" (of the ways measured {row['compared']})" if row["compared"] not in ("", row["first"]) else ""
+        out.append(f"{row['at'][:10]} advised {advised}{best}; {row['created'][:10]} {verdict}")
     counts = f"{counted(record['advices'], 'advice')}: {record['hit']} hit, {record['miss']} missed, "
-    out.append(counts + f"{record['undecided']} undecided, {record['waiting']} without a later study that compares")
+    counts += f"{record['undecided']} undecided, {record['unmeasured']} whose first way no later study measured, "
+    out.append(counts + f"{record['waiting']} without a later study that compares")
     right = record["right"]
     if right:
         share = (

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -15,7 +16,7 @@ from twofold.cli.session import Run
 from twofold.errors import ConfigError
 
 if TYPE_CHECKING:
-    from twofold.advice.opinion import AdviceRecord
+    from twofold.advice.opinion import AdviceRecord, StepRow
     from twofold.advice.probes.record import ForecastRecord
     from twofold.advice.questionnaire import UserAnswers
     from twofold.advice.ranking import ProjectFact
@@ -80,9 +81,17 @@ def advise(
     if not probe:
         _require_probe(minutes=minutes, tuning_minutes=tuning_minutes)
     if template is not None:
+        _require_read("--template", weights=weights is not None, no_store=not store)
+    elif show_weights:
+        _require_read("--show-weights", answers=answers is not None, no_store=not store)
+    elif record:
+        _require_read("--record", answers=answers is not None, weights=weights is not None, no_store=not store)
+    if template is not None:
         _write_template(run, template, answers)
         return
     table = _table(weights)
+    # Before minutes of probes or reading are spent: a slip in the file needs none of them.
+    stated = _read(answers)
     if show_weights:
         from twofold.advice.weights import to_toml
 
@@ -93,14 +102,22 @@ def advise(
             _show_record(run, project)
             return
         forecast = _probed(run, project, (minutes, tuning_minutes)) if probe else None
-        advice = _advice(run, project, answers, table=table, store=store)
+        advice = _advice(run, project, stated, table=table, store=store)
     from twofold.advice.probes import wording as probes
     from twofold.advice.wording import lines
 
+    text = lines(_placed(advice, run.directory))
     if forecast is None:
-        run.result(advice, "\n".join(lines(advice)))
+        run.result(advice, "\n".join(text))
         return
-    run.result({**advice, "forecast": forecast}, "\n".join([*probes.lines(forecast), "", *lines(advice)]))
+    run.result({**advice, "forecast": forecast}, "\n".join([*probes.lines(forecast), "", *text]))
+
+
+def _placed(advice: AdviceRecord, folder: Path) -> AdviceRecord:
+    """The advice with commands for where the user is: they name the project's folder as the user did."""
+    where = "" if folder == Path() else f" -C {shlex.quote(str(folder))}"
+    steps: list[StepRow] = [{**step, "command": step["command"] + where} for step in advice["steps"]]
+    return {**advice, "steps": steps}
 
 
 def _require_single(**options: bool) -> None:
@@ -117,6 +134,17 @@ def _require_probe(**minutes: float | None) -> None:
         raise ConfigError(
             f"{' and '.join(named)} {verb} given without --probe, and only probes take time",
             cure=f"Add --probe, or leave {' and '.join(named)} out.",
+        )
+
+
+def _require_read(mode: str, **options: bool) -> None:
+    """Refuse options that `mode`, which prints something and stops, does not read."""
+    named = [_option(name) for name, is_set in options.items() if is_set]
+    if named:
+        verb = "means" if len(named) == 1 else "mean"
+        raise ConfigError(
+            f"{' and '.join(named)} {verb} nothing beside {mode}",
+            cure=f"Leave {' and '.join(named)} out, or {mode}.",
         )
 
 
@@ -187,30 +215,37 @@ def _probed(run: Run, project: Project | None, minutes: tuple[float | None, floa
         return project.probing.run(minutes=answering, tuning_minutes=tuning, at=_now(), progress=progress)
 
 
-def _advice(run: Run, project: Project | None, file: Path | None, *, table: WeightTable, store: bool) -> AdviceRecord:
+def _advice(
+    run: Run, project: Project | None, stated: UserAnswers | None, *, table: WeightTable, store: bool
+) -> AdviceRecord:
     from twofold.advice import opinion
 
     if project is None:
-        if file is None and not sys.stdin.isatty():
+        if stated is None and not sys.stdin.isatty():
             raise ConfigError(
                 "there is nothing to advise on: no project here, no answers, and no terminal to ask at",
                 cure="Name a project with -C, or answers with --answers FILE; --template FILE writes a blank file.",
             )
         run.note("note: there is no project here: the answers alone count, and the advice is not stored")
-        return opinion.advise(_answers(file, ()), table=table, at=_now(), project="")
+        return opinion.advise(_answers(stated, ()), table=table, at=_now(), project="")
     with run.progress() as progress:
         facts = project.advice.facts(progress=progress)
-    answers = _answers(file, facts)
+    answers = _answers(stated, facts)
     return project.advice.advise(answers, at=_now(), table=table, store=store)
 
 
-def _answers(file: Path | None, facts: Sequence[ProjectFact]) -> UserAnswers:
+def _read(file: Path | None) -> UserAnswers | None:
     from twofold.advice import answers_file
+
+    return None if file is None else answers_file.read(file)
+
+
+def _answers(stated: UserAnswers | None, facts: Sequence[ProjectFact]) -> UserAnswers:
     from twofold.advice.questionnaire import UNANSWERED
     from twofold.cli.advise_questions import ask_all
 
-    if file is not None:
-        return answers_file.read(file)
+    if stated is not None:
+        return stated
     return ask_all(facts) if sys.stdin.isatty() else UNANSWERED
 
 

@@ -71,6 +71,15 @@ def test_a_prediction_that_fails_is_named(judged: Judged) -> None:
     assert rows == {"base": True, "rag": False, "rag - base": True}
 
 
+def test_an_arm_that_was_forecast_and_not_measured_is_named(judged: Judged) -> None:
+    forecast, study, _ = judged
+    without = deepcopy(study)
+    del without["arms"]["rag"]
+    check = comparing.against(forecast, without)
+    assert [row["what"] for row in check["rows"]] == ["base"]
+    assert check["left_out"] == ["rag: the study has no score of it"]
+
+
 def test_a_system_that_has_changed_since_is_left_out_with_its_differences(judged: Judged) -> None:
     forecast, study, _ = judged
     changed = deepcopy(study)
@@ -92,7 +101,8 @@ def test_what_is_trained_only_in_the_study_stands_with_the_untuned_model(judged:
     assert {reason.partition(":")[0] for reason in check["left_out"]} == {"base", "ft"}
     del measured["arms"]["base"]
     assert comparing.against(tuned, measured)["left_out"] == [
-        "ft: it stands with base, which the study did not measure"
+        "base: the study has no score of it",
+        "ft: it stands with base, which the study did not measure",
     ]
 
 

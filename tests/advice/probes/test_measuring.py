@@ -15,6 +15,7 @@ import pytest
 
 from forked import Nursery
 from twofold.advice.probes import forecasts, measuring
+from twofold.advice.probes.facts import probed_facts
 from twofold.advice.probes.record import ForecastRecord
 from twofold.errors import GenerationError, StoreError, TooFewExamples
 from twofold.examples.questions import Questions
@@ -172,7 +173,20 @@ def test_a_project_without_documents_has_a_closed_book_forecast(tmp_path: Path) 
         record = project.probing.run(minutes=0.1)
     assert set(record["arms"]) == {"base"}
     assert (record["gain"], record["counted"], record["k"]) == (None, None, 0)
-    assert 'add "rag" to it' in messages(record)["retrieval-not-probed"]
+    assert messages(record) == {}, "where there is nothing to read, nothing is left out"
+
+
+def test_a_metric_that_calls_no_answer_right_has_scores_and_no_shares_of_right_answers(tmp_path: Path) -> None:
+    graded: Any = {"study": {"arms": ["base", "rag"], "diagnostics": [], "metric": "rouge_l"}}
+    with make_project(tmp_path / "p", questions=60, settings=graded) as project:
+        record = project.probing.run(minutes=0.1)
+    assert set(record["probes"]) == {"R"}
+    assert (record["gain"], record["counted"]) == (None, None)
+    assert set(record["arms"]) == {"base", "rag"}
+    assert record["arms"]["rag"]["means"].startswith("answers of the sample")
+    assert "no-right-answer" in messages(record)
+    assert "base-already-answers" not in messages(record), "a score above 0 is no right answer"
+    assert "closedbook" not in {fact.criterion for fact in probed_facts(record)}
 
 
 def messages(record: ForecastRecord) -> dict[str, str]:
@@ -193,7 +207,7 @@ def test_an_index_that_no_arm_of_the_study_reads_is_not_probed(tmp_path: Path) -
         project.sync()
         record = project.probing.run(minutes=0.1)
     assert set(record["arms"]) == {"base"}
-    assert set(messages(record)) == {"retrieval-not-probed"}
+    assert 'add "rag" to it' in messages(record)["retrieval-not-probed"]
 
 
 def test_a_damaged_forecast_is_named(tmp_path: Path) -> None:

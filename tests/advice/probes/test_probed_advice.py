@@ -122,3 +122,21 @@ def test_the_command_probes_shows_and_advises(
     assert out.index("Probed on ") < out.index("The ways, best first")
     assert main(["advise", "--probe", "-C", str(tmp_path)]) == 2
     assert "no twofold.toml" in capsys.readouterr().err
+
+
+def test_settings_that_were_tried_and_taken_back_leave_the_forecast_in_force(tmp_path: Path) -> None:
+    place = tmp_path / "project"
+    make_project(place, questions=60).close()
+    others = FAST | {"retrieval": {**FAST["retrieval"], "k": 1}}
+    with Project.open(place, FAST) as project:
+        first = project.probing.run(minutes=0.5, at="2026-01-01T00:00:00+00:00")
+    with Project.open(place, others) as project:
+        second = project.probing.run(minutes=0.5, at="2026-01-02T00:00:00+00:00")
+    with Project.open(place, FAST) as project:
+        assert project.probing.run(minutes=0.5, at="2026-01-03T00:00:00+00:00") == first != second
+        texts = [fact.text for fact in project.advice.facts()]
+        assert not any("probe again" in text for text in texts)
+        assert any(text.startswith("retrieval is predicted") for text in texts)
+        check = project.study()["forecast"]
+    assert (check["key"], check["left_out"]) == (first["key"], [])
+    assert [row["what"] for row in check["rows"]] == ["base", "rag", "rag - base"]

@@ -9,8 +9,11 @@ from typing import Any, ClassVar
 import pytest
 
 import stand_in_trainer
+from twofold.advice.probes import trainings
+from twofold.assembly import rehearsal
+from twofold.config import Config
 from twofold.errors import TrainingError
-from twofold.host import pace
+from twofold.host import capabilities, pace
 from twofold.plugins import loading, protocols
 from twofold.plugins.jobs import TrainerJob
 from twofold.project import Project
@@ -89,12 +92,33 @@ def test_fewer_minutes_train_on_fewer_examples(tmp_path: Path, trainer: type[Ins
 
 def test_no_time_and_too_little_time_are_said(tmp_path: Path, trainer: type[Instant]) -> None:
     with tuned(tmp_path / "p") as project:
-        for minutes, reason in ((0.0, "no time was allowed"), (0.001, "take about")):
+        for minutes, reason in ((0.0, "no time was allowed"), (0.001, "(`--tuning-minutes 1` allows them)")):
             record = project.probing.run(minutes=0.1, tuning_minutes=minutes)
             assert record["tuning"] is None
             messages = {warning["code"]: warning["message"] for warning in record["warnings"]}
             assert reason in messages["tuning-not-probed"]
     assert trainer.seen == []
+
+
+@pytest.mark.parametrize(("crowded", "expected"), [(False, 1), (True, 0)])
+def test_the_pace_of_a_busy_machine_is_measured_again_once_it_is_idle(
+    crowded: bool, expected: int, tmp_path: Path, trainer: type[Instant], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    paces = {"token": 100.0}
+    measured: list[str] = []
+
+    def rehearse(method: Any, model: str, *, progress: Any = None) -> None:
+        measured.append(method.name)
+        paces["token"] = 0.001
+
+    monkeypatch.setattr(pace, "paces", lambda subject: dict(paces))
+    monkeypatch.setattr(pace, "of_busy", lambda subject: {"token"} if paces["token"] > 1 else set())
+    monkeypatch.setattr(capabilities, "crowded", lambda: crowded)
+    monkeypatch.setattr(rehearsal, "training", rehearse)
+    with tuned(tmp_path / "p") as project:
+        record = project.probing.run(minutes=0.1, tuning_minutes=100)
+    assert len(measured) == expected
+    assert (record["tuning"] is None) == crowded, "too slow for the minutes, unless it is measured alone"
 
 
 def test_a_training_that_breaks_down_leaves_the_rest_of_the_forecast_and_goes_on_later(
@@ -131,6 +155,23 @@ def test_a_study_without_tuned_arms_trains_nothing(tmp_path: Path, trainer: type
     assert record["tuning"] is None
     assert "tuning-not-probed" not in {warning["code"] for warning in record["warnings"]}
     assert trainer.seen == []
+
+
+@pytest.mark.parametrize(
+    ("arms", "must_cite", "expected"),
+    [
+        (["base", "rag", "ft", "ft+rag"], False, "ft"),
+        (["base", "rag", "ft", "ft+rag"], True, "ft+rag"),
+        (["base", "rag", "ft"], True, "ft"),
+    ],
+)
+def test_where_answers_must_cite_the_curve_is_of_an_arm_that_could_be_chosen(
+    arms: list[str], must_cite: bool, expected: str
+) -> None:
+    config = Config.model_validate({"project": {"name": "p"}, "study": {"arms": arms, "must_cite": must_cite}})
+    arm = trainings.tuned_arm(config)
+    assert arm is not None
+    assert arm.name == expected
 
 
 class Elsewhere(Instant):

@@ -13,6 +13,9 @@ _CHANGED = "settings, model or documents are others now than when it was forecas
 def newest(forecasts: Sequence[ForecastRecord], record: StudyRecord, *, metric: str) -> ForecastRecord | None:
     """The newest forecast in the study's metric, not made after it; None where there is none.
 
+    One of the systems that the study measured comes before a newer one of others: of settings that were tried and taken
+    back, or probed a second time, which stores no second forecast.
+
     Args:
         forecasts: Those of the project, oldest first.
         record: Of the study.
@@ -21,7 +24,15 @@ def newest(forecasts: Sequence[ForecastRecord], record: StudyRecord, *, metric: 
     until = moment(record["created"])
     before = [f for f in forecasts if f["metric_key"] == metric and moment(f["created"]) <= until]
     # Of two of the same second the later one in the list, as `forecasts.stored` orders them.
-    return sorted(before, key=lambda forecast: moment(forecast["created"]))[-1] if before else None
+    # Of two of the same second the later one in the list, as `forecasts.stored` orders them.
+    ordered = sorted(before, key=lambda forecast: moment(forecast["created"]))
+    same = [forecast for forecast in ordered if _of_its_systems(forecast, record)]
+    return (same or ordered)[-1] if ordered else None
+
+
+def _of_its_systems(forecast: ForecastRecord, record: StudyRecord) -> bool:
+    probed = {name: arm["system"] for name, arm in forecast["arms"].items() if arm["system"]}
+    return all(record["arms"][name]["key"] == key for name, key in probed.items() if name in record["arms"])
 
 
 def against(forecast: ForecastRecord, record: StudyRecord) -> ForecastCheck:
@@ -38,6 +49,7 @@ def against(forecast: ForecastRecord, record: StudyRecord) -> ForecastCheck:
     for name, predicted in forecast["arms"].items():
         arm = record["arms"].get(name)
         if arm is None or metric not in arm["metrics"]:
+            left_out.append(f"{name}: the study has no score of it")
             continue
         # What is trained only now has no key to compare: it stands or falls with the untuned model.
         twin = name if predicted["system"] else "base"

@@ -21,19 +21,19 @@ _EASY = 0.8
 
 
 def warnings(
-    *, closed: Estimate, recalls: Mapping[str, Estimate], examples: Sequence[Example], k: int, documents: int
+    *, closed: Estimate | None, recalls: Mapping[str, Estimate], examples: Sequence[Example], k: int, documents: int
 ) -> list[ForecastWarning]:
     """Every reason why arms may not be told apart, each with the figure that it stands on.
 
     Args:
-        closed: Share of questions that are right without passages.
+        closed: Share of questions that are right without passages; None where the metric says of none that it is.
         recalls: Retriever → share of questions with a right document among its k hits; ``configured`` is the project's.
         examples: Train and dev questions, all of them.
         k: Passages shown; 0 without documents.
         documents: Documents that are searched.
     """
     raised: list[ForecastWarning] = []
-    if closed.mean >= _ANSWERED:
+    if closed is not None and closed.mean >= _ANSWERED:
         raised.append(
             {
                 "code": "base-already-answers",

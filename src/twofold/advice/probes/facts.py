@@ -5,6 +5,7 @@ from __future__ import annotations
 from twofold.advice.probes.record import ForecastRecord
 from twofold.advice.ranking import ProjectFact
 from twofold.verdict.record import EstimateRecord, counted, estimate_text
+from twofold.verdict.wording import metric_title
 
 _ANSWERED = 0.9
 """Share right without documents (by the lower end of its interval) from which less than .1 is left to gain."""
@@ -14,7 +15,8 @@ def probed_facts(forecast: ForecastRecord) -> tuple[ProjectFact, ...]:
     """What a forecast settles, and what it leaves open: a share whose interval lies on both sides has no level."""
     sample = forecast["sample"]
     source = f"probes of {forecast['created'][:10]}, {counted(sample['questions'], 'question')}"
-    facts = [_closed(forecast, source)]
+    # A metric without a point from which an answer is right tells no share of right answers.
+    facts = [_closed(forecast, source)] if "p" in forecast["probes"] else []
     if difference := forecast["differences"].get("rag - base"):
         facts.append(_retrieval(forecast, difference["score"], source))
     if forecast["tuning"]:
@@ -39,7 +41,7 @@ def _closed(forecast: ForecastRecord, source: str) -> ProjectFact:
 
 
 def _retrieval(forecast: ForecastRecord, difference: EstimateRecord, source: str) -> ProjectFact:
-    text = f"retrieval is predicted to change {forecast['metric']} by {estimate_text(difference, 2)}"
+    text = f"retrieval is predicted to change {metric_title(forecast['metric'])} by {estimate_text(difference, 2)}"
     level = _level(difference, forecast["margin"])
     return ProjectFact(criterion="retrieval", level=level, text=text, source=source)
 

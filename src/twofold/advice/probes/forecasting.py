@@ -24,6 +24,7 @@ from twofold.hashing import plain
 from twofold.stats.intervals import estimate, kish
 from twofold.types import Estimate
 from twofold.verdict.record import EstimateRecord
+from twofold.verdict.wording import metric_title
 
 _BASE = "closed-book answers of the sample"
 _FORMULA = "(1 - p) * R * U - p * D over the closed-book answers of the sample, turned into the metric"
@@ -60,18 +61,29 @@ def forecast(
     of_test = kish(np.bincount(test.groups)) if len(test) else 0.0
     recalls = _recalls(probed, groups, level=level)
     raised = discriminating.warnings(
-        closed=gain.p,
+        # A graded score without a point from which it is right says of no answer that nothing is left to mend.
+        closed=gain.p if decider.right is not None else None,
         recalls=recalls,
         examples=(*splits.train, *splits.dev),
         k=config.retrieval.k if documents else 0,
         documents=documents,
     )
+    if decider.right is None:
+        raised.append(
+            ForecastWarning(
+                code="no-right-answer",
+                message=f"{metric_title(decider.name)} does not say from which score an answer is right: no shares of "
+                "right answers are forecast, and scores are predicted as the sample has them",
+            )
+        )
     if unread:
         raised.append(ForecastWarning(code="retrieval-not-probed", message=f"retrieval was not probed: {unread}"))
     if isinstance(tuning, str):
         raised.append(ForecastWarning(code="tuning-not-probed", message=f"tuning was not probed: {tuning}"))
         tuning = None
-    shares = {"p": gain.p, "R": gain.recall, "U": gain.use, "D": gain.destruction}
+    shares: dict[str, Estimate | None] = {"R": gain.recall}
+    if decider.right is not None:
+        shares = {"p": gain.p, "R": gain.recall, "U": gain.use, "D": gain.destruction}
     return {
         "format": FORMAT,
         "key": "",

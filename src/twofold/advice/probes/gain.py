@@ -80,7 +80,8 @@ def forecast_gain(
 
     Args:
         questions: The sample.
-        right: Score from which an answer is right; None: the metric has none, and any score above 0 is.
+        right: Score from which an answer is right. None: the metric has none, so there is nothing to count; the score
+            with passages is forecast as the sample has it.
         level: Of the intervals.
         seed: Of the bootstrap.
 
@@ -103,7 +104,8 @@ def forecast_gain(
     gain, rag, difference = None, None, None
     reads = bool(np.isfinite(read).any())
     parts = _parts(closed=b, read=a, use=u, recall=r)
-    if reads and np.isfinite(parts["mended"]).any() and np.isfinite(r).any():
+    counts = reads and right is not None
+    if counts and np.isfinite(parts["mended"]).any() and np.isfinite(r).any():
         gain = joint(parts, groups, _gain, reach=(-1.0, 1.0), level=level, seed=seed)
     if reads:
         scored = {"hits": np.where(a == 1, read, np.nan), "misses": np.where(a == 0, read, np.nan)}
@@ -125,7 +127,7 @@ def forecast_gain(
         use=share(u, b == 0),
         destruction=share(1 - a, b == 1),
         gain=gain,
-        counted=_counted(b, a, groups, level=level, seed=seed) if reads else None,
+        counted=_counted(b, a, groups, level=level, seed=seed) if counts else None,
         base=base,
         rag=rag,
         difference=difference,

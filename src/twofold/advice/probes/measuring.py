@@ -136,7 +136,9 @@ def probe(
     try:
         with closing(generator):
             systems = {}
-            for name in ("base", "rag", "oracle") if reads else ("base",):
+            names_asked = ("base", "rag", "oracle") if reads else ("base",)
+            # Use of the right passage is a share of right answers, which this metric does not know.
+            for name in names_asked if decider.right is not None else names_asked[:2]:
                 arm = workspace.config.arm(name)
                 calibration = workspace.systems.calibration(splits)[0] if arm.retrieval else None
                 # One generator for all of them: its weights are loaded once.

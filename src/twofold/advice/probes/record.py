@@ -90,7 +90,7 @@ class ForecastWarning(TypedDict):
 
     code: str
     """``base-already-answers``, ``every-retriever-perfect``, ``nothing-unanswerable``, ``no-sources``,
-    ``retrieval-not-probed`` or ``tuning-not-probed``."""
+    ``no-right-answer``, ``retrieval-not-probed`` or ``tuning-not-probed``."""
     message: str
 
 
@@ -115,7 +115,7 @@ class ForecastRecord(TypedDict):
     test: int
     """Test questions for which `ArmForecast.expected` is."""
     probes: dict[str, EstimateRecord]
-    """``p``, ``R``, ``U``, ``D``: those that could be measured."""
+    """``p``, ``R``, ``U``, ``D``: those that could be measured; only ``R`` where the metric calls no answer right."""
     gain: EstimateRecord | None
     """Predicted gain of retrieval in right answers, (1 − p) · R · U − p · D."""
     counted: EstimateRecord | None

@@ -7,6 +7,7 @@ nothing, and one that was killed goes on from the last checkpoint.
 
 from __future__ import annotations
 
+import math
 import random
 import shutil
 from collections.abc import Sequence
@@ -24,7 +25,7 @@ from twofold.errors import TwofoldError
 from twofold.examples.questions import Questions
 from twofold.examples.splitting import Splits
 from twofold.hashing import digest, plain
-from twofold.host import pace
+from twofold.host import capabilities, pace
 from twofold.plugins import loading, specs
 from twofold.plugins.protocols import Progress
 from twofold.stats import intervals
@@ -44,9 +45,15 @@ _SIZE = "curve size"
 
 
 def tuned_arm(config: Config) -> Arm | None:
-    """The study's arm whose trainings are shortest: closed-book, where there is one; None where no arm is tuned."""
+    """The study's arm whose trainings are shortest: closed-book, where there is one; None where no arm is tuned.
+
+    Where answers must cite, it is one that reads passages, if there is: the constraint rules the others out.
+    """
     arms = [config.arm(name) for name in config.study.arms]
     tuned = [arm for arm in arms if arm.tuning]
+    if config.study.must_cite:
+        # What can be chosen comes first: a curve of an arm that is ruled out would settle nothing.
+        tuned = [arm for arm in tuned if arm.retrieval] or tuned
     # Rows with passages have six times the tokens.
     return min(tuned, key=lambda arm: arm.tuning != "closed-book", default=None)
 
@@ -132,7 +139,8 @@ def _affordable(brief: Workspace, splits: Splits, arm: Arm, *, minutes: float, p
     assert isinstance(options, FitOptions)
     model = specs.base_model(brief.config, method)
     subject = reckoning.subject(model, options)
-    if "token" not in pace.paces(subject):
+    # The pace of a machine that was busy then would refuse what takes a fifth of that time now.
+    if "token" not in pace.paces(subject) or ("token" in pace.of_busy(subject) and not capabilities.crowded()):
         rehearsal.training(method, model, progress=progress)
     second = pace.paces(subject).get("token", 0.0) * _BESIDE
     rows = len(splits.train)
@@ -146,7 +154,8 @@ def _affordable(brief: Workspace, splits: Splits, arm: Arm, *, minutes: float, p
             return rows
         rows //= 2
     return (
-        f"three trainings on {2 * rows} examples and fewer take about {needed:.1f} minutes, and {minutes:g} are allowed"
+        f"three trainings on {2 * rows} examples and fewer take about {needed:.1f} minutes, and {minutes:g} are "
+        f"allowed (`--tuning-minutes {math.ceil(needed)}` allows them)"
     )
 
 
