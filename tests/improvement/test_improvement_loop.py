@@ -11,15 +11,15 @@ from types import SimpleNamespace
 
 import pytest
 
-from small_project import write_project
+from small_project import write_documents, write_project
 from twofold.cli.main import main
 from twofold.curation import questions as making
 from twofold.curation.templates import as_record
 from twofold.errors import GenerationError, ProjectLocked, StoreError, StudyError
-from twofold.improvement import gaps, histories, page, settings, spending, trials
+from twofold.improvement import gaps, histories, page, pricing, settings, spending, trials
 from twofold.improvement.loop import LOCK, Diagnosing, Improver, StopRules, questions_of
 from twofold.improvement.proposals import Cause
-from twofold.improvement.record import Improvement, Step
+from twofold.improvement.record import History, Improvement, Step
 from twofold.indexing.erasure import TRIAL
 from twofold.lifecycle.comparison import scores_of
 from twofold.plugins.protocols import Progress
@@ -30,7 +30,7 @@ from twofold.store.catalogue import Catalogue
 from twofold.store.forgotten import RECEIPTS, Forgotten
 from twofold.store.lock import ProjectLock
 from twofold.study import calls
-from twofold.types import Arm, Example
+from twofold.types import Arm, Example, Json
 
 THINGS = ["lamp", "clock", "chest", "mirror", "kettle", "ladder", "carpet", "piano", "basket", "easel"]
 PLACES = ["attic", "cellar", "garden", "kitchen", "library", "stable"]
@@ -91,7 +91,7 @@ def blaming(code: str) -> Diagnosing:
                 progress=progress,
                 label="ask",
             )
-        return [Cause(question=e.id, cause=code) for e, score in zip(questions, scores, strict=True) if not score]
+        return [Cause(question=e.id, cause=code) for e, score in zip(questions, scores, strict=True) if score != 1]
 
     return diagnose
 
@@ -121,6 +121,25 @@ def test_a_step_that_wins_is_kept_and_stands_in_the_settings(tmp_path: Path) -> 
     assert "allow 16 tokens" in shown
 
 
+def test_the_page_is_there_after_each_round(tmp_path: Path) -> None:
+    directory = project_of(tmp_path)
+    with Project.open(directory) as project:
+        project.study()
+    outcomes: list[list[str]] = []
+
+    def publish(records: Path, history: History) -> None:
+        page.write_page(records, history, name="doors")
+        outcomes.append([record["outcome"] for record in history["rounds"]])
+        # Whatever ends the run now, such as a full disk, has shown this round.
+        raise OSError(28, "No space left on device")
+
+    improver = Improver(directory=directory, diagnose=blaming("cut"), agree=lambda _: "yes", publish=publish)
+    with pytest.raises(OSError, match="No space"):
+        improver.run()
+    assert outcomes == [["kept"]]
+    assert "1 step kept in 1 round" in (directory / "studies" / page.PAGE).read_text(encoding="utf-8")
+
+
 def test_a_step_that_is_not_better_on_dev_spends_no_look(tmp_path: Path) -> None:
     directory = project_of(tmp_path)
     improvement = run(directory, "not-retrieved", rounds=1)
@@ -131,7 +150,14 @@ def test_a_step_that_is_not_better_on_dev_spends_no_look(tmp_path: Path) -> None
         assert project.config.retrieval.k == 3
 
 
-def test_a_step_that_loses_is_undone_wholly(tmp_path: Path) -> None:
+def better_on_dev(*_: object) -> dict[str, object]:
+    return {"difference": {"mean": 1.0, "low": 0.5, "high": 1.0, "n": 9, "failed": 0}}
+
+
+def test_a_step_that_loses_is_undone_wholly(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(Improver, "_on_dev", better_on_dev)
     settings = SETTINGS.replace('arms = ["rag"]', 'arms = ["base"]')
     settings += '[generation.generator.options]\nmode = "fixed"\nfixed = "blue"\n'
     directory = project_of(tmp_path, settings)
@@ -139,10 +165,27 @@ def test_a_step_that_loses_is_undone_wholly(tmp_path: Path) -> None:
     improvement = run(directory, "not-known", rounds=1)
     (record,) = improvement.rounds
     assert (record["outcome"], record["step"]["name"]) == ("undone", "answer with passages")
+    capsys.readouterr()
+    for study, note in (("", "note: study 0001-project decides what answers, after a rollback"), ("1", "")):
+        assert main(["show", *([study] if study else []), "-C", str(directory)]) == 0
+        shown = capsys.readouterr().err
+        assert note in shown
+        assert bool(shown) == bool(note)
     assert (directory / "twofold.toml").read_bytes() == before
     with Project.open(directory) as project:
         assert archive.names(project.records) == [record["before"], record["study"]]
         assert decisive.decisive(project.records) == record["before"]
+
+
+def test_another_arm_that_is_not_better_on_dev_spends_no_look(tmp_path: Path) -> None:
+    settings = SETTINGS.replace('arms = ["rag"]', 'arms = ["base"]')
+    settings += '[generation.generator.options]\nmode = "fixed"\nfixed = "blue"\n'
+    directory = project_of(tmp_path, settings)
+    (record,) = run(directory, "not-known", rounds=1).rounds
+    assert (record["outcome"], record["step"]["name"]) == ("not better on dev", "answer with passages")
+    assert (record["study"], record["dev"]["n"]) == ("", 37)  # type: ignore[index]
+    with Project.open(directory) as project:
+        assert archive.names(project.records) == [record["before"]]
 
 
 def test_a_run_that_was_killed_in_a_round_finishes_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -155,6 +198,8 @@ def test_a_run_that_was_killed_in_a_round_finishes_it(tmp_path: Path, monkeypatc
     improvement = run(directory, "cut")
     assert [record["outcome"] for record in improvement.rounds] == ["kept"]
     with Project.open(directory) as project:
+        # Its minutes before the kill are nowhere.
+        assert "at least 0.0" in page.render(histories.read(project.records), name="doors")
         assert project.config.generation.max_tokens == 16
         # The killed run's study is found again: no second one, no second look.
         assert len(archive.names(project.records)) == 2
@@ -174,6 +219,47 @@ def test_a_run_that_was_killed_after_its_step_was_written_keeps_the_step(
     assert [record["outcome"] for record in improvement.rounds] == ["kept"]
 
 
+def test_a_step_that_the_file_cannot_take_is_undone_and_not_repeated(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    directory = project_of(tmp_path, SETTINGS + "[retrieval]\nk = 3\n")
+    write = settings.write
+
+    def edited(where: Path, values: Json) -> None:
+        file = where / "twofold.toml"
+        file.write_text(file.read_text(encoding="utf-8").replace("k = 3", "k = 0"), encoding="utf-8")
+        write(where, values)
+
+    monkeypatch.setattr(settings, "write", edited)
+    overrides = {"retrieval": {"k": 3}}
+    with Project.open(directory, overrides) as project:
+        project.study()
+        first = decisive.decisive(project.records)
+    improver = Improver(
+        directory=directory, diagnose=blaming("cut"), agree=lambda _: "yes", overrides=overrides
+    )  # fmt: skip
+    (record,) = improver.run().rounds
+    assert record["outcome"] == "undone"
+    assert "cannot be written into twofold.toml" in record["because"]
+    assert "retrieval.k" in record["because"]
+    with Project.open(directory, overrides) as project:
+        assert decisive.decisive(project.records) == first
+        assert histories.interrupted(histories.read(project.records)) is None
+    assert (directory / "twofold.toml").read_text(encoding="utf-8").count("max_tokens = 8") == 1
+
+
+def test_no_step_is_tried_that_only_overrides_make_valid(tmp_path: Path) -> None:
+    directory = project_of(tmp_path, SETTINGS + "[retrieval]\nk = 0\n")
+    overrides = {"retrieval": {"k": 3}}
+    with Project.open(directory, overrides) as project:
+        project.study()
+    improvement = Improver(
+        directory=directory, diagnose=blaming("cut"), agree=lambda _: "yes", overrides=overrides
+    ).run()  # fmt: skip
+    assert improvement.rounds == ()
+    assert any("impossible as the project is" in step.why for step in improvement.open_steps)
+
+
 def test_an_interrupted_round_is_not_finished_without_agreement(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -183,6 +269,8 @@ def test_an_interrupted_round_is_not_finished_without_agreement(
         run(directory, "cut")
     improvement = Improver(directory=directory, diagnose=blaming("cut"), agree=lambda _: "stop").run()
     assert (improvement.rounds, [step.name for step in improvement.open_steps]) == ((), ["allow 16 tokens"])
+    declined = Improver(directory=directory, diagnose=blaming("cut"), agree=lambda _: "no").run().stopped
+    assert declined == "round 1 was interrupted, and comes before any other: it was not agreed to"
     assert main(["improve", "-C", str(directory), "--plan", "--json", "-q"]) == 0
     plan = json.loads(capsys.readouterr().out)
     reason = "round 1 was interrupted, and comes before any other: only planned: no step was taken"
@@ -245,11 +333,20 @@ def test_other_passages_are_tried_beside_the_index_that_answers(
     with killed_at(monkeypatch, Project, "study"):
         improver.run()
     assert (directory / TRIAL).is_dir(), "a killed trial goes on where it was"
+    assert main(["gc", "-C", str(directory)]) == 0
+    assert (directory / TRIAL).is_dir(), "an interrupted round needs it"
     improvement = improver.run()
     (record,) = improvement.rounds
     assert (record["outcome"], record["step"]["name"]) == ("kept", "cut passages of 40 tokens")
     assert seen, "it was looked at while the step was tried"
     assert all(content == before for content in seen)
+    assert not (directory / TRIAL).exists()
+    # As a run leaves it that is killed once its round has ended.
+    (directory / TRIAL).mkdir()
+    (directory / TRIAL / "half-made").write_text("x", encoding="utf-8")
+    assert main(["gc", "-C", str(directory), "--dry-run"]) == 0
+    assert (directory / TRIAL).is_dir()
+    assert main(["gc", "-C", str(directory)]) == 0
     assert not (directory / TRIAL).exists()
     with Project.open(directory) as project:
         index = project.workspace.search.index
@@ -270,11 +367,20 @@ def test_a_step_that_is_impossible_here_is_left_to_a_person(tmp_path: Path) -> N
     assert "no documents" in improvement.open_steps[0].why
 
 
-def test_the_budget_forbids_steps_that_take_longer(tmp_path: Path) -> None:
-    improvement = run(project_of(tmp_path), "cut", minutes=1e-9)
+def test_the_budget_forbids_steps_that_take_longer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pricing, "priced", lambda step, **_: replace(step, minutes=90.0))
+    improvement = run(project_of(tmp_path), "cut", minutes=60)
     assert improvement.rounds == ()
     assert "the budget is spent" in improvement.stopped
     assert [step.name for step in improvement.open_steps] == ["allow 16 tokens"]
+
+
+def test_a_budget_that_ends_within_the_diagnosis_ends_the_run(tmp_path: Path) -> None:
+    directory = project_of(tmp_path)
+    improvement = run(directory, "cut", minutes=1e-9)
+    assert (improvement.rounds, improvement.open_steps) == ((), ())
+    assert improvement.stopped.startswith("the budget was spent while answers were diagnosed")
+    assert [record["outcome"] for record in run(directory, "cut").rounds] == ["kept"]
 
 
 def test_nobody_who_refuses_is_overruled(tmp_path: Path) -> None:
@@ -306,6 +412,8 @@ def test_a_program_reads_the_plan_and_is_refused_without_agreement(
     assert set(plan) == {"kept", "stopped", "rounds", "history", "open", "page"}
     assert (plan["kept"], plan["stopped"]) == (0, "only planned: no step was taken")
     assert [(step["name"], step["person"]) for step in plan["open"]] == [("allow 16 tokens", False)]
+    assert main([*words, "--plan", "--limit", "5"]) == 0
+    assert "of 5 by causes" in json.loads(capsys.readouterr().out)["open"][0]["why"]
 
 
 def test_gap_questions_are_made_on_no_document_of_a_held_out_question(tmp_path: Path) -> None:
@@ -411,7 +519,23 @@ def test_what_a_run_spends_is_counted_from_its_answers(tmp_path: Path, monkeypat
     assert "the budget is spent" in improvement.stopped
 
 
-@pytest.mark.parametrize("text", ["{", "[]", '{"rounds": []}', '{"format": "one", "rounds": []}', '{"format": 1}'])
+WHOLE = '{"format": 1, "start": null, "metric": "", "rounds": %s}'
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        *(
+            "{",
+            "[]",
+            '{"rounds": []}',
+            '{"format": "one", "rounds": []}',
+            '{"format": 1}',
+            '{"format": 1, "rounds": []}',
+        ),
+        *(WHOLE % "{}", WHOLE % '[{"number": 1, "outcome": "begun", "step": {"name": "allow 16 tokens"}}]'),
+    ],
+)
 def test_a_damaged_history_is_named(text: str, tmp_path: Path) -> None:
     (tmp_path / histories.FILE).write_text(text, encoding="utf-8")
     with pytest.raises(StudyError, match="the history of improvement cannot be read"):
@@ -472,6 +596,27 @@ def test_the_sync_of_a_trial_does_not_finish_a_removal_that_was_interrupted(tmp_
 def test_without_a_study_there_is_nothing_to_improve(tmp_path: Path) -> None:
     with pytest.raises(StudyError, match="no study yet"):
         Improver(directory=project_of(tmp_path), diagnose=blaming("cut"), agree=lambda _: "yes").run()
+
+
+def test_documents_that_changed_since_the_study_are_no_gain_of_a_step(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    directory = project_of(tmp_path)
+    with Project.open(directory) as project:
+        project.study()
+    improver = Improver(directory=directory, diagnose=blaming("cut"), agree=lambda _: "yes")
+    # In the midst of a round, and before one.
+    with killed_at(monkeypatch, Project, "study"):
+        improver.run()
+    short = [{**document, "text": document["text"].replace("The ", "")} for document in DOCUMENTS]
+    write_documents(directory, short)
+    for _ in range(2):
+        with pytest.raises(StudyError, match="documents or examples have changed since study 0001-project"):
+            improver.run()
+        with Project.open(directory) as project:
+            outcomes = [record["outcome"] for record in histories.read(project.records)["rounds"]]
+            assert outcomes == ["abandoned"]
+            assert archive.names(project.records) == ["0001-project"]
 
 
 def test_what_changed_since_the_study_is_refused_and_runs_no_study(tmp_path: Path) -> None:
@@ -538,7 +683,7 @@ def test_a_step_that_cannot_be_tried_on_dev_is_undone_and_stops_no_later_run(
         (record,) = run(directory, "cut", rounds=1).rounds
     assert record["outcome"] == "undone"
     assert "the model cannot be loaded" in record["because"]
-    assert run(directory, "cut").stopped == "no wrong answer has a cause to mend"
+    assert run(directory, "cut").stopped == "no step is left that a program can take"
 
 
 def learn_and_die(project: Project) -> None:
@@ -574,7 +719,7 @@ def test_what_a_person_changed_meanwhile_is_not_proven_with_an_interrupted_step(
     # Nobody knows what it would gain: it is proposed again.
     with Project.open(directory) as project:
         project.study()
-    again = run(directory, "not-retrieved", minutes=1e-9)
+    again = Improver(directory=directory, diagnose=blaming("not-retrieved"), agree=lambda _: "stop").run()
     assert record["step"]["name"] in {step.name for step in again.open_steps}
 
 

@@ -58,10 +58,35 @@ def test_a_tuned_arm_is_tuned_on_questions_for_its_gaps() -> None:
     steps = proposals.proposals(causes(ignored=3), Config(), BOTH, diagnosed=20, tried=())
     assert "tune on questions made for the gaps" in names(steps)
     assert next(step for step in steps if step.gaps).values == {}
+    bare = Config.model_validate({"documents": {"paths": []}})
+    assert names(proposals.proposals(causes(form=3), bare, Config().arm("ft"), diagnosed=20, tried=())) == []
+
+
+def test_an_arm_that_is_not_tuned_is_tuned_on_its_examples_before_on_questions_for_its_gaps() -> None:
+    config = Config.model_validate({"documents": {"paths": ["data"]}})
+    steps = proposals.proposals(causes(unmended=3), config, RAG, diagnosed=20, tried=())
+    assert [(step.name, step.gaps) for step in steps] == [
+        ("tune (ft+rag)", False),
+        ("tune on questions made for the gaps (ft+rag)", True),
+    ]
+    assert steps[0].values == steps[1].values
+    without = Config.model_validate({"documents": {"paths": []}})
+    assert names(proposals.proposals(causes(unmended=3), without, RAG, diagnosed=20, tried=())) == ["tune (ft+rag)"]
+
+
+def test_questions_are_made_for_what_an_arm_without_passages_does_not_know() -> None:
+    assert "not-known" in proposals.of_gaps(Config().arm("ft"))
+    assert "not-known" not in proposals.of_gaps(BOTH)
+    # The price counts two questions for each answer that the step is for: these must be those that are asked about.
+    config = Config.model_validate({"documents": {"paths": ["data"]}})
+    steps = proposals.proposals(causes(not_known=3, unmended=1), config, BASE, diagnosed=20, tried=())
+    shares = {step.name: step.share for step in steps}
+    assert shares["tune on questions made for the gaps (ft)"] == pytest.approx(0.2)
+    assert shares["tune (ft)"] == pytest.approx(0.05)
 
 
 def test_an_arm_without_passages_gets_them() -> None:
-    (step,) = proposals.proposals(causes(not_known=3), Config(), BASE, diagnosed=20, tried=())
+    step = proposals.proposals(causes(not_known=3), Config(), BASE, diagnosed=20, tried=())[0]
     assert (step.arm, step.name) == ("rag", "answer with passages")
     assert "rag" in step.values["study"]["arms"]
 

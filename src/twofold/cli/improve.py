@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -34,6 +35,15 @@ def improve(
         typer.Option("--cost", metavar="AMOUNT", min=0.0, help="Spend at most so much, in the configured currency."),
     ] = None,
     rounds: Annotated[int, typer.Option("--rounds", metavar="N", min=1, help="Take at most so many steps.")] = 5,
+    limit: Annotated[
+        int,
+        typer.Option(
+            "--limit",
+            metavar="N",
+            min=1,
+            help="Diagnose and try on at most so many questions of train and dev, drawn evenly.",
+        ),
+    ] = 120,
     plan: Annotated[bool, typer.Option("--plan", help="Print the steps with their prices, and take none.")] = False,
     yes: Annotated[
         bool, typer.Option("--yes", "-y", help="Take every step without asking; --budget does so too.")
@@ -68,14 +78,17 @@ def improve(
         reply = line.strip().lower()
         return "stop" if reply in {"s", "stop", "q", "quit"} else "yes" if reply in {"", "y", "yes"} else "no"
 
+    with run.project() as project:
+        name = project.config.project.name
     with run.progress() as progress:
         improver = Improver(
             directory=run.directory,
             overrides=run.overrides,
             diagnose=causes_of,
             agree=agree,
-            limits=StopRules(minutes=budget, cost=cost, rounds=rounds),
+            limits=StopRules(minutes=budget, cost=cost, rounds=rounds, diagnosed=limit),
             progress=progress,
+            publish=partial(write_page, name=name),
         )
         improvement = improver.run()
         if plan:
@@ -84,7 +97,7 @@ def improve(
                 improvement, stopped=improvement.stopped.replace(BY_YOU, "only planned: no step was taken")
             )
         with run.project() as project:
-            page = write_page(project.records, improvement.history, name=project.config.project.name)
+            page = write_page(project.records, improvement.history, name=name)
     run.result({**improvement.to_json(), "page": str(page)}, "\n".join(lines(improvement, str(page), plan=plan)))
     if not (plan or improvement.steps_kept):
         raise typer.Exit(1)

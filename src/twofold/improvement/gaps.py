@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Collection, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from twofold.config import Config
 from twofold.curation import questions as making
-from twofold.errors import StudyError
+from twofold.errors import StudyError, TooFewExamples
+from twofold.examples.leaks import bare
 from twofold.indexing.erasure import GAPS
 from twofold.plugins.protocols import Progress
 from twofold.project import Project
@@ -15,6 +18,10 @@ from twofold.types import Example, Json, Query
 
 _NEAREST = 3
 """Documents beside a failed question from which questions are made, where its own document is held out."""
+
+
+_DRAWS = 4
+"""Times that each passage is asked about at most; more would ask for nearly the same words."""
 
 
 def path(directory: Path, number: int) -> Path:
@@ -34,6 +41,11 @@ def unused_number(directory: Path, *, after: int) -> int:
     while path(directory, number).exists():
         number += 1
     return number
+
+
+def count(failed: int) -> int:
+    """Number of questions to make for so many failed ones: two for each, and enough to be learned from."""
+    return max(20, 2 * failed)
 
 
 def documents(project: Project, failed: Sequence[Example]) -> set[str]:
@@ -60,7 +72,7 @@ def documents(project: Project, failed: Sequence[Example]) -> set[str]:
         chosen |= sources
         if not sources:
             unsourced.append(example)
-    if unsourced and project.config.documents.paths:
+    if unsourced and (project.config.documents.paths or project.config.sources):
         search = project.workspace.search
         queries = [Query(text=example.question, filter=search.filter) for example in unsourced]
         for retrieval in search.retriever.retrieve(queries, 4 * _NEAREST):
@@ -92,9 +104,45 @@ def require_same_questions(project: Project, changed: Project) -> None:
             )
 
 
-def make(project: Project, within: Collection[str], *, count: int, progress: Progress) -> list[Example]:
-    """Questions on these documents by templates, checked as all made questions are."""
-    recipe = making.Recipe(count=count, unanswerable=project.config.tuning.unanswerable)
+def make(project: Project, within: Collection[str], *, number: int, progress: Progress) -> list[Example]:
+    """Questions on these documents by templates, checked as all made questions are.
+
+    A draw asks about a passage once. Few passages are drawn from several times, for other sentences of theirs.
+
+    Raises:
+        TooFewExamples: no passage has a sentence to ask about.
+    """
+    share = project.config.tuning.unanswerable
+    answerable: list[Example] = []
+    unanswerable: list[Example] = []
     with project.writing():
         search, models = project.workspace.search, project.workspace.models
-        return list(making.questions(search, models, recipe, within=within, progress=progress).examples)
+        for seed in range(_DRAWS):
+            left = number - len(answerable) - len(unanswerable)
+            recipe = making.Recipe(count=left, unanswerable=share, seed=seed)
+            try:
+                drawn = making.questions(search, models, recipe, within=within, progress=progress).examples
+            except TooFewExamples:
+                if not answerable:
+                    raise
+                continue  # this draw has hit no sentence of the few passages; what others have made stays
+            before = {bare(example.question) for example in (*answerable, *unanswerable)}
+            fresh = [_named(example, seed) for example in drawn if bare(example.question) not in before]
+            answerable += [example for example in fresh if example.answerable]
+            names = {example.id for example in answerable}
+            # Without the question that it was made from, an unanswerable one would not be for training alone, and move
+            # others. Each draw alters the same questions otherwise: their share would grow with the draws.
+            most = math.ceil(len(answerable) * share / (1 - share)) - len(unanswerable)
+            altered = [example for example in fresh if not example.answerable and example.parent in names]
+            unanswerable += altered[: max(0, most)]
+            if len(answerable) + len(unanswerable) >= number:
+                break
+    return [*answerable, *unanswerable]
+
+
+def _named(example: Example, seed: int) -> Example:
+    """The question under a name that another draw has not: names are made of passage and kind."""
+    if not seed:
+        return example
+    parent = f"{example.parent}/{seed}" if example.parent else example.parent
+    return replace(example, id=f"{example.id}/{seed}", parent=parent)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from twofold.errors import StudyError
 from twofold.files import writing
@@ -11,6 +13,12 @@ from twofold.improvement.record import FORMAT, History, RoundRecord
 
 FILE = "improvement.json"
 """File beside the studies."""
+_STEP = ("name", "why", "values", "arm", "share", "minutes", "cost")
+_ROUND = (
+    *("number", "at", "step", "ledger", "diagnosed", "before", "before_arm", "study", "dev", "difference", "level"),
+    *("score", "outcome", "because", "seconds"),
+)
+"""Keys of a step and of a round in every version; later ones are optional."""
 
 
 def read(records: Path) -> History:
@@ -23,7 +31,8 @@ def read(records: Path) -> History:
     try:
         history: History = json.loads(path.read_text(encoding="utf-8"))
         newer = history["format"] > FORMAT
-        _ = newer or [(record["number"], record["outcome"], record["step"]["name"]) for record in history["rounds"]]
+        if not newer:
+            _require_whole(history)
     except FileNotFoundError:
         return {"format": FORMAT, "start": None, "metric": "", "rounds": []}
     except (OSError, ValueError, TypeError, KeyError) as error:
@@ -35,6 +44,21 @@ def read(records: Path) -> History:
     if newer:
         raise StudyError("a newer Twofold wrote this history", file=path, cure="Upgrade Twofold.")
     return history
+
+
+def _require_whole(history: History) -> None:
+    """Refuse a history that lacks something which every version wrote.
+
+    Raises:
+        KeyError, TypeError: it does.
+    """
+    _ = (history["start"], history["metric"])
+    if not isinstance(history["rounds"], list):
+        raise TypeError("its rounds are no list")
+    for record in history["rounds"]:
+        parts: tuple[tuple[Mapping[str, Any], Sequence[str]], ...] = ((record, _ROUND), (record["step"], _STEP))
+        for part, keys in parts:
+            _ = [part[key] for key in keys]
 
 
 def _reason(error: Exception) -> str:

@@ -14,18 +14,18 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Literal
 
+from twofold import config_loading
 from twofold.curation import questions as making
 from twofold.curation.templates import as_record
 from twofold.errors import (
     ConfigError,
     DatabaseUnreachable,
-    DataError,
     DiskFull,
     EndpointUnreachable,
-    MissingExtra,
     ProjectLocked,
     SourceUnreachable,
     StudyError,
@@ -33,9 +33,9 @@ from twofold.errors import (
     TwofoldError,
 )
 from twofold.files.toml_values import merged
-from twofold.improvement import gaps, histories, proposals, settings, spending, trials
+from twofold.improvement import gaps, histories, measured, pricing, proposals, settings, spending, trials
 from twofold.improvement.proposals import Cause
-from twofold.improvement.record import History, Improvement, RoundRecord, Step, step_record
+from twofold.improvement.record import History, Improvement, RoundRecord, Step, makes_questions, step_record
 from twofold.lifecycle.comparison import Scored, compared, improves, scores_of
 from twofold.plugins.protocols import Progress, quiet
 from twofold.project import Project
@@ -57,6 +57,12 @@ Diagnosing = Callable[..., Sequence[Cause]]
 study of that name measured it, to questions of train and dev."""
 BY_YOU = "stopped by you"
 """Why a run ended whose step was answered with ``stop``."""
+NO_STEP, NO_CAUSE = "no step is left that a program can take", "no wrong answer has a cause to mend"
+"""Why a run ended that no limit and nobody stopped."""
+
+
+class _BudgetSpentError(Exception):
+    """The minutes of a run ended within work that has no forecast."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -93,6 +99,8 @@ class Improver:
         agree: Asked before a step is taken.
         limits: When to end.
         progress: Shows the work.
+        publish: Called with the directory of studies and the history after each round, so that a run that is killed
+            has shown what it did until then.
     """
 
     directory: Path
@@ -101,6 +109,7 @@ class Improver:
     overrides: Json = field(default_factory=dict)
     limits: StopRules = StopRules()
     progress: Progress = quiet
+    publish: Callable[[Path, History], object] | None = None
     _proven: Json = field(default_factory=dict, init=False)
     """Values of the steps that this run kept: laid over `overrides`, which would else hide what stands in the file."""
 
@@ -126,23 +135,30 @@ class Improver:
             before = spending.metered(project)
             history = histories.read(project.records)
             if unfinished := histories.interrupted(history):
-                resumed = _step_of(unfinished)
+                resumed = pricing.remaining(_step_of(unfinished), self._opened, _values(project, unfinished))
                 agreed, stopped = self._choice([resumed], (), minutes=0.0, spent=0.0)
                 if agreed is None:
-                    because = f"round {unfinished['number']} was interrupted, and comes before any other: {stopped}"
+                    why = stopped or "it was not agreed to"
+                    because = f"round {unfinished['number']} was interrupted, and comes before any other: {why}"
                     return Improvement(history=history, rounds=(), stopped=because, open_steps=(resumed,))
                 rounds.append(self._resumed(history, unfinished, project))
                 forecast += resumed.cost or 0.0
         while True:
             with self._opened() as project:
                 present = self._present(project, history)
-                steps, causes, diagnosed = self._steps(present, history)
+                try:
+                    steps, causes, diagnosed = self._steps(present, history, started=started)
+                except _BudgetSpentError:
+                    stopped = "the budget was spent while answers were diagnosed; the next run goes on there"
+                    return Improvement(history=history, rounds=tuple(rounds), stopped=stopped)
                 minutes = (time.monotonic() - started) / 60
                 # Whichever is more: diagnosis and trials are in no forecast, training at an endpoint in no answer.
                 spent = max(forecast, spending.metered(project) - before)
                 step, stopped = self._choice(steps, rounds, minutes=minutes, spent=spent)
                 if step is None:
-                    return Improvement(history=history, rounds=tuple(rounds), stopped=stopped, open_steps=tuple(steps))
+                    # Causes may be left whose steps were all tried.
+                    ended = stopped or (NO_STEP if causes else NO_CAUSE)
+                    return Improvement(history=history, rounds=tuple(rounds), stopped=ended, open_steps=tuple(steps))
                 number = gaps.unused_number(self.directory, after=histories.last_number(history))
                 begun = _begun(number, step, causes, present, diagnosed=diagnosed)
                 histories.put(project.records, history, begun)
@@ -152,6 +168,16 @@ class Improver:
     def _opened(self, values: Json | None = None, *, derived: Path | None = None) -> Project:
         """The project as it is now, or with the values of a step laid over it, and perhaps an index apart."""
         return Project.open(self.directory, merged(merged(self.overrides, self._proven), values or {}), derived=derived)
+
+    def _as_written(self, values: Json) -> Project:
+        """As `_opened`, where the file alone is valid with the values.
+
+        Raises:
+            ConfigError: it is not.
+        """
+        # A step that wins is written into the file: what only --set makes valid would be proven in vain.
+        config_loading.load(self.directory, merged(self._proven, values))
+        return self._opened(values)
 
     # ------------------------------------------------------------ what answers now
 
@@ -173,7 +199,7 @@ class Improver:
         # Every step ends with a study, which would refuse a table of prices that is wrong.
         project.cost.prices()
         # A study that ran unasked would cost what nobody agreed to, and a look at the test questions.
-        if project.workspace.arms.known_key(arm, project.splits) != record["arms"][name]["key"]:
+        if not measured.as_measured(project, record["study"], name, progress=self.progress):
             raise StudyError(
                 f"settings, documents or examples have changed since study {record['study']} measured the arm {name}",
                 cure="Run `twofold study`, then `twofold improve`.",
@@ -182,42 +208,37 @@ class Improver:
             history["start"], history["metric"] = record["arms"][name]["metrics"][record["metric"]], record["metric"]
         return _Present(project=project, record=record, arm=arm)
 
-    def _steps(self, present: _Present, history: History) -> tuple[list[Step], Sequence[Cause], int]:
-        """Steps that may mend the present arm's wrong answers, priced and ranked; the causes; questions diagnosed."""
+    def _steps(self, present: _Present, history: History, *, started: float) -> tuple[list[Step], Sequence[Cause], int]:
+        """Steps that may mend the present arm's wrong answers, priced and ranked; the causes; questions diagnosed.
+
+        Raises:
+            _BudgetSpentError: the run's minutes ended in the diagnosis.
+        """
         project = present.project
         questions = questions_of(project, present.arm, most=self.limits.diagnosed)
-        causes = self.diagnose(
-            project, present.record["study"], present.arm, questions=questions, progress=self.progress
-        )
+
+        def watched(stage: str, done: int, total: int) -> None:
+            # In no forecast, and as long as some studies. What it answered until now is kept.
+            if self.limits.minutes is not None and time.monotonic() - started > 60 * self.limits.minutes:
+                raise _BudgetSpentError
+            self.progress(stage, done, total)
+
+        causes = self.diagnose(project, present.record["study"], present.arm, questions=questions, progress=watched)
         proposals.require_train_side(causes, project.splits)
         steps = proposals.proposals(
             causes, project.config, present.arm, diagnosed=len(questions), tried=histories.tried(history)
         )
-        if steps:
+        if causes:
             curve, why = more_data.curve_of(self.directory, project.config, project.splits, arm=present.arm)
             steps += proposals.more_examples(present.arm, more_data.sentence(curve) if curve else why)
-        return proposals.ranked([self._priced(step, project) for step in steps]), causes, len(questions)
-
-    def _priced(self, step: Step, project: Project) -> Step:
-        """The step with the forecast of its study; questions for gaps are priced as the same training again."""
-        if step.for_a_person:
-            return step
-        if trials.cuts(step.values) and trials.in_database(project.config):
-            return _impossible(step, "its index is in a database, where other passages would answer while it is tried")
-        # Another seed of training: the forecast of a training that was not done yet.
-        values = step.values or {"tuning": {"seed": project.config.tuning.seed + 1}}
-        try:
-            with self._opened(values) as changed:
-                plan = changed.plan()
-        except (ConfigError, DataError, StudyError, MissingExtra) as error:
-            # No documents, weights that cannot be trained, a stage that is not installed: other steps may do.
-            return _impossible(step, error.message)
-        return replace(step, minutes=plan.minutes, cost=None if plan.unpriced else plan.cost)
+        price = partial(pricing.priced, project=project, opened=self._as_written)
+        known = [price(step, trial=len(self._trial(project, step.arm, present.arm.name))) for step in steps]
+        return proposals.ranked(known), causes, len(questions)
 
     def _choice(
         self, steps: Sequence[Step], rounds: Sequence[RoundRecord], *, minutes: float, spent: float
     ) -> tuple[Step | None, str]:
-        """The first step within the limits that is agreed to; or None, and why the run ends."""
+        """The first step within the limits that is agreed to; or None and why the run ends, empty if none is left."""
         if len(rounds) >= self.limits.rounds:
             return None, f"{counted(len(rounds), 'round')} done, as many as were allowed"
         beyond = unpriced = 0
@@ -246,42 +267,33 @@ class Improver:
         if unpriced:
             number = counted(unpriced, "step")
             return None, f"no limit of money can be kept: the cost of {number} is unknown, as a model has no price"
-        return None, "no step is left that a program can take" if steps else "no wrong answer has a cause to mend"
+        return None, ""
 
     # ------------------------------------------------------------ one round
 
     def _resumed(self, history: History, begun: RoundRecord, project: Project) -> RoundRecord:
         """Finish an interrupted round, unless something else was changed since: that would be proven with the step."""
         started = time.monotonic()
-        values = begun["step"]["values"] or gaps.values_of(project.config, begun["number"])
-        with self._opened(values) as changed:
+        with self._opened(_values(project, begun)) as changed:
             # It was interrupted after its step had won, when the settings had it already.
             written = changed.config == project.config
-        if not written and not self._as_measured(project, begun):
+        before, name = begun["before"], begun["before_arm"]
+        if not written and not measured.as_measured(project, before, name, progress=self.progress):
             because = (
                 f"settings, documents or examples have changed since study {begun['before']}, which it had to beat"
             )
             trials.leave(project, number=begun["number"])
             self._undo(project, begun)
             return self._settled(history, begun, project.records, outcome="abandoned", because=because, started=started)
-        return self._finish(history, begun, project)
-
-    def _as_measured(self, project: Project, begun: RoundRecord) -> bool:
-        """Is the arm that the round has to beat still the one that was measured?"""
-        # Interrupted after the settings had the step, and taken out of them since: documents may be cut its way.
-        if "documents" in begun["step"]["values"]:
-            project.sync(progress=self.progress)
-        name = begun["before_arm"]
-        measured = archive.read_record(project.records / begun["before"])["arms"][name]["key"]
-        return project.workspace.arms.known_key(project.config.arm(name), project.splits) == measured
+        return self._finish(history, {**begun, "resumed": True}, project)
 
     def _finish(self, history: History, begun: RoundRecord, project: Project) -> RoundRecord:
         """Carry a round out, or the rest of it, and store what became of it."""
         started = time.monotonic()
         step, records = begun["step"], project.records
-        values = step["values"] or gaps.values_of(project.config, begun["number"])
+        values = _values(project, begun)
         # The file of a round that was interrupted is there already: the same questions are asked again.
-        ready = bool(step["values"]) or gaps.path(self.directory, begun["number"]).is_file()
+        ready = not makes_questions(step) or gaps.path(self.directory, begun["number"]).is_file()
         because = "no question could be made on the documents of the gaps"
         try:
             ready = ready or self._gap_examples(project, begun)
@@ -295,10 +307,12 @@ class Improver:
         study = ""
         with self._trying(project, values, number=begun["number"]) as changed:
             try:
+                if makes_questions(step):
+                    gaps.require_same_questions(project, changed)
                 # A round that passed dev before it was interrupted may stand in the settings already: both sides are
                 # alike.
-                if begun["dev"] is None and not changed.config.arm(arm).tuning and arm == begun["before_arm"]:
-                    on_dev = self._on_dev(project, changed, arm)
+                if begun["dev"] is None:
+                    on_dev = self._on_dev(project, changed, begun)
                     begun = {**begun, "dev": on_dev["difference"]}
                     if on_dev["difference"]["mean"] <= 0:
                         self._undo(project, begun)
@@ -307,8 +321,6 @@ class Improver:
                             outcome="not better on dev", because=_dev_text(on_dev["difference"]), started=started,
                         )  # fmt: skip
                     histories.put(records, history, begun)
-                if not step["values"]:
-                    gaps.require_same_questions(project, changed)
                 record = changed.study(progress=self.progress)
                 study = record["study"]
                 comparison = _proof(changed, before, begun["before_arm"], record, arm)
@@ -324,9 +336,9 @@ class Improver:
         because, wins = _reason(comparison, record, arm, margin=changed.config.study.margin)
         if _is_earlier(records, study, before):
             because = f"measured before by study {study}, no look was spent: {because}"
+        if wins and (refused := self._write(values)):
+            because, wins = f"{because}; {refused}", False
         if wins:
-            settings.write(self.directory, values)
-            self._proven = merged(self._proven, values)
             if self.overrides:
                 because += "; proven with settings laid over twofold.toml, which the file does not have"
             if trials.cuts(values):
@@ -343,6 +355,15 @@ class Improver:
             history, {**begun, "score": comparison["scores"]["champion"]}, records,
             outcome="undone", because=because, started=started,
         )  # fmt: skip
+
+    def _write(self, values: Json) -> str:
+        """Write a step that has won into the settings; returns why they cannot take it, empty where they have it."""
+        try:
+            settings.write(self.directory, values)
+        except ConfigError as error:  # the file was edited meanwhile: raised, every later run would stop at it
+            return f"the step cannot be written into twofold.toml: {error.message} {error.cure}"
+        self._proven = merged(self._proven, values)
+        return ""
 
     def _undo(self, project: Project, begun: RoundRecord, *, study: str = "", because: str = "") -> None:
         """Take back all that a round has left: the verdict of its study, and made questions."""
@@ -369,6 +390,8 @@ class Improver:
             "seconds": record["seconds"] + time.monotonic() - started,
         }
         histories.put(records, history, settled)
+        if self.publish is not None:
+            self.publish(records, history)
         return settled
 
     def _gap_examples(self, project: Project, begun: RoundRecord) -> bool:
@@ -376,12 +399,15 @@ class Improver:
         arm = project.config.arm(begun["before_arm"])
         questions = questions_of(project, arm, most=self.limits.diagnosed)
         causes = self.diagnose(project, begun["before"], arm, questions=questions, progress=self.progress)
-        wrong = {cause.question for cause in causes if cause.cause in proposals.READING}
+        wrong = {cause.question for cause in causes if cause.cause in proposals.of_gaps(arm)}
+        if not arm.retrieval:
+            # Documents that no arm has read yet are in no index, and questions are made on what is.
+            project.sync(progress=self.progress)
         documents = gaps.documents(project, [example for example in questions if example.id in wrong])
         if not documents:
             return False
         try:
-            examples = gaps.make(project, documents, count=max(20, 2 * len(wrong)), progress=self.progress)
+            examples = gaps.make(project, documents, number=gaps.count(len(wrong)), progress=self.progress)
         except TooFewExamples:
             return False
         if examples:
@@ -390,12 +416,19 @@ class Improver:
             )
         return bool(examples)
 
-    def _on_dev(self, project: Project, changed: Project, arm: str) -> Json:
+    def _trial(self, project: Project, *arms: str) -> list[Example]:
+        """The train-side questions that arms are compared on: dev alone where one of them has seen those of train."""
+        known = [project.config.arm(name) for name in arms]
+        learned = [arm for arm in known if arm.tuning or arm.shots]
+        return questions_of(project, (learned or known)[0], most=self.limits.diagnosed)
+
+    def _on_dev(self, project: Project, changed: Project, begun: RoundRecord) -> Json:
         """Paired difference on train-side questions; both sides' answers are kept, and made once."""
-        questions = questions_of(project, project.config.arm(arm), most=self.limits.diagnosed)
+        names = begun["step"]["arm"], begun["before_arm"]
+        questions = self._trial(project, *names)
         scores: list[Scored] = []
-        for side, label in ((changed, "with the step"), (project, "without it")):
-            chosen = side.config.arm(arm)
+        for side, name, label in ((changed, names[0], "with the step"), (project, names[1], "without it")):
+            chosen = side.config.arm(name)
             if chosen.retrieval:
                 side.sync(progress=self.progress)
             with side.writing():
@@ -452,11 +485,6 @@ def _best(record: StudyRecord) -> str:
     return max(scored, key=lambda name: scored[name], default="")
 
 
-def _impossible(step: Step, because: str) -> Step:
-    """The step left to a person."""
-    return replace(step, values={}, gaps=False, why=f"{step.why}; impossible as the project is: {because}")
-
-
 def _is_earlier(records: Path, study: str, before: str) -> bool:
     """Was the study of a step there before the one that it had to beat? An identical study is not run again."""
     names = archive.names(records)
@@ -466,6 +494,13 @@ def _is_earlier(records: Path, study: str, before: str) -> bool:
 def _level(records: Path, before: str, record: StudyRecord) -> float:
     """Level of the comparison: that of the later look of the two, which is the stricter one."""
     return max(record["level"], archive.read_record(records / before)["level"])
+
+
+def _values(project: Project, begun: RoundRecord) -> Json:
+    """The values that a round lays over the settings, with the path of its made questions."""
+    step = begun["step"]
+    made_of = gaps.values_of(project.config, begun["number"]) if makes_questions(step) else {}
+    return merged(step["values"], made_of)
 
 
 def _step_of(record: RoundRecord) -> Step:
@@ -479,7 +514,7 @@ def _step_of(record: RoundRecord) -> Step:
         arm=step["arm"],
         share=step["share"],
         questions=(),
-        gaps=not step["values"],
+        gaps=makes_questions(step),
         minutes=step["minutes"],
         cost=step["cost"],
     )

@@ -38,7 +38,7 @@ def render(history: History, *, name: str) -> str:
             style=Markup(style),
             style_digest=styles.digest_of(style),
             headline=_headline(history),
-            curve=_drawn(_scores(history), f"{history['metric']} of what answers, after each round", zero=False),
+            curve=_drawn(_scores(history), f"{history['metric']} of what answers, after each round", joined=True),
             differences=_drawn(_differences(history), f"difference in {history['metric']}", zero=True),
             rows=[_row(record) for record in history["rounds"]],
         )
@@ -79,11 +79,11 @@ def _interval(label: str, value: EstimateRecord, kind: str = "plain") -> Interva
     )
 
 
-def _drawn(rows: list[IntervalRow], title: str, *, zero: bool) -> Markup:
+def _drawn(rows: list[IntervalRow], title: str, *, zero: bool = False, joined: bool = False) -> Markup:
     if not rows:
         return Markup("")
     wide, narrow = (
-        charts.interval_plot(rows, title=title, width=width, zero=zero, axis=title)
+        charts.interval_plot(rows, title=title, width=width, zero=zero, axis=title, joined=joined)
         for width in (charts.WIDE, charts.NARROW)
     )
     return Markup(f'<div class="figure wide">{wide}</div><div class="figure narrow">{narrow}</div>')
@@ -91,6 +91,8 @@ def _drawn(rows: list[IntervalRow], title: str, *, zero: bool) -> Markup:
 
 def _row(record: RoundRecord) -> dict[str, object]:
     forecast = record["step"]["minutes"]
+    # Nobody counted the minutes of the run that was killed.
+    least = "at least " if record.get("resumed") else ""
     return {
         "number": record["number"],
         "step": record["step"]["name"],
@@ -98,6 +100,7 @@ def _row(record: RoundRecord) -> dict[str, object]:
         "outcome": record["outcome"],
         "because": record["because"],
         "study": record["study"] or "none",
+        "level": "none" if record["level"] is None else f"{100 * record['level']:.4g} %",
         "forecast": "unknown" if forecast is None else f"{forecast:.1f}",
-        "real": f"{record['seconds'] / 60:.1f}",
+        "real": f"{least}{record['seconds'] / 60:.1f}",
     }

@@ -7,7 +7,7 @@ causes of train-side answers are read: a step that was made for test questions w
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 
 from twofold.config import Config
@@ -44,6 +44,10 @@ FOR_PEOPLE = {
     "reference": (
         "correct references",
         "another right answer, or a reference that is wrong: correct the example, or choose a metric that accepts it",
+    ),
+    "undecided": (
+        "remove what failed in the diagnosis",
+        "re-runs failed, so that the cause is unknown: remove the cause of the failures, and run this again",
     ),
     "failure": ("remove what failed", "the arm gave no answer: read the failures of the study's report"),
 }
@@ -147,6 +151,14 @@ _Draft = tuple[Step, tuple[str, ...]]
 """A step without its counts, and the causes that it addresses."""
 
 
+def of_gaps(arm: Arm) -> tuple[str, ...]:
+    """Causes of the answers for which training questions are made.
+
+    An arm without passages has learned too little of what it does not know; one with passages is to be shown them.
+    """
+    return READING if arm.retrieval else (*READING, *KNOWLEDGE)
+
+
 def _draft(name: str, values: Json, arm: str, causes: tuple[str, ...], *, gaps: bool = False) -> _Draft:
     return Step(name=name, why="", values=values, arm=arm, share=0.0, questions=(), gaps=gaps), causes
 
@@ -214,22 +226,20 @@ def _abstention(config: Config, arm: Arm) -> list[_Draft]:
 
 
 def _tuning(config: Config, arm: Arm) -> list[_Draft]:
-    """Tune on passages; where that is done already, on questions made for the gaps."""
-    if not arm.tuning:
-        name = "ft+rag" if arm.retrieval else "ft"
-        return [_draft(f"tune ({name})", _with_arm(config, name), name, READING)]
-    causes = READING if arm.retrieval else (*READING, *KNOWLEDGE)
-    return [_draft("tune on questions made for the gaps", {}, arm.name, causes, gaps=True)]
+    """Tune on passages, on the examples that are there or on questions made for the gaps as well."""
+    gaps = "tune on questions made for the gaps"
+    # Questions are made on documents.
+    readable = bool(config.documents.paths or config.sources)
+    if arm.tuning:
+        return [_draft(gaps, {}, arm.name, of_gaps(arm), gaps=True)] if readable else []
+    name = "ft+rag" if arm.retrieval else "ft"
+    values = _with_arm(config, name)
+    drafts = [_draft(f"tune ({name})", values, name, READING)]
+    if readable:
+        # Where few examples are there, these alone may be too little to learn from: the weights stay as they are.
+        drafts.append(_draft(f"{gaps} ({name})", values, name, of_gaps(arm), gaps=True))
+    return drafts
 
 
 def _with_arm(config: Config, name: str) -> Json:
     return {"study": {"arms": [*dict.fromkeys((*config.study.arms, name))]}}
-
-
-def merged(values: Json, more: Mapping[str, object]) -> Json:
-    """Nested values with others laid over them."""
-    out = dict(values)
-    for key, value in more.items():
-        below = out.get(key)
-        out[key] = merged(below, value) if isinstance(below, dict) and isinstance(value, dict) else value
-    return out

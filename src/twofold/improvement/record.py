@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal, TypedDict
+from typing import Literal, NotRequired, TypedDict
 
 from twofold.types import Json
 from twofold.verdict.record import EstimateRecord
@@ -24,7 +24,7 @@ class Step:
     why: str
     """The causes that it may mend, with their counts."""
     values: Json
-    """Nested values that are laid over ``twofold.toml``; empty where only a person can take the step."""
+    """Nested values that are laid over ``twofold.toml``; beside the path of made questions where there are `gaps`."""
     arm: str
     """The arm that is compared with the present one afterwards."""
     share: float
@@ -54,6 +54,8 @@ class StepRecord(TypedDict):
     share: float
     minutes: float | None
     cost: float | None
+    gaps: NotRequired[bool]
+    """Histories of before have it not; see `makes_questions`."""
 
 
 class RoundRecord(TypedDict):
@@ -82,7 +84,9 @@ class RoundRecord(TypedDict):
     outcome: Outcome
     because: str
     seconds: float
-    """What the round took."""
+    """What the round took; of one that was `resumed`, what was left of it."""
+    resumed: NotRequired[bool]
+    """The run that began it was killed or stopped."""
 
 
 class History(TypedDict):
@@ -130,6 +134,11 @@ class Improvement:
         }
 
 
+def makes_questions(step: StepRecord) -> bool:
+    """Are training questions made for the step? Before it was stored, these were the steps without values."""
+    return step.get("gaps", not step["values"])
+
+
 def step_record(step: Step) -> StepRecord:
     """A step as it is stored."""
     return {
@@ -140,4 +149,5 @@ def step_record(step: Step) -> StepRecord:
         "share": step.share,
         "minutes": step.minutes,
         "cost": step.cost,
+        "gaps": step.gaps,
     }

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from twofold.config import Config
+from twofold.improvement import histories
 from twofold.indexing.erasure import TRIAL
 from twofold.plugins import loading
 from twofold.plugins.protocols import Discards
@@ -51,6 +52,29 @@ def leave(project: Project, *, number: int) -> None:
     if (folder / f"round-{number}").is_file():
         project.catalogue.take(folder / CATALOGUE)
         shutil.rmtree(folder)
+
+
+def leftover(project: Project) -> Path | None:
+    """A trial's place that no interrupted round goes on in: its run was killed after the round had ended.
+
+    The caller holds the lock of improvement: a run that makes the place, or leaves it, needs it as well.
+
+    Raises:
+        StudyError: the history of improvement cannot be read.
+    """
+    folder = project.directory / TRIAL
+    if not folder.is_dir():
+        return None
+    unfinished = histories.interrupted(histories.read(project.records))
+    needed = unfinished is not None and (folder / f"round-{unfinished['number']}").is_file()
+    return None if needed else folder
+
+
+def discard(project: Project, folder: Path) -> None:
+    """Remove a `leftover`; what it has learned is taken over where it is whole."""
+    if any(folder.glob("round-*")):
+        project.catalogue.take(folder / CATALOGUE)
+    shutil.rmtree(folder)
 
 
 def _prepare(project: Project, folder: Path, mark: Path) -> None:
