@@ -153,7 +153,7 @@ class ExamplesSection(Section):
     """Share that stays sealed until `twofold study --final`."""
     seed: int = 7
     limit: int = Field(default=0, ge=0)
-    """Use at most this many examples, drawn by seed; 0 for all; those made for training alone are not counted."""
+    """Use at most this many examples, drawn by seed, and as large a share of those made for training; 0 for all."""
     on_leak: Literal["error", "drop"] = "drop"
     """Treatment of a training example that is (nearly) a test example."""
     near: Literal["drop", "keep"] = "drop"

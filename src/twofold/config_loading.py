@@ -15,6 +15,8 @@ from twofold.plugins.loading import explain
 from twofold.plugins.protocols import Options
 from twofold.types import Json
 
+_OVERRIDE_CURE = "Correct the value given with --set or another option; `twofold config` prints every key."
+
 
 def load(directory: Path, overrides: Json | None = None) -> Config:
     """Read ``directory/twofold.toml``; `overrides` are nested values laid over it (from the command line).
@@ -36,9 +38,10 @@ def load(directory: Path, overrides: Json | None = None) -> Config:
         raise ConfigError(f"not UTF-8: {error}", file=path, cure="Save the file as UTF-8.") from error
     except (ValueError, RecursionError) as error:  # a number of thousands of digits, brackets without end
         raise ConfigError(f"the file cannot be read: {str(error)[:100]}", file=path) from error
-    for tree, where in ((values, path), (overrides or {}, None)):
-        if odd := oddity(tree):
-            raise ConfigError(odd, file=where)
+    if odd := oddity(values):
+        raise ConfigError(odd, file=path)
+    if odd := oddity(overrides or {}):
+        raise ConfigError(f"override: {odd}", cure=_OVERRIDE_CURE)
     try:
         return Config.model_validate(merged(values, overrides or {}))
     except ValidationError as error:
@@ -46,7 +49,7 @@ def load(directory: Path, overrides: Json | None = None) -> Config:
         if overrides and not _faulty(values):
             raise ConfigError(
                 explain(error, Config, "override"),
-                cure="Correct the value given with --set or another option; `twofold config` prints every key.",
+                cure=_OVERRIDE_CURE,
             ) from error
         raise ConfigError(explain(error, Config), file=path) from error
 

@@ -261,8 +261,9 @@ def test_a_malformed_history_is_refused_with_its_line(tmp_path: Path, text: str,
     with pytest.raises(BadRecord, match=said) as caught:
         read_history(path)
     assert caught.value.line == line
-    with pytest.raises(UnreadableFile):
+    with pytest.raises(UnreadableFile) as missing:
         read_history(tmp_path / "none.jsonl")
+    assert "Name a plain file" in missing.value.cure
 
 
 # ---------------------------------------------------------------- another process writes

@@ -39,6 +39,8 @@ def test_without_prices_quantities_are_metered_and_money_is_unknown(cost):
     assert set(record["arms"]["rag"]["monthly"]["unknown"]) >= {"machine", "index"}
     assert record["arms"]["rag"]["passages"]["tokens"]["mean"] > 50
     assert {row["outcome"] for row in record["break_even"]} == {"unknown"}
+    _, text, _ = cost()
+    assert "what they cost of a hosted model is unknown" in text
 
 
 def test_a_table_gives_money_with_intervals(cost, directory, tmp_path):
@@ -118,3 +120,22 @@ def test_one_arm_has_costs_and_no_break_even(tmp_path, capsys):
     assert json.loads(printed.out)["break_even"] == []
     assert "only the arm rag was measured" in printed.err
     assert "study --arms" in printed.err
+
+
+def test_a_value_of_an_option_is_not_looked_for_in_the_file(cost):
+    code, _, err = cost("--volume", "1e400")
+    assert code == 2
+    assert "override: costs.volume: inf" in err
+    assert "--set or another option" in err
+
+
+def test_a_folder_is_no_table(cost, tmp_path):
+    code, _, err = cost("--prices", str(tmp_path))
+    assert (code, "the table of prices is no plain file" in err) == (2, True)
+
+
+def test_an_arm_of_which_nothing_is_known_does_not_cost_more_than_nothing(cost):
+    code, out, _ = cost()
+    assert code == 0
+    assert "base has no known cost: no price of machine" in out
+    assert "costs more than that" not in out

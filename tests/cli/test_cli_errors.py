@@ -90,7 +90,7 @@ def test_with_json_the_error_is_an_object_on_stdout(
 def test_interrupted(project: Callable[..., list[Any]], capsys: pytest.CaptureFixture[str]) -> None:
     project(sync=raising(KeyboardInterrupt()))
     assert main(["sync"]) == 130
-    assert capsys.readouterr().err == "stopped: run the same command again, it goes on where it was\n"
+    assert capsys.readouterr().err == "stopped: run the same command again, and it resumes where it stopped\n"
 
 
 def test_a_fault_of_our_own_shows_its_traceback_only_when_asked(

@@ -11,6 +11,10 @@ from typing import Any
 import pytest
 
 from twofold.cli.main import main
+from twofold.improvement.loop import LOCK
+from twofold.indexing.erasure import TRIAL
+from twofold.project import Project
+from twofold.store.lock import ProjectLock
 
 ROOT = Path(__file__).resolve().parents[2]
 FAST = [
@@ -153,6 +157,25 @@ def test_gc_says_what_it_would_remove(call: Call) -> None:
     code, value, _ = call("gc", "--dry-run")
     assert code == 0
     assert value["removed"] == []
+
+
+def test_gc_leaves_the_place_of_a_trial_to_a_run_of_improve(made: Path, tmp_path: Path, call: Call) -> None:
+    directory = tmp_path / "improved"
+    shutil.copytree(made, directory)
+    (directory / TRIAL).mkdir()
+    # As a run that only begins to fill it: nothing in it says yet that a round needs it.
+    with Project.open(directory) as project, ProjectLock(project.derived / LOCK):
+        assert call("gc", at=directory)[1]["removed"] == []
+    assert (directory / TRIAL).is_dir()
+    history = directory / "studies" / "improvement.json"
+    history.parent.mkdir(exist_ok=True)
+    history.write_text("{", encoding="utf-8")
+    assert call("gc", at=directory)[0] == 3, "whether a round needs it cannot be told"
+    assert (directory / TRIAL).is_dir()
+    history.unlink()
+    assert call("gc", at=directory)[1]["removed"] == [TRIAL]
+    history.write_text("{", encoding="utf-8")
+    assert call("gc", at=directory)[0] == 0, "without such a place nobody asks the history"
 
 
 def test_bad_data_is_reported_with_its_line(made: Path, tmp_path: Path, call: Call) -> None:

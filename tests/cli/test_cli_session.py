@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import io
+from pathlib import Path
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from twofold.cli.main import main
 from twofold.cli.progress import EVERY, PlainLines, duration, showing
 from twofold.cli.session import parse_settings, place
 from twofold.errors import ConfigError
@@ -116,6 +118,26 @@ def test_duration(seconds: float, text: str) -> None:
     assert duration(seconds) == text
 
 
+def test_a_stage_that_goes_on_after_another_took_its_time_from_its_first_step() -> None:
+    now = [0.0]
+    stream = io.StringIO()
+    lines = PlainLines(stream, lambda: now[0])
+    steps = [
+        ("train", 0, 4),
+        ("train", 2, 4),
+        ("score dev", 0, 8),
+        ("score dev", 8, 8),
+        ("train", 3, 4),
+        ("train", 4, 4),
+    ]
+    for seconds, (stage, done, total) in enumerate(steps):
+        now[0] = 60.0 * seconds
+        lines(stage, done, total)
+    shown = stream.getvalue().splitlines()
+    assert shown[-2:] == ["train: 3/4, 1 min 20 s left", "train: 4/4, took 5 min 0 s"]
+    assert "score dev: 8/8, took 1 min 0 s" in shown
+
+
 def test_a_stage_that_begins_again_has_a_time_of_its_own() -> None:
     now = [0.0]
     stream = io.StringIO()
@@ -126,3 +148,26 @@ def test_a_stage_that_begins_again_has_a_time_of_its_own() -> None:
         lines("general ability", 100, 100)
     said = [line for line in stream.getvalue().splitlines() if "took" in line]
     assert said == ["general ability: 100/100, took 1 min 0 s", "general ability: 100/100, took 20 s"]
+
+
+@pytest.mark.parametrize(
+    ("words", "message", "cure"),
+    [
+        (["diagnose", "--arm", "rag", "--arm", "base"], "--arm is given more than once", "as in --arm A,B"),
+        (["study", "--limit=5", "--limit", "6", "--plan"], "--limit is given more than once", "Give --limit once."),
+        (["sync", "-C", "a", "--project", "b"], "--project is given more than once", "Give --project once."),
+    ],
+)
+def test_an_option_with_one_value_is_not_taken_twice(
+    words: list[str], message: str, cure: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(words) == 2
+    shown = capsys.readouterr().err
+    assert message in shown
+    assert cure in shown
+
+
+def test_switches_and_settings_may_be_repeated(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    settings = ["--set", "retrieval.k=5", "--set", "study.resamples=400"]
+    assert main(["config", "--quiet", "--quiet", "-C", str(tmp_path), *settings]) == 2
+    assert "more than once" not in capsys.readouterr().err

@@ -860,4 +860,4 @@ def test_a_rollback_names_the_outcome_of_a_study_that_chose_nothing(call: Call, 
         (tmp_path / "p" / "studies" / name / "study.json").write_text(json.dumps(record), encoding="utf-8")
     words = [sys.executable, "-m", "twofold", "rollback", "-C", str(tmp_path / "p")]
     done = subprocess.run(words, capture_output=True, text=True, check=True)
-    assert done.stdout == "study 0001-p decides what answers: an arm by default, as it is undecided\n"
+    assert done.stdout == "study 0001-p decides what answers: an arm by default, as its verdict is undecided\n"

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 import random
 from typing import Any
 
@@ -327,11 +328,16 @@ def test_what_was_made_for_training_moves_no_question_between_train_and_test(
     assert names == {name: {(e.id, e.group) for e in part} for name, part in parts(before).items()}
     added = {e.id for part in parts(after).values() for e in part if e.id[0] == "m"}
     assert added <= {e.id for e in after.train}
+    share = min(1.0, (limit or len(rows)) / len(rows))
+    most = math.ceil(len(more) * limit / len(rows)) if share < 1 else len(more)
     if by != "document":
-        assert len(added) == len(more)
+        assert len(added) == most
         return
     closed = before.related((*before.dev, *before.test, *before.reserve))
-    assert added == {e.id for e in more if e.sources[0] not in closed}
+    allowed = {e.id for e in more if e.sources[0] not in closed}
+    assert added <= allowed
+    assert len(added) <= most
+    assert share < 1 or added == allowed
 
 
 def test_what_was_made_for_training_is_in_no_group_of_a_test_question() -> None:
@@ -367,3 +373,22 @@ def test_questions_made_for_training_do_not_count_as_left_out_by_a_limit() -> No
     with pytest.raises(TooFewExamples) as caught:
         split([ask("q"), *more], ExamplesSection())
     assert "--limit" not in caught.value.cure
+
+
+@given(st.integers(20, 79), st.integers(0, 40), st.integers(0, 3))
+@settings(max_examples=30, deadline=None)
+def test_a_limit_takes_as_large_a_share_of_what_was_made_for_training(limit: int, made: int, seed: int) -> None:
+    people = [ask(f"p{i}") for i in range(80)]
+    more = [ask(f"m{n}", maker="templates", split="train") for n in range(made)]
+    again = [ask(f"{e.id}/again", maker="templates", split="train", parent=e.id) for e in more]
+    section = ExamplesSection(split_by="question", limit=limit, seed=seed)
+    without, limited = split(people, section), split([*people, *more, *again], section)
+    extra = [e for e in limited.train if e.maker]
+    assert len(extra) == math.ceil(2 * made * limit / 80)
+    ids = {e.id for e in extra}
+    assert all(not e.parent or e.parent in ids for e in extra)
+    # Nobody else is moved.
+    assert [e.id for e in limited.test] == [e.id for e in without.test]
+    assert [e.id for e in limited.train if not e.maker] == [e.id for e in without.train]
+    whole = split([*people, *more, *again], ExamplesSection(split_by="question", seed=seed))
+    assert len([e for e in whole.train if e.maker]) == 2 * made

@@ -17,7 +17,7 @@ from twofold.cli import stopping
 from twofold.project import Project
 from twofold.store.lock import ProjectLock
 
-LINE = "stopped: run the same command again, it goes on where it was\n"
+LINE = "stopped: run the same command again, and it resumes where it stopped\n"
 COMMAND = """
 import sys
 import twofold.training.difficulty as difficulty
@@ -161,7 +161,7 @@ def test_a_program_that_still_loads_its_commands_is_stopped_with_its_line(
     until((place / "loading").exists)
     took, _, err = stopped(program, number)
     assert took < 3
-    assert (program.returncode, err) == (code, "stopped: run the same command again, it goes on where it was\n")
+    assert (program.returncode, err) == (code, "stopped: run the same command again, and it resumes where it stopped\n")
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)], ids=["int", "term"])
@@ -176,7 +176,8 @@ def test_a_command_that_trains_is_stopped_and_goes_on_when_it_is_run_again(
     command = ["examples", "select", "--budget", "4", "--by", "difficulty", "-C", str(place / "project")]
     command += ["--set", model]
     program = start(COMMAND, *command)
-    until((place / "pid").exists)
+    # The file is there before it is written.
+    until(lambda: (place / "pid").exists() and bool((place / "pid").read_text(encoding="utf-8")))
     child = int((place / "pid").read_text(encoding="utf-8"))
     took, out, err = stopped(program, number)
     assert (program.returncode, out) == (code, "")

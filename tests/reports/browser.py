@@ -6,13 +6,13 @@ import base64
 import json
 import os
 import select
-import shutil
 import subprocess
 import time
 from pathlib import Path
 from typing import Any
 
-PROGRAM = next((p for p in ("chromium", "chromium-browser", "google-chrome") if shutil.which(p)), "")
+from chromium import PROGRAM
+
 _FLAGS = [
     "--headless",
     "--no-sandbox",

@@ -11,6 +11,7 @@ import pytest
 import sample as samples
 
 import cost_books
+from chromium import PROGRAM
 from twofold.costs.prices import UNITS
 from twofold.reports.study_page import render
 
@@ -85,7 +86,7 @@ def made() -> Callable[[str], Made]:
 @pytest.fixture(scope="session")
 def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[browsing.Browser]:
     """A real browser."""
-    if not browsing.PROGRAM:
+    if not PROGRAM:
         pytest.skip("no chromium on this machine: the page is not looked at in a browser")
     opened = browsing.Browser(tmp_path_factory.mktemp("profile"))
     yield opened

@@ -235,8 +235,9 @@ def diagnosed(record: StudyRecord, rows: Sequence[AnswerRow], arms: Sequence[str
             "price": None,
             "effort": "a setting",
         }
+        harm = {**lever, "lever": "perfect form", "gain": {"mean": -0.547, "low": -0.689, "high": -0.405}}
         out[arm] = {"arm": arm, "system": "x", "answers": len(rows), "wrong": len(lines) + 2, "diagnosed": len(lines)}
-        out[arm] |= {"unscored": 0, "reruns": 99, "failed": 0, "rows": lines, "levers": [lever]}
+        out[arm] |= {"unscored": 0, "reruns": 99, "failed": 0, "rows": lines, "levers": [lever, harm]}
         out[arm] |= {"ledger": ledger(lines, level=record["level"])}
     head = {"format": 1, "study": record["study"], "created": record["created"], "twofold": "0.1.0"}
     notes = ["rag: 2 wrong answers were not diagnosed: raise --limit"]

@@ -65,11 +65,16 @@ def test_answers_of_one_length_are_not_doubted() -> None:
     assert not brief(decided(graded(0.45), graded(0.2)))
 
 
-@pytest.mark.parametrize("metric", ["exact_match", "token_f1", "squad_f1", "rouge_l"])
-def test_a_metric_that_counts_the_words_of_a_sentence_is_doubted_where_one_arm_writes_sentences(metric: str) -> None:
+@pytest.mark.parametrize(
+    ("metric", "title"),
+    [("exact_match", "exact match"), ("token_f1", "token F1"), ("squad_f1", "SQuAD F1"), ("rouge_l", "ROUGE-L")],
+)
+def test_a_metric_that_counts_the_words_of_a_sentence_is_doubted_where_one_arm_writes_sentences(
+    metric: str, title: str
+) -> None:
     base, ft = np.zeros(N), np.ones(N)
     base[:10], ft[:10] = 1, 0
     found = decided(base, ft, metric=metric)
     assert found.arm == "ft"
-    assert f"{metric.replace('_', ' ')} counts every word beside the reference" in brief(found)[0]
+    assert f", and {title} counts every word beside the reference" in brief(found)[0]
     assert not brief(decided(base, ft, metric="accuracy"))

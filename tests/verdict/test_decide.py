@@ -344,6 +344,10 @@ def test_flips_of_margin_and_staleness():
     told = {flip.condition: flip for flip in found.flips}
     stale = next(flip for condition, flip in told.items() if "more often than every 12 minutes" in condition)
     assert stale.arm != "ft"
+    assert stale.condition.startswith("if documents changed")
+    closed = [arm for arm in ARMS if not arm.retrieval]
+    unread = verdict([0.1, 0.1, 0.6], arms=closed, facts=VerdictFacts(training_minutes={"ft": 12}))
+    assert any(flip.condition.startswith("if what examples teach changed") for flip in unread.flips)
     assert told["if the system had to run offline"].outcome == "none acceptable"
     flip = next(f for f in verdict([0.1, 0.1, 0.3, 0.12, 0.44]).flips if f.condition.startswith("if differences up to"))
     assert flip.arm == "rag"

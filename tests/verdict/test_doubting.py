@@ -47,8 +47,9 @@ def test_the_order_of_questions_does_not_matter(rows: list[tuple[str, str]]) -> 
 
 def test_a_single_arm_is_named_with_what_to_measure_beside_it() -> None:
     rag, oracle = Arm(name="rag", retrieval=True), Arm(name="oracle", retrieval=True, oracle=True)
-    [line] = doubting.one_arm([rag, oracle])
+    [line] = doubting.one_arm([rag, oracle], documents=True)
     assert line.startswith("only the arm rag is measured")
     assert "--arms base,rag`" in line
-    assert "--arms base,rag`" in doubting.one_arm([Arm(name="base")])[0]
-    assert doubting.one_arm([rag, Arm(name="base")]) == []
+    assert "--arms base,rag`" in doubting.one_arm([Arm(name="base")], documents=True)[0]
+    assert "--arms base,prompt`" in doubting.one_arm([Arm(name="base")], documents=False)[0]
+    assert doubting.one_arm([rag, Arm(name="base")], documents=True) == []

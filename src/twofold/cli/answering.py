@@ -126,7 +126,7 @@ class Answerer:
         for remark in () if closed else (*report["warnings"], *filter(None, [partly(report)])):
             note(f"warning: {remark}")
         if report["failed"]:
-            note(f"warning: {counted(report['failed'], 'file')} could not be read: run `twofold sync`")
+            note(f"warning: {counted(report['failed'], 'file')} could not be read; `twofold sync` names them")
 
     def _close_arm(self) -> None:
         if self._arm:

@@ -79,15 +79,21 @@ class PlainLines:
         self.start = 0
         self.last: tuple[int, int] | None = None
         self.shown: tuple[int, int] | None = None
+        self.paused: dict[str, tuple[float, int, tuple[int, int]]] = {}
+        """Unfinished stage that another one followed → when it began, from which count, and its last (done, total)."""
 
     def __call__(self, stage: str, done: int, total: int) -> None:
         """Report that `done` of `total` (0: unknown) of a stage are done."""
         now = self.clock()
         if stage != self.stage or (self.last is not None and _again(self.last, done)):
             self.finish()
-            self.stage = stage
-            self.began = now
-            self.start = done
+            if self.last is not None and self.last[0] < self.last[1]:
+                self.paused[self.stage] = self.began, self.start, self.last
+            self.stage, self.began, self.start = stage, now, done
+            before = self.paused.pop(stage, None)
+            # Training goes on after each score on dev: what it took is counted from its first step.
+            if before is not None and not _again(before[2], done):
+                self.began, self.start = before[:2]
             self.shown = None
         self.last = (done, total)
         # The first and the last count are always printed: a log shows that a stage began, and that it ended.

@@ -34,8 +34,10 @@ def rollback(
             decisive.roll_back(records, who=by or user(), why=why)
         study = decisive.decisive(records)
         verdict = archive.read_record(records / study)["verdict"]
-    arm = f"the arm {verdict['arm']}" if verdict["arm"] else f"an arm by default, as it is {verdict['outcome']}"
-    reason = f": {one_line(why)}" if why and not undo else ""
+    arm = (
+        f"the arm {verdict['arm']}" if verdict["arm"] else f"an arm by default, as its verdict is {verdict['outcome']}"
+    )
+    reason = f" (reason: {one_line(why)})" if why and not undo else ""
     run.result(
         {"study": study, "arm": verdict["arm"], "rolled_back": not undo},
         f"study {study} decides what answers: {arm}{reason}",

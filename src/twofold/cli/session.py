@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar, get_type_hints
 
 import typer
+from typer.core import TyperCommand, TyperOption
 
 from twofold.cli.terminal import plain_logs, say, say_json
 from twofold.errors import ConfigError
@@ -103,6 +104,28 @@ def unread(project: Project, path: Path) -> str:
     return f"note: {path} is not among [examples].paths of {project.directory / 'twofold.toml'}: add it there to use it"
 
 
+class _Once(TyperCommand):
+    """A command that refuses an option given twice: of two values Typer silently takes the last."""
+
+    def parse_args(self, ctx: typer.Context, args: list[str]) -> list[str]:  # type: ignore[override]
+        """Refuse, then parse.
+
+        Raises:
+            ConfigError: an option with a value is repeated that takes one value.
+        """
+        _, _, in_order = self.make_parser(ctx).parse_args(args=list(args))
+        seen = set[str]()
+        for option in in_order:
+            if not isinstance(option, TyperOption) or option.multiple or option.is_flag or option.count:
+                continue  # said twice, a switch means what it means
+            name = max(option.opts, key=len)
+            if name in seen:
+                several = f", several in one, as in {name} {option.metavar}" if "," in (option.metavar or "") else ""
+                raise ConfigError(f"{name} is given more than once", cure=f"Give {name} once{several}.")
+            seen.add(name)
+        return super().parse_args(ctx, args)
+
+
 def command(app: typer.Typer, name: str, *, without: Sequence[str] = ()) -> Callable[[_Function], _Function]:
     """Register a command and give it the common options, but for those that would mean nothing to it."""
 
@@ -127,7 +150,7 @@ def command(app: typer.Typer, name: str, *, without: Sequence[str] = ()) -> Call
         # Typer reads both: the command's own options, then the common ones.
         wrapper.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
         wrapper.__annotations__ = {p.name: p.annotation for p in parameters}
-        app.command(name)(wrapper)
+        app.command(name, cls=_Once)(wrapper)
         return function
 
     return register

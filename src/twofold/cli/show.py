@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from twofold.cli.session import Run
+from twofold.cli.terminal import one_line
 
 if TYPE_CHECKING:
     from twofold.verdict.record import StudyRecord
@@ -21,10 +22,15 @@ def show(
     ] = "",
 ) -> None:
     """Print a study's verdict, arms and effects from its record."""
-    from twofold.reports import archive
+    from twofold.reports import archive, decisive
 
     with run.project() as project:
         record = archive.find_record(project.records, study)
+        rollback = decisive.rolled_back(project.records)
+        # `improve` takes back the verdict of each study whose step did not win, unasked.
+        if rollback and record["study"] != rollback["study"]:
+            reason = f": {one_line(rollback['why'])}" if rollback["why"] else ""
+            run.note(f"note: study {rollback['study']} decides what answers, after a rollback{reason}")
         run.result(automation(record, project.directory), outcome(record, project.directory))
 
 
@@ -52,4 +58,5 @@ def automation(record: StudyRecord, directory: Path) -> dict[str, Any]:
         "study": record["study"],
         "report": str(report_of(record, directory)),
         **({"forecast": record["forecast"]} if "forecast" in record else {}),
+        **({"linear": record["linear"]} if "linear" in record else {}),
     }

@@ -25,7 +25,7 @@ INTERRUPTED = 130
 """Exit code after Ctrl-C."""
 CURE = "Run the same command again: it goes on where it was."
 """Cure of the error object ``interrupted``."""
-_STOPPED = "stopped: run the same command again, it goes on where it was"
+_STOPPED = "stopped: run the same command again, and it resumes where it stopped"
 # Windows has no SIGHUP.
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, *([signal.SIGHUP] if sys.platform != "win32" else []))
 _OVER = b"\0"

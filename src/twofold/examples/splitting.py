@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -220,6 +221,7 @@ def split(
     apart = {e.id for e in extra}
     divided = [e for e in examples if e.id not in apart]
     everyone = _limited(divided, section)
+    extra = _in_proportion(extra, len(divided), section)
     elders = _elders(everyone)
     names = {e.id: group_name(e.group) for e in everyone}
     # Only elders are placed; what was made from one follows it.
@@ -302,6 +304,20 @@ def _chance(seed: int, name: str) -> str:
 def _limited(examples: Sequence[Example], section: ExamplesSection) -> list[Example]:
     ordered = sorted(examples, key=lambda e: _chance(section.seed, f"limit/{e.id}"))
     return ordered[: section.limit] if section.limit else ordered
+
+
+def _in_proportion(extra: Sequence[Example], number: int, section: ExamplesSection) -> list[Example]:
+    """As large a share of what was made for training as the limit leaves of the `number` of others.
+
+    What was made from one of them is drawn with it, and never without it.
+    """
+    if not section.limit or section.limit >= number:
+        return list(extra)
+    first: dict[str, str] = {}
+    for e in extra:  # each stands after the one that it was made from
+        first[e.id] = first.get(e.parent, e.id)
+    ordered = sorted(extra, key=lambda e: _chance(section.seed, f"limit/{first[e.id]}"))
+    return ordered[: math.ceil(len(extra) * section.limit / number)]
 
 
 def _elders(examples: Sequence[Example]) -> dict[str, str]:

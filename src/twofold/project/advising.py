@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime
 
 from twofold.advice import opinion
@@ -55,29 +56,34 @@ class Advising:
         return self._facts
 
     def _probed(self) -> tuple[ProjectFact, ...]:
-        """What the newest forecast says, where it is of the systems of now; else that there is one of others."""
+        """What the newest forecast of the systems of now says; where all are of others, that there is one.
+
+        The newest of all may be of settings that were tried and taken back since.
+        """
         known = forecasts.stored(self._material.directory / forecasts.FOLDER)
         if not known:
             return ()
-        forecast = known[-1]
-        if self._is_current(forecast):
-            return probed_facts(forecast)
-        return (outdated(forecast),)
+        current = self._current(known)
+        return probed_facts(current[-1]) if current else (outdated(known[-1]),)
 
-    def _is_current(self, forecast: ForecastRecord) -> bool:
-        """Has nothing changed since that decides the probed answers: model, prompt, documents, settings?"""
+    def _current(self, known: Sequence[ForecastRecord]) -> list[ForecastRecord]:
+        """Those since which nothing has changed that decides the probed answers: model, prompt, documents, settings."""
         arms, config = self._material.reader.arms, self._material.config
+        keys: dict[str, str | None] = {}
         try:
             splits = self._material.splits
-            keys = {}
-            for name, predicted in forecast["arms"].items():
-                if predicted["system"]:
-                    keys[name] = arms.known_key(config.arm(name), splits) == predicted["system"]
+            for name in {name for forecast in known for name, arm in forecast["arms"].items() if arm["system"]}:
+                keys[name] = arms.known_key(config.arm(name), splits)
             # With other options it is another metric.
-            same_metric = Decider.of(config, splits).key == forecast["metric_key"]
+            metric = Decider.of(config, splits).key
         except TwofoldError:  # no model, no index: then nothing of now is like it
-            return False
-        return same_metric and all(keys.values())
+            return []
+        current = []
+        for forecast in known:
+            probed = {name: arm["system"] for name, arm in forecast["arms"].items() if arm["system"]}
+            if forecast["metric_key"] == metric and all(keys[name] == key for name, key in probed.items()):
+                current.append(forecast)
+        return current
 
     def _documents(self) -> list[Document]:
         """Those of the last sync, sources included; before the first the files of ``[documents].paths``."""

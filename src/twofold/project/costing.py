@@ -85,9 +85,9 @@ class Costing:
             if stated is None and not configured:
                 return UNPRICED
             raise UnreadableFile(
-                "the table of prices is missing",
+                "the table of prices is no plain file" if place.exists() else "the table of prices is missing",
                 file=place,
-                cure="Name an existing file, or write one with `twofold cost --template > prices.csv`.",
+                cure="Name an existing table (CSV), or write one with `twofold cost --template > prices.csv`.",
             )
         text = decode(read_bytes(place, limit=MIB), name=str(place))
         return parsed(text, name=str(place), today=date.today())

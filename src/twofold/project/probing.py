@@ -75,7 +75,7 @@ class Probing:
                 decider=decider,
                 tuning=tuning,
                 documents=documents,
-                unread="" if reads else _unread(reading=reading),
+                unread="" if reads else _unread(material, reading=reading),
                 minutes=minutes,
             )
             now = at or datetime.now(UTC).isoformat(timespec="seconds")
@@ -90,8 +90,11 @@ class Probing:
         return forecasts.stored(self.folder)
 
 
-def _unread(*, reading: bool) -> str:
-    """Why passages were not probed, and what to do."""
+def _unread(material: Material, *, reading: bool) -> str:
+    """Why passages were not probed, and what to do; empty where nothing is left out."""
     if reading:
         return "the project has no document to read; name files in [documents].paths, or a source, and probe again"
-    return 'no arm of [study].arms reads documents; add "rag" to it, and probe again'
+    if material.config.documents.paths or material.config.sources:
+        return 'no arm of [study].arms reads documents; add "rag" to it, and probe again'
+    # Without documents there is nothing that retrieval could have been tried on.
+    return ""

@@ -141,6 +141,7 @@ def interval_plot(
     width: int = WIDE,
     zero: bool = False,
     axis: str = "",
+    joined: bool = False,
 ) -> str:
     """Dots with intervals, one row each; with `zero` a forest plot around a line at 0 with the rows' bands.
 
@@ -150,6 +151,7 @@ def interval_plot(
         width: Width of the view box; below `COMPACT` labels stand above the marks.
         zero: Differences: symmetric around 0 as far as needed, line at 0, bands drawn.
         axis: What the axis measures.
+        joined: The rows follow each other in time: a curve joins their dots.
     """
     compact = width < COMPACT
     scale_low, scale_high = _domain(rows, zero)
@@ -173,6 +175,9 @@ def interval_plot(
         body.append(_text(scale(tick), bottom + 16, _number(tick), "tick", "middle"))
     if axis:
         body.append(_text((left + right) / 2, bottom + 34, axis, "tick", "middle"))
+    if joined:
+        dots = ((scale(row.mean), top + step * n + (33 if compact else step / 2)) for n, row in enumerate(rows))
+        body.append(f'<polyline class="trace" points="{" ".join(f"{x:.1f},{y:.1f}" for x, y in dots)}"/>')
     for index, row in enumerate(rows):
         y = top + step * index
         middle = y + (33 if compact else step / 2)
@@ -180,13 +185,12 @@ def interval_plot(
         room = right - left - _wide(row.text, row) - 8 if compact else left - 16
         bold = " strong" if row.kind == "winner" else ""
         described = f"<title>{escape(f'{row.label}: {row.text}')}</title>"
-        label_x = left if compact else left - 12
         body.append(
             f'<g class="row {row.kind}">{described}'
             + _text(
-                label_x,
+                left if compact else left - 12,
                 label_y,
-                _cut(row.label, room),
+                _cut(row.label, room / (_BOLD if bold else 1.0)),
                 ("label halo" if compact else "label") + bold,
                 "start" if compact else "end",
             )

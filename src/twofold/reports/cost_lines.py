@@ -77,7 +77,7 @@ def break_even_text(pair: BreakEvenRecord) -> str:
         return f"{arm} and {other} cost the same at every volume"
     never = "" if pair["high"] is not None else "; never is not ruled out"
     if pair["outcome"] == "never":
-        least = f"; at the earliest from {_count(pair['low'])} on" if pair["low"] is not None else ""
+        least = f"; from {_count(pair['low'])} on that is not shown" if pair["low"] is not None else ""
         return f"{other} never costs less than {arm}{least}"
     if not pair["volume"]:
         shown = " (not shown beyond chance)" if never else ""
@@ -109,7 +109,8 @@ def _unknown(record: CostRecord) -> list[str]:
     lines = []
     for name, arm in record["arms"].items():
         if arm["monthly"]["unknown"]:
-            lines.append(f"  {name} costs more than that: unknown are {unknown_text(arm['monthly'])}")
+            more = "costs more than that" if arm["monthly"]["mean"] else "has no known cost"
+            lines.append(f"  {name} {more}: no price of {unknown_text(arm['monthly'])}")
     return lines
 
 
@@ -124,10 +125,15 @@ def _passages(record: CostRecord) -> list[str]:
         ends = ", ".join(_NONE if end is None else f"{end:,.0f}" for end in (tokens["low"], tokens["high"]))
         lines.append(
             f"passages make a prompt of {name} {tokens['mean']:,.0f} [{ends}] tokens longer than one of "
-            f"{tax['beside']}: {money(tax['cost'])} a thousand answers of a hosted model; a cache could reuse {share} "
-            "of its prompt tokens"
+            f"{tax['beside']}: {_hosted(tax['cost'])}; a cache could reuse {share} of its prompt tokens"
         )
     return [*lines, ""] if lines else []
+
+
+def _hosted(cost: SumRecord) -> str:
+    if cost["unknown"] and not cost["mean"]:
+        return "what they cost of a hosted model is unknown"
+    return f"{money(cost)} a thousand answers of a hosted model"
 
 
 def _parts(record: CostRecord) -> list[str]:

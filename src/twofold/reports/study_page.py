@@ -21,6 +21,7 @@ from twofold.reports import charts, judged_by, styles, tradeoffs, why_wrong, wor
 from twofold.reports.cost_section import cost_section
 from twofold.reports.explorer import OPEN_WITHOUT_SCRIPT, explore, safe_json
 from twofold.reports.forecast_lines import forecast_lines
+from twofold.reports.linear_lines import linear_line
 from twofold.reports.training_plots import training_plots
 from twofold.reports.tuning_lines import methods_lines, tuned_lines
 from twofold.stats import intervals
@@ -114,6 +115,7 @@ def _shown(record: StudyRecord, answers: Sequence[AnswerRow], diagnosis: Diagnos
         "right_from": record.get("right_from", RIGHT),
         "metrics": _metric_names(record),
         "judged_by": judged_by.lines(record),
+        "linear": linear_line(record),
         "asked_text": asked_text(record["policy"]),
         "paid": paid_text(record["bill"]),
         "level": level,
@@ -204,6 +206,7 @@ def render_summary(record: StudyRecord) -> str:
         compared = methods_lines(name, arm["training"].get("methods", ()) if arm["training"] else ())
         lines += [*compared, ""] if compared else []
     lines += forecast_lines(record)
+    lines += [f"beside the arms: {beside}", ""] if (beside := linear_line(record)) else []
     cached = sum(item["cached"] for item in record["bill"])
     total = sum(item["items"] for item in record["bill"])
     lines.append(

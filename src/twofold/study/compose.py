@@ -196,13 +196,20 @@ def uncited_answers(answers: Sequence[Answer]) -> list[int]:
 
 
 def timing(answers: Sequence[Answer], *, level: float) -> dict[str, QuantileRecord]:
-    """``retrieval`` and ``generation`` → median seconds of the answers made; without retrieval only the second."""
+    """``retrieval`` and ``generation`` → median seconds of the answers made; without retrieval only the second.
+
+    The answers of a batch share its seconds evenly, so the interval is over batches: a single batch has none.
+    """
     spent = [answer.timing for answer in answers if answer.failure is None]
     parts = {"retrieval": [one.retrieval for one in spent], "generation": [one.generation for one in spent]}
     out: dict[str, QuantileRecord] = {}
     for name, seconds in parts.items():
         if any(seconds):
-            value, low, high = intervals.quantile_interval(seconds, 0.5, level=level)
+            # Equal seconds are shares of one batch, one measurement, however many answers it had.
+            _, low, high = intervals.quantile_interval(sorted(set(seconds)), 0.5, level=level)
+            value = float(np.median(seconds))
+            # The median over answers may lie outside that over batches, which differ in size.
+            low, high = low and min(low, value), high and max(high, value)
             out[name] = {"value": value, "low": low, "high": high, "n": len(seconds)}
     return out
 

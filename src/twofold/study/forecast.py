@@ -106,7 +106,15 @@ def plan(
         warnings=[
             *planning.no_chance(work),
             *checked.left_out,
-            *planning.warnings(splits, arms, questions=checked.test, seen=seen, looks=earlier, final=final),
+            *planning.warnings(
+                splits,
+                arms,
+                questions=checked.test,
+                seen=seen,
+                looks=earlier,
+                documents=bool(config.documents.paths or config.sources),
+                final=final,
+            ),
             *looks.mixtures(rows, splits),
             *reserve_warnings(splits, rows),
             *notes,

@@ -439,6 +439,7 @@ def warnings(
     questions: Sequence[Example],
     seen: Prospect,
     looks: int,
+    documents: bool,
     final: bool = False,
 ) -> list[str]:
     """Doubts that can be told before anything is spent.
@@ -449,6 +450,7 @@ def warnings(
         questions: The test split, or the sealed ones where the reserve is opened.
         seen: What the study could show.
         looks: Earlier looks at these questions.
+        documents: Does the project have documents?
         final: Is the reserve opened?
     """
     sizes = group_sizes(questions)
@@ -463,11 +465,11 @@ def warnings(
         doubts.append(f"few training examples ({len(splits.train)}): tuning may look worse than it could be")
     doubts += doubting.contradictions(questions)
     if not final:
-        doubts += [*doubting.one_arm(arms), *doubting.no_prompt_arm(arms)]
+        doubts += [*doubting.one_arm(arms, documents=documents), *doubting.no_prompt_arm(arms)]
     if looks and not final:
         doubts.append(
-            f"these test questions have been looked at {counted(looks, 'time')} before: the next look is decided at a "
-            "stricter level, and to whoever has read the answers it proves little; add new questions"
+            f"these test questions were looked at {'once' if looks == 1 else f'{looks} times'} before: the next look "
+            "is decided at a stricter level, and proves little to anybody who has read the answers; add new questions"
         )
     if any(arm.retrieval for arm in arms) and not any(e.sources for e in questions):
         doubts.append("no question asked names its sources: retrieval cannot be diagnosed")

@@ -118,7 +118,7 @@ def _paraphrases(
         ]
     if embedder is None:
         makes = "Run `twofold sync`, then `twofold check` again."
-        cure = makes if config.documents.paths or config.sources else "Add documents, or look for rewordings yourself."
+        cure = makes if config.documents.paths or config.sources else "Look for rewordings yourself."
         why = "there is no index" + (" yet" if cure == makes else "") + ", whose embedder compares them"
         return [preparing.not_compared(why, cure)]
     try:

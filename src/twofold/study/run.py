@@ -38,7 +38,7 @@ from twofold.plugins.protocols import Progress, quiet
 from twofold.reports.archive import next_name, read_record, write_record
 from twofold.stats import intervals
 from twofold.store.catalogue import Catalogue
-from twofold.study import confirming, latency, looks
+from twofold.study import confirming, latency, linear, looks
 from twofold.study import plan as planning
 from twofold.study.admission import Admitted, admitted
 from twofold.study.compose import (
@@ -239,8 +239,29 @@ def study(
     seen = planning.seen_by(splits, config, arms=len(arms), level=level, final=final)
     record["warnings"] = [
         *checked.left_out,
-        *planning.warnings(splits, arms, questions=test, seen=seen, looks=look.look - 1, final=final),
+        *planning.warnings(
+            splits,
+            arms,
+            questions=test,
+            seen=seen,
+            looks=look.look - 1,
+            documents=bool(config.documents.paths or config.sources),
+            final=final,
+        ),
         *looks.mixtures(rows, splits),
+        # A reserve is opened for one statement, and this is none of it.
+        *(
+            []
+            if final
+            else linear.beside(
+                record,
+                splits,
+                checked.judged,
+                metric=metrics[record["metric"]][0],
+                measured=linear.Measured(columns=columns, counts=counts, estimates=estimates, chosen=verdict.arm),
+                section=section,
+            )
+        ),
         *([] if final else _forecast(records.parent / forecasts.FOLDER, record, metrics[record["metric"]][1])),
         *prices.warnings,
         *(

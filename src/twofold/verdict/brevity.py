@@ -17,6 +17,7 @@ from twofold.config import StudySection
 from twofold.stats import intervals
 from twofold.verdict.evidence import VerdictFacts
 from twofold.verdict.record import estimate_text
+from twofold.verdict.wording import metric_title
 
 SHORT = 0.5
 """An arm answers briefly beside another where its median answer has at most this share of the other's characters."""
@@ -54,7 +55,7 @@ def doubts(
         return []
     lengths = ", ".join(f"{name} {facts.letters[name]:.0f}" for name in long)
     start = f"{arm} answers briefly ({mine:.0f} characters; {lengths}; medians)"
-    title = metric.replace("_", " ")
+    title = metric_title(metric)
     if metric in COUNTS_FORM:
         return [
             f"{start}, and {title} counts every word beside the reference: compare by answer_f1 before you believe it"

@@ -68,15 +68,20 @@ def unseen_labels(labels: int, arms: Sequence[Arm]) -> list[str]:
     ]
 
 
-def one_arm(arms: Sequence[Arm]) -> list[str]:
-    """Is a single arm measured, diagnostic ones apart?"""
+def one_arm(arms: Sequence[Arm], *, documents: bool) -> list[str]:
+    """Is a single arm measured, diagnostic ones apart?
+
+    Args:
+        arms: Those that answer.
+        documents: Does the project have documents, which an arm could read?
+    """
     names = [arm.name for arm in arms if not arm.oracle]
     if len(names) != 1:
         return []
-    both = "base,rag" if names == ["base"] else f"base,{names[0]}"
+    other = "rag" if documents else "prompt"
     return [
         f"only the arm {names[0]} is measured, so that nothing is compared: measure another beside it, as in `twofold "
-        f"study --arms {both}`"
+        f"study --arms base,{other if names == ['base'] else names[0]}`"
     ]
 
 

@@ -127,5 +127,7 @@ def _switches(arms: Sequence[Arm], section: StudySection, facts: VerdictFacts) -
     minutes = max(stale.values(), default=0.0)
     if minutes > 0:
         often = counted(round(minutes), "minute") if minutes >= 1 else counted(round(60 * minutes), "second")
-        condition = f"if documents changed more often than every {often} (one training of a closed-book adapter)"
+        # Without documents there are still categories, forms and facts that examples taught.
+        what = "documents" if any(arm.retrieval for arm in arms) else "what examples teach"
+        condition = f"if {what} changed more often than every {often} (one training of a closed-book adapter)"
         yield condition, section, frozenset(stale)

@@ -246,6 +246,19 @@ class ForecastCheck(TypedDict):
     """Predictions that are not compared, each with the reason."""
 
 
+class LinearReference(TypedDict):
+    """What a linear model on the words, trained on the same examples, scores on the same questions: no arm."""
+
+    examples: int
+    """Of train and dev, that it has learned from."""
+    score: EstimateRecord
+    """In the study's metric."""
+    arm: str
+    """The arm that is compared with it: the chosen one, else the one with the highest score."""
+    difference: EstimateRecord | None
+    """``arm - linear`` on the same questions, failed answers as wrong; None where one group is all there is."""
+
+
 class PolicyRecord(TypedDict):
     """The split of the examples: the claim about the future under which the verdict holds."""
 
@@ -316,6 +329,8 @@ class StudyRecord(TypedDict):
     """The whole configuration in force."""
     forecast: NotRequired[ForecastCheck]
     """Where the project had a forecast in the study's metric before the study began to be recorded."""
+    linear: NotRequired[LinearReference]
+    """Where the answers are a closed set of labels that a linear model can learn."""
     confirmation: NotRequired[Json]
     """Where the reserve was opened: ``{"study", "arm", "rival", "hypothesis", "confirmed", "outcome"}``."""
     metered: NotRequired[Metered]
