@@ -43,6 +43,8 @@ import transformers.models.llama.modeling_llama
 from transformers import AutoModelForCausalLM, AutoTokenizer
 import twofold.training.worker.embedder_loop, twofold.training.worker.loop
 """
+WORKER = f"{LIBRARY}{TORCH}import hypothesis, mcp.client.client, openai, scipy.stats\n"
+"""What processes of pytest-xdist import, all tests' files and most of their work together."""
 WITH_TORCH = (
     "twofold.generation.export.exporting",
     "twofold.generation.export.parity",
@@ -232,6 +234,12 @@ def opened(imports: str, address: Path) -> Iterator[Nursery]:
                 _begin(imports, address)
                 ours.connect(str(address))
         yield Nursery(ours, address)
+
+
+def wait() -> None:
+    """Wait until the nurseries that were started here have ended; till then the folders of their addresses stay."""
+    for process in _BEGUN:
+        process.wait(_SECONDS)
 
 
 def _begin(imports: str, address: Path) -> None:

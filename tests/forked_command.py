@@ -2,6 +2,7 @@
 
 For what starts programs itself, such as a client of the Model Context Protocol. It imports nothing of the tests, and
 stands for the command's process: which has its input and output and gets its signals, and whose status is its own.
+``ADDRESS -u -c CODE`` runs code, as pytest-xdist has an interpreter start its processes.
 """
 
 from __future__ import annotations
@@ -18,7 +19,8 @@ CODE = "import sys; from twofold.cli.main import main; sys.exit(main())"
 def main() -> int:
     """Have the nursery at the address run the command with these streams, and wait for it."""
     address, *words = sys.argv[1:]
-    job = {"code": CODE, "argv": words, "environment": dict(os.environ), "directory": os.getcwd()}
+    code, words = (words[2], words[3:]) if words[:2] == ["-u", "-c"] else (CODE, words)
+    job = {"code": code, "argv": words, "environment": dict(os.environ), "directory": os.getcwd()}
     status, tell = os.pipe()
     with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as nursery:
         nursery.connect(address)

@@ -100,9 +100,13 @@ def test_run_explains_itself_and_refuses_what_it_does_not_know(name: str) -> Non
 
 
 def test_settings_are_laid_over_the_project_key_by_key_and_a_first_look_stays_short(tmp_path: Path) -> None:
-    (tmp_path / FILE).write_text("[study]\nmargin = 0.02 # mine\nshots = 4\n[tuning.trainer.options]\nepochs = 1.5\n")
+    (tmp_path / FILE).write_text(
+        "[study]\nmargin = 0.02 # mine\nshots = 4\nlatency_sample = 16\n[tuning.trainer.options]\nepochs = 1.5\n"
+    )
     over = tmp_path / "settings.toml"
-    over.write_text("[study]\nshots = 2\n[tuning.trainer.options]\nepochs = 9\n[costs]\nvolume = 5\n")
+    over.write_text(
+        "[study]\nshots = 2\nlatency_sample = 0\n[tuning.trainer.options]\nepochs = 9\n[costs]\nvolume = 5\n"
+    )
     script = f'source {EXAMPLES}/lib.sh; project={tmp_path}; quick=$1; case_settings "{over}"; exit 0'
     case = tmp_path / "case"
     case.write_text(script)
@@ -111,7 +115,8 @@ def test_settings_are_laid_over_the_project_key_by_key_and_a_first_look_stays_sh
         subprocess.run(["bash", case, quick], check=True, env=environment)
         text = (tmp_path / FILE).read_text()
         laid = tomllib.loads(text)
-        assert laid["study"] == {"margin": 0.02, "shots": 2}
+        # A case that times no single answer is not slower as a first look.
+        assert laid["study"] == {"margin": 0.02, "shots": 2, "latency_sample": 0}
         assert "# mine" in text
         assert laid["costs"] == {"volume": 5}
         assert laid["tuning"]["trainer"]["options"]["epochs"] == epochs
@@ -185,6 +190,7 @@ def test_a_project_that_was_interrupted_before_its_settings_gets_them(tmp_path: 
     (tmp_path / "case" / "twofold.toml").touch()
     _, errors, commands = steps(tmp_path, "clinical-notes", fails="advise")
     assert "clinical-notes/settings.toml" in commands
+    assert "settings: examples/clinical-notes/settings.toml is laid over" in errors
     assert "resumed" not in errors
     _, errors, commands = steps(tmp_path, "clinical-notes", "--quick", fails="advise")
     assert "settings.toml" not in commands

@@ -19,6 +19,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from data_sets import folder, whole_sets
+from lazily import Lazily
 from twofold.config import DocumentsSection
 from twofold.corpus.files import FileReader
 from twofold.corpus.loading import load_documents
@@ -28,8 +29,7 @@ from twofold.types import Document, Loaded, Problem
 
 pytest.importorskip("kreuzberg")
 pytest.importorskip("pypdfium2")
-pptx = pytest.importorskip("pptx")
-xlsxwriter = pytest.importorskip("xlsxwriter")
+pptx, xlsxwriter = Lazily("pptx"), Lazily("xlsxwriter")
 
 W = "http://schemas.openxmlformats.org/wordprocessingml/2006/main"
 TYPES = (

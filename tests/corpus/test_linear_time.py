@@ -215,7 +215,9 @@ def _grows(work: Callable[[str], object], before: str, unit: str, after: str) ->
 
     size = 8_000
     while (first := _seconds(work, of(size))) < _ENOUGH and size < _LONGEST:
-        size = min(_LONGEST, int(size * min(4, max(1.25, 1.1 * _ENOUGH / first))))
+        # In one step where the time is linear: steps of four took a quarter of the time of all. What is quadratic takes
+        # more than the second that it may.
+        size = min(_LONGEST, int(size * min(64, max(1.25, 1.1 * _ENOUGH / first))))
     assert first < 1
     # A quarter of the text is cheaper to measure than twice the text: without what the shortest text takes, it takes a
     # quarter of the time if the time is linear, a sixteenth if it is quadratic. What is in doubt is measured below.

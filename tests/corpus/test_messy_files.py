@@ -19,7 +19,6 @@ from twofold.types import Document, Loaded, Problem
 
 pytest.importorskip("kreuzberg")
 pytest.importorskip("pypdfium2")
-pytest.importorskip("pptx")
 
 MISSES: dict[str, str] = {}
 ENCODINGS = {"test_mskanji.csv": "cp932", "umlauts-*.md": "latin-1"}
