@@ -69,12 +69,14 @@ case_project() { # The project, made from data/ the first time: case_project [op
     if [ ! -e "$project/twofold.toml" ]; then exit 1; fi
     cp "$case_folder/prices.csv" "$project/prices.csv"
     case_settings "$case_folder/settings.toml"
+    # What `init` said of arms and metric above may be otherwise now.
+    echo "settings: examples/$case_name/settings.toml is laid over $project/twofold.toml, prices.csv beside it" >&2
     rm "$unfinished"
   fi
   if ! "$CASE_PYTHON" -m twofold check -C "$project"; then exit 1; fi
 }
 
-case_settings() { # Lay a file of settings over the project's, key by key; a first look keeps its own
+case_settings() { # Lay a file of settings over the project's, key by key; a first look keeps what is shorter
   "$CASE_PYTHON" - "$1" "$project/twofold.toml" ${quick:+--quick} <<'PYTHON'
 import sys
 from pathlib import Path
@@ -86,8 +88,9 @@ def lay(settings, over):
     for key, value in over.items():
         if isinstance(value, dict) and isinstance(settings.get(key), dict):
             lay(settings[key], value)
-        elif not (quick and key in settings and key in ("epochs", "limit", "latency_sample")):
-            settings[key] = value
+        elif not (quick and key in settings and key in ("epochs", "limit")):
+            # 0 is none timed: a case without latency is not slower as a first look.
+            settings[key] = min(value, settings.get(key, value)) if quick and key == "latency_sample" else value
 
 
 settings, project = map(Path, sys.argv[1:3])
@@ -100,7 +103,7 @@ PYTHON
 
 case_advice() { # What will probably win, before anything is spent: case_advice [options of advise]
   local probes=()
-  if [ -n "$forecast" ]; then probes=(--probe --minutes 1 --tuning-minutes 2); fi
+  if [ -n "$forecast" ]; then probes=(--probe --minutes 1 --tuning-minutes 4); fi
   twofold advise -C "$project" --answers "$case_folder/answers.json" ${probes[@]+"${probes[@]}"} "$@"
 }
 
