@@ -70,6 +70,15 @@ def test_passages_searched_for_in_one_batch_are_remarked_and_timed_alone_are_non
     alone = costs_of("0001-p", opened(record, batched=False), prices=prices, scenario=scenario(use))["arms"]["rag"]
     assert alone["per_1000"]["low"] is not None
     assert alone["per_1000"]["low"] < alone["per_1000"]["mean"]
+    # At a hosted model the search alone is paid by seconds: its cost is no more certain than what was timed.
+    units = next(part for part in alone["parts"] if part["part"] == "search")["units"]
+    assert units["low"] is not None
+    assert units["high"] is not None
+    assert units["low"] < units["mean"] < units["high"]
+    # The whole has the error of the whole.
+    moments = opened(record, batched=False).moments
+    whole = opened(record).weights("rag", {"retrieval_seconds": 1.0, "generation_seconds": 1.0})
+    assert whole @ moments.covariance @ whole == pytest.approx(record["alone"]["rag"]["error"] ** 2)
 
 
 @pytest.mark.parametrize(("hosted", "batched"), [(True, True), (False, False)])

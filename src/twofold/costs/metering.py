@@ -239,8 +239,11 @@ def _take_alone(record: Metered, means: Any, covariance: Any) -> None:
         covariance[place, :] = covariance[:, place] = 0.0
         covariance[place, place] = 0.0 if timed is None else timed["error"] ** 2
         if timed is not None and math.isnan(covariance[searched, searched]):
-            # Both were timed as one sum, whose error stands above: how a batch's searches vary does not matter here.
+            # Both were timed as one sum. What it is uncertain by bounds each part, of which an arm may pay for searches
+            # alone; together the parts have the error of the sum: e² + e² − 2 e²/2.
             covariance[searched, :] = covariance[:, searched] = 0.0
+            covariance[searched, searched] = covariance[place, place]
+            covariance[searched, place] = covariance[place, searched] = -covariance[place, place] / 2
 
 
 def of_means(
