@@ -72,12 +72,15 @@ class Advising:
         keys: dict[str, str | None] = {}
         try:
             splits = self._material.splits
-            for name in {name for forecast in known for name, arm in forecast["arms"].items() if arm["system"]}:
-                keys[name] = arms.known_key(config.arm(name), splits)
             # With other options it is another metric.
             metric = Decider.of(config, splits).key
-        except TwofoldError:  # no model, no index: then nothing of now is like it
+        except TwofoldError:  # no model: then nothing of now is like it
             return []
+        for name in {name for forecast in known for name, arm in forecast["arms"].items() if arm["system"]}:
+            try:
+                keys[name] = arms.known_key(config.arm(name), splits)
+            except TwofoldError:  # no index, or no such arm any more: other forecasts may still be of what is there
+                keys[name] = None
         current = []
         for forecast in known:
             probed = {name: arm["system"] for name, arm in forecast["arms"].items() if arm["system"]}

@@ -140,3 +140,19 @@ def test_settings_that_were_tried_and_taken_back_leave_the_forecast_in_force(tmp
         check = project.study()["forecast"]
     assert (check["key"], check["left_out"]) == (first["key"], [])
     assert [row["what"] for row in check["rows"]] == ["base", "rag", "rag - base"]
+
+
+def test_an_older_forecast_that_cannot_be_compared_any_more_outdates_no_newer_one(directory: Path) -> None:
+    with Project.open(directory, FAST) as project:
+        newest = project.probing.forecasts()[-1]
+        arms = {**newest["arms"], "rag-long": newest["arms"]["rag"]}  # no arm of these settings has that name
+        older: Any = {**newest, "arms": arms, "key": "forecast:older", "created": "2025-12-01T00:00:00+00:00"}
+        path = directory / "advice" / "forecasts" / "older.json"
+        path.write_text(json.dumps(older), encoding="utf-8")
+        try:
+            assert [stored["key"] for stored in project.probing.forecasts()] == ["forecast:older", newest["key"]]
+            texts = [fact.text for fact in project.advice.facts()]
+        finally:
+            path.unlink()
+    assert not any("probe again" in text for text in texts)
+    assert any(text.startswith("retrieval is predicted") for text in texts)
