@@ -116,6 +116,14 @@ def test_only_a_forecast_in_the_same_metric_and_from_before_counts(judged: Judge
     assert comparing.newest([other, forecast, later], study, metric=key) == forecast
 
 
+def test_a_forecast_of_no_measured_arm_is_not_of_the_studys_systems(judged: Judged) -> None:
+    forecast, study, _ = judged
+    other = deepcopy(forecast)
+    other["arms"] = {"ft+rag": forecast["arms"]["base"]}
+    other["created"] = "2026-01-02T00:00:00+00:00"
+    assert comparing.newest([forecast, other], study, metric=forecast["metric_key"]) == forecast
+
+
 def test_forecasts_are_ordered_by_time_whatever_its_zone(judged: Judged) -> None:
     forecast, study, _ = judged
     early, late, after = deepcopy(forecast), deepcopy(forecast), deepcopy(forecast)

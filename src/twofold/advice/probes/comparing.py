@@ -24,7 +24,6 @@ def newest(forecasts: Sequence[ForecastRecord], record: StudyRecord, *, metric: 
     until = moment(record["created"])
     before = [f for f in forecasts if f["metric_key"] == metric and moment(f["created"]) <= until]
     # Of two of the same second the later one in the list, as `forecasts.stored` orders them.
-    # Of two of the same second the later one in the list, as `forecasts.stored` orders them.
     ordered = sorted(before, key=lambda forecast: moment(forecast["created"]))
     same = [forecast for forecast in ordered if _of_its_systems(forecast, record)]
     return (same or ordered)[-1] if ordered else None
@@ -32,7 +31,9 @@ def newest(forecasts: Sequence[ForecastRecord], record: StudyRecord, *, metric: 
 
 def _of_its_systems(forecast: ForecastRecord, record: StudyRecord) -> bool:
     probed = {name: arm["system"] for name, arm in forecast["arms"].items() if arm["system"]}
-    return all(record["arms"][name]["key"] == key for name, key in probed.items() if name in record["arms"])
+    measured = {name: key for name, key in probed.items() if name in record["arms"]}
+    # Of arms that the study did not measure nothing could be compared.
+    return bool(measured) and all(record["arms"][name]["key"] == key for name, key in measured.items())
 
 
 def against(forecast: ForecastRecord, record: StudyRecord) -> ForecastCheck:
