@@ -11,7 +11,7 @@ import pytest
 
 import data_sets
 from twofold.advice.facts import FOREIGN, ProjectData, Vocabulary, gathered
-from twofold.advice.linear import LinearScore, linear_labels, linear_score
+from twofold.advice.linear import LinearScore, linear_score
 from twofold.advice.observing import _weights
 from twofold.advice.ranking import ProjectFact
 from twofold.examples import loading
@@ -254,31 +254,6 @@ def test_a_linear_model_on_real_messages_is_cross_validated() -> None:
     assert linear_score([example(n, f"a longer answer {n}") for n in range(50)]) is None
 
 
-def test_texts_without_a_letter_in_common_teach_a_linear_model_nothing() -> None:
-    # A study would else end with scikit-learn's error after all its answers.
-    words = ["苹果", "香蕉", "橙皮", "葡萄", "西瓜", "草莓", "樱桃", "柠檬", "芒角", "桃李", "梨枣", "荔龙"]
-    labelled_words = []
-    for number, word in enumerate(words):
-        asked_for = Message(role="user", content=word)
-        labelled_words.append(Example(id=word, messages=(asked_for,), references=("ab"[number % 2],)))
-    assert linear_labels(labelled_words, labelled_words) is None
-    score = linear_score(labelled_words)
-    assert score is not None
-    assert score.right.mean == 0.0
-
-
-# ---------------------------------------------------------------- documents
-
-
-@pytest.mark.parametrize(
-    ("texts", "level"),
-    [
-        (["x" * 400] * 4, "prompt"),
-        (["x" * 400] * 40, "many"),
-        (["x" * 4000] * 4, "large"),
-        (["x" * 3000, "y" * 320], "many"),
-    ],
-)
 def test_documents_are_held_against_the_models_window(texts: list[str], level: str) -> None:
     fact = facts(documents=[document(n, text) for n, text in enumerate(texts)])["documents"]
     assert fact.level == level
