@@ -205,7 +205,8 @@ def opened(record: Metered, *, batched: bool = True) -> MeteredStudy:
     Args:
         record: What a study metered.
         batched: Take seconds as the study answered, in batches; else those of one question at a time, which were timed
-            on other questions: they have no covariance with anything, and searching counts as before.
+            on other questions: they have no covariance with another arm's, and searching counts as before; where
+            nobody knows how it varies, it is as uncertain as what was timed.
     """
     size = len(record["means"])
     means = np.array([math.nan if mean is None else mean for mean in record["means"]], dtype=float)
