@@ -19,6 +19,8 @@ STEPS = ["Preheat the oven to 220 degrees.", "Mix flour and water with yeast.", 
 FORMS = {
     "numbers": "\n".join(f"{number}. {step}" for number, step in enumerate(STEPS, 1)),
     "numbers in a line": "Bake the bread so: " + " ".join(f"{number}. {step}" for number, step in enumerate(STEPS, 1)),
+    "numbers in Chinese": "\n".join(f"{number}、{step}" for number, step in enumerate(STEPS, 1)),
+    "items of items": f"1. {STEPS[1]}\n   1. Knead the dough.\n   2. Let it rest.\n2. {STEPS[0]}\n3. {STEPS[2]}",
     "brackets": "\n".join(f"({number}) {step}" for number, step in enumerate(STEPS, 1)),
     "letters": "\n".join(f"{letter}) {step}" for letter, step in zip("abc", STEPS, strict=True)),
     "Roman": "\n".join(f"{number}. {step}" for number, step in zip(("I", "II", "III"), STEPS, strict=True)),
@@ -46,6 +48,13 @@ def test_a_wrong_number_in_such_a_form_is_found(form: str) -> None:
     assert doubt(wrong) >= detector.shipped().threshold
 
 
+@pytest.mark.parametrize("bold", ["**", "__"])
+def test_a_sentence_in_bold_type_is_no_heading(bold: str) -> None:
+    text = f"{bold}Preheat the oven to 220 degrees.{bold}\n\nMix flour and water with yeast."
+    assert doubt(text) < detector.shipped().threshold
+    assert doubt(text.replace("220", "180")) >= detector.shipped().threshold
+
+
 def test_a_fence_of_code_is_no_sentence() -> None:
     text = "Run `git clone URL`:\n\n```bash\ngit clone URL\n```\n\nThen enter the folder with `cd`."
     assert doubt(text, CLONING, "How is a repository copied?") < detector.shipped().threshold
@@ -57,7 +66,14 @@ def test_a_politeness_makes_no_long_answer_wrong() -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["5. That is the number.", "It was built in 1987. 45 litres run.", "Answer: 5. It moves.", "3. May\n5. May"]
+    "text",
+    [
+        "5. That is the number.",
+        "It was built in 1987. 45 litres run.",
+        "Answer: 5. It moves.",
+        "3. May\n5. May",
+        "1、2号",
+    ],
 )
 def test_a_number_that_counts_no_items_is_what_the_answer_says(text: str) -> None:
     assert claims(text, sentences) == sentences(text)

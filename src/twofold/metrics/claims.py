@@ -11,12 +11,12 @@ from collections.abc import Callable
 
 _FENCE = re.compile(r"^[ \t]{0,9}(?:```|~~~)[^\n`]{0,40}$", re.MULTILINE)
 _RULE = re.compile(r"^[ \t]{0,9}\|?[ \t]{0,9}:?-{2,}[-:| \t]*$")
-_HEADING = re.compile(r"^(?:#{1,6}\s.*|\*\*[^*]+\*\*:?|__[^_]+__:?|.*[:：](?:\*\*|__)?)$")
-"""A heading, a line in bold type alone, or a lead-in, which ends with a colon."""
+_HEADING = re.compile(r"^(?:#{1,6}\s.*|\*\*[^*]+(?<![.!。！])\*\*:?|__[^_]+(?<![.!。！])__:?|.*[:：](?:\*\*|__)?)$")
+"""A heading, a line in bold type alone that is no sentence, or a lead-in, which ends with a colon."""
 _MARK = re.compile(r"^[ \t]{0,20}(?:[-*+•–]|\(?[A-Za-z][.)]|\(?[ivxIVX]{1,5}[.)])[ \t]+", re.MULTILINE)
 """The mark of an item: a dash, a letter, a Roman number."""
 _NUMBER = re.compile(
-    r"(?P<start>^[ \t]{0,20}|(?<=[.:;!?。：])[ \t]+)\(?(?P<number>\d{1,2})[.)、][ \t]+(?=\S)", re.MULTILINE
+    r"(?:^[ \t]{0,20}|(?<=[.:;!?。：])[ \t]+)\(?(?P<number>\d{1,2})(?:[.)、][ \t]+(?=\S)|、(?=[^\s\d]))", re.MULTILINE
 )
 
 
@@ -44,12 +44,19 @@ def _unnumbered(text: str) -> str:
     Any other number at such a place is what the answer says: ``It was built in 1987. 45 litres ...``.
     """
     runs: list[list[re.Match[str]]] = []
+    # Not the last run alone: an item may have had items that count from 1 again.
+    waiting: dict[int, list[list[re.Match[str]]]] = {}
     for match in _NUMBER.finditer(text):
         number = int(match["number"])
         if number == 1:
-            runs.append([match])
-        elif runs and number == len(runs[-1]) + 1:
-            runs[-1].append(match)
+            run = [match]
+            runs.append(run)
+        elif waiting.get(number):
+            run = waiting[number].pop()
+            run.append(match)
+        else:
+            continue
+        waiting.setdefault(number + 1, []).append(run)
     marks = set()
     for run in runs:
         by_line = {match.start() for match in run if match.start() == 0 or text[match.start() - 1] == "\n"}

@@ -25,7 +25,7 @@ class Hallucination:
     does not hallucinate, so a study reports ``answer_rate`` beside it.
     """
 
-    version: ClassVar[int] = 3
+    version: ClassVar[int] = 4
     conditional: ClassVar[bool] = True
     """Whether an example is scored depends on the answer: no arms can be compared by it."""
     lower_is_better: ClassVar[bool] = True
