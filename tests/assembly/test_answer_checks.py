@@ -204,6 +204,22 @@ def test_equal_items_of_a_long_list_are_looked_for_a_few_times_and_not_without_e
     assert time.process_time() - begun < 5
 
 
+@pytest.mark.parametrize(
+    ("answer", "inner"),
+    [
+        ([[0] * 1000], {"enum": [1]}),
+        (5, {"const": [{"a": 1}] * 1000}),
+        ({"a": 1}, {"properties": {f"p{n}": {} for n in range(1000)}, "required": ["z"]}),
+    ],
+    ids=["answer", "const", "properties"],
+)
+def test_what_a_keyword_goes_through_counts_as_steps(answer: Any, inner: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(answer_checks, "_STEPS", 20_000)
+    # Some 5000 keywords, each of which quotes or compares a thousand values.
+    assert "steps" in violation(json.dumps(answer), json.dumps(doubled("anyOf", inner, 10)))
+    assert "steps" not in violation("true", json.dumps(doubled("anyOf", {"enum": [1]}, 10)))
+
+
 def test_a_long_answer_that_satisfies_its_schema_is_not_refused() -> None:
     fields = {name: {"type": "string", "minLength": 1} for name in "abcde"}
     row = {"type": "object", "required": ["a", "b"], "properties": fields, "additionalProperties": False}

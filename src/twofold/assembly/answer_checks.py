@@ -11,6 +11,8 @@ from twofold.metrics.json_schemas import multiple
 _STEPS = 200_000
 """Most keywords that are looked at for an answer, one to two seconds: branches within branches double them with each
 level, and the schema is whoever's who asks. An array of a thousand objects takes some 20,000."""
+_PARTS = 12
+"""Values in a list or an object that are looked at as fast as one keyword."""
 _LETTERS = 200
 """Letters of a fault that are told; it quotes the answer."""
 _DEEP = "it is nested too deeply to be checked"
@@ -42,11 +44,17 @@ def violation(text: str, schema: str) -> str:
     # A part that named another draft would be checked by a class without the limits below.
     left_out, renamed = _left_out(whole)
     left = _STEPS
+    sizes = _sizes(answer) | _sizes(whole)
 
-    def counted(check: Callable[..., Any]) -> Callable[..., Iterator[Any]]:
+    def counted(name: str, check: Callable[..., Any]) -> Callable[..., Iterator[Any]]:
         def checking(validator: Any, value: Any, instance: Any, part: Any) -> Iterator[Any]:
             nonlocal left
-            left -= _effort(instance)
+            # Comparing, and quoting what is no match, go through all that is within.
+            left -= 1 + sizes.get(id(instance), 0) // _PARTS
+            if name == "const":
+                left -= sizes.get(id(value), 0) // _PARTS
+            elif name != "enum" and isinstance(value, dict | list):
+                left -= len(value) // _PARTS
             if left < 0:
                 raise _Endless
             yield from check(validator, value, instance, part) or ()
@@ -62,7 +70,7 @@ def violation(text: str, schema: str) -> str:
     replaced |= {name: kind.VALIDATORS[other] for name, other in renamed.items() if other in kind.VALIDATORS}
     # Not those that the draft does not know, which say nothing.
     rules: dict[str, Any] = {name: replaced.get(name, check) for name, check in kind.VALIDATORS.items()}
-    checks = {name: (_nothing if name in left_out else counted(check)) for name, check in rules.items()}
+    checks = {name: (_nothing if name in left_out else counted(name, check)) for name, check in rules.items()}
     try:
         # With an empty registry: by default the library fetches what a reference names.
         bounded = jsonschema.validators.extend(kind, checks)  # type: ignore[no-untyped-call]
@@ -86,9 +94,21 @@ class _Endless(Exception):
     """The check takes too many steps."""
 
 
-def _effort(instance: Any) -> int:
-    """Steps for which a keyword counts: it looks at each part of a list or an object."""
-    return 1 + len(instance) // 12 if isinstance(instance, dict | list) else 1
+def _sizes(value: Any) -> dict[int, int]:
+    """Values within each list and object of a JSON value, at any depth, by its `id`."""
+    inner: list[tuple[int, list[Any]]] = []
+    waiting = [value]
+    while waiting:
+        part = waiting.pop()
+        if isinstance(part, dict | list):
+            values = list(part.values() if isinstance(part, dict) else part)
+            inner.append((id(part), values))
+            waiting += values
+    sizes: dict[int, int] = {}
+    # What is within comes later than what it is within.
+    for place, values in reversed(inner):
+        sizes[place] = len(values) + sum(sizes.get(id(each), 0) for each in values)
+    return sizes
 
 
 def _nothing(*_arguments: Any) -> tuple[()]:
@@ -114,12 +134,14 @@ def _listed() -> Callable[..., Iterator[Any]]:
 
     # By `id`: the schema outlives the check.
     values: dict[int, frozenset[Any]] = {}
+    shown: dict[int, str] = {}
 
     def checking(_validator: Any, enum: Any, instance: Any, _schema: Any) -> Iterator[Any]:
         if id(enum) not in values:
             values[id(enum)] = frozenset(map(_comparable, enum))
+            shown[id(enum)] = repr(enum)[:_LETTERS]
         if _comparable(instance) not in values[id(enum)]:
-            yield ValidationError(f"{instance!r} is not one of {enum!r}")
+            yield ValidationError(f"{instance!r} is not one of {shown[id(enum)]}")
 
     return checking
 
