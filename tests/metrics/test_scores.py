@@ -259,10 +259,34 @@ def test_a_schema_is_held_strictly():
         make("json_valid", schema={"type": "nonsense"})
     with pytest.raises(ConfigError, match="scheme"):
         make("json_valid", scheme={})
-    with pytest.raises(ConfigError, match="leads nowhere"):
-        make("json_valid", schema={"$ref": "http://127.0.0.1:9/s.json"})
-    with pytest.raises(ConfigError, match="leads nowhere"):
-        make("json_valid", schema={"properties": {"a": {"$ref": "#/$defs/b"}}})
+
+
+@pytest.mark.parametrize(
+    "schema",
+    [
+        {"$ref": "http://127.0.0.1:9/s.json"},
+        {"properties": {"a": {"$ref": "#/$defs/b"}}},
+        {"$id": "http://127.0.0.1:9/s.json", "items": {"$ref": "other.json"}},
+        {"$dynamicRef": "#nowhere"},
+        {"$ref": "#/x", "x": {"type": "nonsense"}},
+        {"$ref": "#/x", "x": {"$ref": "#/y"}},
+        {"$ref": "#/title/x", "title": "a"},
+    ],
+)
+def test_a_schema_whose_references_lead_to_no_schema_is_refused_before_any_answer(schema):
+    with pytest.raises(ConfigError, match="leads to no schema within it"):
+        make("json_valid", schema=schema)
+
+
+def test_references_are_relative_to_the_name_of_a_part_and_constants_have_none():
+    schema = {
+        "$id": "http://127.0.0.1:9/s.json",
+        "properties": {"a": {"$ref": "b.json"}, "c": {"const": {"$ref": "#/nowhere"}}, "again": {"$ref": "#"}},
+        "$defs": {"b": {"$id": "b.json", "$ref": "#/$defs/n", "$defs": {"n": {"type": "integer"}}}},
+    }
+    metric = make("json_valid", schema=schema)
+    assert metric.score(example("x", "q"), Answer(text='{"a": 1, "c": {"$ref": "#/nowhere"}}')) == 1
+    assert metric.score(example("x", "q"), Answer(text='{"again": {"a": "1"}}')) == 0
 
 
 @pytest.mark.parametrize(("price", "valid"), [("19.99", 1), ("0.07", 1), ("3", 1), ("19.995", 0), ("1e400", 0)])

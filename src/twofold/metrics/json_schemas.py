@@ -35,25 +35,31 @@ def validator(schema: Json) -> Any:
 
 
 def unresolved(schema: Json) -> str:
-    """A reference of a schema that leads nowhere within it; empty without one, or where a part has an ``$id``."""
+    """A reference of a schema that leads to no schema within it; empty without one."""
+    import jsonschema
     from referencing import Registry
     from referencing.exceptions import Unresolvable
     from referencing.jsonschema import DRAFT202012
 
-    resolver = Registry().resolver_with_root(DRAFT202012.create_resource(schema))
-    waiting: list[Any] = [schema]
+    whole = DRAFT202012.create_resource(schema)
+    # Its parts only: the value of a constant may look like a reference. Each with what its references are relative to.
+    waiting = [(Registry().resolver_with_root(whole), whole)]
+    seen: set[int] = set()
     while waiting:
-        part = waiting.pop()
-        if isinstance(part, dict):
-            # Below a name, references are relative to it.
-            if "$id" in part:
-                return ""
-            reference = part.get("$ref")
+        resolver, part = waiting.pop()
+        if id(part.contents) in seen:
+            continue
+        seen.add(id(part.contents))
+        for name in ("$ref", "$dynamicRef"):
+            reference = part.contents.get(name) if isinstance(part.contents, dict) else None
+            if reference is None:
+                continue
             try:
-                if isinstance(reference, str):
-                    resolver.lookup(reference)
-            except Unresolvable:
+                target = resolver.lookup(reference)
+                jsonschema.Draft202012Validator.check_schema(target.contents)
+            # The last two: a pointer goes on below a text or a number.
+            except (Unresolvable, jsonschema.SchemaError, TypeError, ValueError):
                 return str(reference)
-        if isinstance(part, dict | list):
-            waiting += part.values() if isinstance(part, dict) else part
+            waiting.append((target.resolver, DRAFT202012.create_resource(target.contents)))
+        waiting += [(resolver.in_subresource(inner), inner) for inner in part.subresources()]
     return ""

@@ -50,7 +50,9 @@ class JsonValid:
             except jsonschema.SchemaError as error:
                 raise ValueError(f"not a JSON schema: {error.message}") from error
             if reference := json_schemas.unresolved(value):
-                raise ValueError(f"its reference {reference!r} leads nowhere within it: put what it names into $defs")
+                raise ValueError(
+                    f"its reference {reference!r} leads to no schema within it: put what it names into $defs"
+                )
             return value
 
     def __init__(self, options: Options) -> None:
