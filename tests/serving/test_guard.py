@@ -45,9 +45,12 @@ def test_head_is_answered_as_get_without_the_body(server: Running, address: str)
 
 def test_another_method_is_told_all_that_there_are(server: Running) -> None:
     with server.client() as client:
-        replies = {address: client.patch(address) for address in ("/v1/documents", "/healthz", "/v1/retrieve")}
-    assert {reply.status_code for reply in replies.values()} == {405}
-    assert [reply.headers["allow"] for reply in replies.values()] == ["GET, HEAD, POST, PUT", "GET, HEAD", "POST"]
+        addresses = ("/v1/documents", "/healthz", "/v1/retrieve", "/openapi.json")
+        replies = [client.patch(address) for address in addresses]
+        page = client.patch("/ask", headers={"accept": "text/html"})
+    assert {reply.status_code for reply in [*replies, page]} == {405}
+    assert [reply.headers["allow"] for reply in replies] == ["GET, HEAD, POST, PUT", "GET, HEAD", "POST", "GET, HEAD"]
+    assert page.headers["allow"] == "GET, HEAD"
 
 
 def test_a_named_site_calls_with_a_key(shared: tuple[Running, str]) -> None:

@@ -87,9 +87,12 @@ def built(service: Service, *, local: bool) -> Guard:
 
     @app.exception_handler(HTTPException)
     async def refused(request: Request, error: HTTPException) -> Response:
+        headers = {"allow": _allowed(request)} if error.status_code == 405 else dict(error.headers or {})
         if layout.for_people(request):
-            return layout.fault(request, error)
-        headers = {"allow": _allowed(request)} if error.status_code == 405 else error.headers
+            reply = layout.fault(request, error)
+            if error.status_code == 405:
+                reply.headers.update(headers)
+            return reply
         return JsonReply(faults.of_status(error.status_code), status_code=error.status_code, headers=headers)
 
     @app.exception_handler(TwofoldError)
@@ -127,7 +130,9 @@ def built(service: Service, *, local: bool) -> Guard:
 
 def _allowed(request: Request) -> str:
     """The methods of an address. The framework names those of the first of its routes alone."""
-    routes = [route for router in (*_API, *site.PAGES) for route in router.routes if isinstance(route, Route)]
+    # The application's router adds /openapi.json.
+    routers = (*_API, *site.PAGES, request.app.router)
+    routes = [route for router in routers for route in router.routes if isinstance(route, Route)]
     matching = [route for route in routes if route.matches(request.scope)[0] is not Match.NONE]
     methods = {method for route in matching for method in route.methods or ()}
     # See `Guard`.
