@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -77,6 +79,13 @@ def test_a_politeness_makes_no_long_answer_wrong() -> None:
 )
 def test_a_number_that_counts_no_items_is_what_the_answer_says(text: str) -> None:
     assert claims(text, sentences) == sentences(text)
+
+
+def test_a_long_line_of_dashes_is_read_in_time() -> None:
+    begun = time.process_time()
+    assert len(claims("-" * 40_000 + "x", sentences)) == 1
+    # Tried from every dash on, it takes 5 s.
+    assert time.process_time() - begun < 1
 
 
 def test_an_answer_of_a_heading_alone_is_judged() -> None:

@@ -10,7 +10,7 @@ import re
 from collections.abc import Callable
 
 _FENCE = re.compile(r"^[ \t]{0,9}(?:```|~~~)[^\n`]{0,40}$", re.MULTILINE)
-_RULE = re.compile(r"^[ \t]{0,9}\|?[ \t]{0,9}:?-{2,}[-:| \t]*$")
+_RULE = re.compile(r"^[ \t]{0,9}\|?[ \t]{0,9}:?--[-:| \t]*$")
 _HEADING = re.compile(r"^(?:#{1,6}\s.*|\*\*[^*]+(?<![.!。！])\*\*:?|__[^_]+(?<![.!。！])__:?|.*[:：](?:\*\*|__)?)$")
 """A heading, a line in bold type alone that is no sentence, or a lead-in, which ends with a colon."""
 _MARK = re.compile(r"^[ \t]{0,20}(?:[-*+•–]|\(?[A-Za-z][.)]|\(?[ivxIVX]{1,5}[.)])[ \t]+", re.MULTILINE)
