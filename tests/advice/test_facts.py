@@ -254,6 +254,15 @@ def test_a_linear_model_on_real_messages_is_cross_validated() -> None:
     assert linear_score([example(n, f"a longer answer {n}") for n in range(50)]) is None
 
 
+@pytest.mark.parametrize(
+    ("texts", "level"),
+    [
+        (["x" * 400] * 4, "prompt"),
+        (["x" * 400] * 40, "many"),
+        (["x" * 4000] * 4, "large"),
+        (["x" * 3000, "y" * 320], "many"),
+    ],
+)
 def test_documents_are_held_against_the_models_window(texts: list[str], level: str) -> None:
     fact = facts(documents=[document(n, text) for n, text in enumerate(texts)])["documents"]
     assert fact.level == level
