@@ -198,7 +198,6 @@ def test_what_a_killed_server_had_not_indexed_is_completed_at_the_next_start(pro
 
 def test_what_was_never_taken_conflicts_with_nothing(project: Project, pushed: Pushed) -> None:
     pushed.put(body("a"), None, replace=False).result(60)
-    pushed._worker.submit(bool).result(60)  # the lock is given back after the answer
     with project.writing():  # so that the next start cannot complete it
         pushed._files.write("left", '{"id":"left","text":"Of a killed server.","title":"left"}')
         again = Pushed(project)

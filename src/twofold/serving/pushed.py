@@ -130,23 +130,29 @@ class Pushed:
                 taken[change.name] = change
         if not taken:  # made together with earlier ones
             return
+        outcomes: dict[str, Json | BaseException] = {}
         try:
             with self._writing():
-                self._change(list(taken.values()))
+                self._change(list(taken.values()), outcomes)
         # Also a panic of a library's native code, which is no `Exception`: nobody is to wait for ever.
         except BaseException as error:
             fault = error if isinstance(error, TwofoldError) else _fault(error)
             self._note(fault)
-            for change in taken.values():
-                if not change.done.done():
-                    change.done.set_exception(fault)
+            outcomes = {name: outcomes.get(name, fault) for name in taken}
+        # Told when the lock is given back: whoever has the answer may run a command that writes.
+        for name, outcome in outcomes.items():
+            if isinstance(outcome, BaseException):
+                taken[name].done.set_exception(outcome)
+            else:
+                taken[name].done.set_result(outcome)
 
     def _note(self, fault: BaseException) -> None:
         """Remember what `/readyz` is to say of a fault."""
         if isinstance(fault, StoreError) and not isinstance(fault, ProjectLocked):
             self.failure = f"documents cannot be stored: {fault.message}"
 
-    def _change(self, changes: list[_Change]) -> None:
+    def _change(self, changes: list[_Change], outcomes: dict[str, Json | BaseException]) -> None:
+        """Make changes of different documents, and note what became of each."""
         written: list[_Change] = []
         try:
             for change in changes:
@@ -155,7 +161,7 @@ class Pushed:
                     written.append(change)
                 except TwofoldError as error:
                     self._note(error)
-                    change.done.set_exception(error)
+                    outcomes[change.name] = error
             failures = self._synced() if written else {}
         except BaseException:
             # As if nothing had been sent: nobody is told that it was taken.
@@ -165,7 +171,8 @@ class Pushed:
         if written:
             self.failure = ""
         for change in written:
-            self._settle(change, failures.get(self._files.path(change.name).name, ""))
+            failure = failures.get(self._files.path(change.name).name, "")
+            outcomes[change.name] = self._settled(change, failure)
 
     def _write(self, change: _Change) -> None:
         """Bring a document's file to its new state."""
@@ -194,21 +201,19 @@ class Pushed:
         except OSError as error:
             log.error("the file of the document %r cannot be brought back: %s", change.name, error)
 
-    def _settle(self, change: _Change, failure: str) -> None:
-        """Tell whoever waits what became of a change."""
+    def _settled(self, change: _Change, failure: str) -> Json | TwofoldError:
+        """What became of a change."""
         if change.body is None:
             self._files.settle(change.name)
-            change.done.set_result({})
-            return
+            return {}
         rows = self._rows([change.name], change.seen)
         if not failure and change.name in rows:
             self._files.settle(change.name)
-            change.done.set_result(rows[change.name])
-            return
+            return rows[change.name]
         # A file that cannot be read would fail every sync.
         self._undo(change)
         cure = "Send text; a forgotten id cannot come back."
-        change.done.set_exception(DataError(failure or "the document was not indexed", cure=cure))
+        return DataError(failure or "the document was not indexed", cure=cure)
 
     def get(self, name: str, seen: Filter | None) -> Json:
         """The row of a document, with its text.
