@@ -8,14 +8,25 @@ from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
-from twofold.config import FILE, PRESETS, Config, MetricPart, Part, RetrievalSection, SourceSection, ToolSection
-from twofold.errors import ConfigError, ProjectMissing, TwofoldError, UnknownName
+from twofold.config import (
+    FILE,
+    PRESETS,
+    Config,
+    MetricPart,
+    ModelSection,
+    Part,
+    RetrievalSection,
+    SourceSection,
+    ToolSection,
+)
+from twofold.errors import ConfigError, MissingExtra, ProjectMissing, TwofoldError, UnknownName
 from twofold.files.toml_values import merged, oddity
 from twofold.plugins.loading import explain
 from twofold.plugins.protocols import Options
 from twofold.types import Json
 
 _OVERRIDE_CURE = "Correct the value given with --set or another option; `twofold config` prints every key."
+_VARIANT_CURE = "Correct the value given with --variant; `twofold config` prints every key."
 
 
 def load(directory: Path, overrides: Json | None = None) -> Config:
@@ -28,8 +39,18 @@ def load(directory: Path, overrides: Json | None = None) -> Config:
     path = directory / FILE
     if not path.is_file():
         raise ProjectMissing(f"there is no {FILE} in {directory}")
+    return parsed(path.read_bytes(), path, overrides)
+
+
+def parsed(content: bytes, path: Path, overrides: Json | None = None) -> Config:
+    """What `load` makes of a file with this content; `path` is where it stands or will, for messages.
+
+    Raises:
+        ConfigError: naming file, line (for bad TOML) and key.
+    """
     try:
-        values = tomllib.loads(path.read_text(encoding="utf-8"))
+        # Line ends as a text file has them: TOML itself refuses those of old Macs.
+        values = tomllib.loads(content.decode("utf-8").replace("\r\n", "\n").replace("\r", "\n"))
     except tomllib.TOMLDecodeError as error:
         raise ConfigError(
             f"invalid TOML: {error}", file=path, cure="Correct the named line, or restore the file from a copy."
@@ -43,7 +64,7 @@ def load(directory: Path, overrides: Json | None = None) -> Config:
     if odd := oddity(overrides or {}):
         raise ConfigError(f"override: {odd}", cure=_OVERRIDE_CURE)
     try:
-        return Config.model_validate(merged(values, overrides or {}))
+        return _rooted(Config.model_validate(merged(values, overrides or {})), path.parent)
     except ValidationError as error:
         # Where the file alone is valid, the overrides are at fault.
         if overrides and not _faulty(values):
@@ -52,6 +73,36 @@ def load(directory: Path, overrides: Json | None = None) -> Config:
                 cure=_OVERRIDE_CURE,
             ) from error
         raise ConfigError(explain(error, Config), file=path) from error
+
+
+def _rooted(config: Config, directory: Path) -> Config:
+    """The configuration with the files that options of metrics name as whole paths: a metric knows no project."""
+    study = config.study
+
+    def rooted(part: MetricPart) -> MetricPart:
+        paths = {
+            name: str((directory / value).resolve())
+            for name, value in part.options.items()
+            if name in _files(part.name) and isinstance(value, str)
+        }
+        return part.model_copy(update={"options": {**part.options, **paths}}) if paths else part
+
+    # Without options there is no file; plugins are not looked up for the usual configuration.
+    if not any(part.options for part in (study.metric, *study.metrics)):
+        return config
+    changed = {"metric": rooted(study.metric), "metrics": tuple(map(rooted, study.metrics))}
+    return config.model_copy(update={"study": study.model_copy(update=changed)})
+
+
+def _files(metric: str) -> tuple[str, ...]:
+    """Names of a metric's options that are files; none of a metric that is unknown, which is refused elsewhere."""
+    from twofold.plugins import loading
+    from twofold.plugins.traits import MetricTraits
+
+    try:
+        return MetricTraits.of(loading.find("metrics", metric)).files
+    except (UnknownName, MissingExtra):
+        return ()
 
 
 def _faulty(values: Json) -> bool:
@@ -69,11 +120,12 @@ def laid_over(config: Config, values: Json) -> Config:
         ConfigError: an unknown key or a bad value.
     """
     if odd := oddity(values):
-        raise ConfigError(odd)
+        raise ConfigError(odd, cure=_VARIANT_CURE)
     try:
         return Config.model_validate(_laid(config, values))
     except ValidationError as error:
-        raise ConfigError(explain(error, Config, "variant")) from error
+        # The file is valid: what is laid over it is at fault.
+        raise ConfigError(explain(error, Config, "variant"), cure=_VARIANT_CURE) from error
 
 
 def _laid(section: BaseModel, values: Json) -> Json:
@@ -137,7 +189,7 @@ def every_value(config: Config, faults: list[TwofoldError] | None = None) -> lis
             kind: Any = path[0]
             for key, option in loading.options(kind, value.kind, value.options, where=".".join(path)):
                 walk((*path, key), option)
-        elif path in (("sources",), ("tools",)):
+        elif path in (("sources",), ("tools",), ("models",)):
             for key, source in value.items():
                 walk((*path, key), source)
         elif isinstance(value, MetricPart):
@@ -160,6 +212,9 @@ def every_value(config: Config, faults: list[TwofoldError] | None = None) -> lis
             rows.append((path, value))
         elif isinstance(value, BaseModel):
             for key, field in type(value).model_fields.items():
+                # What a further model does not state it has from [generation].
+                if isinstance(value, ModelSection) and key not in value.model_fields_set:
+                    continue
                 try:
                     walk((*path, field.alias or key), getattr(value, key))
                 except (ConfigError, UnknownName) as fault:

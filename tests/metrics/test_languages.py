@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from twofold.metrics.formal import language
-from twofold.metrics.overlap import AnswerF1
+from twofold.metrics.overlap import AnswerF1, RougeL, TokenF1
+from twofold.metrics.text import words
 from twofold.plugins import protocols
 
 
@@ -82,3 +83,27 @@ def test_queries_and_code(text: str, kind: str) -> None:
 )
 def test_what_is_no_code_may_be_said_in_a_sentence(reference: str, answer: str) -> None:
     assert AnswerF1(protocols.Options()).compare(answer, reference) == 1
+
+
+@pytest.mark.parametrize(
+    ("reference", "half", "other"),
+    [
+        ("上海市浦东新区", "上海市", "北京城"),
+        ("東京タワー", "東京", "大阪城"),
+        ("กรุงเทพมหานคร", "กรุงเทพ", "เชียงใหม่"),
+        ("ភ្នំពេញ", "ភ្នំ", "ប៉ៃលិន"),
+        ("ရန်ကုန်မြို့", "ရန်ကုန်", "မန္တလေး"),
+    ],
+)
+def test_scripts_without_blanks_are_scored_by_characters(reference: str, half: str, other: str) -> None:
+    for metric in (RougeL(protocols.Options()), TokenF1(protocols.Options())):
+        assert metric.compare(reference, reference) == 1
+        assert metric.compare(half, reference) > 0.4
+        assert metric.compare(other, reference) < metric.compare(half, reference)
+
+
+def test_a_mark_that_combines_with_a_letter_is_part_of_the_word() -> None:
+    # Of Thai: "eat" and "bite", which differ in a vowel that is a mark; of Hindi: one word is no three.
+    assert RougeL(protocols.Options()).compare("กิน", "กัน") < 1
+    assert words("दिल्ली शहर") == ("दिल्ली", "शहर")
+    assert words("naïve café, résumé_x") == ("naïve", "café", "résumé", "x")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import json
+import math
 import random
 import re
 import string
@@ -276,6 +277,13 @@ def test_a_schema_is_held_strictly():
 def test_a_schema_whose_references_lead_to_no_schema_is_refused_before_any_answer(schema):
     with pytest.raises(ConfigError, match="leads to no schema within it"):
         make("json_valid", schema=schema)
+
+
+@pytest.mark.parametrize("number", [math.inf, math.nan])
+def test_a_schema_with_a_number_that_json_has_not_is_refused_before_any_answer(number):
+    with pytest.raises(ConfigError, match=f"it contains {number}, which is no value of JSON") as caught:
+        make("json_valid", schema={"properties": {"a": {"multipleOf": number}}})
+    assert caught.value.cure
 
 
 def test_references_are_relative_to_the_name_of_a_part_and_constants_have_none():

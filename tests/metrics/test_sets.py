@@ -152,6 +152,8 @@ def test_every_built_in_metric_is_checked():
         *("mrr", "ndcg", "recall"),  # of rankings: see tests/ranking
         *("hallucination", "answer_rate"),  # of answers with passages: see test_hallucination
         "section_f1",  # of texts with headings: see above
+        *("numeric_match", "date_match", "list_f1"),  # of forms of answers: see test_quantities, test_dates, test_lists
+        *("sql_execution", "python_tests"),  # of answers that run: see test_queries, test_programs
         "style",  # learnt from all answers of a study: see test_style
     }
 

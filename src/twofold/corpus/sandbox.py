@@ -112,7 +112,7 @@ class Worker:
         except (KeyError, TypeError, ValueError) as error:
             self.close()
             raise ReaderCrashed(f"its reader answered with something else: {error}", file=name) from error
-        except BaseException:
+        except BaseException:  # an interruption, too: its answer would be taken for that to the next request
             self.close()
             raise
         self._served += 1

@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from twofold.corpus.sandbox import LENGTH, as_json, out_of_memory
-from twofold.errors import BadRecord, DamagedFile, DataError, FileTooLarge, MissingExtra, TwofoldError
+from twofold.errors import BadRecord, DamagedFile, DataError, FileTooLarge, TwofoldError
 from twofold.files.reading import MIB, as_problem, excerpt
 from twofold.host import memory
 from twofold.plugins import loading
@@ -86,7 +86,7 @@ def _read(request: Json, data: bytes) -> list[Json]:
                 raise FileTooLarge(f"the file has more than {request['limit'] / MIB:g} million characters", file=name)
     except DataError as error:
         return [as_json(0, as_problem(error))]
-    except MissingExtra as error:
+    except TwofoldError as error:
         return [as_json(0, _as_problem(error, name))]
     except MemoryError:
         # the documents read so far are freed first: building the error takes memory, too
@@ -95,6 +95,7 @@ def _read(request: Json, data: bytes) -> list[Json]:
         return [as_json(0, as_problem(out_of_memory(request["memory_mib"], name)))]
     except RecursionError:
         return [as_json(0, as_problem(DamagedFile("the file is nested too deeply", file=name)))]
+    # Libraries raise whatever a damaged file leads them to; the class tells a fault of the reader from one of the file.
     except Exception as error:
         _limit("RLIMIT_AS", None)
         what = f"{type(error).__name__}: {excerpt(str(error), 160)}"

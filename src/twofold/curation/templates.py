@@ -288,6 +288,7 @@ def as_record(example: Example) -> Json:
         "maker": example.maker,
         "parent": example.parent,
         "at": example.at,
+        "tests": example.tests,
         "split": example.split,
     }
     return {**record, **{key: value for key, value in rest.items() if value}}

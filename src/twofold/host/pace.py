@@ -187,6 +187,9 @@ def of_answers(arm: Arm, answers: Sequence[Answer], seconds: float, *, max_token
     units = alone(read, written) if single else batched(read, written)
     tuned = "tuned " if arm.tuning else ""
     figures = {f"{'alone' if single else 'answer'} {shape(arm)}": seconds / units} if units else {}
+    # Held to a form an answer has another length than the model's own.
+    if arm.schema:
+        return figures
     return figures | {f"written {tuned}{shape(arm)}": written / len(answers) / max_tokens}
 
 

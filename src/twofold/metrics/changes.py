@@ -84,7 +84,7 @@ def alike(metric: Metric, examples: Sequence[Example]) -> list[tuple[Example, Ex
 
 def pairs(metric: Metric, name: str, examples: Sequence[Example]) -> list[Problem]:
     """A finding for each pair of references that the metric takes for one: an error where they are labels."""
-    if MetricTraits.of(metric).reference_free:
+    if _compares_nothing(metric):
         return []
     closed = _closed(examples)
     findings = []
@@ -100,7 +100,7 @@ def pairs(metric: Metric, name: str, examples: Sequence[Example]) -> list[Proble
 
 def problems(metric: Metric, name: str, examples: Sequence[Example]) -> list[Problem]:
     """Answers of these examples that a study's metric cannot tell apart, by pair and by kind of change."""
-    if MetricTraits.of(metric).reference_free:
+    if _compares_nothing(metric):
         return []
     findings = pairs(metric, name, examples)
     seen: defaultdict[str, list[tuple[Example, str]]] = defaultdict(list)
@@ -120,6 +120,12 @@ def problems(metric: Metric, name: str, examples: Sequence[Example]) -> list[Pro
         cure = f"Choose a [study].metric that sees it, such as {' or '.join(others[:2])}."
         findings.append(_problem(example, "data.blind-metric", message, cure))
     return findings
+
+
+def _compares_nothing(metric: Metric) -> bool:
+    """Does the metric not compare an answer's text with a reference's?"""
+    traits = MetricTraits.of(metric)
+    return traits.reference_free or traits.executes
 
 
 def of_study(name: str, options: Json, examples: Sequence[Example]) -> list[Problem]:

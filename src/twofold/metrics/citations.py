@@ -23,6 +23,7 @@ class CitationPrecision:
     version: ClassVar[int] = 1
     conditional: ClassVar[bool] = True
     """Whether an example is scored depends on the answer: no arms can be compared by it."""
+    judges_citations: ClassVar[bool] = True
     Options: ClassVar[type[protocols.Options]] = protocols.Options
 
     def __init__(self, options: protocols.Options) -> None:
@@ -67,6 +68,7 @@ class CitationSupport:
 
     reference_free: ClassVar[bool] = True
     conditional: ClassVar[bool] = True
+    judges_citations: ClassVar[bool] = True
 
     def __init__(self, options: Options) -> None:
         self.options = options

@@ -557,7 +557,7 @@ class SquadF1(SquadExact):
 class RougeL(_Overlap):
     """F-measure of the longest common subsequence (Lin 2004), without stemming, as the `rouge-score` package."""
 
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
     right: ClassVar[float | None] = None
 
     def compare(self, text: str, reference: str) -> float:

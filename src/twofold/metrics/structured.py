@@ -45,11 +45,15 @@ class JsonValid:
         def _is_schema(cls, value: Json) -> Json:
             import jsonschema
 
+            draft = jsonschema.Draft202012Validator
             try:
-                jsonschema.Draft202012Validator.check_schema(value)
+                draft.check_schema(value)
             except jsonschema.SchemaError as error:
                 raise ValueError(f"not a JSON schema: {error.message}") from error
-            if reference := json_schemas.unresolved(value):
+            if fault := json_schemas.unusable(value, draft):
+                raise ValueError(f"a JSON schema that cannot be used: {fault}")
+            reference = json_schemas.unresolved(value, draft)
+            if reference is not None:
                 raise ValueError(
                     f"its reference {reference!r} leads to no schema within it: put what it names into $defs"
                 )

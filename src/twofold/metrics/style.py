@@ -73,7 +73,7 @@ def _fit(kernel: Array, labels: Array) -> Array:
     return solved
 
 
-def style_distance(brand: Sequence[str], other: Sequence[str]) -> float:
+def style_distance(brand: Sequence[str], other: Sequence[str], *, folds: Sequence[int] | None = None) -> float:
     """How well unseen texts of two sides are told apart: ``2 · AUC − 1`` in cross-validation, at least 0.
 
     Below `FEWEST` texts nothing can be learned, and sides that differ count as far apart.
@@ -82,11 +82,12 @@ def style_distance(brand: Sequence[str], other: Sequence[str]) -> float:
         brand: Texts in the style that is wanted.
         other: Texts of the other side; where there are as many, text i answers what brand text i answers, and the two
             are always in one fold.
+        folds: Fold of each pair, from 0 to 4; None: by the order of the brand texts' hashes.
     """
     if min(len(brand), len(other)) < FEWEST:
         return 0.0 if list(brand) == list(other) else 1.0
-    folds = _folds(brand)
-    fold = np.array([*folds, *(folds if len(brand) == len(other) else _folds(other))])
+    mine = _folds(brand) if folds is None or len(set(folds)) < 2 else list(folds)
+    fold = np.array([*mine, *(mine if len(brand) == len(other) else _folds(other))])
     features = _matrix([*brand, *other])
     labels = np.array([1.0] * len(brand) + [-1.0] * len(other))
     kernel = features @ features.T  # (texts, texts), made once: every fold takes its part
@@ -134,10 +135,12 @@ class Style:
 
     A statistic of all examples together (`pooled`). The score of one example says only whether the answer has the
     shape of its reference: its length in words, its line breaks, its capitals and marks. Judge a system by the pooled
-    value, on 50 examples or more.
+    value, on 50 examples or more. It can decide a study: an answer that abstains then counts as none.
     """
 
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
+    right: ClassVar[float | None] = None
+    decides_pooled: ClassVar[bool] = True
     Options: ClassVar[type[protocols.Options]] = protocols.Options
     pooled: ClassVar[bool] = True
     reference_free: ClassVar[bool] = True
@@ -159,7 +162,10 @@ class Style:
         used.sort(key=lambda item: (_place(item[0].references[0]), item[0].id, item[1].text))
         used = used[:MOST]
         brand, other = [e.references[0] for e, _ in used], [a.text for _, a in used]
-        return 1.0 - style_distance(brand, other) if used else 1.0
+        # By the pair alone: without one item the others stay where they are. Else every item left out would deal all
+        # folds anew, and the jackknife would measure that.
+        folds = [_place(f"{e.references[0]}\0{e.id}")[0] % _FOLDS for e, _ in used]
+        return 1.0 - style_distance(brand, other, folds=folds) if used else 1.0
 
     def wants(self, example: Example) -> str:
         """All references want the one style."""

@@ -26,8 +26,16 @@ def squad_tokens(text: str) -> tuple[str, ...]:
 
 @lru_cache(maxsize=65536)
 def words(text: str) -> tuple[str, ...]:
-    """Tokens for ROUGE: runs of letters and digits in lower case (on ASCII text exactly those of `rouge-score`)."""
-    return tuple(re.findall(r"[^\W_]+", UNSPACED.sub(r" \1 ", unicodedata.normalize("NFC", text).lower())))
+    """Tokens for ROUGE: runs of letters and digits in lower case (on ASCII text exactly those of `rouge-score`).
+
+    A character is a token in scripts without blanks. A mark that combines with a letter (a vowel of Hindi or Thai) is
+    part of the text: without it two words would be one, and a word of Hindi several.
+    """
+    plain = UNSPACED.sub(r" \1 ", unicodedata.normalize("NFC", text).lower())
+    if not plain.isascii():
+        plain = "".join(c if c.isalnum() or unicodedata.category(c)[0] == "M" else " " for c in plain)
+        return tuple(plain.split())
+    return tuple(re.findall(r"[^\W_]+", plain))
 
 
 @lru_cache(maxsize=65536)

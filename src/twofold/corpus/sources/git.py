@@ -326,7 +326,7 @@ def _bounded(
                 written += piece
             if len(written) > most:
                 program.kill()
-        except BaseException:
+        except BaseException:  # an interruption, too: the program would go on
             program.kill()
             raise
         finally:
