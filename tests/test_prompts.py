@@ -42,7 +42,7 @@ def test_earlier_turns_shots_choices_and_a_system_message_are_kept() -> None:
     shot = Example(id="s", messages=ask("shot?"), references=("yes",))
     talk = (Message(role="system", content="Be kind."), Message(role="user", content="a"),
             Message(role="assistant", content="b"), Message(role="user", content="c"))  # fmt: skip
-    prompt = prompts.render(talk, template=TEMPLATE, shots=[shot], choices=("yes", "no"))
+    prompt = prompts.render(talk, template=TEMPLATE, shots=[prompts.Shot(example=shot)], choices=("yes", "no"))
     assert [m.role for m in prompt.messages] == ["system", "user", "assistant", "user", "assistant", "user"]
     assert "Be kind." in prompt.messages[0].content
     assert "yes; no" in prompt.messages[0].content

@@ -43,6 +43,7 @@ from twofold.reports.measured import was_measured
 from twofold.store.model_record import read_everything
 from twofold.store.model_registry import model_id
 from twofold.text import grounding
+from twofold.text.arm_names import model_of, of_model
 from twofold.types import Answer, Arm, Citation, Example, Filter, Json, Message, Role
 
 log = logging.getLogger(__name__)
@@ -132,7 +133,7 @@ def chosen(models: Models, calibrations: Calibrations, records: Path, *, arm: st
     choice = _choice(models, record, study, since=since, arm=arm, model=model)
     measured = record.get("arms", {}).get(choice.arm.name, {})
     calibration = ""
-    if choice.arm.retrieval:
+    if choice.arm.retrieval and not choice.arm.whole:
         used = measured.get("description", {}).get("retrieval", {}).get("abstention", "")
         # The newest with today's settings: a changed document must not make a live question calibrate.
         calibration = calibrations.newest(measured=used)
@@ -176,14 +177,18 @@ def _adapter(models: Models, arm: Arm, training: Json, model: str) -> str:
         models.artifacts.verify(measured)
         return measured
     # A model that learned from all documents answers only where it is named: no study has measured such a one.
-    trained = [r for r in registry.records() if r["tuning"] == arm.tuning and not read_everything(r)]
+    trained = []
+    for record in registry.records():
+        fits = record["tuning"] == arm.tuning and model_of(record["arm"]) == arm.model
+        if fits and not read_everything(record):
+            trained.append(record)
     here = [record["key"] for record in trained if record["here"]]
     if not here:
         missing_note = "; the files of those that were are gone" if trained else ""
         raise UnknownName(
             f"no model is tuned for the arm {arm.name}{missing_note}",
             cure=f"Run `twofold tune --arm {arm.name}`, or a study with that arm; or ask an arm without tuning, such "
-            f"as --arm {'rag' if arm.retrieval else 'base'}.",
+            f"as --arm {of_model('rag' if arm.retrieval else 'base', arm.model)}.",
         )
     models.artifacts.verify(here[-1])
     return str(here[-1])
@@ -260,7 +265,7 @@ def open_system(workspace: Workspace, choice: ChosenArm, splits: Callable[[], Sp
     Args:
         workspace: Of the project.
         choice: The arm, with its tuned model and its calibration.
-        splits: The examples, for an arm with few-shot examples.
+        splits: The examples, for an arm that takes its few-shot examples or its schema from them.
         root: The project.
 
     Raises:
@@ -269,10 +274,10 @@ def open_system(workspace: Workspace, choice: ChosenArm, splits: Callable[[], Sp
         TemplateMismatch: the model was trained with another prompt template.
     """
     require_answerable(workspace.search, choice, root=root)
+    workspace = workspace.of(choice.arm)
     adapter = workspace.models.load(choice.model) if choice.model else None
-    shots = workspace.systems.shots(choice.arm, splits()) if choice.arm.shots else ()
     calibration = workspace.systems.calibrations.stored(choice.calibration) if choice.calibration else None
-    return workspace.systems.served(choice.arm, shots=shots, adapter=adapter, calibration=calibration)
+    return workspace.systems.served(choice.arm, splits, adapter=adapter, calibration=calibration)
 
 
 def require_answerable(search: Search, choice: ChosenArm, *, root: Path) -> None:
@@ -317,7 +322,7 @@ def unseen(search: Search, choice: ChosenArm, root: Path) -> str:
         remarks = [f"index version {restored} was restored: changes since then are not seen until `twofold sync`"]
     else:
         remarks = feeds.behind(search, root)
-    if search.config.retrieval.risk and not choice.calibration:
+    if search.config.retrieval.risk and not choice.calibration and not choice.arm.whole:
         remarks.append(
             "[retrieval].risk is set and no threshold is calibrated yet: nothing is declined for thin evidence; run "
             "`twofold bench retrieval`, which calibrates it"
@@ -330,7 +335,7 @@ class LiveArm:
 
     Args:
         workspace: Of the project.
-        splits: The examples, for an arm with few-shot examples.
+        splits: The examples, for an arm that takes its few-shot examples or its schema from them.
         directory: The project.
         named: An arm, and a tuned model; see `chosen`.
         seen: What the asker may see; see `request_filter`.
@@ -459,7 +464,7 @@ def provenance(
 
 def attached(system: System, answer: Answer, example: Example) -> Citation | None:
     """The passage that holds an answer which cites nothing; None where there is none, or one is cited."""
-    if system.schema:
+    if system.constrained:
         return None
     # A question that goes on from earlier ones need not name its topic: its words are not asked for.
     follows = any(message.role == "user" for message in example.messages[:-1])
@@ -482,7 +487,7 @@ def _unsupported(config: Config, system: System, answer: Answer) -> str:
         return f"{none}: the arm {system.arm.name} reads none" if documents else "the model's own answer: no passage"
     if not answer.hits:
         return f"{none}: none was found"
-    checked = system.template.cite != "none" and system.template.support and not system.schema
+    checked = system.template.cite != "none" and system.template.support and not system.constrained
     if not checked or not grounding.checkable(answer.text):
         return "no passage is cited for this answer"
     # The same words about something else: said apart, for whoever looks them up finds them.

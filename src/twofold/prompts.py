@@ -25,7 +25,7 @@ from twofold.text import grounding as support
 from twofold.text import sanitise
 from twofold.text.declining import declines
 from twofold.text.sanitise import Plain
-from twofold.text.wrapping import Unwrapped, answer_text, without_datamarks, without_markers
+from twofold.text.wrapping import Unwrapped, answer_text, unquoted, without_datamarks, without_markers
 from twofold.types import Answer, Chunk, Citation, Completion, Example, Hit, Json, Message, Pair, Prompt, Span
 
 if TYPE_CHECKING:
@@ -72,6 +72,16 @@ class Template:
         return digest("template", {"template": self, "renderer": RENDERER_VERSION})
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Shot:
+    """An example shown in a prompt."""
+
+    example: Example
+    """Question and answer."""
+    hits: tuple[Hit, ...] = ()
+    """Passages shown with it, the one that its answer cites first; none in a prompt without passages."""
+
+
 BARE = Template(closed="", abstention="")
 """No instruction of the project's: for what a model does without them."""
 
@@ -81,7 +91,7 @@ def render(
     *,
     template: Template,
     hits: Sequence[Hit] | None = None,
-    shots: Sequence[Example] = (),
+    shots: Sequence[Shot] = (),
     choices: Sequence[str] = (),
     max_tokens: int = 64,
     schema: str = "",
@@ -92,7 +102,7 @@ def render(
         messages: The conversation; the last message is the user's. A leading system message is kept after ours.
         template: The wording.
         hits: Passages to show, in this order; None for an arm without retrieval (an empty list means: nothing found).
-        shots: Examples with their references, shown as earlier turns.
+        shots: Examples with their references, shown as earlier turns; where passages are shown, with their own.
         choices: Allowed answers, listed in the system message.
         max_tokens: Upper limit of the completion.
         schema: JSON schema the completion must satisfy.
@@ -110,17 +120,31 @@ def render(
     turns = [Message(role="system", content=system)] if system else []
     messages = [Message(role=m.role, content=sanitise.shown(m.content)) for m in messages]
     for shot in shots:
-        turns += [Message(role=m.role, content=sanitise.shown(m.content)) for m in shot.messages if m.role != "system"]
-        reply = sanitise.shown(shot.references[0]) if shot.references else template.abstention
-        turns.append(Message(role="assistant", content=reply))
+        turns += _shown_turns(shot, template, open_book=hits is not None)
     turns += messages[:-1]
-    last = messages[-1].content
-    if hits is not None:
-        passages = [_passage(template, number, hit.chunk) for number, hit in enumerate(hits, 1)]
-        question_turn = template.question.replace("{question}", last)
-        last = f"{_fenced(template.fence, passages, question_turn)}\n\n{question_turn}".strip()
+    last = messages[-1].content if hits is None else _with_passages(messages[-1].content, hits, template)
     turns.append(Message(role="user", content=last))
     return Prompt(messages=tuple(turns), max_tokens=max_tokens, schema=schema)
+
+
+def _shown_turns(shot: Shot, template: Template, *, open_book: bool) -> list[Message]:
+    """The turns of an example in the prompt, its question as every question is asked there, and its answer."""
+    example = shot.example
+    turns = [Message(role=m.role, content=sanitise.shown(m.content)) for m in example.messages if m.role != "system"]
+    reply = sanitise.shown(example.references[0]) if example.references else template.abstention
+    if open_book:
+        turns[-1] = replace(turns[-1], content=_with_passages(turns[-1].content, shot.hits, template))
+        # An answer without its marker would show that none is wanted.
+        cites = bool(shot.hits and example.references)
+        reply = completion_text(reply, template=template, number=1 if cites else None)
+    return [*turns, Message(role="assistant", content=reply)]
+
+
+def _with_passages(question: str, hits: Sequence[Hit], template: Template) -> str:
+    """A user's turn with the passages before the question."""
+    passages = [_passage(template, number, hit.chunk) for number, hit in enumerate(hits, 1)]
+    question_turn = template.question.replace("{question}", question)
+    return f"{_fenced(template.fence, passages, question_turn)}\n\n{question_turn}".strip()
 
 
 _NOTES = {
@@ -211,10 +235,20 @@ def pair(prompt: Prompt, completion: str, example: Example) -> Pair:
     return Pair(messages=prompt.messages, completion=completion, example=example.id, choices=example.choices)
 
 
-def stream(template: Template, hits: Sequence[Hit] | None) -> Unwrapped:
-    """A filter that shows a completion on its way as `read` will read it: without reasoning and citation markers."""
+def stream(template: Template, hits: Sequence[Hit] | None, *, quoted: bool = False) -> Unwrapped:
+    """A filter that shows a completion on its way as `read` will read it: without reasoning and citation markers.
+
+    Args:
+        template: The wording.
+        hits: Passages shown.
+        quoted: A completion that is a JSON string is shown without its quotes, when it has come to its end.
+    """
     cite = "none" if hits is None else template.cite
-    return Unwrapped(lambda text: _answer_and_citations(text, template, hits)[0], cite=cite, shown=len(hits or ()))
+
+    def text(completion: str) -> str:
+        return _answer_and_citations(unquoted(completion) if quoted else completion, template, hits)[0]
+
+    return Unwrapped(text, cite=cite, shown=len(hits or ()), quoted=quoted)
 
 
 def _answer_and_citations(completion: str, template: Template, hits: Sequence[Hit] | None) -> tuple[str, list[int]]:

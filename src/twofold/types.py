@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal, cast
 
 from twofold.hashing import digest
@@ -289,6 +289,8 @@ class Example:
     """Id of the example it was made from; both are always on one side of a split."""
     at: str = ""
     """ISO date, for splits by time; may be empty."""
+    tests: str = ""
+    """Code that raises where an answer, which is code too, is wrong; for metrics that run both."""
     split: SplitName | None = None
     """Split wished by the data's author, if any."""
     file: str = ""
@@ -300,28 +302,6 @@ class Example:
     def question(self) -> str:
         """The last user message: what is retrieved for and shown in reports."""
         return self.messages[-1].content
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Preference:
-    """Two answers to one conversation, one of which people found better."""
-
-    id: str
-    """Unique in its file."""
-    messages: tuple[Message, ...]
-    """The conversation; the last message is the user's."""
-    chosen: str
-    """The better answer."""
-    rejected: str
-    """The worse one."""
-    hits: tuple[Hit, ...] = ()
-    """Passages that both answers were given with, in the order shown; empty for answers without retrieval."""
-    sources: tuple[str, ...] = ()
-    """Documents they came from."""
-    group: str = ""
-    """Unit of splitting: the conversation."""
-    at: str = ""
-    """ISO date; may be empty."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -396,28 +376,6 @@ class Completion:
     """Why it ended."""
     failure: Failure | None = None
     """Set when there is no usable text."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ToolCall:
-    """A model asks for a tool."""
-
-    id: str
-    """Names the call in the reply to it."""
-    name: str
-    """The tool, as the model wrote it."""
-    arguments: str
-    """JSON, as the model wrote it."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Turn:
-    """A model's turn in a conversation with tools."""
-
-    completion: Completion
-    """Its words, and what they cost."""
-    calls: tuple[ToolCall, ...] = ()
-    """Tools it asks for."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -508,7 +466,7 @@ class Adapter:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Arm:
-    """A cell of the 2×2 table (or a further arm): one value with two optional parts."""
+    """A cell of the 2×2 table (or a further arm): one value with optional parts; `arm_names` reads it from its name."""
 
     name: str
     """For example ``ft+rag``."""
@@ -520,11 +478,45 @@ class Arm:
     """Few-shot examples from train put into the prompt."""
     oracle: bool = False
     """Diagnostic: the gold documents are shown instead of retrieved ones."""
+    schema: bool = False
+    """Is each answer held to a JSON schema, or to the labels, while it is written?"""
+    whole: bool = False
+    """Are all documents shown, whole, in place of passages that are searched for?"""
+    linear: bool = False
+    """Does a linear model of the labels answer, without a language model?"""
+    model: str = ""
+    """Name of the further model, ``[models.NAME]``, that answers; empty: the project's own."""
 
     @property
     def complexity(self) -> int:
-        """Order of simplicity for ties: base 0, prompt 1, rag 2, ft 3, ft+rag 5."""
-        return (1 if self.shots else 0) + (2 if self.retrieval else 0) + (3 if self.tuning else 0)
+        """Order of simplicity for ties: linear -1, base 0, schema 1, prompt 2, whole 4, rag 8, ft 16, ft+rag 24.
+
+        Powers of two, by what a part takes to keep: a schema is a file, shots and whole documents are tokens of every
+        answer, an index is kept up to date, weights are trained and served again. So an arm without another's costliest
+        part is simpler, and no two arms tie. Simplest is what needs no language model, and answers in milliseconds.
+        """
+        searches = self.retrieval and not self.whole
+        costs = {-1: self.linear, 1: self.schema, 2: self.shots, 4: self.whole, 8: searches, 16: self.tuning}
+        return sum(cost for cost, part in costs.items() if part)
+
+    @property
+    def cell(self) -> bool:
+        """Is it a cell of the 2×2 table, which differs from the others in retrieval and tuning alone?"""
+        return not (self.shots or self.oracle or self.schema or self.whole or self.linear)
+
+    @property
+    def learns(self) -> bool:
+        """Does it take anything from the training examples, which it then answers better than others?"""
+        return bool(self.tuning or self.shots or self.schema or self.linear)
+
+    @property
+    def learner(self) -> Arm:
+        """The arm whose adapter answers here: neither examples in the prompt nor a schema change a training row."""
+        if not self.shots and not self.schema:
+            return self
+        model, slash, parts = self.name.rpartition("/")
+        left = [part for part in parts.split("+") if part not in ("prompt", "schema")]
+        return replace(self, name=model + slash + ("+".join(left) or "base"), shots=0, schema=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import shlex
 
 import pytest
@@ -10,35 +9,25 @@ import pytest
 from twofold.advice.opinion import advise
 from twofold.advice.questionnaire import UserAnswers
 from twofold.advice.ranking import ProjectFact
-from twofold.cli.session import parse_settings
 from twofold.config import Config
 
 ANSWERS = UserAnswers(levels={"task": "questions", "change": "yearly", "volume": "low"})
 
 
-def whole_step(count: int) -> tuple[str, int]:
-    """What the step says that puts whole documents into the prompt, and how many passages its command shows."""
-    fact = ProjectFact(criterion="documents", level="prompt", text="some", source="documents", count=count)
-    steps = advise(ANSWERS, (fact,), at="2026-01-01T00:00:00+00:00", project="p")["steps"]
-    (step,) = [step for step in steps if "chunker.name=whole" in step["command"]]
-    words = shlex.split(step["command"])
-    settings = parse_settings([words[n + 1] for n, word in enumerate(words) if word == "--set"])
-    # A command that is printed must be accepted.
-    return step["what"], Config.model_validate({"project": {"name": "p"}, **settings}).retrieval.k
-
-
 @pytest.mark.parametrize(
-    ("count", "shown", "says"),
-    [
-        (40, 40, r"as many as there are$"),
-        (1200, 100, r"or, of your 1,200, the 100 nearest to the question$"),
-        (0, 5, r"raise retrieval\.k to their number"),
-    ],
+    ("level", "arms"), [("prompt", ["whole", "rag"]), ("many", ["rag", "ft+rag"]), ("none", ["linear", "base"])]
 )
-def test_whole_documents_are_all_shown(count: int, shown: int, says: str) -> None:
-    what, passages = whole_step(count)
-    assert passages == shown
-    assert re.search(says, what)
+def test_the_two_best_ways_are_measured_by_their_arms(level: str, arms: list[str]) -> None:
+    stated = UserAnswers(levels={"task": "classification", "labels": "hundreds"}) if level == "none" else ANSWERS
+    fact = ProjectFact(criterion="documents", level=level, text="some", source="documents")
+    steps = advise(stated, (fact,), at="2026-01-01T00:00:00+00:00", project="p")["steps"]
+    (step,) = [step for step in steps if "study --arms" in step["command"]]
+    words = shlex.split(step["command"])
+    named = words[words.index("--arms") + 1].split(",")
+    # A command that is printed must be accepted, and begin with the simplest.
+    complexities = [Config().arm(name).complexity for name in named]
+    assert complexities == sorted(complexities)
+    assert set(named) & set(arms)
 
 
 @pytest.mark.parametrize(("documents", "gains"), [("none", "tuning"), ("many", "retrieval and tuning")])

@@ -171,12 +171,6 @@ def test_the_advice_reads_as_an_opinion_with_its_reasons_and_what_would_turn_it(
     assert "twofold study --arms rag,ft+rag --limit 200" in text
 
 
-def test_a_way_that_no_study_measures_is_said_to_be_outside() -> None:
-    text = lines(advice("2026-01-01", **CLASSIFIER))
-    assert any("classifier: a linear model will do (no arm of a study" in line for line in text)
-    assert not any("ft: fine-tuning (no arm" in line for line in text)
-
-
 def test_nothing_known_and_nothing_left_are_told_apart() -> None:
     assert "Nothing is known yet" in advice("2026-01-01")["sentence"]
     nothing = advice("2026-01-01", attribution="required", documents="none")

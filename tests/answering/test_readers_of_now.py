@@ -143,7 +143,8 @@ class Listening:
         self.offered: list[Any] = []
 
     def converse(self, messages: Any, tools: Any, **_: Any) -> Any:
-        from twofold.types import Completion, ToolCall, Turn
+        from twofold.plugins.results import ToolCall, Turn
+        from twofold.types import Completion
 
         self.heard = [str(message.get("content")) for message in messages]
         self.offered = tools

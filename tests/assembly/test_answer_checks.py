@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import random
+import re
 import socket
 import time
+from datetime import date
 from typing import Any
 
 import jsonschema
@@ -13,6 +15,8 @@ import pytest
 
 from twofold.assembly import answer_checks
 from twofold.assembly.answer_checks import violation
+from twofold.assembly.schemas import require_valid
+from twofold.errors import ConfigError
 
 
 @pytest.mark.parametrize(
@@ -144,10 +148,69 @@ def test_whatever_satisfies_a_schema_for_the_library_is_not_refused() -> None:
         7,
     ],
 )
-def test_a_reference_to_what_is_no_schema_is_no_fault_of_the_server(part: Any) -> None:
-    schema = {"$ref": "#/x", "x": part}
-    faults = [violation(answer, json.dumps(schema)) for answer in ("1", '{"a": 1}')]
-    assert "a reference of the schema leads to what is no schema" in faults
+@pytest.mark.parametrize("draft", ["draft-04/schema#", "draft-07/schema#", "draft/2020-12/schema"])
+def test_a_reference_to_what_is_no_schema_is_refused_where_the_schema_is_taken(part: Any, draft: str) -> None:
+    named = {"$schema": f"http{'s' * ('2020' in draft)}://json-schema.org/{draft}"}
+    for schema in ({"$ref": "#/x", "x": part}, {"items": {"$ref": "#/x"}, "x": {"not": {"$ref": "#/x/y"}, "y": part}}):
+        with pytest.raises(ConfigError, match="refers to '#/x"):
+            require_valid({**named, **schema}, "the schema", cure="Correct it.")
+
+
+@pytest.mark.parametrize(
+    ("schema", "fault"),
+    [
+        ({"multipleOf": float("inf")}, "it contains inf, which is no value of JSON"),
+        ({"properties": {"a": {"enum": [1, float("nan")]}}}, "it contains nan, which is no value of JSON"),
+        ({"const": date(2026, 11, 30)}, "it contains 2026-11-30, which is no value of JSON"),
+        ({"$defs": {"a": {"$id": "http://[", "$defs": {"b": {"$id": "c"}}}}}, "refers to 'c'"),
+        ({"$schema": "http://json-schema.org/draft-03/schema#"}, "draft 3 is not supported"),
+        ({"$dynamicRef": "#nowhere"}, "refers to '#nowhere'"),
+        ({"items": {"$ref": ""}}, "refers to ''"),
+        ({"$schema": "http://json-schema.org/draft-04/schema#", "$ref": 5}, "refers to '5'"),
+    ],
+    ids=["inf", "nan", "date", "id", "draft", "dynamic", "empty", "number"],
+)
+def test_a_schema_that_no_answer_can_be_checked_by_is_refused_where_it_is_taken(schema: Any, fault: str) -> None:
+    with pytest.raises(ConfigError, match=re.escape(fault)) as caught:
+        require_valid(schema, "the schema", cure="Correct it.")
+    assert caught.value.cure
+
+
+def test_anchors_of_a_large_schema_are_looked_up_once() -> None:
+    parts = {f"p{n}": {"type": "integer"} for n in range(3000)}
+    schema = {"$defs": {**parts, "a": {"$dynamicAnchor": "a", "minimum": 0}}, "items": {"$dynamicRef": "#a"}}
+    require_valid(schema, "the schema", cure="Correct it.")
+    begun = time.process_time()
+    assert violation(json.dumps([1] * 1000), json.dumps(schema)) == ""
+    assert violation(json.dumps([-1] * 1000), json.dumps(schema)) != ""
+    assert time.process_time() - begun < 5, "it took 6 ms for each item"
+
+
+def test_a_schema_that_was_taken_is_checked_without_a_fault_of_the_server() -> None:
+    chance = random.Random(11)
+    drafts = ["draft-04/schema#", "draft-06/schema#", "draft-07/schema#"]
+    named = [f"http://json-schema.org/{draft}" for draft in drafts]
+    named += [f"https://json-schema.org/draft/{year}/schema" for year in ("2019-09", "2020-12")]
+    taken = refused = 0
+    for _ in range(600):
+        places = ["#/x", "#/x/y", "#/$defs/a", "#/$defs/a~1b", "#/properties/a", "#"]
+        dependencies = chance.choice([{}, {"a": ["b"]}, {"a": random_schema(chance), "b": ["items"]}])
+        schema = {
+            "$schema": chance.choice(named),
+            "$defs": {"a/b": random_schema(chance), "a": {"$ref": chance.choice(places)}},
+            "x": chance.choice([random_schema(chance), random_value(chance), {"y": random_schema(chance)}]),
+            "properties": {"a": random_schema(chance), "é": {"$ref": chance.choice(places)}},
+            "allOf": [random_schema(chance), {"dependencies": dependencies}],
+        }
+        try:
+            require_valid(schema, "the schema", cure="Correct it.")
+        except ConfigError:
+            refused += 1
+            continue
+        taken += 1
+        for _ in range(3):
+            violation(json.dumps(random_value(chance)), json.dumps(schema))
+    assert min(taken, refused) > 50, (taken, refused)
 
 
 def test_large_answers_are_checked_in_time() -> None:

@@ -81,6 +81,7 @@ def test_the_schema_is_part_of_the_key_and_of_the_description_but_not_of_trainin
         ('{"properties": {"a": {"type": 3}}}', r"not a valid JSON schema \(at \$\.properties\.a\.type\)"),
         ('{"items": {"$ref": "#/$defs/person"}, "$defs": {"persons": {}}}', r"refers to '#/\$defs/person'"),
         ('{"anyOf": [{"$ref": "https://example.org/a.json"}]}', "refers to 'https://example.org/a.json'"),
+        ('{"pattern": "a{9999999999}"}', "repetition number is too large"),
     ],
 )
 def test_a_broken_schema_file_is_named(project: Project, fast: Any, content: str | None, said: str) -> None:

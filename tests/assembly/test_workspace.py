@@ -145,3 +145,39 @@ def test_the_system_key_follows_the_version_of_a_part_inside_a_part(project: Pro
         assert changed.workspace.arms.known_key(arm, changed.splits) == before
         with loading.registered("retrievers", "hybrid", Newer):
             assert changed.workspace.arms.known_key(arm, changed.splits) != before
+
+
+def test_shots_of_a_reading_arm_bring_the_passage_that_their_answer_cites(project: Project) -> None:
+    with project:
+        project.sync()
+        system, _ = project.workspace.arms.system(project.config.arm("prompt+rag"), project.splits)
+        plain, _ = project.workspace.arms.system(project.config.arm("rag"), project.splits)
+        example = project.splits.dev[0]
+        prepared, bare = system.prepare([example])[0].prompt, plain.prepare([example])[0].prompt
+        texts = {d.id: " ".join(d.text.split()) for d in project.documents}
+    assert prepared
+    assert bare
+    assert system.key != plain.key
+    # The question itself is asked as in the arm without shots, with the same passages.
+    assert (prepared.messages[0], prepared.messages[-1]) == (bare.messages[0], bare.messages[-1])
+    shots = prepared.messages[1:-1]
+    assert len(system.shots) == project.config.study.shots
+    assert len(shots) == 2 * len(system.shots)
+    for shot, asked, reply in zip(system.shots, shots[::2], shots[1::2], strict=True):
+        passage = re.search(r"<passages>\n\[1\] (.*)\n</passages>", asked.content, re.DOTALL)
+        assert passage
+        assert " ".join(passage.group(1).split()) in texts[shot.sources[0]]
+        assert asked.content.endswith(shot.question)
+        assert reply.content == f"[1] {shot.references[0]}"
+        assert shot.references[0].casefold() in passage.group(1).casefold()
+
+
+def test_an_arm_with_shots_is_tuned_as_the_arm_without(project: Project) -> None:
+    with project:
+        project.sync()
+        adapters, splits, method = project.workspace.adapters, project.splits, project.workspace.adapters.methods[0]
+        pairs = [("ft", "prompt+ft"), ("ft+rag", "prompt+ft+rag")]
+        for name, shown in pairs:
+            arm, other = project.config.arm(name), project.config.arm(shown)
+            assert adapters.key(adapters.job(other, splits)) == adapters.key(adapters.job(arm, splits))
+            assert adapters.known_keys(other, splits, method) == adapters.known_keys(arm, splits, method)

@@ -16,10 +16,6 @@ QUESTIONS = 200
 """Examples of a first comparison: enough to see large differences, few enough for minutes."""
 
 
-MOST_PASSAGES = 100
-"""The most that ``[retrieval].k`` allows."""
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Experiment:
     """A step that would tell more."""
@@ -32,18 +28,15 @@ class Experiment:
     """What it costs, in words."""
 
 
-def experiments(
-    known: Situation, ranking: Ranking, flips: Sequence[LevelFlip], *, documents: int = 0
-) -> tuple[Experiment, ...]:
+def experiments(known: Situation, ranking: Ranking, flips: Sequence[LevelFlip]) -> tuple[Experiment, ...]:
     """Steps from the cheapest on.
 
     Args:
         known: Answers and facts.
         ranking: Their ranking.
         flips: What is open and would put another way first (`reversals.open_flips`).
-        documents: Number of documents; 0 where it is not known.
     """
-    return (*_questions(known, flips), *_data(known), *_measuring(known, ranking, documents))
+    return (*_questions(known, flips), *_data(known), *_measuring(known, ranking))
 
 
 def _questions(known: Situation, flips: Sequence[LevelFlip]) -> list[Experiment]:
@@ -69,7 +62,7 @@ def _data(known: Situation) -> list[Experiment]:
     return [Experiment(what=what, command="twofold examples make --count 100", cost="minutes")]
 
 
-def _measuring(known: Situation, ranking: Ranking, documents: int) -> list[Experiment]:
+def _measuring(known: Situation, ranking: Ranking) -> list[Experiment]:
     if not ranking.first:
         return []
     first, second = ranking.first, ranking.second
@@ -82,23 +75,11 @@ def _measuring(known: Situation, ranking: Ranking, documents: int) -> list[Exper
     if "rag" in (first, second) or "ft+rag" in (first, second):
         what = "see whether the search finds the passages that answer: no reading helps where it does not"
         steps.append(Experiment(what=what, command="twofold bench retrieval", cost="minutes, and no answer is written"))
-    if "whole" in (first, second):
-        # The chunker makes each document one passage; k of them are shown.
-        shown = min(documents, MOST_PASSAGES) or 5
-        what = "put whole documents into the prompt, as many as there are"
-        if not documents:
-            what += " (raise retrieval.k to their number)"
-        elif documents > shown:
-            what += f" or, of your {documents:,}, the {shown} nearest to the question"
-        command = f"twofold study --arms base,rag --set documents.chunker.name=whole --set retrieval.k={shown}"
-        steps.append(Experiment(what=what, command=f"{command} --limit {QUESTIONS}", cost="minutes of answering"))
     arms = _arms(ranking)
     if len(arms) > 1:
         trains = any(arm.startswith("ft") for arm in arms)
         cost = "a training; --plan says how long" if trains else "minutes of answering; --plan says how many"
         what = f"measure {' against '.join(arms)} on your own questions"
-        if "classifier" in (first, second):
-            what += "; beside them the report says what a linear model on the same examples scores on these questions"
         steps.append(
             Experiment(what=what, command=f"twofold study --arms {','.join(arms)} --limit {QUESTIONS}", cost=cost)
         )
@@ -107,7 +88,7 @@ def _measuring(known: Situation, ranking: Ranking, documents: int) -> list[Exper
 
 def _arms(ranking: Ranking) -> list[str]:
     """The two best ways that a study measures, the simpler first; ``base`` beside a single one."""
-    best = [placement.way for placement in ranking.eligible if placement.way in ARMS][:2]
+    best = [ARMS[placement.way] for placement in ranking.eligible][:2]
     if len(best) == 1 and best[0] != "base":
         best.append("base")
-    return sorted(best, key=ARMS.index)
+    return sorted(best, key=list(ARMS.values()).index)

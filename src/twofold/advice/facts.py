@@ -389,7 +389,7 @@ def _size(data: ProjectData) -> Iterable[ProjectFact]:
     level = "prompt" if whole <= room else "large" if larger >= MANY_LARGE * len(lengths) else "many"
     text = f"{number} of about {whole:,.0f} tokens in all, {larger} of them longer than the {room:,} tokens of a prompt"
     text += f" of {data.vocabulary.model} that are left for documents"
-    yield ProjectFact(criterion="documents", level=level, text=text, source=source, count=len(lengths))
+    yield ProjectFact(criterion="documents", level=level, text=text, source=source)
 
 
 def _tokens(texts: Sequence[str], vocabulary: Vocabulary, room: int) -> list[float]:

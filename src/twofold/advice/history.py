@@ -194,7 +194,8 @@ def _moment(text: str) -> datetime:
 
 
 def _compared(advice: AdviceRecord, study: StudyRecord) -> ComparisonRow:
-    measured = {name for name, arm in study["arms"].items() if not arm["diagnostic"] and name in ARMS}
+    arms = {name for name, arm in study["arms"].items() if not arm["diagnostic"]}
+    measured = {way for way, arm in ARMS.items() if arm in arms}
     left = [row["way"] for row in advice["ranking"] if not row["excluded"] and row["way"] in measured]
     verdict = study["verdict"]
     # An advice that put nothing first said nothing, and one arm alone wins without a contest.
@@ -205,7 +206,7 @@ def _compared(advice: AdviceRecord, study: StudyRecord) -> ComparisonRow:
     elif verdict["outcome"] != "choose":
         result = "undecided"
     else:
-        result = "hit" if verdict["arm"] == left[0] else "miss"
+        result = "hit" if verdict["arm"] == ARMS[left[0]] else "miss"
     return {
         "advice": advice["id"],
         "at": advice["at"],

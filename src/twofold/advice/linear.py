@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
-from twofold.errors import MissingExtra, install
+from twofold.examples.classifier import LEARNED, evenly, fitted, unfitted
 from twofold.examples.leaks import conversation
 from twofold.examples.quality import labels as label_quality
 from twofold.stats import intervals
@@ -15,12 +14,7 @@ from twofold.types import Estimate, Example
 
 MOST = 2000
 """Examples that are cross-validated, evenly over all: with 77 labels some five seconds on two cores."""
-LEARNED = 20_000
-"""Examples that a single model learns from, evenly over all: 8,700 with 150 labels take 4 s. With 2,000 of them alone
-it scores .81 in place of .93 (CLINC150), of 8,000 of Banking77 .81 in place of .89: less than arms are beaten by."""
 FOLDS = 5
-_REGULAR = 1.0
-"""Penalty C of the linear support vector machine, scikit-learn's own default."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,51 +66,19 @@ def linear_labels(train: Sequence[Example], questions: Sequence[Example]) -> lis
     # So few that nothing could be said of them by cross-validation either.
     if len(set(names)) < 2 or len(set(texts)) < 2 * FOLDS:
         return None
-    model = _fitted(texts, names)
+    model = fitted(texts, names)
     return None if model is None else list(map(str, model.predict([conversation(question) for question in questions])))
-
-
-def evenly(examples: Sequence[Example], most: int) -> list[Example]:
-    """At most so many of the examples, evenly over all."""
-    return list(examples[:: max(1, -(-len(examples) // most))])
-
-
-def _fitted(texts: Sequence[str], names: Sequence[str]) -> Any | None:
-    """The model of these texts; None where no two share a sequence of letters, so that there is nothing to learn."""
-    model = _model()
-    try:
-        return model.fit(texts, names)
-    except ValueError as error:
-        # scikit-learn has no class of its own for an empty vocabulary.
-        if "no terms remain" in str(error) or "empty vocabulary" in str(error):
-            return None
-        raise
-
-
-def _model() -> Any:
-    """A linear support vector machine on the words, not fitted."""
-    try:
-        from sklearn.feature_extraction.text import TfidfVectorizer
-        from sklearn.pipeline import make_pipeline
-        from sklearn.svm import LinearSVC
-    except ModuleNotFoundError as error:
-        raise MissingExtra(
-            "a linear model needs the package scikit-learn, which is not installed", cure=install("data")
-        ) from error
-    # Letters of a word as well, so that an unseen form of a known word counts.
-    words = TfidfVectorizer(analyzer="char_wb", ngram_range=(2, 5), sublinear_tf=True, min_df=2)
-    return make_pipeline(words, LinearSVC(C=_REGULAR))
 
 
 def _right(texts: Sequence[str], names: Sequence[str], groups: Sequence[int]) -> list[float]:
     """Shape (examples,): 1 where a model of the other folds gives the label."""
-    _model()
-    from sklearn.model_selection import GroupKFold  # after `_model`, which says what is missing
+    unfitted()
+    from sklearn.model_selection import GroupKFold  # after `unfitted`, which says what is missing
 
     right = [0.0] * len(texts)
     for train, test in GroupKFold(FOLDS, shuffle=True, random_state=0).split(texts, names, groups):
         seen = [names[row] for row in train]
-        model = _fitted([texts[row] for row in train], seen) if len(set(seen)) > 1 else None
+        model = fitted([texts[row] for row in train], seen) if len(set(seen)) > 1 else None
         if model is None:
             continue  # nothing to tell apart: counted as wrong
         for row, name in zip(test, model.predict([texts[row] for row in test]), strict=True):

@@ -40,7 +40,7 @@ def observed(
         learnable: Gives those of the train and dev splits, where they are needed: no model, however small it is, is
             fitted to a test question.
     """
-    vocabulary, why = _vocabulary(config)
+    vocabulary, why = base_vocabulary(config)
     has_labels = is_closed_set(examples, config.study.decides.name)
     # The splits are made only where something is fitted to the examples.
     fitted = learnable() if has_labels else ()
@@ -75,7 +75,7 @@ def _linear(examples: Sequence[Example]) -> tuple[LinearScore | None, str]:
         return None, error.message
 
 
-def _vocabulary(config: Config) -> tuple[Vocabulary | None, str]:
+def base_vocabulary(config: Config) -> tuple[Vocabulary | None, str]:
     """The tokenizer of the configured model, or why there is none."""
     from twofold.models import hub
 

@@ -155,7 +155,6 @@ def advise(
     ranking = rank(known, table)
     opened = list(open_flips(known, table))
     weights = weight_flips(known, table)
-    documents = max((fact.count for fact in facts if fact.criterion == "documents"), default=0)
     fact_rows: list[FactRow] = []
     for fact in facts:
         fact_rows.append({"criterion": fact.criterion, "level": fact.level, "text": fact.text, "source": fact.source})
@@ -191,7 +190,7 @@ def advise(
         "weights": changed,
         "steps": [
             {"what": step.what, "command": step.command, "cost": step.cost}
-            for step in experiments(known, ranking, opened, documents=documents)
+            for step in experiments(known, ranking, opened)
         ],
         "caveat": CAVEAT,
     }

@@ -35,8 +35,6 @@ class ProjectFact:
     """Levels that the project speaks against."""
     tentative: bool = False
     """The level counts only as long as the user answers nothing: the project suggests it, and does not show it."""
-    count: int = 0
-    """How many things the fact is about, such as documents; 0 where it counts none."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -293,7 +293,7 @@ def _prompt(seen: Facts) -> list[str]:
     ]
     if seen.labels and not _listing(seen.labels):
         lines += [
-            f"# There are {len(seen.labels)} labels, too many to list unasked: arms without tuning do not see them.",
+            f"# There are {len(seen.labels)} labels, too many for `init` to list: arms without tuning do not see them.",
             "# For a fair comparison list them here, if your model can read so long a prompt.",
         ]
     lines.append(f"closed = {_quoted(closed)}")
@@ -360,8 +360,8 @@ def _retrieval(seen: Facts) -> list[str]:
         lines.append("# A small model reads few passages best, and tuning on them is quick; a larger one can take 5.")
     if seen.follow_ups * 4 > seen.count:
         lines += [
-            "# Many questions go on from what was said: its words are searched for too. `twofold sync` chooses what",
-            "# the words weigh in such a search, on train and dev questions.",
+            "# Many questions are follow-ups: words of earlier turns are searched for, too. `twofold sync` chooses the",
+            "# weight of those words on train and dev questions.",
             'preset = "advanced"',
         ]
     return [*lines, f"k = {_k(seen)}"]
@@ -381,7 +381,7 @@ def _generation(seen: Facts) -> list[str]:
         lines.append("# Models that were not tuned need more: they answer in sentences. A longer answer is cut here.")
     if seen.answer_tokens > MOST_TOKENS:
         lines.append(
-            "# That is more than is asked for by itself: longer answers are cut here. Raise it for a model that can."
+            "# More than `init` sets by itself: longer answers are cut here. Raise it for a model that writes so much."
         )
     return [*lines, f"max_tokens = {_max_tokens(seen)}"]
 
@@ -393,11 +393,11 @@ def _tuning(seen: Facts, *, quick: bool, forgetting: bool) -> list[str]:
     length = next((size for size in ROW_LENGTHS if needed <= size), ROW_LENGTHS[-1])
     lines = ["[tuning]"]
     if not forgetting:
-        lines += ['# What tuning forgets is not measured, to save time: "report" tells it.', 'gate = "off"']
+        lines += ['# What tuning forgets is not measured, to save time: "report" measures it.', 'gate = "off"']
     else:
         lines += [
-            '# What tuning forgets is measured and told; with "enforce" it decides, too.',
-            "# merge_back = [0.8, 0.6, 0.4, 0.2] gives part of the change back if that keeps the gain: minutes more.",
+            '# What tuning forgets is measured and reported; "enforce" refuses a model that forgets too much.',
+            "# merge_back = [0.8, 0.6, 0.4, 0.2] takes part of the change back if the gain stays: minutes more.",
             'gate = "report"',
             "merge_back = []",
         ]
@@ -427,7 +427,7 @@ def _study(seen: Facts, metric: str, metrics: Sequence[str], *, quick: bool) -> 
         lines.append('arms = ["base", "prompt", "rag", "ft", "ft+rag"]')
         if seen.sourced:
             lines += [
-                "# The gold passage given: which wrong answers better retrieval might mend.",
+                "# oracle is given the right passage: it shows which wrong answers better retrieval might mend.",
                 'diagnostics = ["oracle"]',
             ]
         else:

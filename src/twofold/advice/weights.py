@@ -19,8 +19,16 @@ from twofold.errors import ConfigError
 WAYS = ("base", "prompt", "classifier", "whole", "rag", "ft", "ft+rag")
 """The ways of building it, the simplest first: of two with equal scores the simpler is preferred. ``classifier`` is a
 linear model on the words, ``whole`` puts all documents into the prompt; the others are arms of a study."""
-ARMS = ("base", "prompt", "rag", "ft", "ft+rag")
-"""The ways that a study measures."""
+ARMS: Mapping[str, str] = {
+    "classifier": "linear",
+    "base": "base",
+    "prompt": "prompt",
+    "whole": "whole",
+    "rag": "rag",
+    "ft": "ft",
+    "ft+rag": "ft+rag",
+}
+"""Way → the arm by which a study measures it, the simplest first."""
 NAMES: Mapping[str, str] = {
     "base": "base: the model as it is",
     "prompt": "prompt: examples in the prompt",

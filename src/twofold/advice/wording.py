@@ -8,7 +8,6 @@ from collections.abc import Sequence
 from twofold.advice.history import UNMEASURED, TrackRecord
 from twofold.advice.opinion import AdviceRecord, FlipRow, ReasonRow, WayRow
 from twofold.advice.ranking import ANSWER
-from twofold.advice.weights import ARMS
 from twofold.files.reading import counted
 from twofold.verdict.record import true_minus
 
@@ -39,8 +38,7 @@ def _way(way: WayRow) -> list[str]:
     if way["excluded"]:
         return _wrapped(f"ruled out: {way['name']}: {'; '.join(way['excluded'])}", "  ", "    ")
     moves = "" if way["low"] == way["high"] else f" ({way['low']:+.1f} to {way['high']:+.1f})"
-    outside = "" if way["way"] in ARMS else " (no arm of a study: see what would settle it)"
-    out = [f"  {way['score']:+.1f}{moves}  {way['name']}{outside}"]
+    out = [f"  {way['score']:+.1f}{moves}  {way['name']}"]
     for reason in way["reasons"][:REASONS]:
         out += _wrapped(_reason(reason), "      ", "           ")
     if len(way["reasons"]) > REASONS:

@@ -9,6 +9,7 @@ is the one that was measured. This module knows the parts only as protocols.
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
@@ -17,9 +18,9 @@ from twofold import prompts
 from twofold.answering import access
 from twofold.answering.sufficiency import Calibration
 from twofold.plugins.protocols import Generator, Progress, Retriever
-from twofold.prompts import Template
+from twofold.prompts import Shot, Template
 from twofold.text import sanitise
-from twofold.text.wrapping import Unwrapped
+from twofold.text.wrapping import Unwrapped, unquoted
 from twofold.types import (
     Answer,
     Arm,
@@ -56,6 +57,11 @@ def query(example: Example, filter: Filter | None = None) -> Query:
         history=example.messages[:-1],
         filter=filter or Filter(),
     )
+
+
+def choice_schema(choices: Sequence[str]) -> str:
+    """The JSON schema, as JSON text, of an answer that is one of these texts."""
+    return json.dumps({"type": "string", "enum": list(dict.fromkeys(choices))}, ensure_ascii=False)
 
 
 def gold_chunks(example: Example, chunks: Sequence[Chunk]) -> list[Chunk]:
@@ -132,7 +138,7 @@ class Renderer:
         """The passages to show for each example; None for an arm without retrieval."""
         return [_shown(retrieved) for retrieved in self.retrieve(examples)]
 
-    def prompt(self, example: Example, hits: Sequence[Hit] | None, *, shots: Sequence[Example] | None = None) -> Prompt:
+    def prompt(self, example: Example, hits: Sequence[Hit] | None, *, shots: Sequence[Shot] | None = None) -> Prompt:
         """The prompt for one example; training rows and dev items come from this method too."""
         return prompts.render(
             example.messages,
@@ -141,19 +147,38 @@ class Renderer:
             shots=self.shown_shots(self.granted(None)) if shots is None else shots,
             choices=example.choices,
             max_tokens=self.max_tokens,
-            schema=self.schema,
+            schema=self.schema_of(example),
         )
+
+    @property
+    def constrained(self) -> bool:
+        """Are answers held to a form while they are written, in which no marker of a citation can stand?"""
+        return bool(self.schema) or self.arm.schema
+
+    def schema_of(self, example: Example) -> str:
+        """The JSON schema of one answer: of an arm with the part ``schema`` the example's own choices, if any."""
+        return choice_schema(example.choices) if self.arm.schema and example.choices else self.schema
 
     def granted(self, filter: Filter | None) -> Filter:
         """The filter in force for a request; see `access.granted`."""
-        return access.granted(filter, self.filter, enabled=self.guarded, tuned=bool(self.arm.tuning))
+        # A linear model and an inferred schema hold what they were made of, as weights do.
+        learned = bool(self.arm.tuning) or self.arm.linear or self.arm.schema
+        return access.granted(filter, self.filter, enabled=self.guarded, tuned=learned)
 
-    def shown_shots(self, filter: Filter) -> tuple[Example, ...]:
-        """The few-shot examples that the principal may see, which are those made from documents they may read."""
-        if filter.principal is None or not self.shots:
-            return self.shots
-        source_lists = self.sources(self.shots) if self.sources else [[] for _ in self.shots]
-        return tuple(s for s, own in zip(self.shots, source_lists, strict=True) if access.readable(s, own, filter))
+    def shown_shots(self, filter: Filter) -> list[Shot]:
+        """The few-shot examples that the principal may see, which are those made from documents they may read.
+
+        An arm with retrieval shows each with one passage, the best of its documents (`gold_chunks`).
+        """
+        if not self.shots:
+            return []
+        closed = filter.principal is not None
+        source_lists = self.sources(self.shots) if self.sources and (closed or self.arm.retrieval) else []
+        pairs = list(zip(self.shots, source_lists or [[] for _ in self.shots], strict=True))
+        if closed:
+            pairs = [(shot, chunks) for shot, chunks in pairs if access.readable(shot, chunks, filter)]
+        golds = [chunks for _, chunks in pairs] if self.arm.retrieval else None
+        return shots_of([shot for shot, _ in pairs], golds)
 
     def _retrieve(self, examples: Sequence[Example], filter: Filter) -> list[Retrieval | None]:
         if not examples or self.retriever is None:
@@ -174,7 +199,7 @@ class Renderer:
         A retrieval stays as it is where the answer has a form that an abstention lacks (a choice, a schema), or where
         the template words no abstention.
         """
-        if retrieved.hits or example.choices or self.schema or not self.template.abstention:
+        if retrieved.hits or example.choices or self.constrained or not self.template.abstention:
             return retrieved
         return replace(
             retrieved, insufficient=True, trace=(*retrieved.trace, {"step": "nothing found", "abstains": True})
@@ -276,14 +301,18 @@ class System(Renderer):
         completion = completion or Completion(text=self.template.abstention)
         follows = any(message.role == "user" for message in example.messages[:-1])
         shown = _shown(retrieved)
+        written = completion.text
+        if self.arm.schema:
+            # A label is written as a JSON string, and is the answer without its quotes.
+            completion = replace(completion, text=unquoted(written))
         answer = prompts.read(
             completion,
             template=replace(self.template, about=0.0) if follows else self.template,  # "and at night?" names little
-            hits=None if self.schema else shown,  # in JSON, [1] is an array and not a citation
+            hits=None if self.constrained else shown,  # in JSON, [1] is an array and not a citation
             question=example.question,
             choices=example.choices,
         )
-        answer = replace(answer, hits=tuple(shown or ()))
+        answer = replace(answer, hits=tuple(shown or ()), raw=written)
         timing = Timing(retrieval=prepared.seconds, generation=completion.seconds)
         if retrieved is None:
             return replace(answer, timing=timing)
@@ -323,7 +352,8 @@ class System(Renderer):
 
     def shown(self, prepared: Prepared) -> Unwrapped:
         """A filter of the completion's pieces, which shows them on their way as `read` will read them."""
-        return prompts.stream(self.template, None if self.schema else _shown(prepared.retrieved))
+        hits = None if self.constrained else _shown(prepared.retrieved)
+        return prompts.stream(self.template, hits, quoted=self.arm.schema)
 
     def as_sent(self) -> System:
         """This system, under another key where the generator now sends other parameters than it was configured with.
@@ -349,6 +379,20 @@ def _suspicious(hits: Sequence[Hit]) -> list[Json]:
     kinds_by_number = {str(number): list(sanitise.kinds(hit.chunk.text)) for number, hit in enumerate(hits, 1)}
     flagged = {number: kinds for number, kinds in kinds_by_number.items() if kinds}
     return [{"step": "hostile text", "passages": flagged}] if flagged else []
+
+
+def shots_of(examples: Sequence[Example], golds: Sequence[Sequence[Chunk]] | None) -> list[Shot]:
+    """Examples to show in a prompt, each with one passage where the arm retrieves.
+
+    Args:
+        examples: The examples.
+        golds: Passages of each example's documents, best evidence first (`gold_chunks`); None without retrieval.
+    """
+    shots = []
+    for example, chunks in zip(examples, golds or [()] * len(examples), strict=True):
+        # One and not k: the answer is to be found in it, and the question's own passages need the room.
+        shots.append(Shot(example=example, hits=tuple(as_hits(chunks[:1] if example.answerable else ()))))
+    return shots
 
 
 def as_hits(chunks: Sequence[Chunk]) -> list[Hit]:

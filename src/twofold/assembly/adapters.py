@@ -65,7 +65,7 @@ class Adapters:
             AccessDenied: access control is enabled, but no user to tune as is named.
         """
         self.search.require_principal()
-        learning = self.search.learning(splits)
+        learning = self.search.learning(splits, self.config)
         return learning.job(arm, method or self.methods[0], self.systems.renderer(arm, learning.filter))
 
     # ------------------------------------------------------------ keys
@@ -79,6 +79,10 @@ class Adapters:
         """Name of the weights as a method makes them of this job, before what follows."""
         # The rows were made without these documents already; what else they decide is in `_trained_by`.
         known = job.model_dump(mode="json", exclude={"without"})
+        for item in known["dev"]:
+            # Only where there are any: jobs without them keep the keys that adapters are stored under.
+            if not item["example"]["tests"]:
+                del item["example"]["tests"]
         return digest("trained", {"job": known, **self._trained_by(method, job.without)})
 
     def known_keys(self, arm: Arm, splits: Splits, method: Part) -> Json | None:
@@ -87,6 +91,7 @@ class Adapters:
         An arm with retrieval learns from what is found, which its keys name: None until `adapter` has found it once
         with the examples, documents and settings of now.
         """
+        arm = arm.learner
         if arm.retrieval:
             return self.catalogue.measures.get(self._recipe(arm, splits, method), KEYS)
         job = self.job(arm, splits, method)
@@ -111,7 +116,7 @@ class Adapters:
 
     def _recipe(self, arm: Arm, splits: Splits, method: Part) -> str:
         """Names an arm's adapter by what decides it, known before anything is searched for."""
-        learning = self.search.learning(splits)
+        learning = self.search.learning(splits, self.config)
         made_of = {
             "job": learning.job_decided_by(arm, method),
             "retrieval": self.search.spec(),
@@ -138,6 +143,8 @@ class Adapters:
             The adapter; and its training report with ``gate``, ``merge_back``, ``dev_score``, ``key``, ``cached``,
             ``trials`` (checkpoints, shares and methods tried on dev), and ``methods`` (a row for each of several).
         """
+        # Examples in the prompt change no weights: `ft` and `prompt+ft` are trained once, as `ft`.
+        arm = arm.learner
         chosen = self.models.chosen(arm, use)
         if chosen:
             return self.models.load(chosen), self._report(chosen, cached=True)
@@ -148,6 +155,7 @@ class Adapters:
 
     def known(self, arm: Arm, splits: Splits, *, use: str = "") -> Adapter | None:
         """The arm's adapter (see `adapter`) where the store has it; None otherwise: nothing is searched or trained."""
+        arm = arm.learner
         if chosen := self.models.chosen(arm, use):
             return self.models.load(chosen)
         known = [self.known_keys(arm, splits, method) for method in self.methods]
@@ -205,7 +213,7 @@ class Adapters:
     def _train(self, arm: Arm, splits: Splits, job: TrainerJob, *, method: Part, key: str, progress: Progress) -> None:
         """Train, and keep the weights as they came out."""
         trainer: Trainer = loading.make("trainers", method.name, method.options)
-        learning = self.search.learning(splits)
+        learning = self.search.learning(splits, self.config)
         work = self.artifacts.working(key)
         wrote = self._teaching(method, job.without)
         written = {}

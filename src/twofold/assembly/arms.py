@@ -34,7 +34,11 @@ class Arms:
         if arm.tuning and adapter is None:
             return None
         # The calibration's key is part of the system's: without it the answers in the store cannot be known.
-        if arm.retrieval and not self.systems.calibrations.settled(self.systems.search.learning(splits)):
+        if (
+            arm.retrieval
+            and not arm.whole
+            and not self.systems.calibrations.settled(self.systems.search.learning(splits))
+        ):
             return None
         system = self.systems.equipped(arm, splits, adapter=adapter)
         # Opened for its key only.

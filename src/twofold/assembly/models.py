@@ -15,6 +15,7 @@ from twofold.plugins.protocols import Generator, KnowsProvenance, Remembers
 from twofold.store.artifacts import Artifacts
 from twofold.store.catalogue import Catalogue
 from twofold.store.model_registry import Registry, weights_of
+from twofold.text.arm_names import model_of
 from twofold.types import Adapter, Arm, Json
 
 
@@ -55,7 +56,12 @@ class Models:
 
     @cached_property
     def schema(self) -> str:
-        """The JSON schema of answers as text, read once; see `schemas.schema_text`."""
+        """The JSON schema of every arm's answers as text, read once; see `schemas.schema_text`."""
+        return "" if self.config.generation.schema_for == "schema" else self.configured_schema
+
+    @cached_property
+    def configured_schema(self) -> str:
+        """The JSON schema of ``[generation].schema``, whichever arms it is for; empty where there is none."""
         return schema_text(self.config.generation.json_schema, self.directory.parent)
 
     def base(self, method: Part) -> Json:
@@ -74,16 +80,20 @@ class Models:
         return Registry(self.artifacts, self.catalogue.models)
 
     def chosen(self, arm: Arm, use: str = "") -> str:
-        """Key of the model that `use`, else ``[tuning].use``, names, where it was tuned as the arm is; else empty.
+        """Key of what `use`, else ``[tuning].use``, names, where it was tuned as the arm is, of its model; else empty.
 
         Raises:
             UnknownName: there is no such model.
             StoreError: its files are gone or damaged.
         """
         named = use or self.config.tuning.use
-        # A model tuned closed-book cannot answer open-book: it is passed over for such arms, not refused.
-        record = self.registry.checked(named) if named else {"tuning": None}
-        return str(record["key"]) if record["tuning"] == arm.tuning else ""
+        # A model tuned closed-book cannot answer open-book: it is passed over for such arms, not refused. So are the
+        # arms of another model, whose weights the change does not fit.
+        if not named:
+            return ""
+        record = self.registry.checked(named)
+        fits = record["tuning"] == arm.tuning and model_of(str(record["arm"])) == arm.model
+        return str(record["key"]) if fits else ""
 
     def load(self, key: str) -> Adapter:
         """A finished adapter.

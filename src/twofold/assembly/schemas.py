@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from twofold.errors import ConfigError, GenerationError
+from twofold.metrics import json_schemas
 from twofold.plugins.protocols import Generator
 from twofold.types import Json, Problem
 
@@ -114,17 +115,17 @@ def _checked(configured: str | Json, root: Path) -> tuple[Json, Path | None]:
             file=file,
             cure='Write an object such as {"type": "object", "properties": {…}} into the file.',
         )
-    require_valid(
-        schema,
-        _WHERE,
-        file=file,
-        cure="Correct the schema in that file." if file else f"Correct {_WHERE} in twofold.toml.",
-    )
+    cure = "Correct the schema in that file." if file else f"Correct {_WHERE} in twofold.toml."
+    try:
+        require_valid(schema, _WHERE, file=file, cure=cure)
+    # Of the library, which compiles patterns and goes down the schema by recursion.
+    except (OverflowError, RecursionError) as error:
+        raise ConfigError(f"{_WHERE} cannot be checked: {error}", file=file, cure=cure) from error
     return schema, file
 
 
 def require_valid(schema: Json, where: str, *, file: Path | None = None, cure: str) -> None:
-    """Refuse what is no JSON schema, or refers to anything outside itself: nothing is ever fetched.
+    """Refuse what is no JSON schema, or refers to anything but a schema within itself: nothing is ever fetched.
 
     Args:
         schema: The schema.
@@ -133,24 +134,30 @@ def require_valid(schema: Json, where: str, *, file: Path | None = None, cure: s
         cure: What to do about an invalid one.
 
     Raises:
-        ConfigError: the schema is not valid, or one of its references leads nowhere.
+        ConfigError: the schema is not valid, or one of its references leads to no schema.
     """
     import jsonschema
 
     named = schema.get("$schema", "")
     if not isinstance(named, str):  # which the library looks up before it checks anything
         raise ConfigError(f"{where} is not a valid JSON schema: $schema is no address", file=file, cure=cure)
+    kind = jsonschema.validators.validator_for(schema, default=jsonschema.Draft202012Validator)
     try:
-        jsonschema.validators.validator_for(schema).check_schema(schema)
+        kind.check_schema(schema)
     except jsonschema.SchemaError as error:
         place = f" (at {error.json_path})" if error.path else ""
         raise ConfigError(
             f"{where} is not a valid JSON schema{place}: {error.message}", file=file, cure=cure
         ) from error
+    if fault := json_schemas.unusable(schema, kind):
+        raise ConfigError(f"{where} cannot be used: {fault}", file=file, cure=cure)
     # The first is enough: the user mends them one by one.
-    for reference in _dangling(schema):
+    reference = next(_unwritable(schema), None)
+    if reference is None:
+        reference = json_schemas.unresolved(schema, kind)
+    if reference is not None:
         raise ConfigError(
-            f"{where} refers to {reference!r}, which it does not define",
+            f"{where} refers to {reference!r}, where it defines no schema",
             file=file,
             cure='Put the definition under "$defs" of the schema and refer to it as "#/$defs/NAME".',
         )
@@ -170,25 +177,14 @@ def _parts(schema: Json) -> Iterator[Json]:
             waiting += kind.subresources_of(part)
 
 
-def _dangling(schema: Json) -> Iterator[str]:
-    """References that no pointer into the schema resolves: anchors and other documents are not looked up in writing."""
-    from referencing import Registry
-    from referencing.exceptions import Unresolvable
-    from referencing.jsonschema import DRAFT202012
-
-    references = dict.fromkeys(part["$ref"] for part in _parts(schema) if isinstance(part.get("$ref"), str))
-    # One for all: it reads the whole schema, which a caller may have filled with references.
-    resolver = Registry().with_resource("", DRAFT202012.create_resource(schema)).resolver()
-    for reference in references:
-        try:
-            # Longer than any pointer that people write: resolving takes a step for each of its parts.
-            if reference == "#" or (reference.startswith("#/") and reference.count("/") <= _DEEPEST):
-                resolver.lookup(reference)
-                continue
-        # ValueError: a pointer into a list by something else than a number.
-        except (Unresolvable, ValueError):
-            pass
-        yield reference
+def _unwritable(schema: Json) -> Iterator[str]:
+    """References that are no pointer into the schema: in writing, anchors and other documents are not looked up."""
+    for part in _parts(schema):
+        reference = part.get("$ref")
+        # Longer than any pointer that people write: resolving takes a step for each of its parts.
+        pointer = isinstance(reference, str) and reference.startswith("#/") and reference.count("/") <= _DEEPEST
+        if reference is not None and reference != "#" and not pointer:
+            yield str(reference)
 
 
 def _doubts(schema: Json) -> list[str]:
@@ -210,20 +206,25 @@ def _doubts(schema: Json) -> list[str]:
     return doubts
 
 
-def require_support(schema: str, generator: Generator) -> None:
-    """Refuse a generator that cannot hold its completions to the schema.
+def require_support(generator: Generator, *, arm: str = "") -> None:
+    """Refuse a generator that cannot hold its completions to a schema.
+
+    Args:
+        generator: The generator.
+        arm: The arm that needs it, as messages name it; empty: ``[generation].schema``, whatever the arm.
 
     Raises:
         GenerationError: it cannot.
     """
-    if schema and not generator.follows_schema:
+    if not generator.follows_schema:
         description = generator.description
+        wish = f"{arm} holds its answers to a schema" if arm else f"{_WHERE} is set"
         raise GenerationError(
-            f"{_WHERE} is set, and the generator {description.get('name')!r} on the runtime "
+            f"{wish}, and the generator {description.get('name')!r} on the runtime "
             f"{description.get('runtime')!r} cannot constrain answers to a JSON schema "
             f"({description.get('because', 'not supported')})",
-            cure='Set [generation.generator.options].runtime = "openvino", use an endpoint that can, or remove '
-            f"{_WHERE}.",
+            cure='Set [generation.generator.options].runtime = "openvino", use an endpoint that can, or '
+            + (f"leave {arm} out." if arm else f"remove {_WHERE}."),
         )
 
 

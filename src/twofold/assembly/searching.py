@@ -16,6 +16,7 @@ from twofold.answering import access
 from twofold.answering.readers import current
 from twofold.answering.system import gold_chunks
 from twofold.assembly.models import Models
+from twofold.assembly.whole_documents import WholeDocuments
 from twofold.config import Config
 from twofold.errors import AccessDenied
 from twofold.examples.questions import Questions
@@ -104,6 +105,11 @@ class Search:
         """The configured pipeline over the living index."""
         return self._living.retriever
 
+    @cached_property
+    def whole(self) -> Retriever:
+        """All documents in place of a search; see `WholeDocuments`."""
+        return WholeDocuments(self.catalogue.documents.get, self.config.access.rules)
+
     @property
     def parts(self) -> Parts:
         """The parts that retrievers and their stages may use."""
@@ -189,8 +195,13 @@ class Search:
             golds.append(gold_chunks(example, list(passages)))
         return golds
 
-    def learning(self, splits: Splits) -> Learning:
-        """The material to learn from: no document that only test questions are about, unless `everything`."""
+    def learning(self, splits: Splits, config: Config | None = None) -> Learning:
+        """The material to learn from: no document that only test questions are about, unless `everything`.
+
+        Args:
+            splits: The examples.
+            config: In force for the model that learns; by default the project's own.
+        """
         train, dev = self.readable(splits.train), self.readable(splits.dev)
         # Otherwise a test would measure what was memorised, not what will be answered about new documents.
         hidden = frozenset() if self.everything else splits.hidden
@@ -198,7 +209,7 @@ class Search:
             splits=replace(splits, train=train, dev=dev),
             filter=replace(self.filter, without=hidden),
             everything=self.everything,
-            config=self.config,
+            config=config or self.config,
             root=self.directory.parent,
             retriever=lambda: self.gathered,
             gold=self.gold,

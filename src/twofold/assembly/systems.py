@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 from twofold.answering.sufficiency import Calibration
 from twofold.answering.system import Renderer, System
 from twofold.assembly.calibrations import Calibrations
+from twofold.assembly.label_writer import LabelWriter
 from twofold.assembly.models import Models
 from twofold.assembly.schemas import require_support
 from twofold.assembly.searching import Search
 from twofold.config import Config
+from twofold.examples import answer_schemas
 from twofold.examples.questions import Questions
 from twofold.examples.splitting import Splits
 from twofold.hashing import digest
@@ -39,19 +42,59 @@ class Systems:
 
         With `brief` it only measures a candidate (see `Models.generator`), and sees what learning may see.
         """
-        generator = self.models.generator(adapter, brief=brief)
-        calibration = self.calibration(splits)[0] if arm.retrieval else None
+        generator = self.generator(arm, lambda: splits, adapter=adapter, brief=brief)
+        # Where nothing is searched for, no evidence tells whether the answer was found.
+        calibration = self.calibration(splits)[0] if arm.retrieval and not arm.whole else None
         # A candidate must not be chosen with the help of documents that only the test is about.
         seen = self.search.learning(splits).filter if brief else self.search.filter
         return self.assembled(
-            arm, generator=generator, shots=self.shots(arm, splits), calibration=calibration, filter=seen
+            arm,
+            generator=generator,
+            shots=self.shots(arm, splits),
+            calibration=calibration,
+            filter=seen,
+            schema=self.schema(arm, splits),
         )
 
     def served(
-        self, arm: Arm, *, shots: tuple[Example, ...], adapter: Adapter | None, calibration: Calibration | None
+        self, arm: Arm, splits: Callable[[], Splits], *, adapter: Adapter | None, calibration: Calibration | None
     ) -> System:
-        """An arm made ready of parts that are there: nothing is trained, calibrated, retrieved or written."""
-        return self.assembled(arm, generator=self.models.generator(adapter), shots=shots, calibration=calibration)
+        """An arm made ready of parts that are there: nothing is trained, calibrated, retrieved or written.
+
+        Args:
+            arm: The arm.
+            splits: The examples, which are read only for an arm that shows some or infers its schema from them.
+            adapter: Its tuned weights.
+            calibration: When it abstains.
+        """
+        return self.assembled(
+            arm,
+            generator=self.generator(arm, splits, adapter=adapter),
+            shots=self.shots(arm, splits()) if arm.shots else (),
+            calibration=calibration,
+            schema=self.schema(arm, splits()) if arm.schema else self.models.schema,
+        )
+
+    def generator(
+        self, arm: Arm, splits: Callable[[], Splits], *, adapter: Adapter | None = None, brief: bool = False
+    ) -> Generator:
+        """What writes an arm's answers: the configured generator (see `Models.generator`), or a linear model.
+
+        Raises:
+            ConfigError: the arm is ``linear``, and the answers of train and dev are no labels.
+            MissingExtra: the arm is ``linear``, and scikit-learn is not installed.
+        """
+        if not arm.linear:
+            return self.models.generator(adapter, brief=brief)
+        # Dev too: nothing is chosen on it here, and other arms use it to choose their weights.
+        learned = self.search.readable((*splits().train, *splits().dev))
+        renderer = self.renderer(arm, self.search.filter)
+        return LabelWriter(
+            learned,
+            lambda example: renderer.prompt(example, None, shots=()),
+            embedder=self.search.embedder,
+            abstention=self.config.template.abstention,
+        )
 
     @property
     def calibrations(self) -> Calibrations:
@@ -68,6 +111,20 @@ class Systems:
         """Few-shot examples of an arm, from train."""
         return few_shots(splits.train, arm.shots, seed=self.config.study.seed) if arm.shots else ()
 
+    def schema(self, arm: Arm, splits: Splits) -> str:
+        """The JSON schema of an arm's answers as text; empty where there is none, or each question has its choices.
+
+        It is inferred from examples that the study's principal may read: an enumeration of answers shows them.
+
+        Raises:
+            ConfigError: it is to be inferred, and the training examples' answers have no form in common.
+        """
+        if not arm.schema:
+            return self.models.schema
+        return self.models.configured_schema or answer_schemas.inferred(
+            self.search.readable(splits.train), abstention=self.config.template.abstention
+        )
+
     def renderer(self, arm: Arm, filter: Filter) -> Renderer:
         """An arm's prompts without its model: for rows and dev items, of documents that the filter lets be seen."""
         reading = self._reading(arm, filter)
@@ -81,7 +138,7 @@ class Systems:
         return {
             "template": self.config.template,
             "max_tokens": self.config.generation.max_tokens,
-            "retriever": self.search.retriever if arm.retrieval else None,
+            "retriever": (self.search.whole if arm.whole else self.search.retriever) if arm.retrieval else None,
             "k": self.config.retrieval.k,
             "gold": self.search.gold if arm.oracle else None,
             "filter": filter,
@@ -97,10 +154,13 @@ class Systems:
         shots: tuple[Example, ...],
         calibration: Calibration | None = None,
         filter: Filter | None = None,
+        schema: str | None = None,
     ) -> System:
-        """The system of an arm with just these parts; the project's filter unless another is given."""
+        """The system of an arm with just these parts; the project's filter and schema unless others are given."""
         filter = filter or self.search.filter
-        schema = self.models.schema
+        schema = self.models.schema if schema is None else schema
+        # A label is no JSON, whatever form the other arms' answers have.
+        schema = "" if arm.linear else schema
         parts: Json = {
             "arm": arm.name,
             "generator": generator.description,
@@ -108,14 +168,22 @@ class Systems:
             "max_tokens": self.config.generation.max_tokens,
             "shots": list(Questions.of(shots).digests),
         }
-        if schema:
-            require_support(schema, generator)
+        if schema or arm.schema:
+            require_support(generator, arm=f"the arm {arm.name}" if arm.schema else "")
+            # Also where it is empty: the choices of each question are then its schema.
             parts["schema"] = schema
+        if arm.schema:
+            parts["unquoted"] = True
         if self.config.access.enabled:
             # Another principal sees other passages, and so gives other answers.
             parts["principal"] = list(self.search.filter.principal or ())
         if arm.retrieval:
             parts["retrieval"] = {**self.search.spec(), "oracle": arm.oracle, "nothing_found": "abstain"}
+            if arm.whole:
+                parts["retrieval"]["whole"] = True
+            if shots:
+                # Which passage that is, `content` decides: the index is part of the search's spec.
+                parts["retrieval"]["shots"] = "the best passage of each"
             if calibration is not None:
                 parts["retrieval"]["abstention"] = calibration.key
             # Only where something is left out: keys of systems that see all documents stay as they were.

@@ -6,7 +6,7 @@ imports a workshop; parts are made by name through `plugins`, when they are firs
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from twofold.assembly.adapters import Adapters
@@ -19,11 +19,15 @@ from twofold.host import pace
 from twofold.plugins.protocols import Embedder
 from twofold.store.artifacts import Artifacts
 from twofold.store.catalogue import Catalogue
+from twofold.types import Arm
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Workspace:
-    """The parts of one project under one configuration. Each part knows only those above it."""
+    """The parts of one project under one configuration. Each part knows only those above it.
+
+    These are the parts by which the project's own model answers; `of` has those of a further model's arm.
+    """
 
     directory: Path
     """The project's derived data (``.twofold``)."""
@@ -45,6 +49,8 @@ class Workspace:
     """Arm + examples → adapter."""
     arms: Arms
     """An arm made ready, training included."""
+    further: dict[str, Workspace] = field(default_factory=dict)
+    """The parts of each further model that was asked for; see `of`."""
 
     @classmethod
     def open(
@@ -80,6 +86,12 @@ class Workspace:
             everything=everything,
             opened_embedder=embedder,
         )
+        return cls._around(models, search, spent)
+
+    @classmethod
+    def _around(cls, models: Models, search: Search, spent: pace.Spent) -> Workspace:
+        """The parts that follow from a model and a search."""
+        config, catalogue, artifacts = models.config, models.catalogue, models.artifacts
         systems = Systems(config=config, search=search, models=models)
         adapters = Adapters(
             config=config,
@@ -91,7 +103,7 @@ class Workspace:
             systems=systems,
         )
         return cls(
-            directory=directory,
+            directory=models.directory,
             config=config,
             catalogue=catalogue,
             artifacts=artifacts,
@@ -102,3 +114,24 @@ class Workspace:
             adapters=adapters,
             arms=Arms(adapters=adapters, systems=systems),
         )
+
+    def of(self, arm: Arm) -> Workspace:
+        """The parts by which an arm's model answers: these, or those of its further model, made once.
+
+        The search stays the project's, and its stages ask the project's own model: every model is shown the same
+        passages, so that a difference between two models' arms is one of the models.
+
+        Raises:
+            ConfigError: the configuration describes no such model.
+        """
+        if not arm.model:
+            return self
+        if arm.model not in self.further:
+            models = Models(
+                directory=self.directory,
+                config=self.config.of(arm.model),
+                catalogue=self.catalogue,
+                artifacts=self.artifacts,
+            )
+            self.further[arm.model] = self._around(models, self.search, self.spent)
+        return self.further[arm.model]

@@ -20,7 +20,7 @@ from twofold.examples.loading import moment_of
 from twofold.files.reading import excerpt, kind, records
 from twofold.hashing import digest
 from twofold.text import grounding
-from twofold.types import Chunk, Example, Hit, Json, Message, Preference, Role, Span
+from twofold.types import Chunk, Example, Hit, Json, Message, Role, Span
 
 _UP = frozenset({"up", "1", "+1", "good", "true", "like", "thumbs_up"})
 _DOWN = frozenset({"down", "-1", "bad", "false", "dislike", "thumbs_down"})
@@ -51,6 +51,28 @@ class Interaction:
     """ISO date; may be empty."""
     place: str
     """``file:line``."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Preference:
+    """Two answers to one conversation, one of which people found better."""
+
+    id: str
+    """Unique in its file."""
+    messages: tuple[Message, ...]
+    """The conversation; the last message is the user's."""
+    chosen: str
+    """The better answer."""
+    rejected: str
+    """The worse one."""
+    hits: tuple[Hit, ...] = ()
+    """Passages that both answers were given with, in the order shown; empty for answers without retrieval."""
+    sources: tuple[str, ...] = ()
+    """Documents they came from."""
+    group: str = ""
+    """Unit of splitting: the conversation."""
+    at: str = ""
+    """ISO date; may be empty."""
 
 
 @dataclass(kw_only=True)

@@ -22,7 +22,7 @@ _ANSWERS = (*REFERENCES, *_LABELS)
 _COMPLETIONS = ("completion", "response", "answer", "output")
 _OURS = (
     "id", "doc_ids", "sources", "spans", "grades", "answerable", "choices", "group", "origin", "maker", "parent", "at",
-    "date", "split",
+    "date", "split", "tests",
 )  # fmt: skip
 TARGETS = ("question", "answers", "messages", "context", *_OURS)
 """Fields that a column may be mapped to."""

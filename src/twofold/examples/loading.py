@@ -291,6 +291,7 @@ def _example(record: Record, file: str) -> Example | Problem | None:
         maker=text_of("maker"),
         parent=text_of("parent"),
         at=at,
+        tests=text_of("tests"),
         split=_SPLITS.get(split) or named_split(file),
         file=file,
         line=record.line,
@@ -427,5 +428,6 @@ def example_digest(example: Example) -> str:
         "answerable": example.answerable,
         "choices": example.choices,
     }
-    # Grades only where there are any: examples without them keep the digests that answers are stored under.
-    return digest("example", {**made_of, "grades": example.grades} if example.grades else made_of)
+    # Only where there are any: examples without them keep the digests that answers are stored under.
+    further = {"grades": example.grades, "tests": example.tests}
+    return digest("example", made_of | {name: value for name, value in further.items() if value})

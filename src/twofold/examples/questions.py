@@ -6,6 +6,8 @@ in every one of its parts.
 
 from __future__ import annotations
 
+import re
+import unicodedata
 from collections.abc import Iterable
 from functools import cached_property
 
@@ -40,3 +42,19 @@ class Questions(tuple[Example, ...]):
     def digest(self) -> str:
         """Name of the set, whatever its order."""
         return digest("test", sorted(self.digests))
+
+
+def conversation_digest(turns: Iterable[tuple[str, str]]) -> str:
+    """Digest of a conversation, given as (role, content): its words and numbers, whatever case, blanks and punctuation.
+
+    By it a question is the same in two studies, and by it looks at a question are counted.
+    """
+    # Neither the system's words nor marks and blanks make a question new: it would be looked at for free.
+    spoken = [(role, _words(content)) for role, content in turns if role != "system"]
+    return digest("question", spoken).partition(":")[2][:16]
+
+
+def _words(text: str) -> str:
+    words = re.findall(r"\w+", unicodedata.normalize("NFKC", text).casefold())
+    # A question of signs alone keeps them: without, all such questions would be one.
+    return " ".join(words) or text.strip()

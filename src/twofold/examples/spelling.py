@@ -14,7 +14,7 @@ REFERENCES = ("answers", "outputs", "output", "answer", "reference")
 """Fields of the project's own files that hold answers."""
 FIELDS = frozenset((
     "question", "input", "messages", *REFERENCES, "id", "doc_ids", "sources", "spans", "grades", "answerable",
-    "choices", "group", "origin", "maker", "parent", "at", "date", "split",
+    "choices", "group", "origin", "maker", "parent", "at", "date", "split", "tests",
     "query", "text", "utterance", "label", "intent", "completion", "response", "conversations", "conversation",
     "instruction", "context", "system", "system_prompt", "history", "prompt", "chosen", "rejected",
     "preferred_output", "non_preferred_output", "kto_tag", "is_impossible",

@@ -185,15 +185,12 @@ class LocalGenerator:
         return completions
 
     def stream(self, prompt: Prompt) -> Iterator[str | Completion]:
-        """Pieces of the completion as they come, then the completion.
+        """Pieces of the completion as they come, then the completion; a prompt beyond the context is a `Failure`.
 
         Raises:
-            GenerationError: the prompt is too long, or the runtime failed.
+            GenerationError: the runtime failed as a whole.
         """
-        for item in self._streamed(prompt, None, None, None):
-            if isinstance(item, Completion) and item.failure is not None:
-                raise GenerationError(item.failure.message, cure="Show fewer or shorter passages.")
-            yield item
+        return self._streamed(prompt, None, None, None)
 
     def _streamed(
         self, prompt: Prompt, temperature: float | None, seed: int | None, _logprobs: int | None
@@ -213,6 +210,9 @@ class LocalGenerator:
             request = replace(request, sampling=sampling)
             begun, text = time.monotonic(), Pieces(tokens, request.stop)
             for new in runtime.stream(request):
+                if isinstance(new, Failure):
+                    yield tokens.completion(request, Result(failure=new), time.monotonic() - begun)
+                    return
                 if piece := text.add(new):
                     yield piece
                 if text.ended:

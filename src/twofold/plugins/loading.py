@@ -68,7 +68,7 @@ def find(kind: Kind, name: str) -> Any:
         except ModuleNotFoundError as error:
             raise _missing(kind, name, error, module=point.module) from error
     known = names(kind)
-    holding = sorted((one for one in known if name and name in one), key=len)[:4]
+    holding = sorted((one for one in known if name and name in one), key=len)[:6]
     near = get_close_matches(name, known, 1) or holding
     hint = f"Did you mean {' or '.join(map(repr, near))}? " if near else ""
     raise UnknownName(f"unknown {kind[:-1]} {name!r}", cure=f"{hint}Installed: {', '.join(known) or 'none'}.")

@@ -24,7 +24,7 @@ from pydantic import BaseModel, ConfigDict
 from twofold.errors import BadRecord
 from twofold.plugins.jobs import TrainerJob
 from twofold.plugins.live import LiveBatch
-from twofold.plugins.results import CancelledJob, ErasedChunks, ExportedForm, Item, ModelOrigin, ToolAnswer
+from twofold.plugins.results import CancelledJob, ErasedChunks, ExportedForm, Item, ModelOrigin, ToolAnswer, Turn
 from twofold.types import (
     Answer,
     Chunk,
@@ -42,7 +42,6 @@ from twofold.types import (
     Query,
     Retrieval,
     Rewritten,
-    Turn,
 )
 
 Kind = Literal[
@@ -426,8 +425,10 @@ class Generator(Protocol):
     def stream(self, prompt: Prompt) -> Iterator[str | Completion]:
         """Pieces of the completion as they come, and at the end the whole `Completion`, which they add up to.
 
+        Where `generate` gives a completion with a failure, so does the stream: its end says which.
+
         Raises:
-            GenerationError: there is no completion.
+            GenerationError: when the engine as a whole cannot work.
         """
         ...
 
@@ -561,6 +562,15 @@ class Pools(Protocol):
 
     def pool(self, items: Sequence[tuple[Example, Answer]]) -> float:
         """The value in [0, 1] over all items, whatever their order."""
+        ...
+
+
+@runtime_checkable
+class Explains(Protocol):
+    """A metric that says why an answer scores 0, such as the error of a program."""
+
+    def reason(self, example: Example, answer: Answer) -> str:
+        """Why the answer scores 0, in words; empty where the score says it all."""
         ...
 
 

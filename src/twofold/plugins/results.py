@@ -6,7 +6,29 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TypedDict
 
-from twofold.types import Chunk, Loaded
+from twofold.types import Chunk, Completion, Loaded
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ToolCall:
+    """A model asks for a tool."""
+
+    id: str
+    """Names the call in the reply to it."""
+    name: str
+    """The tool, as the model wrote it."""
+    arguments: str
+    """JSON, as the model wrote it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Turn:
+    """A model's turn in a conversation with tools."""
+
+    completion: Completion
+    """Its words, and what they cost."""
+    calls: tuple[ToolCall, ...] = ()
+    """Tools it asks for."""
 
 
 class ErasedChunks(TypedDict):

@@ -70,8 +70,13 @@ def base_model(config: Config, method: Part) -> str:
     return str(model or GeneratorSettings.of(loading.options("generators", part.name, part.options)).model)
 
 
-def decider(section: StudySection) -> Part:
+def decider(section: StudySection, *, pooled: bool = False) -> Part:
     """The metric that decides a study, after a check that it is fit to: a mean of scores over the same questions.
+
+    Args:
+        section: [study].
+        pooled: Let a metric pass that is computed from all answers together, where it can decide so
+            (`MetricTraits.decides_pooled`): for callers that need no score of one question.
 
     Raises:
         UnknownName: there is no metric of that name.
@@ -81,18 +86,19 @@ def decider(section: StudySection) -> Part:
     part = section.decides
     kind = loading.find("metrics", part.name)
     cure = f"Decide by a metric that scores every question ({{}}), and put {part.name} into [study].metrics instead: "
-    if MetricTraits.of(kind).pooled:
+    traits = MetricTraits.of(kind)
+    if traits.pooled and not (pooled and traits.decides_pooled):
         raise ConfigError(
             f"[study].metric cannot be {part.name!r}: it is computed from all answers together and has no score for "
             "one question, so arms cannot be compared question by question",
             cure=cure.format("for labels accuracy") + "there its value is reported with its interval.",
         )
-    if MetricTraits.of(kind).lower_is_better:
+    if traits.lower_is_better:
         raise ConfigError(
             f"[study].metric cannot be {part.name!r}: it measures a fault, and its lowest value is the best",
             cure=cure.format("answer_f1, say") + "it is reported with its interval.",
         )
-    if MetricTraits.of(kind).conditional:
+    if traits.conditional:
         raise _conditional(part.name, cure.format("token_f1, say") + "to demand citations, set [study].must_cite.")
     return part
 

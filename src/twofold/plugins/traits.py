@@ -8,11 +8,30 @@ are the only list of names that Twofold looks for::
 
 from __future__ import annotations
 
+import re
+from collections.abc import Mapping
 from dataclasses import dataclass, fields
-from typing import Any, Self
+from typing import Any, Literal, Self
 
 RIGHT = 0.5
 """Score from which an answer counts as right, where a metric states none."""
+
+Place = Literal["in this process", "endpoint on this machine", "endpoint on the network"]
+"""Where a model answers."""
+_OF_THIS_MACHINE = re.compile(r"^[a-z]+://(localhost|127\.\d+\.\d+\.\d+|\[::1\])(:\d+)?(/|$)")
+
+
+def place_of(generator: Mapping[str, Any]) -> Place:
+    """Where a generator answers, by its description: every one that calls an address names it ``base_url``."""
+    address = str(generator.get("base_url", ""))
+    if _OF_THIS_MACHINE.match(address):
+        return "endpoint on this machine"
+    return "endpoint on the network" if address or generator.get("remote") else "in this process"
+
+
+def hosted(generator: Mapping[str, Any]) -> bool:
+    """Is a generator paid by tokens: on the network, or with a price of its tokens among its options?"""
+    return place_of(generator) == "endpoint on the network" or "price" in generator
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,10 +62,17 @@ class RewriterTraits(_Stated):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MetricTraits(_Stated):
-    """Class variables of a `Metric`. One that is `pooled`, `conditional` or `lower_is_better` cannot decide a study."""
+    """Class variables of a `Metric`.
+
+    One that is `conditional` or `lower_is_better` cannot decide a study, nor one that is `pooled` and not
+    `decides_pooled`.
+    """
 
     pooled: bool = False
     """The metric's value is not a mean of scores, but `protocols.Pools.pool` of all items."""
+    decides_pooled: bool = False
+    """A pooled metric that can decide a study: leaving one group out moves its value smoothly, so that the jackknife's
+    interval of a difference of two values has its coverage. An answer without a score counts as no answer."""
     conditional: bool = False
     """Whether an answer has a score depends on the answer itself."""
     reference_free: bool = False
@@ -56,8 +82,17 @@ class MetricTraits(_Stated):
     judges_passages: bool = False
     """The metric compares an answer with its passages: in a study the answers of an arm that saw none are judged by the
     best passages of the corpus."""
+    judges_citations: bool = False
+    """The metric looks at what an answer cites: in a study an arm that is shown no passages has no score."""
     beside: tuple[str, ...] = ()
     """Names of metrics without which the value misleads: a study reports them, too."""
+    replayed: bool = True
+    """Can `twofold verify` work out a score again from the stored answer, in milliseconds? False where a model
+    judges or a program runs: scores are then taken as they are recorded, and this is said."""
+    files: tuple[str, ...] = ()
+    """Names of the options that are files, given relative to the project."""
+    executes: bool = False
+    """The metric runs an answer: what differs in its text may be as right, and no pair of references shows a fault."""
     takes_labels: bool = False
     """The metric has an option ``labels``, which Twofold fills with the examples' labels."""
     right: float | None = RIGHT

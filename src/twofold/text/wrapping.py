@@ -8,6 +8,7 @@ numbers are those of shown passages; and it follows or precedes words that a bra
 
 from __future__ import annotations
 
+import json
 import re
 import unicodedata
 from collections.abc import Callable, Sequence
@@ -208,6 +209,18 @@ def without_datamarks(text: str, mark: str, passages: Sequence[str]) -> str:
     return _WORD.sub(plain, text)
 
 
+def unquoted(completion: str) -> str:
+    """The text of a completion that is a JSON string; any other completion as it is."""
+    if not completion.lstrip().startswith('"'):
+        return completion
+    try:
+        value = json.loads(completion)
+    # What is cut at the token limit is no JSON: it stays as it was written.
+    except ValueError:
+        return completion
+    return value if isinstance(value, str) else completion
+
+
 class Unwrapped:
     """A completion in a stream: the part of the answer that can be shown before the end, by the rules for the whole.
 
@@ -215,16 +228,19 @@ class Unwrapped:
         read: Converts a whole completion to the text to show, such as the text without markers.
         cite: As `without_markers`.
         shown: As `without_markers`.
+        quoted: A completion that begins with a quotation mark is a JSON string, and is shown at its end.
     """
 
-    def __init__(self, read: Callable[[str], str], *, cite: str = "none", shown: int = 0) -> None:
-        self._read, self._cite, self._shown = read, cite, shown
+    def __init__(self, read: Callable[[str], str], *, cite: str = "none", shown: int = 0, quoted: bool = False) -> None:
+        self._read, self._cite, self._shown, self._quoted = read, cite, shown, quoted
         self._come = ""
         self._out = ""
 
     def passed(self, piece: str) -> str:
         """Add a piece and return the text that can be shown now; text that may not belong to the answer waits."""
         self._come += piece
+        if self._quoted and self._come.lstrip().startswith('"'):
+            return ""
         opened = _OPENED.match(self._come)
         # nothing is shown within reasoning, or where reasoning may begin
         if (opened and not _CLOSED.search(self._come)) or _MAY_OPEN.fullmatch(self._come):

@@ -124,7 +124,7 @@ class Learning:
         return TrainerJob(
             rows=rows,
             dev=tuple(dev),
-            metric=specs.decider(config.study).name,
+            metric=specs.decider(config.study, pooled=True).name,
             metric_options=config.study.decides.options,
             model=specs.base_model(config, method),
             template=config.template,
@@ -146,7 +146,15 @@ class Learning:
         for name, side in sides.items():
             examples[name] = [[e.id, e.group, known] for e, known in zip(side, side.digests, strict=True)]
         return {
-            "arm": replace(arm, name=""),  # an arm under another name is trained alike
+            # An arm under another name is trained alike; spelled out, so that a new field of `Arm` changes no old key.
+            # Which model it is of, its base below says.
+            "arm": {
+                "name": "",
+                "retrieval": arm.retrieval,
+                "tuning": arm.tuning,
+                "shots": arm.shots,
+                "oracle": arm.oracle,
+            },
             "examples": examples,
             "preferences": digest("preferences", file.read_bytes().hex()) if prefers and file.is_file() else "",
             "near": config.examples.near,
@@ -155,7 +163,7 @@ class Learning:
             "template": config.template.digest,
             "max_tokens": config.generation.max_tokens,
             "tuning": config.tuning.model_dump(mode="json", exclude={"use"}),
-            "metric": [specs.decider(config.study).name, config.study.decides.options],
+            "metric": [specs.decider(config.study, pooled=True).name, config.study.decides.options],
             "model": specs.base_model(config, method),
         }
 

@@ -51,6 +51,10 @@ def test_terminal_page_and_automation_show_it(judged: Judged) -> None:
     assert automation(study, directory)["forecast"] == study["forecast"]
     page = (directory / "studies" / study["study"] / "report.html").read_text(encoding="utf-8")
     assert "Forecast against measured" in page
+    # Predictions have the level of [study], measurements that of the look.
+    for shown in (text, page):
+        assert "expected (95 %)" in shown
+        assert "measured (97 %)" in shown
     assert 'href="#forecast"' in page
 
 

@@ -75,7 +75,9 @@ def test_a_fault_is_an_error_of_its_own_request(streams: Streams) -> None:
     batch, queues = Threads(streams, workers=2), [SimpleQueue[Any]() for _ in range(3)]
     for text, queue in zip(("break", "fine", "unfinished"), queues, strict=True):
         batch.submit(ask(text), queue.put)
-    assert isinstance(last(queues[0]), GenerationError)
+    fault = last(queues[0])
+    assert isinstance(fault, GenerationError)
+    assert fault.__cause__ is not None, "with the traceback of what was raised"
     assert last(queues[1]).text == "fine None None"
     assert isinstance(last(queues[2]), GenerationError)
     batch.close()

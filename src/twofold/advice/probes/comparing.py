@@ -71,6 +71,7 @@ def against(forecast: ForecastRecord, record: StudyRecord) -> ForecastCheck:
         "key": forecast["key"],
         "created": forecast["created"],
         "questions": forecast["sample"]["questions"],
+        "level": forecast["level"],
         "rows": rows,
         "left_out": left_out,
     }

@@ -50,7 +50,8 @@ def tuned_arm(config: Config) -> Arm | None:
     Where answers must cite, it is one that reads passages, if there is: the constraint rules the others out.
     """
     arms = [config.arm(name) for name in config.study.arms]
-    tuned = [arm for arm in arms if arm.tuning]
+    # Only the project's own model is probed.
+    tuned = [arm for arm in arms if arm.tuning and not arm.model]
     if config.study.must_cite:
         # What can be chosen comes first: a curve of an arm that is ruled out would settle nothing.
         tuned = [arm for arm in tuned if arm.retrieval] or tuned

@@ -35,8 +35,9 @@ from twofold.host import certificates
 from twofold.models.endpoints import AGAIN, LONGEST_WAIT, reason, retry_after
 from twofold.plugins.live import DetailedCompletion, LiveBatch, TokenChance
 from twofold.plugins.protocols import Options, Progress
+from twofold.plugins.results import ToolCall, Turn
 from twofold.text.masking import masked_text
-from twofold.types import Adapter, Completion, Failure, Json, Prompt, ToolCall, Turn, Usage
+from twofold.types import Adapter, Completion, Failure, Json, Prompt, Usage
 
 
 class OpenAIOptions(Options):

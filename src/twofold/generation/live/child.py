@@ -74,7 +74,9 @@ class Child:
 
     def _line(self) -> bytes:
         assert self.process.stdout is not None
-        return self.process.stdout.readline()
+        line = self.process.stdout.readline()
+        # Half a line is the last of a process that was killed while it wrote.
+        return line if line.endswith(b"\n") else b""
 
     def _write(self) -> None:
         stream = self.process.stdin

@@ -58,7 +58,9 @@ class Threads:
             except TwofoldError as error:
                 passed(error)
             except Exception as error:  # a fault of a plugin must not leave its asker waiting
-                passed(GenerationError(f"the generator failed: {type(error).__name__}: {error}"))
+                fault = GenerationError(f"the generator failed: {type(error).__name__}: {error}")
+                fault.__cause__ = error  # with its traceback, for whoever reads the log
+                passed(fault)
 
         try:
             self._pool.submit(run)

@@ -81,8 +81,12 @@ class Runtime(Protocol):
         """One result per request, in order."""
         ...
 
-    def stream(self, request: Request) -> Iterator[Sequence[int]]:
-        """Yield new token ids as they are generated, each once."""
+    def stream(self, request: Request) -> Iterator[Sequence[int] | Failure]:
+        """Yield new token ids as they are generated, each once; a failure ends them where the request is at fault.
+
+        Raises:
+            GenerationError: the engine failed.
+        """
         ...
 
     def likelihoods(self, continuations: Sequence[Continuation]) -> list[tuple[float, ...] | Failure]:

@@ -21,7 +21,7 @@ from typing import Any, Literal
 from twofold.errors import GenerationError, ModelError
 from twofold.generation.cached import derived
 from twofold.generation.export.gguf import write_gguf, write_tokenizer
-from twofold.generation.runtimes.contract import NO_ROOM, Continuation, Request, Result, Sampling, with_counts
+from twofold.generation.runtimes.contract import NO_ROOM, Continuation, Request, Result, Sampling
 from twofold.hashing import digest, digest_file
 from twofold.host import telemetry
 from twofold.host.signal_stack import usual_signal_stack
@@ -201,15 +201,16 @@ class OpenVinoRuntime:
             results[place] = self._read(handle)
         return [result or Result(failure=Failure(code="generation.lost", message="no result")) for result in results]
 
-    def stream(self, request: Request) -> Iterator[Sequence[int]]:
-        """Yield token ids as they are generated.
+    def stream(self, request: Request) -> Iterator[Sequence[int] | Failure]:
+        """Yield token ids as they are generated, or a failure where the request is at fault.
 
         Raises:
-            GenerationError: the engine refused or failed.
+            GenerationError: the engine failed.
         """
         handle = self.begin(request)
         if isinstance(handle, Failure):
-            raise GenerationError(handle.message)
+            yield handle
+            return
         try:
             result = None
             while result is None and self._pipeline.has_non_finished_requests():
@@ -219,7 +220,7 @@ class OpenVinoRuntime:
                     yield ids
             # Without this a request that found no room would be an empty answer.
             if result is not None and result.failure is not None:
-                raise GenerationError(with_counts(result.failure, request).message)
+                yield result.failure
         finally:
             self._cancel([handle])
 

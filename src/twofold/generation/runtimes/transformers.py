@@ -13,7 +13,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
-from twofold.errors import GenerationError
+from twofold.errors import GenerationError, TwofoldError
 from twofold.generation.runtimes.contract import Continuation, Request, Result, Sampling, Tokens, cut
 from twofold.models import adapter_layers
 from twofold.plugins.protocols import Progress
@@ -89,7 +89,7 @@ class TransformersRuntime:
                 progress("generate", done, len(requests))
         return results
 
-    def stream(self, request: Request) -> Iterator[Sequence[int]]:
+    def stream(self, request: Request) -> Iterator[Sequence[int] | Failure]:
         """Yield token ids as they are generated, by a thread that stops when the reader does."""
         _refuse_schemas([request])
         coming: queue.Queue[Any] = queue.Queue()
@@ -112,15 +112,17 @@ class TransformersRuntime:
             try:
                 self._run([request], streamer=_Streamer(), stopped=stopped)
                 coming.put(None)
-            except Exception as error:
+            except Exception as error:  # raised again by the reader, who would wait for ever
                 coming.put(error)
 
         thread = threading.Thread(target=work, daemon=True)
         thread.start()
         try:
             while (item := coming.get()) is not None:
+                if isinstance(item, TwofoldError):
+                    raise item
                 if isinstance(item, Exception):
-                    raise GenerationError(f"transformers failed: {item}") from item
+                    raise GenerationError(f"transformers failed: {type(item).__name__}: {item}") from item
                 yield item
         finally:
             stopped.set()

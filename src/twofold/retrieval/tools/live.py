@@ -336,7 +336,7 @@ def within(seconds: float, work: Callable[[], Any]) -> Any:
     def run() -> None:
         try:
             outcome.append(work())
-        except BaseException as error:
+        except BaseException as error:  # raised again below
             failed.append(error)
 
     # a daemon: a hanging thread must not keep the process from ending

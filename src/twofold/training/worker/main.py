@@ -35,7 +35,7 @@ def run(directory: Path, work: Callable[[Json, Progress], object], *, memory: st
 
     try:
         work(json.loads((directory / "job.json").read_text(encoding="utf-8")), progress)
-    except Exception as error:
+    except Exception as error:  # this is the whole process: the parent learns of a fault by what is written here
         known = _known(error, directory, memory=memory)
         if known is not None:
             write({"error": {"code": known.code, "message": known.message, "cure": known.cure}})

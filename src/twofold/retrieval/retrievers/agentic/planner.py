@@ -17,12 +17,13 @@ from twofold import prompts
 from twofold.errors import BadFilter, GenerationError, SourceEndless
 from twofold.metadata.conditions import Condition, conditions, written
 from twofold.plugins.protocols import Converses, Tool
+from twofold.plugins.results import ToolCall, Turn
 from twofold.retrieval.analysis import terms
 from twofold.retrieval.retrievers.agentic.budget import Ledger
 from twofold.retrieval.retrievers.agentic.judge import EvidenceChain, parts, salient
 from twofold.retrieval.tools.live import within
 from twofold.text import sanitise
-from twofold.types import Chunk, Completion, Failure, Hit, Json, Query, ToolCall, Turn, Usage
+from twofold.types import Chunk, Completion, Failure, Hit, Json, Query, Usage
 
 _LEADS = 4
 """Most names from passages that further steps search for."""

@@ -1,0 +1,65 @@
+"""Names of arms: parts joined by ``+``, each part once and in one order. Pure."""
+
+from __future__ import annotations
+
+from itertools import chain
+
+from twofold.errors import ConfigError
+from twofold.types import Arm
+
+SLOTS = (("prompt",), ("ft",), ("rag", "whole", "oracle"), ("schema",))
+"""Parts in the order in which a name has them; of the parts of one slot an arm has one at most."""
+BASE, LINEAR = "base", "linear"
+"""The arm without a part, and the one without a language model, which no part can be added to."""
+
+
+def arm_of(name: str, *, shots: int) -> Arm:
+    """The arm of a name such as ``base``, ``linear`` or ``prompt+rag``.
+
+    Args:
+        name: Its parts in the order of `SLOTS`, joined by ``+``.
+        shots: Few-shot examples of an arm with ``prompt``.
+
+    Raises:
+        ConfigError: a part that there is not, one that is named twice or excludes another, or another order.
+    """
+    if name == LINEAR:
+        return Arm(name=name, linear=True)
+    parts = [] if name == BASE else name.split("+")
+    known = list(chain.from_iterable(SLOTS))
+    for part in parts:
+        if part == BASE:
+            raise ConfigError(
+                f"unknown arm {name!r}: base is the arm without any part",
+                cure=f"Write {'+'.join(other for other in parts if other != BASE) or BASE}.",
+            )
+        if part not in known:
+            raise ConfigError(
+                f"unknown arm {name!r}: "
+                + ("linear takes no further part" if part == LINEAR else f"there is no part {part!r}"),
+                cure=f"Write base, linear, or one or more of {', '.join(known)}, joined by + in this order.",
+            )
+    for slot in SLOTS:
+        chosen = [part for part in parts if part in slot]
+        if len(chosen) > 1:
+            several = f"{chosen[0]} twice" if len(set(chosen)) == 1 else f"both {' and '.join(chosen)}"
+            raise ConfigError(f"unknown arm {name!r}: it has {several}", cure=f"Leave one {chosen[-1]} out.")
+    # One spelling for each set of parts: an arm's name is its column in every record.
+    spelled = "+".join(part for part in known if part in parts)
+    if parts and name != spelled:
+        raise ConfigError(f"unknown arm {name!r}: its parts are in another order", cure=f"Write {spelled}.")
+    if {"ft", "whole"} <= set(parts):
+        raise ConfigError(
+            f"unknown arm {name!r}: no adapter is trained to read whole documents",
+            cure="Write ft+rag, which is trained to read passages, or leave ft out.",
+        )
+    retrieval = not {"rag", "whole", "oracle"}.isdisjoint(parts)
+    return Arm(
+        name=name,
+        retrieval=retrieval,
+        tuning="" if "ft" not in parts else "open-book" if retrieval else "closed-book",
+        shots=shots if "prompt" in parts else 0,
+        oracle="oracle" in parts,
+        schema="schema" in parts,
+        whole="whole" in parts,
+    )

@@ -1,0 +1,71 @@
+"""Names of arms: which there are, one spelling for each, and the order of simplicity."""
+
+from __future__ import annotations
+
+from itertools import product
+
+import pytest
+
+from twofold.arm_names import arm_of
+from twofold.errors import ConfigError
+from twofold.types import Arm
+
+PARTS = (("", "prompt"), ("", "ft"), ("", "rag", "whole", "oracle"), ("", "schema"))
+SETS = ["+".join(filter(None, parts)) or "base" for parts in product(*PARTS) if not {"ft", "whole"}.issubset(parts)]
+"""Every set of parts, spelled in the one order."""
+
+
+def test_the_names_of_before_mean_what_they_meant() -> None:
+    assert arm_of("base", shots=4) == Arm(name="base")
+    assert arm_of("prompt", shots=4) == Arm(name="prompt", shots=4)
+    assert arm_of("rag", shots=4) == Arm(name="rag", retrieval=True)
+    assert arm_of("ft", shots=4) == Arm(name="ft", tuning="closed-book")
+    assert arm_of("ft+rag", shots=4) == Arm(name="ft+rag", retrieval=True, tuning="open-book")
+    assert arm_of("oracle", shots=4) == Arm(name="oracle", retrieval=True, oracle=True)
+    assert arm_of("ft+oracle", shots=4) == Arm(name="ft+oracle", retrieval=True, tuning="open-book", oracle=True)
+
+
+@pytest.mark.parametrize("name", SETS)
+def test_an_arm_has_the_parts_of_its_name(name: str) -> None:
+    arm, parts = arm_of(name, shots=3), name.split("+")
+    assert arm.name == name
+    assert (arm.shots, arm.oracle) == (3 if "prompt" in parts else 0, "oracle" in parts)
+    assert (bool(arm.tuning), arm.retrieval) == ("ft" in parts, bool({"rag", "whole", "oracle"} & set(parts)))
+    assert (arm.schema, arm.whole, arm.linear) == ("schema" in parts, "whole" in parts, False)
+    assert arm.cell == (name in ("base", "rag", "ft", "ft+rag"))
+    assert arm.learner.name == ("+".join(part for part in parts if part not in ("prompt", "schema")) or "base")
+    assert arm.learner == arm_of(arm.learner.name, shots=3)
+
+
+def test_no_two_arms_are_equally_simple() -> None:
+    arms = [arm_of(name, shots=4) for name in ("linear", *SETS) if "oracle" not in name]
+    order = [arm.name for arm in sorted(arms, key=lambda arm: arm.complexity)]
+    assert len({arm.complexity for arm in arms}) == len(arms)
+    first = ["linear", "base", "schema", "prompt", "prompt+schema", "whole", "whole+schema", "prompt+whole"]
+    assert order[: len(first)] == first
+    some = ["base", "rag", "rag+schema", "prompt+rag", "ft", "ft+schema", "prompt+ft", "ft+rag", "prompt+ft+rag"]
+    assert [name for name in order if name in some] == some
+
+
+@pytest.mark.parametrize(
+    ("name", "cure"),
+    [
+        ("rag+ft", "Write ft+rag"),
+        ("rag+prompt", "Write prompt+rag"),
+        ("base+rag", "Write rag"),
+        ("base+base", "Write base"),
+        ("rag+rag", "Leave one rag out"),
+        ("rag+oracle", "Leave one oracle out"),
+        ("rag+whole", "Leave one whole out"),
+        ("ft+whole", "Write ft+rag"),
+        ("linear+rag", "Write base, linear, or"),
+        ("RAG", "prompt, ft, rag"),
+        ("", "prompt, ft, rag"),
+        ("rag+", "prompt, ft, rag"),
+        (" rag", "prompt, ft, rag"),
+    ],
+)
+def test_another_spelling_is_refused_with_the_one_that_is_taken(name: str, cure: str) -> None:
+    with pytest.raises(ConfigError, match="unknown arm") as refusal:
+        arm_of(name, shots=4)
+    assert cure in refusal.value.cure
