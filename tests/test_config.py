@@ -6,6 +6,7 @@ import pytest
 from pydantic import ValidationError
 
 from twofold.config import Config, CostsSection
+from twofold.config_loading import laid_over
 from twofold.errors import ConfigError
 
 
@@ -27,3 +28,54 @@ def test_no_use_makes_a_cost_infinite(name: str, value: float) -> None:
     if name in ("volume", "months", "utilisation"):  # what costs are divided by
         with pytest.raises(ValidationError):
             CostsSection.model_validate({name: 1e-320})
+
+
+def far(**section: object) -> dict[str, object]:
+    return {"generator": {"name": "openai", "options": {"model": "large"}}, **section}
+
+
+def test_a_further_model_has_what_it_states_and_the_rest_from_generation() -> None:
+    config = Config.model_validate({"generation": {"max_tokens": 99, "batch": 3}, "models": {"far": far(batch=7)}})
+    arm = config.arm("far/ft+rag")
+    assert (arm.name, arm.model, arm.tuning, arm.retrieval) == ("far/ft+rag", "far", "open-book", True)
+    mine = config.of(arm.model).generation
+    assert (mine.generator.name, mine.max_tokens, mine.batch) == ("openai", 99, 7)
+    assert config.of("") is config
+    # A record keeps what was stated alone, so that reading it back inherits the rest again.
+    stored = config.model_dump(mode="json")
+    assert set(stored["models"]["far"]) == {"generator", "batch"}
+    assert Config.model_validate(stored) == config
+
+
+@pytest.mark.parametrize(
+    ("models", "problem"),
+    [
+        ({"rag": far()}, "has the name of a part of arms"),
+        ({"fa/r": far()}, "pattern"),
+        ({"far": far(maxtokens=3)}, "maxtokens"),
+        ({"far": far(), "near": far()}, "are the same model"),
+        ({"far": {"batch": 2}}, r"\[models.far\] and \[generation\] are the same model"),
+    ],
+)
+def test_models_that_cannot_be_told_apart_or_read_are_refused(models: dict[str, object], problem: str) -> None:
+    with pytest.raises(ValidationError, match=problem):
+        Config.model_validate({"models": models})
+
+
+def test_an_arm_of_an_unknown_model_names_the_known_ones() -> None:
+    config = Config.model_validate({"models": {"far": far()}})
+    for name in ("near/rag", "/rag", "far/near/rag"):
+        with pytest.raises(ConfigError, match="unknown arm") as refused:
+            config.arm(name)
+        assert refused.value.cure == "Name one of the models: far."
+    with pytest.raises(ConfigError, match="there is no part 'nope'"):
+        config.arm("far/nope")
+    with pytest.raises(ConfigError, match="linear asks no language model"):
+        config.arm("far/linear")
+
+
+def test_what_a_variant_gets_wrong_is_not_looked_for_in_the_file() -> None:
+    with pytest.raises(ConfigError, match=r"variant: unknown key 'retrieval\.kk'") as raised:
+        laid_over(Config(), {"retrieval": {"kk": 3}})
+    assert "--variant" in raised.value.cure
+    assert "twofold.toml" not in raised.value.cure

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from itertools import combinations
+from dataclasses import replace
+from itertools import chain, combinations
 from typing import Annotated, Any, Literal
 
 from pydantic import (
@@ -15,12 +16,17 @@ from pydantic import (
     model_validator,
 )
 
+from twofold.arm_names import BASE, LINEAR, SLOTS, arm_of
 from twofold.errors import BadFilter, ConfigError
 from twofold.metadata.conditions import conditions, written
 from twofold.prompts import Template
+from twofold.text.arm_names import model_of, without_model
 from twofold.types import Arm, Json
 
 FILE = "twofold.toml"
+ARM_PARTS = frozenset((BASE, LINEAR, *chain.from_iterable(SLOTS)))
+"""Words of which arms' names are made: no further model may be called so."""
+ModelName = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,64}$")]
 _DEFAULT = Template()
 
 
@@ -236,11 +242,25 @@ class GenerationSection(Section):
     json_schema: str | Json = Field(default="", alias="schema")
     """JSON schema that every answer satisfies: a file relative to the project, or an inline table. Answers of `ask` and
     of studies are held to it while they are written; training, and its dev evaluation, do not use it."""
+    schema_for: Literal["every arm", "schema"] = "every arm"
+    """Arms that `schema` holds: every arm, or those with the part ``schema``, such as ``ft+schema``. Without `schema`
+    their answers are held to what the training examples' answers have in common, or to their labels."""
 
     @model_serializer(mode="wrap")
     def _write_as_given(self, write: SerializerFunctionWrapHandler) -> Json:
         values: Json = write(self)
         return {"schema" if name == "json_schema" else name: value for name, value in values.items()}
+
+
+class ModelSection(GenerationSection):
+    """A further model, ``[models.NAME]``, of arms called ``NAME/…``; what is not stated is as in ``[generation]``."""
+
+    @model_serializer(mode="wrap")
+    def _write_as_given(self, write: SerializerFunctionWrapHandler) -> Json:
+        values: Json = {"schema" if name == "json_schema" else name: value for name, value in write(self).items()}
+        stated = {"schema" if name == "json_schema" else name for name in self.model_fields_set}
+        # A record then shows what a model has of its own, and reading it back inherits the rest again.
+        return {name: value for name, value in values.items() if name in stated}
 
 
 class TuningSection(Section):
@@ -293,13 +313,15 @@ class StudySection(Section):
     """Arms to compare, metrics, constraints and sample sizes."""
 
     arms: tuple[str, ...] = ("base", "prompt", "rag", "ft", "ft+rag")
+    """Arms to compare: ``base``, ``linear``, or parts joined by ``+`` in the order prompt, ft, rag
+    or whole, schema, such as ``prompt+rag``; see the how-to page on arms."""
     diagnostics: tuple[str, ...] = ("oracle",)
     metric: MetricPart = MetricPart(name="token_f1")
     """Metric that decides the verdict: a name, or ``{ name = "json_valid", options = { … } }``."""
     metrics: tuple[MetricPart, ...] = tuple(MetricPart(name=name) for name in ("exact_match", "contains", "rouge_l"))
     """Further metrics to report, each a name or ``{ name, options }``."""
     shots: int = Field(default=4, ge=1)
-    """Few-shot examples of the `prompt` arm."""
+    """Few-shot examples of an arm with the part `prompt`."""
     margin: float = Field(default=0.02, ge=0, lt=1)
     """Largest difference that does not matter to you: ties go to the simpler arm."""
     interaction_margin: float = Field(default=0.05, ge=0)
@@ -500,12 +522,49 @@ class Config(Section):
     prompt: PromptSection = PromptSection()
     retrieval: RetrievalSection = RetrievalSection()
     generation: GenerationSection = GenerationSection()
+    models: dict[ModelName, ModelSection] = Field(default_factory=dict)
+    """Further models by name, for arms such as ``NAME/rag``; see `ModelSection`."""
     tuning: TuningSection = TuningSection()
     retraining: RetrainingSection = RetrainingSection()
     study: StudySection = StudySection()
     access: AccessSection = AccessSection()
     serving: ServingSection = ServingSection()
     costs: CostsSection = CostsSection()
+
+    @model_validator(mode="after")
+    def _refuse_models_that_cannot_be_told_apart(self) -> Config:
+        known = {"[generation]": _answering(self.generation)}
+        for name in self.models:
+            if name in ARM_PARTS:
+                raise ValueError(f"[models.{name}] has the name of a part of arms: call the model otherwise")
+            mine = _answering(self._generation_of(name))
+            twin = next((other for other, settings in known.items() if settings == mine), "")
+            if twin:
+                raise ValueError(f"[models.{name}] and {twin} are the same model: remove one of the two")
+            known[f"[models.{name}]"] = mine
+        return self
+
+    def _generation_of(self, model: str) -> GenerationSection:
+        section = self.models[model]
+        stated = {name: value for name, value in section if name in section.model_fields_set}
+        return self.generation.model_copy(update=stated)
+
+    def of(self, model: str) -> Config:
+        """The configuration under which a model answers: ``[generation]`` is that of the further model.
+
+        Raises:
+            ConfigError: there is no such model; an empty name is the project's own.
+        """
+        if not model:
+            return self
+        self._require_model(model, f"unknown model {model!r}")
+        return self.model_copy(update={"generation": self._generation_of(model)})
+
+    def _require_model(self, model: str, problem: str) -> None:
+        if model not in self.models:
+            known = f"Name one of the models: {', '.join(self.models)}." if self.models else ""
+            section = f"[models.{model or 'NAME'}]"
+            raise ConfigError(problem, cure=known or f"Describe the model in {section} of twofold.toml.")
 
     @property
     def template(self) -> Template:
@@ -518,15 +577,24 @@ class Config(Section):
         Raises:
             ConfigError: for a name that is not an arm.
         """
-        arms = {
-            "base": Arm(name="base"),
-            "prompt": Arm(name="prompt", shots=self.study.shots),
-            "rag": Arm(name="rag", retrieval=True),
-            "ft": Arm(name="ft", tuning="closed-book"),
-            "ft+rag": Arm(name="ft+rag", retrieval=True, tuning="open-book"),
-            "oracle": Arm(name="oracle", retrieval=True, oracle=True),
-            "ft+oracle": Arm(name="ft+oracle", retrieval=True, tuning="open-book", oracle=True),
-        }
-        if name not in arms:
-            raise ConfigError(f"unknown arm {name!r}", cure=f"Name one of the arms: {', '.join(arms)}.")
-        return arms[name]
+        model = model_of(name)
+        if "/" in name:
+            lacking = f"there is no model {model!r}" if model else "no model is named before the stroke"
+            self._require_model(model, f"unknown arm {name!r}: {lacking}")
+        arm = arm_of(without_model(name), shots=self.study.shots)
+        generation = self.of(model).generation
+        if arm.schema and generation.json_schema and generation.schema_for == "every arm":
+            stated = bool(model) and "json_schema" in self.models[model].model_fields_set
+            section = f"[models.{model}]" if stated else "[generation]"
+            raise ConfigError(
+                f"the part schema of the arm {name!r} adds nothing: {section}.schema holds every arm's answers",
+                cure=f'Set schema_for = "schema" in {section}, or leave the part out of the arm\'s name.',
+            )
+        if arm.linear and model:
+            raise ConfigError(f"unknown arm {name!r}: linear asks no language model", cure="Name it linear alone.")
+        return replace(arm, name=name, model=model)
+
+
+def _answering(section: GenerationSection) -> Json:
+    """What decides a model's answers: how many are made at a time does not."""
+    return section.model_dump(mode="json", exclude={"batch"})

@@ -82,3 +82,11 @@ def test_old_and_future_prices_are_warned_of():
 @given(st.just(0.0) | st.floats(1e-12, 1e12))
 def test_every_price_of_nought_or_more_is_read_back(amount):
     assert read(f"machine,{amount!r},hour,EUR,2031-01-01,x\n").amounts["machine"] == amount
+
+
+def test_a_further_model_has_prices_of_its_own_tokens_and_of_nothing_else():
+    table = read("far/prompt_tokens,2,million tokens,EUR,2031-03-01,a page\n", GOOD)
+    assert table.amounts == {"far/prompt_tokens": 2.0, "machine": 0.5}
+    for row in ("far/machine,2,hour,EUR,2031-03-01,a page\n", "far/nope,2,hour,EUR,2031-03-01,a page\n"):
+        with pytest.raises(BadRecord, match="unknown item"):
+            read(row)

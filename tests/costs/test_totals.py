@@ -65,6 +65,29 @@ def test_no_interval_of_a_cost_reaches_below_nothing():
     assert all(part["units"]["low"] >= 0 and part["cost"]["low"] >= 0 for part in costs["arms"]["base"]["parts"])
 
 
+def test_no_interval_counts_more_wrong_answers_than_there_are_answers():
+    flat = [1.0] * 6
+    for wrong in ([1.0] * 5 + [0.0], [0.0] * 5 + [1.0]):
+        answers = AnswerAmounts(
+            prompt_tokens=flat,
+            cached_prompt_tokens=flat,
+            completion_tokens=flat,
+            retrieval_seconds=[0.0] * 6,
+            generation_seconds=flat,
+            wrong=wrong,
+        )
+        means, covariance, worth, right = of_answers({"base": answers}, np.arange(6), level=0.95)
+        start = cost_books.metered(arms=("base",))
+        record = {**start, "means": means, "covariance": covariance, "worth": worth, "right": right, "questions": 6}
+        book = cost_books.book({**cost_books.PRICES, "wrong_answer": 4.0}, record=record)
+        rest, known = book.running("base").known, book.running("base", risk=True).known
+        assert rest.low <= known.low <= known.mean <= known.high <= rest.high + 4.0
+        costs = costs_of("s", book.meter, prices=book.prices, scenario=book.scenario)["arms"]["base"]
+        [part] = [part for part in costs["parts"] if part["part"] == "wrong answers"]
+        assert 0 <= part["units"]["low"] <= part["units"]["high"] <= 1
+        assert part["cost"]["high"] <= 4.0
+
+
 @given(st.floats(1, 1e6), st.floats(1, 1e6))
 @settings(max_examples=30, deadline=None)
 def test_a_month_is_linear_in_the_volume(first, second):
@@ -255,3 +278,27 @@ def test_passages_lengthen_the_prompt_by_what_was_metered():
     assert other == "base"
     assert 250 < tokens.low < tokens.mean < tokens.high < 400
     assert CostBook.passages(cost_books.book(), "base") is None
+
+
+def of_far(record):
+    """The record with its arms as those of a further model."""
+    named = {key: [f"far/{arm}" for arm in record[key]] for key in ("arms", "retrieves", "hosted")}
+    for key in ("right", "tuned", "training", "alone"):
+        named[key] = {f"far/{arm}": value for arm, value in record[key].items()}
+    return {**record, **named}
+
+
+def test_tokens_of_a_further_model_are_paid_at_its_own_prices_or_at_none():
+    record = of_far(cost_books.metered(arms=("base", "rag")))
+    unpriced = cost_books.book(record=record)
+    assert unpriced.per_answer("far/base").unknown == ("far/completion_tokens", "far/prompt_tokens")
+    own = {"far/prompt_tokens": 0.4, "far/completion_tokens": 1.6}
+    # Twice the price of the project's own model: twice the cost of what is paid by the token.
+    dear = cost_books.book({**cost_books.PRICES, **own}, record=record)
+    usual = cost_books.book(record=cost_books.metered(arms=("base", "rag")))
+    assert dear.per_answer("far/base").known.mean == pytest.approx(2 * usual.per_answer("base").known.mean)
+    assert dear.per_answer("far/base").unknown == ()
+    # The counterpart without passages is that of the same model.
+    assert dear.passages("far/rag")[0] == "far/base"
+    parts = costs_of("0001", dear.meter, prices=dear.prices, scenario=dear.scenario)["arms"]["far/rag"]["parts"]
+    assert {part["unit"] for part in parts if part["item"].startswith("far/")} == {"million tokens"}

@@ -255,9 +255,13 @@ def _aliases_and_audit(
     code, page = run(capsys, "models", "show", second, *here)
     assert {row["source"] for row in page["measured"]} >= {f"against {first}"}
     assert all({"mean", "low", "high", "n"} <= set(row["estimate"]) for row in page["measured"])
+    levels = {row["source"]: row["level"] for row in page["measured"]}
+    # The second candidate on these questions: its look is decided at 99.25 %, dev scores have 95 %.
+    assert (levels["dev"], round(levels[f"against {first}"], 4)) == (0.95, 0.9925)
     card = Path(here[1]) / "cards" / "model.md"
     code, _ = run(capsys, "models", "show", second, "--card", str(card), *here)
     assert (code, second in card.read_text(encoding="utf-8")) == (0, True), "its folder is made"
+    assert "95 % interval" not in card.read_text(encoding="utf-8"), "not all of them have that level"
     code, refusal = run(capsys, "models", "show", second, "--card", str(card / "below a file"), *here)
     assert (code, refusal["error"]["code"]) == (3, "store"), "a failed write is no unreadable file"
     assert "cannot be written" in refusal["error"]["message"]

@@ -14,6 +14,7 @@ from typing import Any, NotRequired, TypedDict
 
 import numpy as np
 
+from twofold.plugins import traits
 from twofold.stats import intervals
 from twofold.stats.amounts import Amount, Moments, moments
 from twofold.types import Estimate, Json
@@ -290,7 +291,7 @@ def of_means(
         "training": training,
         "alone": {},
         "index": None,
-        "hosted": [name for name, arm in arms.items() if arm["description"].get("generator", {}).get("remote")],
+        "hosted": [name for name, arm in arms.items() if traits.hosted(arm["description"].get("generator", {}))],
         "hardware": "",
     }
 

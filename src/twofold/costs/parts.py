@@ -13,6 +13,7 @@ from typing import Literal
 
 from twofold.config import CostsSection
 from twofold.costs.metering import MeteredStudy
+from twofold.text.arm_names import model_of, of_model
 
 Basis = Literal["once", "month", "retraining", "update", "answer"]
 """How often a part is paid."""
@@ -23,6 +24,8 @@ _MILLION = 1e-6
 _HOUR = 1 / 3600
 RISK = "wrong answers"
 """The part that is no spending: what wrong answers cost whoever gets them."""
+WRONG = "wrong_answer"
+"""Its item of the table of prices: of an answer, at most one."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,7 +84,7 @@ def parts_of(meter: MeteredStudy, arm: str, section: CostsSection) -> list[CostP
     retrieves = arm in record["retrieves"]
     kind = record["tuned"].get(arm, "")
     parts = [
-        *_answering(section, retrieves=retrieves, hosted=hosted(meter, arm, section)),
+        *_answering(arm, section, retrieves=retrieves, hosted=hosted(meter, arm, section)),
         *_work(section, retrieves=retrieves, tuned=bool(kind)),
         *_evaluating(meter, arm, section, "once"),
     ]
@@ -96,30 +99,32 @@ def parts_of(meter: MeteredStudy, arm: str, section: CostsSection) -> list[CostP
     return [part for part in parts if part.units is None or part.units or part.per_answer]
 
 
-def _answering(section: CostsSection, *, retrieves: bool, hosted: bool) -> list[CostPart]:
+def _answering(arm: str, section: CostsSection, *, retrieves: bool, hosted: bool) -> list[CostPart]:
     """What one answer takes. A share of the machine's hours is idle, and is paid for by the answers all the same."""
     hour = _HOUR / section.utilisation
+    # Models have prices of their own: a token of one is not to be paid at the price of another.
+    read, known, wrote = (
+        of_model(item, model_of(arm)) for item in ("prompt_tokens", "cached_prompt_tokens", "completion_tokens")
+    )
     parts = []
     if hosted and section.cached:
         # Cached tokens are among the prompt's: what is paid in full is the rest.
         unread = {"prompt_tokens": _MILLION, "cached_prompt_tokens": -_MILLION}
         cached = {"cached_prompt_tokens": _MILLION}
-        parts.append(CostPart(name="prompt", basis="answer", item="prompt_tokens", per_answer=unread))
-        parts.append(CostPart(name="cached prompt", basis="answer", item="cached_prompt_tokens", per_answer=cached))
+        parts.append(CostPart(name="prompt", basis="answer", item=read, per_answer=unread))
+        parts.append(CostPart(name="cached prompt", basis="answer", item=known, per_answer=cached))
     elif hosted:
-        parts.append(
-            CostPart(name="prompt", basis="answer", item="prompt_tokens", per_answer={"prompt_tokens": _MILLION})
-        )
+        parts.append(CostPart(name="prompt", basis="answer", item=read, per_answer={"prompt_tokens": _MILLION}))
     if hosted:
         written = {"completion_tokens": _MILLION}
-        parts.append(CostPart(name="completion", basis="answer", item="completion_tokens", per_answer=written))
+        parts.append(CostPart(name="completion", basis="answer", item=wrote, per_answer=written))
     else:
         spent = {"generation_seconds": hour}
         parts.append(CostPart(name="generation", basis="answer", item="machine", per_answer=spent, idle=True))
     if retrieves:
         searched = {"retrieval_seconds": hour}
         parts.append(CostPart(name="search", basis="answer", item="machine", per_answer=searched, idle=True))
-    return [*parts, CostPart(name=RISK, basis="answer", item="wrong_answer", per_answer={"wrong": 1.0})]
+    return [*parts, CostPart(name=RISK, basis="answer", item=WRONG, per_answer={"wrong": 1.0})]
 
 
 def _work(section: CostsSection, *, retrieves: bool, tuned: bool) -> list[CostPart]:
@@ -144,7 +149,8 @@ def _training(meter: MeteredStudy, arm: str, basis: Basis) -> list[CostPart]:
         return []
     # A hosted job is paid by tokens, however long it took.
     if training["tokens"] is not None:
-        return [CostPart(name="training", basis=basis, item="training_tokens", units=training["tokens"] * _MILLION)]
+        item = of_model("training_tokens", model_of(arm))
+        return [CostPart(name="training", basis=basis, item=item, units=training["tokens"] * _MILLION)]
     return [CostPart(name="training", basis=basis, item="training_machine", units=training["seconds"] * _HOUR)]
 
 
@@ -152,7 +158,8 @@ def _evaluating(meter: MeteredStudy, arm: str, section: CostsSection, basis: Bas
     """Answering the test questions once: the study's own answers of the arm."""
     questions = meter.record["questions"]
     parts = []
-    for part in _answering(section, retrieves=arm in meter.record["retrieves"], hosted=hosted(meter, arm, section)):
+    retrieves = arm in meter.record["retrieves"]
+    for part in _answering(arm, section, retrieves=retrieves, hosted=hosted(meter, arm, section)):
         # A wrong answer to a test question costs nobody anything.
         if part.name == RISK:
             continue

@@ -15,6 +15,7 @@ from typing import TypedDict
 
 from twofold.errors import BadRecord
 from twofold.files.reading import csv_records
+from twofold.text.arm_names import without_model
 
 FILE = "prices.csv"
 """Name of a project's table unless ``[costs].prices`` names another."""
@@ -31,6 +32,8 @@ UNITS: Mapping[str, str] = {
     "wrong_answer": "answer",
 }
 """Item → the unit that its price is of. Fixed, so that a price per thousand tokens is not taken for one per million."""
+OF_MODELS = ("prompt_tokens", "cached_prompt_tokens", "completion_tokens", "training_tokens")
+"""Items whose price each model has: ``big/prompt_tokens`` is that of the further model ``big``, and no other's."""
 COLUMNS = ("item", "amount", "unit", "currency", "date", "source")
 """Columns that a table must have; others, such as ``note``, are for its readers."""
 OLD_DAYS = 183
@@ -52,6 +55,12 @@ class PriceRow(TypedDict):
     date: str
     """ISO date on which the price was seen."""
     source: str
+
+
+def unit_of(item: str) -> str:
+    """The unit that an item's price is of; empty for an unknown item."""
+    kind = without_model(item)
+    return UNITS.get(kind, "") if kind == item or kind in OF_MODELS else ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -146,16 +155,17 @@ def _row(cells: Mapping[str, str], *, name: str, line: int) -> PriceRow:
             f"Give the table the columns {', '.join(COLUMNS)}; `twofold cost --template` prints one.",
         )
     item = cells["item"]
-    if item not in UNITS:
+    unit = unit_of(item)
+    if not unit:
         near = difflib.get_close_matches(item, UNITS, n=1)
         raise refused(
             f"unknown item {item!r} in the table of prices",
             f"Did you mean {near[0]!r}?" if near else f"Name one of the items: {', '.join(UNITS)}.",
         )
-    if cells["unit"] != UNITS[item]:
+    if cells["unit"] != unit:
         raise refused(
-            f"the price of {item!r} is per {cells['unit'] or 'nothing'!r}, expected per {UNITS[item]!r}",
-            f"Convert the amount to one per {UNITS[item]} and write that unit.",
+            f"the price of {item!r} is per {cells['unit'] or 'nothing'!r}, expected per {unit!r}",
+            f"Convert the amount to one per {unit} and write that unit.",
         )
     row: PriceRow = {
         "item": item,

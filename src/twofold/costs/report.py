@@ -9,10 +9,11 @@ from itertools import chain, combinations
 from typing import TypedDict
 
 from twofold.costs.metering import MeteredStudy
-from twofold.costs.parts import Scenario, hosted
-from twofold.costs.prices import UNITS, PriceRow, Prices
+from twofold.costs.parts import RISK, Scenario, hosted
+from twofold.costs.prices import PriceRow, Prices, unit_of
 from twofold.costs.totals import BreakEven, CostBook, OwnMachine, Sum
 from twofold.stats.amounts import Amount
+from twofold.text.arm_names import model_of, of_model
 
 VOLUMES = (100.0, 1e3, 1e4, 1e5, 1e6)
 """Answers a month of the curve over volume, beside the stated volume."""
@@ -264,6 +265,8 @@ def _parts(book: CostBook, arm: str) -> list[PartRecord]:
         if part.per_answer and not unmetered:
             weights = book.meter.weights(arm, part.per_answer)
             units = book.meter.moments.sum(weights, level=book.meter.level).natural
+            if part.name == RISK:
+                units = units.within(0.0, 1.0)
         missing = (part.item,) if price is None else ("not metered",) if unmetered else ()
         cost = Sum(known=units.times(0.0 if missing or price is None else price), unknown=missing)
         rows.append(
@@ -271,7 +274,7 @@ def _parts(book: CostBook, arm: str) -> list[PartRecord]:
                 "part": part.name,
                 "basis": part.basis,
                 "item": part.item,
-                "unit": UNITS[part.item],
+                "unit": unit_of(part.item),
                 "units": {"mean": None, "low": None, "high": None} if unmetered else amount_record(units),
                 "cost": sum_record(cost),
             }
@@ -284,9 +287,10 @@ def _passages(book: CostBook, arm: str) -> PassageTax | None:
     if longer is None:
         return None
     other, tokens = longer
-    price = book.prices.amounts.get("prompt_tokens")
+    item = of_model("prompt_tokens", model_of(arm))
+    price = book.prices.amounts.get(item)
     cached = book.meter.mean(arm, "cached_prompt_tokens") / (book.meter.mean(arm, "prompt_tokens") or math.nan)
-    cost = Sum(known=tokens.times(1000 * (price or 0.0) / 1e6), unknown=() if price is not None else ("prompt_tokens",))
+    cost = Sum(known=tokens.times(1000 * (price or 0.0) / 1e6), unknown=() if price is not None else (item,))
     return {
         "beside": other,
         "tokens": amount_record(tokens),

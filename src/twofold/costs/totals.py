@@ -16,12 +16,13 @@ from typing import Any, Literal
 import numpy as np
 
 from twofold.costs.metering import QUANTITIES, MeteredStudy, halved
-from twofold.costs.parts import HOURS, RISK, CostPart, Scenario, hosted, parts_of
+from twofold.costs.parts import HOURS, RISK, WRONG, CostPart, Scenario, hosted, parts_of
 from twofold.costs.prices import Prices
 from twofold.stats.amounts import Amount
+from twofold.text.arm_names import model_of, of_model, without_model
 
 COUNTERPARTS = {"rag": "base", "ft+rag": "ft"}
-"""Arm with retrieval → the arm without whose prompts lack the passages."""
+"""Arm with retrieval → the arm without, of the same model, whose prompts lack the passages."""
 _SAME = 1e-12
 """Units that differ by less, relatively, are the same but for rounding."""
 
@@ -178,6 +179,10 @@ class CostBook:
         """Cost of one more answer."""
         vector, lacking = self.answer_weights(arm, risk=risk)
         known = self.meter.moments.sum(vector, level=level or self.meter.level).natural
+        if risk:
+            # At best no answer is wrong, at worst each: an interval by a standard error goes beyond both.
+            rest = self.running(arm, level=level).known
+            known = known.within(rest.low, rest.high + self.prices.amounts.get(WRONG, 0.0))
         return Sum(known=known, unknown=lacking)
 
     def monthly(self, arm: str, *, volume: float | None = None, risk: bool = False, level: float | None = None) -> Sum:
@@ -209,7 +214,7 @@ class CostBook:
 
     def passages(self, arm: str) -> tuple[str, Amount] | None:
         """The counterpart without passages, and by how many tokens an arm's prompt is longer than that one's."""
-        other = COUNTERPARTS.get(arm, "")
+        other = of_model(COUNTERPARTS.get(without_model(arm), ""), model_of(arm))
         if other not in self.arms:
             return None
         vector = self.meter.weights(arm, {"prompt_tokens": 1.0}) + self.meter.weights(
@@ -281,9 +286,10 @@ class CostBook:
             unknown.add("generation on a machine of your own (not metered)")
         vector = np.zeros(len(self.arms) * len(QUANTITIES))
         for quantity in ("prompt_tokens", "completion_tokens"):
-            price = self.prices.amounts.get(quantity)
+            item = of_model(quantity, model_of(arm))
+            price = self.prices.amounts.get(item)
             if price is None:
-                unknown.add(quantity)
+                unknown.add(item)
             else:
                 vector += price / 1e6 * self.meter.weights(arm, {quantity: 1.0})
         machine = self.prices.amounts.get("machine")

@@ -6,9 +6,11 @@ These are measured by the study itself: an oracle arm is given the passages that
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import chain
 
 from twofold.hashing import plain
 from twofold.stats import intervals
+from twofold.text.arm_names import models_of, of_model
 from twofold.verdict.evidence import RIGHT, is_wrong
 from twofold.verdict.record import AnswerRow, ContrastRow
 
@@ -31,8 +33,21 @@ def contrasts(
     """
     if right is None:
         return []
+    out: list[ContrastRow] = []
+    for model in models_of(chain.from_iterable(row["arms"] for row in rows)):
+        out += _of_model(rows, metric, model=model, level=level, right=right)
+    return out
+
+
+def oracles(model: str) -> list[tuple[str, str]]:
+    """`ORACLES` of a model."""
+    return [(of_model(oracle, model), of_model(usual, model)) for oracle, usual in ORACLES]
+
+
+def _of_model(rows: Sequence[AnswerRow], metric: str, *, model: str, level: float, right: float) -> list[ContrastRow]:
+    """The contrasts of one model's arms: another model's answers say nothing of this one's causes."""
     comparisons = []
-    for oracle, usual in ORACLES:
+    for oracle, usual in oracles(model):
         comparisons.append(
             (
                 usual,
@@ -42,13 +57,13 @@ def contrasts(
                 f"wrong in {usual} and right in {oracle}, which is given the right passages",
             )
         )
-    for oracle, usual in ORACLES:
+    for oracle, usual in oracles(model):
         comparisons.append(
             (usual, oracle, True, "reading", f"wrong in {usual} and in {oracle}: reading, the model or the reference")
         )
-    comparisons.append(
-        ("oracle", "ft+oracle", False, "tuning", "wrong in oracle and right in ft+oracle: reading that tuning mends")
-    )
+    (untuned, _), (tuned, _) = oracles(model)
+    mends = f"wrong in {untuned} and right in {tuned}: reading that tuning mends"
+    comparisons.append((untuned, tuned, False, "tuning", mends))
     out: list[ContrastRow] = []
     for arm, beside, both, share, label in comparisons:
         values: list[float] = []

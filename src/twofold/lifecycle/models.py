@@ -122,11 +122,12 @@ class TunedModels:
             StoreError: the model's files are gone or damaged.
         """
         record = self.registry.checked(name)  # damaged files are not handed on to other programs
-        adapter = self.workspace.models.load(record["key"])
-        generator: Generator = self.workspace.models.generator(adapter)
+        parts = self._of(record)
+        adapter = parts.models.load(record["key"])
+        generator: Generator = parts.models.generator(adapter)
         try:
             if not isinstance(generator, Exports):
-                where = self.workspace.config.generation.generator.name
+                where = parts.config.generation.generator.name
                 raise ModelError(
                     f"the generator {where!r} has no weights to export",
                     cure="Tune locally to own the weights: a model tuned at an endpoint stays there.",
@@ -168,7 +169,8 @@ class TunedModels:
         champion = self._champion(name)
         learned = (self.registry.learned(champion) if champion else None) or {}
         _, counts = retraining.fair(self.splits(), learned, near=self.workspace.config.examples.near == "drop")
-        facts = retraining.facts_of(self.workspace.models, self.workspace.adapters, counts)
+        parts = self._of(champion) if champion else self.workspace
+        facts = retraining.facts_of(parts.models, parts.adapters, counts)
         return champion, retraining.reasons(
             self.workspace.config.retraining, champion, facts=facts, moment=datetime.now(UTC)
         )
@@ -176,13 +178,14 @@ class TunedModels:
     def retrain(self, name: str, *, arm: Arm, who: str = "", progress: Progress = quiet) -> Retrained:
         """Train from the base on everything there is, compare, promote if better; see `retraining.retrain`."""
         champion = self._champion(name)
+        parts = self._of(champion) if champion else self.workspace.of(arm)
         return retraining.retrain(
-            self.workspace, self.splits(), champion, arm=arm, records=self.records, who=who, progress=progress
+            parts, self.splits(), champion, arm=arm, records=self.records, who=who, progress=progress
         )
 
     def cancel(self, arm: Arm) -> list[TrainersJob]:
         """Cancel what trainers have under way elsewhere for an arm."""
-        workspace = self.workspace
+        workspace = self.workspace.of(arm)
         cancelled: list[TrainersJob] = []
         for method in workspace.adapters.methods:
             trainer = loading.make("trainers", method.name, method.options)
@@ -192,6 +195,10 @@ class TunedModels:
                 done = trainer.cancel(workspace.artifacts.working(key))
                 cancelled.append({"trainer": method.name, **done})
         return cancelled
+
+    def _of(self, record: ModelRecord) -> Workspace:
+        """The parts of the model whose weights were tuned: another model's weights are no base for the change."""
+        return self.workspace.of(self.workspace.config.arm(record["arm"]))
 
     def _champion(self, name: str) -> ModelRecord | None:
         # Nothing was promoted yet: a first model has nobody to beat.
@@ -252,14 +259,20 @@ class TunedModels:
         """Measurements of a model on dev, in studies and in comparisons, each with its interval."""
         dev = record.get("dev")
         if dev:
-            yield {"source": "dev", "metric": dev["metric"], "estimate": dev["score"]}
+            yield {"source": "dev", "metric": dev["metric"], "estimate": dev["score"], "level": _DEV_LEVEL}
         for study, arm in self._arms(record):
-            metrics: Any = archive.read_record(self.records / study)["arms"][arm]["metrics"]
+            study_record = archive.read_record(self.records / study)
+            metrics: Any = study_record["arms"][arm]["metrics"]
+            # A study's intervals have the level of its look, which is stricter with every study of the same questions.
             for metric, value in metrics.items():
-                yield {"source": f"study {study}, arm {arm}", "metric": metric, "estimate": value}
+                source = f"study {study}, arm {arm}"
+                yield {"source": source, "metric": metric, "estimate": value, "level": study_record["level"]}
         for against, row in self.workspace.catalogue.models.comparisons(record["id"]).items():
-            yield {"source": against, "metric": row["metric"], "estimate": row["scores"]["candidate"]}
-            yield {"source": against, "metric": f"{row['metric']}, difference", "estimate": row["difference"]}
+            for metric, value in (
+                (row["metric"], row["scores"]["candidate"]),
+                (f"{row['metric']}, difference", row["difference"]),
+            ):
+                yield {"source": against, "metric": metric, "estimate": value, "level": row.get("level")}
 
     def _examples(self, old: ModelRecord, new: ModelRecord) -> ExampleCounts | None:
         """How many examples only one of them learned from; None where one does not say."""
@@ -285,12 +298,15 @@ class TunedModels:
         return None
 
     def _prompts(self, arm: Arm) -> list[Prompt]:
-        job = self.workspace.adapters.job(arm, self.splits())
+        job = self.workspace.of(arm).adapters.job(arm, self.splits())
         conversations: list[tuple[Message, ...]] = [item.prompt.messages for item in job.dev]
         # The first variant only: the others show the same questions with other passages.
         conversations += [pair.messages for pair in job.rows[0]]
         return [Prompt(messages=messages) for messages in list(dict.fromkeys(conversations))[:PROMPTS]]
 
+
+_DEV_LEVEL = 0.95
+"""Level of the intervals of dev scores, whatever [study] has: that of `intervals.estimate`."""
 
 _DIFF_FIELDS = (
     "method",

@@ -40,6 +40,10 @@ class TunedArm:
         return {**self.report, "arm": self.arm, "id": self.id, "path": self.path}
 
 
+NO_CHAMPION = "no champion"
+"""Reason of the trigger that nobody sets: where there is no champion, training is due."""
+
+
 class Trigger(TypedDict):
     """One condition of ``[retraining]`` beside its limit."""
 

@@ -32,13 +32,14 @@ from twofold.examples.splitting import Splits
 from twofold.forgetting.suite import outcome
 from twofold.hashing import digest
 from twofold.lifecycle.comparison import compared, improves, scores_of
-from twofold.lifecycle.record import Comparison, Outcome, Retrained, Trigger
+from twofold.lifecycle.record import NO_CHAMPION, Comparison, Outcome, Retrained, Trigger
 from twofold.plugins import specs
 from twofold.plugins.protocols import Progress
 from twofold.store.catalogue import Catalogue
 from twofold.store.model_record import ModelRecord, read_everything
 from twofold.store.model_registry import CANDIDATE, CHAMPION, now, short
 from twofold.study import looks
+from twofold.text.arm_names import of_model
 from twofold.types import Arm, Example, Json
 from twofold.verdict.effort import cure, shortfall, unfinished
 from twofold.verdict.record import share_text
@@ -108,7 +109,7 @@ def reasons(
         moment: The time now, with a zone.
     """
     if champion is None:
-        return [{"reason": "no champion", "value": 0, "limit": 1, "due": True}]
+        return [{"reason": NO_CHAMPION, "value": 0, "limit": 1, "due": True}]
     days = (moment - datetime.fromisoformat(champion["made"])).total_seconds() / 86400
     rows: list[Trigger] = []
     # 0 switches this trigger off.
@@ -150,7 +151,7 @@ def retrain(
     """Train a candidate, compare it, and promote it if it is better and does not forget. Resumes where it was killed.
 
     Args:
-        workspace: Of the project, without ``[tuning].use``.
+        workspace: Of the model whose weights are tuned, without ``[tuning].use``.
         splits: As they are cut today.
         champion: The record of the model to beat; None: the arm without tuning.
         arm: Whose adapter is trained where there is no champion; else the champion's arm counts.
@@ -204,7 +205,7 @@ def retrain(
         return replace(unchanged, outcome="undecided", because=because)
     if workspace.catalogue.models.aliases().get(CANDIDATE) != name:
         registry.promote(name, alias=CANDIDATE, who=who, why=f"retrained from {short(unchanged.champion) or 'nothing'}")
-    plain_arm = workspace.config.arm("rag" if arm.retrieval else "base")
+    plain_arm = workspace.config.arm(of_model("rag" if arm.retrieval else "base", arm.model))
     outdated = _outdated(workspace.models, workspace.adapters, champion)
     if outdated:
         notes.append(f"the champion cannot answer any more ({outdated}): compared with the arm without tuning")

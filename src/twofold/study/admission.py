@@ -7,20 +7,22 @@ from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
 
+from twofold.advice.observing import base_vocabulary
 from twofold.answering.readers import readers_now
 from twofold.assembly.models import Models
 from twofold.assembly.searching import Search
+from twofold.assembly.systems import Systems
 from twofold.assembly.workspace import Workspace
 from twofold.config import Config, MetricPart, StudySection
 from twofold.errors import BadRecord, ConfigError, ScorerBroken, StudyError, TooFewExamples, UnknownDocument
-from twofold.examples import checking
+from twofold.examples import answer_schemas, checking
 from twofold.examples.questions import Questions
 from twofold.examples.splitting import Splits
-from twofold.files.reading import counted
+from twofold.files.reading import counted, excerpt
 from twofold.hashing import digest, plain
 from twofold.plugins import loading, protocols, specs
 from twofold.plugins.protocols import Doubts, Metric
-from twofold.plugins.traits import MetricTraits
+from twofold.plugins.traits import GeneratorSettings, MetricTraits
 from twofold.reports.archive import latest, read_record
 from twofold.store.forgotten import RECEIPTS, Forgotten
 from twofold.store.model_record import read_everything
@@ -28,6 +30,7 @@ from twofold.study import looks
 from twofold.study.confirming import Hypothesis, hypothesis, unseen
 from twofold.study.judging import RightAnswers, right_answers
 from twofold.study.scorer_check import self_test
+from twofold.text.arm_names import model_of, of_model
 from twofold.types import Arm, Document, Example, Json, Problem
 
 
@@ -39,6 +42,8 @@ class Admitted:
     diagnostics: tuple[Arm, ...]
     metrics: Mapping[str, tuple[Metric, str]]
     """Name → the metric, and its key: of its name, version and options."""
+    specs: Mapping[str, Json]
+    """Name → what that key is a digest of (`specs.of_part`)."""
     test: Questions
     """The questions: those of the test split, or of the reserve."""
     judged: Questions
@@ -83,6 +88,8 @@ def admitted(
         BadRecord: an example has another fault that makes its scores wrong: a span outside its document, an answer that
             is none of its choices.
         UnknownName: a metric of [study], or an arm, that nobody defined.
+        ConfigError: the documents do not fit into the prompt of an arm that shows all of them.
+        ConfigError: a schema that no training answer satisfies, or that cannot be inferred from them.
         ConfigError: an option that a metric does not have, or a bad value of one; a metric that cannot decide, or that
             scores none of the questions.
         ScorerBroken: gold answers do not score 1, or shuffled gold does, by a metric that the project's answers do not
@@ -93,11 +100,12 @@ def admitted(
     # An arm that decides needs no second measurement for explanation.
     diagnostics = tuple(arm for arm in map(config.arm, config.study.diagnostics) if arm not in arms)
     _require_arms(arms, diagnostics)
+    require_apart(config, (*arms, *diagnostics))
     known = workspace.catalogue.documents.digests() if documents is None else documents or config.sources
     if lacking := nothing_to_read(config, has_documents=bool(known)):
         raise lacking
-    metrics, right = _metrics(workspace.search, splits, documents=bool(known) and not planned)
-    specs.decider(config.study)
+    metrics, described, right = _metrics(workspace.search, splits, documents=bool(known) and not planned)
+    specs.decider(config.study, pooled=True)
     test = splits.test
     stated = None
     if final:
@@ -117,8 +125,18 @@ def admitted(
     if not test:
         closed = "; those there are were made from documents that the study's principal may not read" if every else ""
         raise TooFewExamples(f"the test split is empty: there is no question to measure with{closed}")
+    unused = [f"{error.message}: {error.cure}" for error in unused_models(config)]
     left_out = f"{counted(every - len(test), 'question')} left out: made from what the study's principal may not read"
     _require_shots(splits, arms)
+    unlabelled: list[str] = []
+    for model in dict.fromkeys(arm.model for arm in (*arms, *diagnostics)):
+        mine = [arm for arm in (*arms, *diagnostics) if arm.model == model]
+        parts = workspace.of(mine[0])
+        unlabelled += _outside_schemas(parts.systems, splits, mine, test=test)
+        _require_room(workspace.search, parts.config, mine, test=test, documents=documents)
+    for arm in arms:
+        if arm.linear:  # refuses answers that are no labels
+            workspace.systems.generator(arm, lambda: splits)
     _require_kept_out(workspace.models, splits, test)
     _require_tunable(workspace, splits, (*arms, *diagnostics))
     examples = (*splits.train, *splits.dev, *splits.test, *splits.reserve)
@@ -129,16 +147,19 @@ def admitted(
         arms=arms,
         diagnostics=diagnostics,
         metrics={name: metric for name, metric in metrics.items() if name not in blind},
+        specs=described,
         test=test,
         judged=splits.judged(test),
         tests=tests,
         notes=notes,
-        left_out=(*([left_out] if every > len(test) else []), *blind.values()),
+        left_out=(*([left_out] if every > len(test) else []), *unlabelled, *blind.values(), *unused),
         hypothesis=stated,
     )
 
 
-def _metrics(search: Search, splits: Splits, *, documents: bool) -> tuple[dict[str, tuple[Metric, str]], RightAnswers]:
+def _metrics(
+    search: Search, splits: Splits, *, documents: bool
+) -> tuple[dict[str, tuple[Metric, str]], dict[str, Json], RightAnswers]:
     """The metrics of [study] and those always reported beside one of them, by name, each with its key.
 
     Args:
@@ -147,7 +168,7 @@ def _metrics(search: Search, splits: Splits, *, documents: bool) -> tuple[dict[s
         documents: The index may be read: right answers are looked up in it where a metric wants them.
 
     Returns:
-        The metrics, and the right answers that were looked up.
+        The metrics, what their keys are digests of, and the right answers that were looked up.
     """
     parts = {part.name: part for part in search.config.study.scored}
     for name in list(parts):
@@ -155,6 +176,7 @@ def _metrics(search: Search, splits: Splits, *, documents: bool) -> tuple[dict[s
             parts.setdefault(other, MetricPart(name=other))
     right = RightAnswers(examples=(), answers=())
     metrics: dict[str, tuple[Metric, str]] = {}
+    described: dict[str, Json] = {}
     for configured in parts.values():
         loading.options("metrics", configured.name, configured.options, where=f"study: options of {configured.name}")
         # A metric of labels must know those that no test question has, too: an answer may name them (all splits).
@@ -165,8 +187,9 @@ def _metrics(search: Search, splits: Splits, *, documents: bool) -> tuple[dict[s
             right = right if right.answers else right_answers(search, (*splits.train, *splits.dev))
             part = right.calibrated(part, metric)
             metric = loading.make("metrics", part.name, part.options)
-        metrics[part.name] = (metric, digest("metric", specs.of_part("metrics", part)))
-    return metrics, right
+        described[part.name] = specs.of_part("metrics", part)
+        metrics[part.name] = (metric, digest("metric", described[part.name]))
+    return metrics, described, right
 
 
 def _tested(
@@ -279,12 +302,16 @@ def require_trainable(workspace: Workspace, splits: Splits, arm: Arm) -> None:
         TooFewExamples: the train or dev split is empty.
     """
     if not arm.tuning:
-        raise ConfigError(f"the arm {arm.name!r} has nothing to train", cure="Name an arm that is tuned: ft or ft+rag.")
+        raise ConfigError(
+            f"the arm {arm.name!r} has nothing to train",
+            cure=f"Name an arm that is tuned: {of_model('ft', arm.model)} or {of_model('ft+rag', arm.model)}.",
+        )
     config = workspace.config
     if arm.retrieval and not (config.documents.paths or config.sources or config.tools):
         raise ConfigError(
             f"the project has no documents that the arm {arm.name!r} could learn to read",
-            cure="Train the arm without retrieval, by --arm ft, or name documents in [documents].paths.",
+            cure=f"Train the arm without retrieval, by --arm {of_model('ft', arm.model)}, or name documents in "
+            "[documents].paths.",
         )
     _require_tunable(workspace, splits, (arm,))
 
@@ -314,8 +341,13 @@ def _require_tunable(workspace: Workspace, splits: Splits, arms: tuple[Arm, ...]
     tuned = [arm for arm in arms if arm.tuning and not workspace.models.chosen(arm)]
     if not tuned:
         return
+    _require_trained_base(workspace, tuned)
     part = workspace.config.generation.generator
     local = [method.name for method in workspace.adapters.methods if not is_endpoint("trainers", method.name)]
+    # Of further models it was found out above.
+    tuned = [arm for arm in tuned if not arm.model]
+    if not tuned:
+        local = []
     if is_endpoint("generators", part.name) and local:
         names = ", ".join(arm.name for arm in tuned)
         others = ",".join(arm.name for arm in arms if not arm.tuning) or "base,prompt"
@@ -330,11 +362,132 @@ def _require_tunable(workspace: Workspace, splits: Splits, arms: tuple[Arm, ...]
             raise splits.lack(name, "tuning needs examples")
 
 
+def _require_trained_base(workspace: Workspace, tuned: Sequence[Arm]) -> None:
+    """Refuse to tune a further model where the configured trainers would change other weights than it answers with."""
+    for arm in tuned:
+        parts = workspace.of(arm)
+        part = parts.config.generation.generator
+        elsewhere = is_endpoint("generators", part.name)
+        model = GeneratorSettings.of(loading.options("generators", part.name, part.options)).model
+        for method in parts.adapters.methods if arm.model else ():
+            at_endpoint = is_endpoint("trainers", method.name)
+            base = specs.base_model(parts.config, method)
+            if elsewhere and not at_endpoint:
+                why = f"{model!r} is at an endpoint, and the trainer {method.name!r} needs weights"
+            elif at_endpoint and not elsewhere:
+                why = f"{model!r} answers on this machine, and the trainer {method.name!r} tunes at an endpoint"
+            elif base != model:
+                why = f"the trainer {method.name!r} is set to tune {base!r}, and {model or part.name!r} answers"
+            else:
+                continue
+            raise StudyError(
+                f"{arm.name}: this generator cannot be tuned here: {why}",
+                cure=f"Measure {arm.model} untuned, as {of_model('rag' if arm.retrieval else 'base', arm.model)}, or "
+                f"set [tuning.trainer] to one that tunes the model of [models.{arm.model}].",
+            )
+
+
+def require_apart(config: Config, arms: Sequence[Arm]) -> None:
+    """Refuse two models that answer alike under two names: their arms would be one, measured twice.
+
+    Raises:
+        ConfigError: the generators differ in nothing but defaults that one of them spells out.
+    """
+    known: dict[str, str] = {}
+    for model in dict.fromkeys(arm.model for arm in arms):
+        section = config.of(model).generation
+        spelled = section.model_dump(mode="json", exclude={"batch", "generator"})
+        key = digest("model", {**spelled, "generator": specs.of_part("generators", section.generator)})
+        name = f"[models.{model}]" if model else "[generation]"
+        if key in known:
+            raise ConfigError(
+                f"{name} and {known[key]} are the same model with the same options",
+                cure="Remove one of the two, or give it the model and options that it is to have.",
+            )
+        known[key] = name
+
+
+def unused_models(config: Config) -> list[ConfigError]:
+    """Warnings of models that are described and answer in no arm of the study or the server."""
+    used = {model_of(name) for name in (*config.study.arms, *config.study.diagnostics, *config.serving.arms)}
+    return [
+        ConfigError(
+            f"the model {model} answers in no arm",
+            cure=f"Name one of its arms in [study].arms, such as {model}/base, or remove [models.{model}].",
+        )
+        for model in config.models
+        if model not in used
+    ]
+
+
 def _require_shots(splits: Splits, arms: Sequence[Arm]) -> None:
     """Refuse arms that show examples where there is none to show: each would be the arm without, under another name."""
     for arm in arms:
         if arm.shots and not splits.train:
             raise splits.lack("train", f"the arm {arm.name} shows {arm.shots} examples, which it takes from those")
+        if arm.linear and not splits.train:
+            raise splits.lack("train", f"the arm {arm.name} learns its labels from those")
+
+
+def _require_room(
+    search: Search,
+    config: Config,
+    arms: Sequence[Arm],
+    *,
+    test: Sequence[Example],
+    documents: Sequence[Document] | None,
+) -> None:
+    """Refuse an arm that shows all documents where these are longer than a prompt of the model may be.
+
+    At an endpoint nothing tells how tokens are counted: there an answer that does not fit fails, and says so.
+    """
+    whole = [arm.name for arm in arms if arm.whole]
+    if not whole:
+        return
+    vocabulary, _ = base_vocabulary(config)
+    if vocabulary is None:
+        return
+    every = search.catalogue.documents.get() if documents is None else documents
+    read = sum(vocabulary.pieces([document.text for document in every]))
+    question = max(vocabulary.pieces([example.question for example in test]), default=0)
+    written = config.generation.max_tokens
+    if read + question + written > vocabulary.window:
+        raise ConfigError(
+            f"the {counted(len(every), 'document')} do not fit into a prompt of the arm {whole[0]}: {read:,} tokens, "
+            f"with {question:,} of the longest question and {written:,} to write, and {vocabulary.model} takes "
+            f"{vocabulary.window:,}",
+            cure="Leave that arm out, use a model with a longer context, or name fewer documents in [documents].paths.",
+        )
+
+
+def _outside_schemas(systems: Systems, splits: Splits, arms: Sequence[Arm], *, test: Sequence[Example]) -> list[str]:
+    """Warnings of questions whose right answers an arm's schema does not let it write.
+
+    Raises:
+        ConfigError: it allows no right answer of the training examples, or cannot be inferred from them.
+    """
+    shaped = next((arm for arm in arms if arm.schema), None)
+    if shaped is None:
+        return []
+    if not splits.train and not systems.models.configured_schema:
+        raise splits.lack("train", f"the schema of the arm {shaped.name} is inferred from those")
+    # All arms with the part have one schema.
+    schema = systems.schema(shaped, splits)
+    known = [example for example in splits.train if example.references]
+    if known and len(answer_schemas.outside(schema, known)) == len(known):
+        raise ConfigError(
+            f"no answer of the {counted(len(known), 'training example')} satisfies the schema of the arm {shaped.name}",
+            cure="Correct [generation].schema, or remove it: it is then inferred from these answers.",
+        )
+    barred = answer_schemas.outside(schema, test)
+    if not barred:
+        return []
+    first = barred[0]
+    return [
+        f"{counted(len(barred), 'question')} of {len(test)} {'has' if len(barred) == 1 else 'have'} right answers that "
+        f"the schema of {shaped.name} does not allow, such as {first.id}: {excerpt(first.references[0], 60)!r}; it "
+        "answers them wrong: add training examples with such answers, or write the schema ([generation].schema)"
+    ]
 
 
 def _require_arms(arms: Sequence[Arm], diagnostics: Sequence[Arm]) -> None:

@@ -11,14 +11,16 @@ import random
 import statistics
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 from itertools import chain
 from pathlib import Path
 from typing import Any
 
 from twofold import prompts
-from twofold.answering.system import Renderer
+from twofold.answering.system import Renderer, query, shots_of
 from twofold.assembly import rehearsal
 from twofold.assembly.adapters import KEYS
+from twofold.assembly.whole_documents import WholeDocuments
 from twofold.assembly.workspace import Workspace
 from twofold.config import Part
 from twofold.errors import ModelError, TwofoldError
@@ -29,19 +31,21 @@ from twofold.host import capabilities, pace
 from twofold.plugins import loading, specs
 from twofold.plugins.jobs import TrainerJob
 from twofold.plugins.protocols import Progress, quiet
-from twofold.plugins.traits import GeneratorSettings, TrainerSettings
-from twofold.study import calls, latency, looks
+from twofold.plugins.traits import TrainerSettings
+from twofold.study import calls, latency, looks, race_plan, racing
 from twofold.study import plan as planning
 from twofold.study.admission import admitted, is_endpoint, require_sound, require_trainable
 from twofold.study.confirming import reserve_warnings
 from twofold.study.earlier import spreads
 from twofold.study.plan_record import StudyPlan, TuningPlan
-from twofold.study.stand_ins import StandIns
+from twofold.study.planned_models import PlannedModel, lacking, planned
+from twofold.study.stand_ins import StandIns, pieces
+from twofold.text.arm_names import of_model
 from twofold.training import reckoning
 from twofold.training.options import FitOptions
 from twofold.tuning import training_data as rows
 from twofold.tuning.finalize import ALONE, DEV
-from twofold.types import Arm, Chunk, Document, Example, Json, Prompt, Span
+from twofold.types import Arm, Chunk, Document, Example, Hit, Json, Prompt
 
 # 502 in bf16 and 115 in f32 by `twofold doctor` (notebook, 2026-11-28).
 REFERENCE_GFLOPS, WITHOUT_BF16 = 500.0, 115.0
@@ -50,8 +54,6 @@ _SAMPLE = 40
 """Test questions whose prompts are rendered to learn their length."""
 _CUT = 400
 """Documents that are cut into passages."""
-_PIECE = 700
-"""Characters of a passage where the chunker cannot be asked."""
 _SHORT = (60.0, 48.0)
 """Tokens read and written, at most, of a question of the forgetting gate or of a general prompt."""
 _SPEAKS = 0.7
@@ -64,8 +66,8 @@ def plan(
     documents: Sequence[Document],
     *,
     records: Path,
-    leaks: Json,
     final: bool = False,
+    race: bool = False,
     measure: bool = False,
     progress: Progress = quiet,
 ) -> StudyPlan:
@@ -77,8 +79,8 @@ def plan(
         documents: Those of [documents].
         records: Directory of finished studies, with the ledger of looks: a study with these arms and this metric tells
             how much their scores differ.
-        leaks: Counts of what was dropped for leaks.
         final: The questions are those of the reserve.
+        race: Tell what a race is expected to ask; the steps are those of a race that asks everything.
         measure: Measure this machine for some seconds where nothing is known of its pace.
         progress: Shows measuring.
 
@@ -87,6 +89,8 @@ def plan(
     """
     config = workspace.config
     checked = admitted(workspace, splits, records, final=final, documents=documents, planned=True)
+    if race:
+        checked = racing.prepared(checked, config, schema=racing.held_to_schemas(workspace, checked.arms))
     arms = (*checked.arms, *checked.diagnostics)
     work, notes, rates = forecast(
         workspace, splits, documents, arms=arms, test=checked.test, measure=measure, progress=progress
@@ -97,9 +101,14 @@ def plan(
     earlier = looks.earlier(rows, looks.asked_digests(checked.test), kinds=kinds)
     level = config.study.level if final else looks.level_of(1 + earlier, config.study.level)
     seen = planning.seen_by(splits, config, arms=len(checked.arms), level=level, final=final, earlier=spread)
+    steps, costs = planning.bill(work), [*planning.costs(work), *calls.costs(work.calls)]
+    raced = (
+        race_plan.plan(checked.test, config, arms=len(arms), level=level, steps=steps, costs=costs) if race else None
+    )
     return StudyPlan(
-        steps=planning.bill(work),
-        costs=[*planning.costs(work), *calls.costs(work.calls)],
+        steps=steps,
+        costs=costs,
+        race=raced,
         unpriced=calls.unpriced(work.calls),
         level=level,
         prospect=seen,
@@ -122,7 +131,7 @@ def plan(
         ],
         policy=planning.policy(splits, config, sealed=checked.test if final else ()),
         arms=[arm.name for arm in arms],
-        leaks=leaks,
+        models=work.models,
         rates=rates,
     )
 
@@ -180,19 +189,17 @@ class _Forecast:
         self.workspace, self.splits, self.arms, self.test = workspace, splits, arms, test
         self.config = workspace.config
         self.documents = documents
-        part = self.config.generation.generator
-        self.remote = is_endpoint("generators", part.name)
         indexed = set(workspace.catalogue.documents.digests())
         retrieves = any(arm.retrieval for arm in arms)
         self.stale = [d for d in documents if d.id not in indexed] if retrieves else []
         self.unsynced = bool(self.stale) or not indexed
         self.notes: list[str] = []
         self.failed: set[str] = set()
-        self.encoder = None
-        self.description: Json = {}
+        self.models: dict[str, PlannedModel] = {}
+        """The models of the arms by name; the project's own has the empty name."""
         self.paces: dict[str, float] = {}
-        self.answered = {str(told.get("arm")) for told in workspace.catalogue.systems.descriptions().values()}
-        """Kinds of questions that the base model has answered, or will have for an earlier arm: ``general``,
+        self.answered: set[tuple[str, str]] = set()
+        """Model, and kinds of questions that it has answered untuned, or will have for an earlier arm: ``general``,
         ``replay``, ``teacher``."""
         self.busy = False
         """Was a pace measured beside other work?"""
@@ -201,10 +208,12 @@ class _Forecast:
         measured = self._generator_paces(measure=measure, progress=progress)
         chunks = self._chunks() if any(arm.retrieval for arm in self.arms) else {}
         self.stand_ins = StandIns(chunks, (*self.splits.train, *self.splits.dev, *self.test))
-        tuning, answering = [], []
+        tuning: list[planning.TuningWork] = []
+        answering: list[planning.Answering] = []
         for arm in self.arms:
             item = self._answering(arm, self.test)
-            if arm.tuning:
+            # `ft` and `prompt+ft` answer with one adapter: it is trained for the first of them.
+            if arm.tuning and arm.learner not in [other.learner for other in self.arms[: len(answering)]]:
                 planned, known = self._tuning(arm, item, measure=measure, progress=progress)
                 measured = measured and known
                 tuning += planned
@@ -212,6 +221,8 @@ class _Forecast:
         self._retrieval_paces(measure=measure, progress=progress)
         whole = sum(len(d.text) for d in self.documents if d.id in chunks) or 1
         per_character = sum(map(len, chunks.values())) / whole
+        # No language model is asked for a linear arm.
+        speaking = {arm.model for arm in self.arms if not arm.linear}
         work = planning.Work(
             documents=len(self.stale),
             chunks=sum(max(1.0, len(d.text) * per_character) for d in self.stale),
@@ -221,6 +232,9 @@ class _Forecast:
             slowness=slowness(),
             examples=len(self.test) * len(self.arms),
             calls=self._calls(answering, tuning),
+            models={name: known.plan() for name, known in self.models.items() if name in speaking},
+            allowed=partial(latency.allowed, self.config.study),
+            least=latency.LEAST,
         )
         rates = "measured here while the machine was busy" if self.busy else "measured here"
         return work, self.notes, rates if measured else "not measured here: defaults scaled to this CPU"
@@ -247,15 +261,20 @@ class _Forecast:
                 asks = round(tuned.candidates * tuned.gate + tuned.gate_first)
                 for step, number in ((beside["gate"], asks), (beside["replay"], tuned.replayed)):
                     requests += calls.by_generator(
-                        config, f"{step} {name}", "short questions", number=number, tokens=_SHORT
+                        self.models[tuned.dev.arm.model].config,
+                        f"{step} {name}",
+                        "short questions",
+                        number=number,
+                        tokens=_SHORT,
                     )
             for training in tuned.trainings:
                 if training.elsewhere and not (training.cached or training.price_per_million):
                     requests.append(calls.Calls(step=f"tune {name}", who=f"trainer {training.method}", number=1))
         for step, item, number, searched in answers:
-            if number and self.remote and not any(item.prices):
-                requests += calls.by_generator(config, step, "answers", number=number, tokens=(0.0, 0.0))
-            if searched and item.arm.retrieval and not item.arm.oracle:
+            model = self.models[item.arm.model]
+            if number and item.concurrency and not any(item.prices):
+                requests += calls.by_generator(model.config, step, "answers", number=number, tokens=(0.0, 0.0))
+            if searched and item.arm.retrieval and not (item.arm.oracle or item.arm.whole):
                 requests += calls.in_retrieval(config, self._questions(step, searched))
         return requests
 
@@ -271,23 +290,18 @@ class _Forecast:
     # ------------------------------------------------------------ paces
 
     def _generator_paces(self, *, measure: bool, progress: Progress) -> bool:
-        part = self.config.generation.generator
-        try:
-            generator = self.workspace.models.generator()
-            self.description = generator.description
-            generator.close()  # opened for its description; nothing was loaded
-            self.encoder = _encoder(str(self.description.get("model", "")))
-            subject = pace.answering(self.description)
-            kinds = set()
-            for sort in ("answer", "alone"):
-                for shape in map(pace.shape, self.arms):
-                    kinds.add(f"{sort} {shape}")
-            if measure and not self.remote and self._lacking(subject, {*kinds, "load"}):
-                rehearsal.answers(part, progress=progress)
-            self.paces = self._known(subject, {*kinds, "load"})
-        except TwofoldError as error:
-            self._note(error)
-        return self.remote or "load" in self.paces
+        for arm in self.arms:
+            if arm.model in self.models:
+                continue
+            mine = [other for other in self.arms if other.model == arm.model]
+            parts = self.workspace.of(arm)
+            known = planned(parts, mine, measure=measure, note=self._note, progress=progress)
+            self.models[arm.model] = known
+            self.busy = self.busy or known.busy
+            self.answered |= {(arm.model, kind) for kind in known.answered()}
+        if "" in self.models:
+            self.paces = dict(self.models[""].paces)
+        return all(known.known for known in self.models.values())
 
     def _retrieval_paces(self, *, measure: bool, progress: Progress) -> None:
         if not any(arm.retrieval for arm in self.arms):
@@ -295,7 +309,7 @@ class _Forecast:
         try:
             embedder = self.workspace.search.embedder
             subject = pace.embedding(embedder.fingerprint)
-            if measure and self._lacking(subject, {"chunk"}):
+            if measure and lacking(subject, {"chunk"}):
                 rehearsal.embedding(embedder, progress=progress)
             known = self._known(subject, {"chunk"} if self.stale else set())
             self.paces |= {{"load": "load embedder"}.get(kind, kind): value for kind, value in known.items()}
@@ -305,24 +319,19 @@ class _Forecast:
             self._note(error)
 
     def _trainer_paces(
-        self, method: Part, options: FitOptions, *, measure: bool, progress: Progress
+        self, arm: Arm, method: Part, options: FitOptions, *, measure: bool, progress: Progress
     ) -> dict[str, float]:
-        model = options.model or str(self.description.get("model", ""))
+        model = options.model or str(self.models[arm.model].description.get("model", ""))
         subject = reckoning.subject(model, options)
         kinds = {"token", "evaluation", "setup"}
         # What failed for one arm fails for the next, which has the same subject: once is enough.
-        if measure and subject not in self.failed and self._lacking(subject, kinds):
+        if measure and subject not in self.failed and lacking(subject, kinds):
             try:
                 rehearsal.training(method, model, progress=progress)
             except TwofoldError as error:
                 self.failed.add(subject)
                 self._note(error)
         return self._known(subject, kinds if measure else set())
-
-    def _lacking(self, subject: str, kinds: set[str]) -> bool:
-        """Is a pace unknown, or was it measured while this machine was busy, which it is no more?"""
-        doubtful = kinds & pace.of_busy(subject)
-        return not kinds <= set(pace.paces(subject)) or bool(doubtful and not capabilities.crowded())
 
     def _known(self, subject: str, kinds: set[str]) -> dict[str, float]:
         """The paces of `subject`; `kinds` are those that the plan needs."""
@@ -359,62 +368,70 @@ class _Forecast:
 
     def _splitter(self) -> Any:
         if self.config.documents.chunker.name == "semantic":  # embeds every sentence
-            return _pieces
+            return pieces
         try:
             return self.workspace.search.chunker.split
         except TwofoldError as error:
             self._note(error)
-            return _pieces
+            return pieces
 
     # ------------------------------------------------------------ answering
 
     def _answering(self, arm: Arm, questions: Sequence[Example]) -> planning.Answering:
         sample = list(questions or self.splits.dev)
         sample = random.Random(0).sample(sample, min(_SAMPLE, len(sample)))
-        shots = rows.few_shots(self.splits.train, arm.shots, seed=self.config.study.seed)
-        read = [reckoning.prompt_tokens(self._prompt(arm, e, shots).messages, self.encoder) for e in sample]
+        few = rows.few_shots(self.splits.train, arm.shots, seed=self.config.study.seed)
+        shots = shots_of(few, self.stand_ins.gold(few) if arm.retrieval else None)
+        known = self.models[arm.model]
+        read = [reckoning.prompt_tokens(self._prompt(arm, e, shots).messages, known.encoder) for e in sample]
         key = self._system_key(arm)
         digests = set(Questions.of(questions).digests)
         cached = len(digests & set(self.workspace.catalogue.answers.get(key))) if key else 0
         # Nobody could run an oracle: it is not timed.
         timed = arm.oracle or (key is not None and self._timed(key, len(questions)))
-        return planning.Answering(
+        item = planning.Answering(
             arm=arm,
             prompt_tokens=statistics.fmean(read) if read else 0.0,
             completion_tokens=self._written(arm, sample),
             questions=len(questions),
             cached=cached,
             single=0 if timed else latency.questions(self.config.study, len(questions)),
-            prices=calls.prices(self.config),
-            concurrency=int(GeneratorSettings.of(self._options()).concurrency) if self.remote else 0,
+            prices=calls.prices(known.config),
+            concurrency=int(known.settings.concurrency) if known.remote else 0,
+            paces=known.paces if arm.model else None,
         )
+        # A linear model takes neither tokens nor an endpoint.
+        free = {"prompt_tokens": 0.0, "completion_tokens": 0.0, "prices": (0.0, 0.0), "concurrency": 0}
+        return replace(item, **free) if arm.linear else item  # type: ignore[arg-type]
 
     def _timed(self, key: str, count: int) -> bool:
         catalogue = self.workspace.catalogue
         spent = float((catalogue.measures.get(key, "answering") or {}).get("seconds", 0.0))
         return latency.enough(latency.timings(catalogue, key), self.config.study, count, answering=spent)
 
-    def _options(self) -> Any:
-        part = self.config.generation.generator
-        return loading.options("generators", part.name, part.options)
-
-    def _prompt(self, arm: Arm, example: Example, shots: Sequence[Example]) -> Prompt:
+    def _prompt(self, arm: Arm, example: Example, shots: Sequence[prompts.Shot]) -> Prompt:
         return prompts.render(
             example.messages,
             template=self.config.template,
-            hits=self.stand_ins.hits(example, self.config.retrieval.k) if arm.retrieval else None,
+            hits=self._shown(arm, example),
             shots=shots,
             choices=example.choices,
-            max_tokens=self.config.generation.max_tokens,
+            max_tokens=self.models[arm.model].config.generation.max_tokens,
         )
+
+    def _shown(self, arm: Arm, example: Example) -> Sequence[Hit] | None:
+        if arm.whole:
+            return WholeDocuments(lambda: self.documents).retrieve([query(example)], 0)[0].hits
+        return self.stand_ins.hits(example, self.config.retrieval.k) if arm.retrieval else None
 
     def _written(self, arm: Arm, sample: Sequence[Example]) -> float:
         """Mean completion tokens: as this model was seen to write, a tuned one about as long as the references."""
-        limit = self.config.generation.max_tokens
-        seen = self.paces.get(f"written {'tuned ' if arm.tuning else ''}{pace.shape(arm)}")
-        if seen is not None:
+        known = self.models[arm.model]
+        limit = known.config.generation.max_tokens
+        seen = known.paces.get(f"written {'tuned ' if arm.tuning else ''}{pace.shape(arm)}")
+        if seen is not None and not arm.schema:
             return seen * limit
-        if arm.tuning or arm.shots:
+        if arm.tuning or arm.shots or arm.schema:
             texts = [e.references[0] if e.references else self.config.template.abstention for e in sample] or [""]
             # The end token; with passages before it the marker of a citation.
             marker = 4 if arm.retrieval else 1
@@ -425,7 +442,7 @@ class _Forecast:
         if arm.retrieval and self.unsynced:
             return None
         try:
-            return self.workspace.arms.known_key(arm, self.splits)
+            return self.workspace.of(arm).arms.known_key(arm, self.splits)
         except ModelError as error:
             self._note(error)
         return None
@@ -435,7 +452,7 @@ class _Forecast:
     def _tuning(
         self, arm: Arm, item: planning.Answering, *, measure: bool, progress: Progress
     ) -> tuple[list[planning.TuningWork], bool]:
-        workspace = self.workspace
+        workspace = self.workspace.of(arm)
         section = self.config.tuning
         if workspace.models.chosen(arm):
             return [], True
@@ -463,7 +480,7 @@ class _Forecast:
                 continue
             replays = replays or options.replay > 0
             needed = measure and not (trained or adapted)
-            paces = self._trainer_paces(method, options, measure=needed, progress=progress)
+            paces = self._trainer_paces(arm, method, options, measure=needed, progress=progress)
             measured = measured and (bool(paces) or not needed)
             counted = reckoning.reckon(job, options)
             trainings.append(
@@ -485,24 +502,27 @@ class _Forecast:
         suite = forgetting.suite()
         asks = 0 if section.gate == "off" else sum(len(one.asks) for one in suite)
         taught = None
-        if section.answers == "retrieval" and "teacher" not in self.answered:
+        if section.answers == "retrieval" and (arm.model, "teacher") not in self.answered:
             taught = replace(
-                self._answering(self.config.arm("rag"), workspace.search.readable(self.splits.train)), single=0
+                self._answering(
+                    self.config.arm(of_model("rag", arm.model)), workspace.search.readable(self.splits.train)
+                ),
+                single=0,
             )
         tuning = planning.TuningWork(
             dev=replace(item, questions=dev, cached=0, single=min(ALONE + 1, dev)),
             trainings=trainings,
             finished=finished,
-            replayed=len(forgetting.replay_prompts()) if replays and "replay" not in self.answered else 0,
+            replayed=len(forgetting.replay_prompts()) if replays and (arm.model, "replay") not in self.answered else 0,
             taught=taught,
             gate=asks,
             # The base answers all of them, and their first wording once more in another order.
-            gate_first=0 if "general" in self.answered or not asks else asks + len(suite),
+            gate_first=0 if (arm.model, "general") in self.answered or not asks else asks + len(suite),
             shares=1 if section.gate == "off" else 1 + len(section.merge_back),
         )
         if finished < len(trainings):
-            self.answered |= {"general"} if asks else set()
-            self.answered |= {name for name, asked in (("replay", replays), ("teacher", taught)) if asked}
+            wrote = (("general", asks), ("replay", replays), ("teacher", taught))
+            self.answered |= {(arm.model, kind) for kind, asked in wrote if asked}
         return [tuning], measured
 
     def _doubt(self, arm: Arm, known: Json | None) -> None:
@@ -521,14 +541,17 @@ class _Forecast:
     def _job(self, arm: Arm, method: Part) -> TrainerJob:
         """The training job, with stand-ins for the passages that are still to be found."""
         if not arm.retrieval:
-            return self.workspace.adapters.job(arm, self.splits, method)
+            return self.workspace.of(arm).adapters.job(arm, self.splits, method)
+        config = self.workspace.of(arm).config
         learning = replace(
-            self.workspace.search.learning(self.splits), retriever=lambda: self.stand_ins, gold=self.stand_ins.gold
+            self.workspace.search.learning(self.splits, config),
+            retriever=lambda: self.stand_ins,
+            gold=self.stand_ins.gold,
         )
         renderer = Renderer(
             arm=arm,
-            template=self.config.template,
-            max_tokens=self.config.generation.max_tokens,
+            template=config.template,
+            max_tokens=config.generation.max_tokens,
             retriever=self.stand_ins,
             k=self.config.retrieval.k,
             gold=self.stand_ins.gold if arm.oracle else None,
@@ -544,12 +567,6 @@ def slowness() -> float:
     usual = REFERENCE_GFLOPS if chosen == "bf16" else WITHOUT_BF16
     reached = speeds[chosen] if speeds else usual
     return REFERENCE_GFLOPS / (reached * max(1, capabilities.cores()) / 2)  # the defaults are of two cores
-
-
-def _encoder(model: str) -> Any:
-    from twofold.training.options import LoraOptions
-
-    return reckoning.encoder_of(model, LoraOptions()) if model else None
 
 
 def _other(method: Part, options: Any, job: TrainerJob, *, cached: bool, elsewhere: bool) -> planning.Training:
@@ -571,20 +588,3 @@ def _other(method: Part, options: Any, job: TrainerJob, *, cached: bool, elsewhe
         cached=cached,
         elsewhere=elsewhere,
     )
-
-
-def _pieces(document: Document) -> list[Chunk]:
-    """Passages of equal length."""
-    starts = range(0, max(1, len(document.text)), _PIECE)
-    chunks: list[Chunk] = []
-    for number, start in enumerate(starts):
-        chunks.append(
-            Chunk(
-                id=f"{document.id}/{start}",
-                span=Span(document=document.id, start=start, end=min(len(document.text), start + _PIECE)),
-                text=document.text[start : start + _PIECE],
-                title=document.title,
-                ordinal=number,
-            )
-        )
-    return chunks

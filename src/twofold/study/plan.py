@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple
 
 from twofold.config import Config
@@ -86,6 +86,8 @@ class Answering:
     """Of a million prompt and completion tokens."""
     concurrency: int = 0
     """Requests at once to an endpoint, whose pace is measured or `REMOTE`; 0: it answers here."""
+    paces: Mapping[str, float] | None = None
+    """Paces of a further model measured here; None: those of the project's own, `Work.paces`."""
 
     @property
     def todo(self) -> int:
@@ -102,6 +104,18 @@ class Answering:
         """Price of all requests."""
         read, written = self.prices
         return self.requests * (self.prompt_tokens * read + self.completion_tokens * written) / 1e6
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModelPlan:
+    """A model that the study would ask."""
+
+    model: str
+    """As its generator calls it."""
+    place: str
+    """Where it answers (`traits.place_of`), with the address of an endpoint."""
+    price: str
+    """Of its tokens, in words; a dash where none is configured."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -182,6 +196,12 @@ class Work:
     """Questions that are scored, over all arms."""
     calls: Sequence[Calls] = ()
     """Calls of models beside the arms' own answers."""
+    models: Mapping[str, ModelPlan] = field(default_factory=dict)
+    """The models of the arms by name; the project's own has the empty name."""
+    allowed: Callable[[float], float] | None = None
+    """Seconds for which an arm is timed at most whose answers take so many (`latency.allowed`); None: no limit."""
+    least: int = 0
+    """Questions on which every arm is timed, however long that takes."""
 
     def seconds(self, kind: str, paces: Mapping[str, float] | None = None) -> float:
         """Seconds a unit of that kind of work."""
@@ -208,7 +228,10 @@ def bill(work: Work) -> list[BillItem]:
         seconds = load + work.chunks * work.seconds("chunk")
         add("embed documents", work.documents, 0, seconds, f"about {counted(round(work.chunks), 'chunk')}")
     tunings = {item.dev.arm.name: item for item in work.tuning}
-    sharing = next((item.arm.name for item in work.answering if item.single and not item.arm.tuning), "")
+    sharing: dict[str, str] = {}
+    for item in work.answering:
+        if item.single and not (item.arm.tuning or item.arm.linear):
+            sharing.setdefault(item.arm.model, item.arm.name)
     for item in work.answering:
         name = item.arm.name
         if name in tunings:
@@ -218,16 +241,18 @@ def bill(work: Work) -> list[BillItem]:
         opened = _opening(item, work) if item.todo else 0.0
         add(f"answer {name}", item.questions, item.cached, opened + item.todo * _batched(item, work), text)
         if item.single:
-            opens = (name == sharing or item.arm.tuning) and not item.concurrency  # untuned arms share one model
-            seconds = item.single * _alone(item, work) + (work.seconds("load") if opens else 0.0)
-            text = f"{'the model is loaded, ' if opens else ''}{counted(item.single, 'question')} one at a time"
+            # Untuned arms of one model share it.
+            opens = (name == sharing.get(item.arm.model) or item.arm.tuning) and not item.concurrency
+            timing, most = _timing(item, work)
+            seconds = timing + (work.seconds("load", item.paces) if opens else 0.0)
+            text = f"{'the model is loaded, ' if opens else ''}{most} one at a time"
             add(f"latency of {name}", item.single, 0, seconds, text + _unknown(item, work))
     add("score and decide", work.examples, 0, _SETTLED + _DECIDE * work.examples, "metrics, intervals, verdict, report")
     return steps
 
 
 def _tuning(item: TuningWork, work: Work) -> list[tuple[str, int, int, float, str]]:
-    name = item.dev.arm.name
+    name, paces = item.dev.arm.name, item.dev.paces
     methods = len(item.trainings)
     left = methods - item.finished
     steps: list[tuple[str, int, int, float, str]] = []
@@ -237,14 +262,16 @@ def _tuning(item: TuningWork, work: Work) -> list[tuple[str, int, int, float, st
         detail = "training questions, by the retrieval arm"
         steps.append((f"{BESIDE['teach']} {name}", item.taught.questions, item.taught.cached, answering, detail))
     if trains and item.replayed:
-        answering = work.seconds("load") + item.replayed * work.seconds("general") * 2
+        answering = work.seconds("load", paces) + item.replayed * work.seconds("general", paces) * 2
         steps.append((f"{BESIDE['replay']} {name}", item.replayed, 0, answering, "general prompts, by the base"))
     training = 0.0 if not left else sum(training_seconds(one, work) for one in item.trainings)
     detail = "; ".join(_training_detail(one, work) for one in item.trainings)
     steps.append((f"tune {name}", methods, item.finished, training, detail))
     several = "" if item.shares == 1 else f"; fewer than {left * item.shares} candidates where little is forgotten"
     # Candidates are merged into a copy; the one more that answers is the untuned model, which is only loaded.
-    opened = item.candidates * work.seconds("merge") + (item.answered - item.candidates) * work.seconds("load")
+    opened = item.candidates * work.seconds("merge", paces) + (item.answered - item.candidates) * work.seconds(
+        "load", paces
+    )
     alone = opened + item.answered * item.dev.single * _alone(item.dev, work)
     detail = f"{counted(item.dev.single, 'dev question')} one at a time, a candidate{several}"
     steps.append((f"{BESIDE['latency']} {name}", item.dev.single, 0 if left else item.dev.single, alone, detail))
@@ -254,7 +281,7 @@ def _tuning(item: TuningWork, work: Work) -> list[tuple[str, int, int, float, st
     if item.gate:
         answers = item.candidates * item.gate + (item.gate_first if left else 0)
         detail = f"{item.gate} short questions a candidate{several}"
-        seconds = answers * work.seconds("general")
+        seconds = answers * work.seconds("general", paces)
         total = methods * item.shares
         steps.append((f"{BESIDE['gate']} {name}", total, 0 if left else total, seconds, detail))
     return steps
@@ -322,13 +349,13 @@ def _training_detail(item: Training, work: Work) -> str:
 
 
 def _opening(item: Answering, work: Work) -> float:
-    if item.concurrency or not (item.todo or item.single):
+    if item.concurrency or item.arm.linear or not (item.todo or item.single):
         return 0.0
-    return work.seconds("load tuned" if item.arm.tuning else "load")
+    return work.seconds("load tuned" if item.arm.tuning else "load", item.paces)
 
 
 def _retrieval(item: Answering, work: Work) -> float:
-    return work.seconds("retrieve") if item.arm.retrieval else 0.0
+    return work.seconds("retrieve") if item.arm.retrieval and not item.arm.whole else 0.0
 
 
 def _batched(item: Answering, work: Work) -> float:
@@ -336,7 +363,7 @@ def _batched(item: Answering, work: Work) -> float:
     if _unknown(item, work):
         return REMOTE / item.concurrency + _retrieval(item, work)
     units = pace.batched(item.prompt_tokens, item.completion_tokens)
-    return units * work.seconds(kind) + _retrieval(item, work)
+    return units * work.seconds(kind, item.paces) + _retrieval(item, work)
 
 
 def _alone(item: Answering, work: Work) -> float:
@@ -344,12 +371,24 @@ def _alone(item: Answering, work: Work) -> float:
     if _unknown(item, work):
         return REMOTE + _retrieval(item, work)
     units = pace.alone(item.prompt_tokens, item.completion_tokens)
-    return units * work.seconds(kind) + _retrieval(item, work)
+    return units * work.seconds(kind, item.paces) + _retrieval(item, work)
+
+
+def _timing(item: Answering, work: Work) -> tuple[float, str]:
+    """Seconds of timing an arm, and on how many questions: a slow arm uses up its time before its questions."""
+    alone = _alone(item, work)
+    questions = counted(item.single, "question")
+    if work.allowed is None:
+        return item.single * alone, questions
+    limit = max(work.allowed(item.questions * _batched(item, work)), work.least * alone)
+    if item.single * alone <= limit:
+        return item.single * alone, questions
+    return limit, f"up to {questions} in about {limit:.0f} s,"
 
 
 def _unknown(item: Answering, work: Work) -> str:
     """A remark that an endpoint's pace is assumed, as it was never measured; empty where the pace is known."""
-    known = any(kind.startswith("answer ") for kind in work.paces)
+    known = any(kind.startswith("answer ") for kind in (work.paces if item.paces is None else item.paces))
     return f"; endpoint not measured yet: {REMOTE:g} s an answer assumed" if item.concurrency and not known else ""
 
 
@@ -400,20 +439,21 @@ def no_chance(work: Work) -> list[str]:
     return lines
 
 
-def policy(splits: Splits, config: Config, *, sealed: Sequence[Example] = ()) -> PolicyRecord:
+def policy(splits: Splits, config: Config, *, sealed: Sequence[Example] = (), raced: int = 0) -> PolicyRecord:
     """Describe the split of the examples for the record.
 
     Args:
         splits: The examples.
         config: In force.
         sealed: The questions of the reserve, where the reserve is opened: groups and sentence are then about these.
+        raced: Test questions that a race asked of any arm; 0 where the study is none.
     """
     groups, sentence = splits.groups, splits.sentence
     if sealed:
         groups = len({example.group for example in sealed})
         what = f"{counted(len(sealed), 'sealed reserve question')} in {counted(groups, 'independent group')}"
         sentence = f"{sentence.rstrip('.')}. Asked here: {what}."
-    return {
+    record: PolicyRecord = {
         "split_by": config.examples.split_by,
         "sentence": sentence,
         "seed": config.examples.seed,
@@ -425,6 +465,9 @@ def policy(splits: Splits, config: Config, *, sealed: Sequence[Example] = ()) ->
         "groups_worth": intervals.kish(group_sizes(sealed or splits.test)),
         "final": bool(sealed),
     }
+    if raced:
+        record["raced"] = raced
+    return record
 
 
 def group_sizes(examples: Sequence[Example]) -> list[int]:
@@ -460,6 +503,8 @@ def warnings(
         what = "sealed question" if final else "test question"
         gain = "any gain" if seen.least is None else f"a gain below {number_text(seen.least, 2)}"
         doubts.append(f"{counted(len(questions), what)} can seldom show {gain}: add questions")
+    if any(arm.retrieval for arm in arms):
+        doubts += doubting.nothing_unanswerable(sum(1 for e in questions if not e.answerable))
     doubts += doubting.synthetic(sum(1 for e in questions if e.origin == "synthetic"), len(questions))
     if any(arm.tuning for arm in arms) and len(splits.train) < 100:
         doubts.append(f"few training examples ({len(splits.train)}): tuning may look worse than it could be")

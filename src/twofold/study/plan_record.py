@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
-from twofold.study.plan import prospect_text
+from twofold.reports.model_lines import OWN
+from twofold.study.plan import ModelPlan, prospect_text
+from twofold.study.race_plan import RacePlan
+from twofold.text.arm_names import model_of
 from twofold.types import Json
 from twofold.verdict.power import Prospect
 from twofold.verdict.record import BillItem, CostRow, PolicyRecord
@@ -52,13 +55,34 @@ class StudyPlan(TuningPlan):
     """The split of the examples."""
     arms: Sequence[str]
     """Names of the arms that answer, diagnostic ones too."""
-    leaks: Json
+    models: Mapping[str, ModelPlan] = field(default_factory=dict)
+    """The models of these arms by name; the project's own has the empty name."""
+    race: RacePlan | None = None
+    """What a race is expected to ask, where one is planned."""
+    leaks: Json = field(default_factory=dict)
     """Counts of the training examples that were dropped because they give test questions away."""
 
     @property
     def cost(self) -> float:
         """Sum of `costs`, in the currency of the configured prices."""
         return float(sum(row["amount"] for row in self.costs))
+
+    @property
+    def by_model(self) -> list[Json]:
+        """What each model of several takes: ``name``, ``model``, ``place``, ``price``, ``minutes`` and ``cost``.
+
+        Empty for a study of one model. Minutes and cost are those of its own steps; what all arms share is in none.
+        """
+        if len(self.models) < 2:
+            return []
+        rows: list[Json] = []
+        for name, planned in self.models.items():
+            mine = [arm for arm in self.arms if model_of(arm) == name]
+            seconds = sum(step["seconds"] for step in self.steps if _arm_of(step["step"]) in mine)
+            cost = sum(row["amount"] for row in self.costs if _arm_of(row["step"]) in mine)
+            known = {"model": planned.model, "place": planned.place, "price": planned.price}
+            rows.append({"name": name or OWN, **known, "minutes": seconds / 60, "cost": float(cost)})
+        return rows
 
     @property
     def shows(self) -> str:
@@ -83,6 +107,13 @@ class StudyPlan(TuningPlan):
             "warnings": list(self.warnings),
             "policy": self.policy,
             "arms": list(self.arms),
+            "models": self.by_model,
             "leaks": self.leaks,
             "rates": self.rates,
+            **({"race": self.race.to_json()} if self.race else {}),
         }
+
+
+def _arm_of(step: str) -> str:
+    """The arm that a step's name ends with, as ``answer big/rag``; else no arm's name."""
+    return step.rpartition(" ")[2]
