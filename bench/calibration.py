@@ -150,9 +150,13 @@ def crowned(world: World, *, simulations: int, resamples: int, seed: int = 0) ->
 
 def no_better(found: Mapping[str, float], means: Sequence[float]) -> float:
     """Share of studies that choose an arm which is no better than some simpler one."""
+    return sum(share for name, share in found.items() if name in false_of(means))
+
+
+def false_of(means: Sequence[float]) -> set[str]:
+    """Names of the arms that are no better than some simpler one."""
     names = [arm.name for arm in ARMS]
-    false = {name for place, name in enumerate(names) if any(other >= means[place] for other in means[:place])}
-    return sum(share for name, share in found.items() if name in false)
+    return {name for place, name in enumerate(names) if any(other >= means[place] for other in means[:place])}
 
 
 def worse(found: Mapping[str, float], means: Sequence[float]) -> float:

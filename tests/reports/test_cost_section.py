@@ -70,6 +70,22 @@ def test_the_page_without_script_says_what_the_library_says(made):
     assert "index" in shown[1][4]
 
 
+@pytest.mark.parametrize(
+    ("volume", "low", "high", "words"),
+    [
+        (0.3, 0.1, 0.9, "from the first answer on"),
+        (0.3, 0.1, 40.0, "from the first answer on (not shown below 40)"),
+        (0.3, 0.1, None, "from the first answer on (not shown beyond chance)"),
+        (0.0, 0.0, 0.0, "from the first answer on"),
+        (2.5, 0.3, 40.0, "from 2.5 [1, 40] on"),
+        (2.5, 1.5, None, "from 2.5 [1.5, –] on; never is not ruled out"),
+    ],
+)
+def test_no_break_even_is_at_a_part_of_an_answer(volume, low, high, words):
+    pair = {"arm": "a", "other": "b", "outcome": "from", "unknown": [], "with_risk": False}
+    assert break_even_text({**pair, "volume": volume, "low": low, "high": high}) == f"b costs less than a {words}"
+
+
 def test_a_study_without_metered_amounts_has_no_such_section(made):
     assert 'id="cost"' not in made("choose")[2]
 
@@ -114,6 +130,10 @@ def test_sliders_and_prices_work_out_what_the_library_works_out(page, browser):
     assert browser.run("document.getElementById('o-utilisation').textContent") == "40 %"
     browser.click("#u-reset")
     assert browser.run(CELLS) == expected(record)[0]
+    # So dear that the first right answer pays for what is paid each month.
+    set_to(browser, "p-wrong_answer", 9e9)
+    assert browser.run(EVEN) == expected(record, prices={"wrong_answer": 9e9})[1]
+    assert any("from the first answer on" in line for line in browser.run(EVEN))
     assert browser.errors == []
 
 

@@ -220,7 +220,10 @@ def test_the_ledger_of_a_diagnosed_arm_stands_in_the_table_with_its_intervals_cu
     assert "perfect retrieval .120 [.030, .200] 41 2 +12 unknown Improve the search. Effort: a setting." in words(
         page.select_one("#fixes-1 tbody")
     )
-    assert "--arm prompt to find one for each" in words(page.select_one("#causes"))
+    # None was chosen here: of the arms that are left the one with the highest score comes first.
+    scores = {name: arm["metrics"][record["metric"]]["mean"] for name, arm in record["arms"].items()}
+    left = [name for name in scores if name not in ("rag", "base") and not record["arms"][name]["diagnostic"]]
+    assert f"--arm {max(left, key=scores.__getitem__)} to find one for each" in words(page.select_one("#causes"))
 
 
 def test_a_study_that_was_not_diagnosed_counts_what_it_saw_and_names_the_command(made) -> None:
@@ -230,7 +233,9 @@ def test_a_study_that_was_not_diagnosed_counts_what_it_saw_and_names_the_command
     assert set(seen) <= {"failed", "at the limit", "declined", "wrong"}
     counts = [row["arms"]["rag"] for row in rows if (row["arms"]["rag"]["scores"]["token_f1"] or 0) < 0.5]
     assert sum(int(words(cells[arms.index("rag")]).replace("–", "0")) for cells in seen.values()) == len(counts)
-    assert f"twofold diagnose --study {int(record['study'][:4])} --arm base" in words(page.select_one("#causes"))
+    assert f"twofold diagnose --study {int(record['study'][:4])} --arm {record['verdict']['arm']}" in words(
+        page.select_one("#causes")
+    )
     # Nobody knows a cure yet, nor a share of what was diagnosed: no column stands empty, no sentence explains it.
     heads = [th.contents[0] for th in page.select("#causes table.stack thead th")]
     assert heads == ["cause", *arms]
@@ -370,3 +375,13 @@ def test_embedded_json_ends_no_element_and_reads_back(value) -> None:
     text = safe_json(value)
     assert not set("<>&\u2028\u2029") & set(text)
     assert json.loads(text) == value
+
+
+def test_arms_that_were_timed_on_fewer_questions_are_not_said_to_have_been_timed_on_all(made) -> None:
+    record, rows, html = made("choose")
+    [asked] = {arm["latency"]["n"] for arm in record["arms"].values() if arm["latency"]}
+    assert f"measured on {asked} questions per arm" in words(soup(html).select_one("#latency"))
+    slow = copy.deepcopy(record)
+    slow["arms"]["base"]["latency"]["n"] = asked - 5
+    shown = words(fresh(render(slow, rows)).select_one("#latency"))
+    assert f"measured on {asked - 5} to {asked} questions per arm" in shown

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable
 from typing import Any
 
@@ -89,3 +90,14 @@ def test_curves_of_risk_share_one_frame(made: Made) -> None:
     page = study_page.render(record, rows, None)
     assert "mean risk over all coverages" in page
     assert 'href="#risk"' in page
+
+
+def test_an_end_that_too_few_answers_give_is_not_taken_for_a_bound(made: Made) -> None:
+    record = copy.deepcopy(made("choose")[0])
+    for ends, remark in (([0.5, 2.0], False), ([0.5, None], True)):
+        for arm in record["arms"].values():
+            if arm["latency"]:
+                arm["latency"]["intervals"] = {"p50": [0.5, 2.0], "p95": ends}
+        [seconds] = [picture for picture in tradeoffs.tradeoffs(record, {}) if "p95" in picture["title"]]
+        assert seconds["title"] == "seconds that 95 % of the answers keep to (p95)"
+        assert ("an end that is not known" in seconds["note"]) is remark

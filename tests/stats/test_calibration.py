@@ -6,8 +6,10 @@ import functools
 import importlib.util
 import math
 import sys
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from twofold.config import StudySection
@@ -190,3 +192,46 @@ def test_no_effect_at_length(groups, kind):
         world = calibration.World(groups=groups, means=(level,) * 5, kind=kind)
         found = calibration.crowned(world, simulations=1500, resamples=1000, seed=11)
         assert sum(share for arm, share in found.items() if arm not in ("", "base")) <= at_most(0.05, 1500)
+
+
+_races = importlib.util.spec_from_file_location("races", PATH.with_name("races.py"))
+assert _races is not None
+assert _races.loader is not None
+races = importlib.util.module_from_spec(_races)
+sys.modules["races"] = races
+_races.loader.exec_module(races)
+
+
+@pytest.mark.parametrize("shape", ["binary, 129", "f1, 43 groups of 3"])
+@pytest.mark.parametrize("truth", ["all equal", "rag = ft+rag"])
+def test_bets_that_are_looked_at_after_every_group_crown_falsely_in_at_most_5_of_100_studies(shape, truth):
+    world = replace(races.SHAPES[shape], means=races.NULLS[truth])
+    assert races.looking(world, simulations=100) <= 0.05
+
+
+def test_a_test_that_is_looked_at_after_every_shard_does_not_keep_its_word():
+    world = replace(races.SHAPES["f1, 43 groups of 3"], means=races.NULLS["rag = ft+rag"])
+    assert races.naive(world, simulations=200) > 0.07
+
+
+@pytest.mark.usefixtures("choice_alone")
+def test_a_race_finds_a_clear_gain_as_often_as_the_plain_study_and_saves_most_answers():
+    for shape, truth, saved in (("binary, 300", "+.2", 0.5), ("f1, 100 groups of 3", "demo-like", 0.5)):
+        world = replace(races.SHAPES[shape], means=races.GAINS[truth])
+        rng, ran, plain = np.random.default_rng(3), [], 0
+        for number in range(25):
+            scores, groups = calibration.simulate(world, rng)
+            ran.append(races.raced(scores, groups, resamples=200))
+            plain += calibration.verdict_on(scores, groups, resamples=200, seed=number).arm == "ft+rag"
+        assert sum(one.arm == "ft+rag" for one in ran) >= min(plain, 24)
+        assert np.median([one.answers for one in ran]) < 1 - saved
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("choice_alone")
+def test_the_whole_race_with_its_last_test_crowns_no_arm_that_is_no_better():
+    world = replace(races.SHAPES["f1, 43 groups of 3"], means=races.NULLS["rag = ft+rag"])
+    rng = np.random.default_rng(4)
+    false = calibration.false_of(world.means)
+    wrong = sum(races.raced(*calibration.simulate(world, rng), resamples=200).arm in false for _ in range(300))
+    assert wrong / 300 <= at_most(0.05, 300)

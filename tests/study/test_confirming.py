@@ -16,6 +16,7 @@ from twofold.project import Project
 from twofold.reports import archive
 from twofold.study import looks
 from twofold.study.confirming import Hypothesis, confirmed, hypothesis, restated
+from twofold.study.verifying import verify
 from twofold.types import Effect, Estimate, Verdict
 
 SEALED = {"train": 0.3, "dev": 0.1, "test": 0.35, "reserve": 0.25}
@@ -54,6 +55,7 @@ def test_the_chosen_arm_is_confirmed_against_the_best_simpler_one(
     said = record["confirmation"]
     assert (said["study"], said["arm"], said["rival"]) == (first["study"], "rag", simpler)
     assert said["confirmed"]
+    assert verify(project.records / record["study"]).faults == ()
     assert (
         record["verdict"]["headline"] == f"Confirmed on {len(sealed)} sealed questions: rag is better than {simpler}."
     )
@@ -86,7 +88,7 @@ def test_a_second_opening_is_refused_whatever_is_deleted(project: Project, setti
         study(project, settings, final=True, seed=5)
 
 
-def dying(*_: Any) -> None:
+def dying(*_: Any, **__: Any) -> None:
     raise KeyboardInterrupt
 
 

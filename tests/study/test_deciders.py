@@ -65,7 +65,7 @@ def test_macro_f1_beside_the_deciding_metric_is_macro_f1(
     assert {name for row in rows for name in row["arms"]["base"]["scores"]} == {"accuracy"}
 
 
-@pytest.mark.parametrize("metric", ["macro_f1", "abstention_f1", "style"])
+@pytest.mark.parametrize("metric", ["macro_f1", "abstention_f1"])
 def test_a_pooled_metric_does_not_decide(project: Project, fast: Callable[..., dict[str, Any]], metric: str) -> None:
     with Project.open(project.directory, settings(fast, metric=metric)) as held:
         for run in (held.plan, held.study, held.tuning.retrain):

@@ -27,7 +27,7 @@ DOCUMENTS = [{"id": name, "title": name, "text": " ".join(lines)} for name, line
 ASKED = [(name, f"When is {name} sown, and how deep?", " ".join(lines)) for name, lines in CROPS.items()]
 STUDY = """
 [study]
-metrics = ["hallucination"]
+metrics = ["hallucination", "citation_recall"]
 diagnostics = []
 latency_sample = 0
 """
@@ -54,6 +54,12 @@ def test_invented_answers_count_in_arms_with_passages_and_without(inventing: tup
     for arm in ("base", "rag"):
         assert record["arms"][arm]["metrics"]["hallucination"]["mean"] == 1.0, arm
         assert record["arms"][arm]["metrics"]["answer_rate"]["mean"] == 1.0, "reported without being asked for"
+
+
+def test_an_arm_that_is_shown_no_passages_has_no_score_for_its_citations(inventing: tuple[Path, Any]) -> None:
+    _, record = inventing
+    assert record["arms"]["rag"]["metrics"]["citation_recall"]["mean"] == 0.0, "it could have cited"
+    assert "citation_recall" not in record["arms"]["base"]["metrics"]
 
 
 def test_the_record_says_by_which_passages_each_arm_was_judged(inventing: tuple[Path, Any]) -> None:

@@ -11,9 +11,11 @@ from typing import Any
 import pytest
 
 from twofold.advice import linear
-from twofold.errors import MissingExtra
+from twofold.errors import ConfigError, MissingExtra, StudyError
+from twofold.examples import classifier
 from twofold.project import Project
 from twofold.reports.study_page import render, render_summary
+from twofold.study.diagnosing import Scope
 from twofold.testing import projects
 from twofold.types import Example, Message
 
@@ -68,10 +70,10 @@ def test_a_linear_model_that_is_better_is_said_to_be(
 def test_without_the_package_the_study_says_what_it_does_not_know(
     tmp_path: Path, tickets: Path, fast: Callable[..., dict[str, Any]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def missing() -> None:
+    def missing(*_: object) -> None:
         raise MissingExtra("a linear model needs the package scikit-learn", cure="Install it.")
 
-    monkeypatch.setattr(linear, "_model", missing)
+    monkeypatch.setattr(classifier, "unfitted", missing)
     with opened(tmp_path, tickets, fast) as project:
         record = project.study()
     assert "linear" not in record
@@ -125,3 +127,55 @@ def test_a_linear_model_that_knows_what_has_no_answer_is_right_there(
         assert any(not example.answerable for example in project.splits.test)
         record = project.study()
     assert record["linear"]["score"]["mean"] == 1.0
+
+
+def test_as_an_arm_it_is_chosen_where_it_does(
+    tmp_path: Path, tickets: Path, fast: Callable[..., dict[str, Any]]
+) -> None:
+    with opened(tmp_path, tickets, fast) as project:
+        labels = linear.linear_labels((*project.splits.train, *project.splits.dev), project.splits.test)
+    settings = fast(mode="fixed", fixed="plumber")
+    study = {"arms": ["base", "linear"], "diagnostics": [], "metric": "accuracy", "metrics": [], "latency_sample": 4}
+    with Project.open(tmp_path / "project", settings | {"study": settings["study"] | study}) as project:
+        plan = project.plan()
+        record = project.study()
+        again = project.study()
+        answer, provenance = project.ask("There is a spark in flat 7, floor 2.")
+        splits = project.splits
+    assert record["study"] == again["study"], "the same examples make the same model"
+    arm = record["arms"]["linear"]
+    words = sum(label == e.references[0] for label, e in zip(labels or (), splits.test, strict=True))
+    # With embeddings beside the words, here of words alone: no worse than one more question wrong.
+    assert arm["metrics"]["accuracy"]["mean"] >= (words - 1) / len(splits.test)
+    assert (arm["prompt_tokens"], arm["completion_tokens"], arm["failures"]) == (0.0, 0.0, [])
+    assert arm["latency"] is not None
+    assert record["verdict"]["arm"] == "linear"
+    assert any(line.startswith("A classifier will do: linear") for line in record["verdict"]["because"])
+    assert "linear" not in record, "the arm is compared, and no line beside the arms says it again"
+    assert [step["step"] for step in plan.steps].count("answer linear") == 1
+    assert (answer.text, answer.failure, provenance["arm"], provenance["measured"]) == (
+        "electrician",
+        None,
+        "linear",
+        True,
+    )
+
+
+def test_as_an_arm_it_is_refused_where_answers_are_no_labels(tmp_path: Path) -> None:
+    settings = {"study": {**QUICK, "arms": ["base", "linear"]}}
+    with projects.make_project(tmp_path / "p", questions=40, settings=settings) as project:
+        for run in (project.plan, project.study):
+            with pytest.raises(ConfigError, match="the arm linear answers with labels") as refusal:
+                run()
+            assert "Leave linear out" in refusal.value.cure
+
+
+def test_nothing_is_diagnosed_of_it(tmp_path: Path, tickets: Path, fast: Callable[..., dict[str, Any]]) -> None:
+    opened(tmp_path, tickets, fast).close()
+    settings = fast(mode="fixed", fixed="plumber")
+    study = {"arms": ["base", "linear"], "diagnostics": [], "metric": "accuracy", "metrics": [], "latency_sample": 0}
+    with Project.open(tmp_path / "project", settings | {"study": settings["study"] | study}) as project:
+        project.study()
+        with pytest.raises(StudyError, match="reads no prompt") as refusal:
+            project.diagnosis.run(Scope())
+        assert "by --arm; to improve another, run `twofold study --arms base` first" in refusal.value.cure

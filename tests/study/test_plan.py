@@ -385,3 +385,20 @@ def project_settings() -> dict[str, Any]:
         "generation": {"generator": {"name": "echo", "options": {"mode": "quote"}}},
         "retrieval": {"embedder": {"name": "hashing", "options": {}}},
     }
+
+
+def test_a_slow_arm_is_planned_to_be_timed_no_longer_than_it_is_timed() -> None:
+    free = Work(documents=0, chunks=0, answering=[BASE], tuning=[], paces=PACES)  # 4.4 s a question, one at a time
+    limits: list[float] = []
+
+    def allowed(answering: float) -> float:
+        limits.append(answering)
+        return 20.0
+
+    capped = replace(free, allowed=allowed, least=4)
+    assert seconds(capped)["latency of base"] == pytest.approx(5 + 20)
+    assert limits == pytest.approx([100 * (40 + 3 * 20) * 0.001]), "without the model's loading, as it is measured"
+    [line] = [step for step in planning.bill(capped) if step["step"] == "latency of base"]
+    assert "up to 12 questions in about 20 s, one at a time" in line["detail"]
+    assert seconds(replace(capped, least=6))["latency of base"] == pytest.approx(5 + 6 * 4.4)
+    assert seconds(replace(capped, allowed=lambda _: 100.0)) == seconds(free)

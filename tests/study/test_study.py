@@ -39,7 +39,7 @@ def test_the_record_holds_every_answer_and_no_bare_mean(project: Project) -> Non
         record = project.study()
         splits = project.splits
     directory = project.records / record["study"]
-    assert {p.name for p in directory.iterdir()} == {"study.json", "answers.jsonl.gz", "report.html"}
+    assert {p.name for p in directory.iterdir()} == {"study.json", "answers.jsonl.gz", "report.html", "verdict.json"}
     assert json.loads((directory / "study.json").read_text()) == record
     rows = archive.read_answers(directory)
     assert {row["id"] for row in rows} == {e.id for e in splits.test}

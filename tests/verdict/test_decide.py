@@ -16,6 +16,7 @@ from twofold.errors import StudyError
 from twofold.hashing import plain
 from twofold.stats import intervals
 from twofold.types import Arm, Estimate, Verdict
+from twofold.verdict.evidence import from_simple
 from twofold.verdict.rule import VerdictFacts, constraint_objections, decide
 
 ARMS = (
@@ -287,6 +288,7 @@ def test_failures_are_in_no_mean_and_count_0_in_differences():
         ({"final": False, "reserve": 30, "reserve_opened": "0004-shop"}, "study 0004-shop opened the reserve"),
         ({"reserve": 30, "reserve_seen": 4}, "earlier studies used 4 of 30 reserve questions"),
         ({"unanswerable": 0}, "no unanswerable question"),
+        ({"recall": Estimate(mean=0.97, low=0.9, high=0.99, n=60)}, "what better retrieval gains cannot be seen"),
         ({"cut_share": {"rag": 0.06}}, "6 % of rag's answers were cut at the token limit: raise"),
         (
             {"cut_share": {"rag": 0.5}, "cut_kinds": {"rag": "repetition"}},
@@ -647,3 +649,41 @@ def test_an_alpha_that_is_no_probability_is_refused(alpha):
 def test_the_sentence_names_the_coverage_that_was_paid_for():
     values, groups = drawn((1, 70, False, 1), [0.1, 0.1, 0.1, 0.1, 0.9])
     assert "(97.5 %, for this choice)" in decided(values, groups, alpha=0.025).sentence
+
+
+FAR = tuple(replace(arm, name=f"far/{arm.name}", model="far") for arm in ARMS)
+
+
+def test_of_two_models_with_the_same_parts_the_cheaper_one_comes_first_where_costs_are_known() -> None:
+    arms = (*FAR[:3], *ARMS[:3])
+    costs = {arm.name: (1.0, 2.0) if arm.model else (0.1, 3.5) for arm in arms}
+    named = [arm.name for arm in from_simple(arms, FACTS)]
+    assert named == ["far/base", "base", "far/prompt", "prompt", "far/rag", "rag"]
+    dear = {name: (2.0, 3.0) if name.startswith("far/") else ends for name, ends in costs.items()}
+    cheap = [arm.name for arm in from_simple(arms, replace(FACTS, cost_per_1000=dear))]
+    assert cheap == ["base", "far/base", "prompt", "far/prompt", "rag", "far/rag"]
+    # Parts come before costs: what must be kept up besides the model is not paid by the answer.
+    assert from_simple(ARMS, replace(FACTS, cost_per_1000={"base": (9.0, 9.0)}))[0].name == "base"
+
+
+def test_a_tie_of_two_models_goes_to_the_cheaper_one() -> None:
+    arms = (ARMS[2], FAR[2])
+    for cheaper, other in (("rag", "far/rag"), ("far/rag", "rag")):
+        facts = replace(FACTS, cost_per_1000={cheaper: (0.1, 0.2), other: (0.5, 0.6)}, citing={})
+        verdict, _, comparisons, _ = run(values=scores([0.6, 0.6], n=3000, noise=0.05), arms=arms, facts=facts)
+        assert (verdict.outcome, verdict.arm) == ("choose", cheaper)
+        assert [effect.name for effect in comparisons] == [f"{other} - {cheaper}"]
+
+
+def test_effects_are_those_of_each_model_and_pairs_go_across_models() -> None:
+    cells = [arm for arm in (*ARMS, *FAR) if not arm.shots]
+    means = [0.3, 0.5, 0.4, 0.7, 0.2, 0.3, 0.6, 0.7]
+    _, effects, comparisons, _ = run(means, arms=cells)
+    found = {effect.name: effect.estimate.mean for effect in effects}
+    assert list(found) == ["retrieval", "tuning", "interaction", "far/retrieval", "far/tuning", "far/interaction"]
+    assert found["tuning"] == pytest.approx(0.15, abs=1e-3)
+    assert found["far/tuning"] == pytest.approx(0.4, abs=1e-3)
+    assert len(comparisons) == 28
+    # Three cells of one model and one of another make no table.
+    _, none, _, _ = run(means[:4], arms=[*cells[:3], cells[7]])
+    assert none == []

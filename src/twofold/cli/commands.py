@@ -18,6 +18,7 @@ from twofold.cli import (
     ask,
     bench,
     check,
+    compare,
     config,
     cost,
     demo,
@@ -39,6 +40,7 @@ from twofold.cli import (
     study,
     sync,
     tune,
+    verify,
 )
 from twofold.cli.session import command
 from twofold.cli.stopping import INTERRUPTED
@@ -76,6 +78,8 @@ command(app, "serve")(serve.serve)
 command(app, "mcp")(mcp.mcp)
 app.add_typer(keys.app, name="keys")
 command(app, "show")(show.show)
+command(app, "compare")(compare.compare)
+command(app, "verify")(verify.verify)
 command(app, "improve")(improve.improve)
 command(app, "cost")(cost.cost)
 command(app, "rollback")(rollback.rollback)
@@ -132,10 +136,10 @@ def run(arguments: list[str], *, as_json: bool, verbose: bool) -> int:
         if verbose:
             say(masked_text(traceback.format_exc()), err=True)
         return report(_refused(error), as_json=as_json)
+    # A fault of Twofold's own: whatever is not among the errors it raises on purpose.
     except Exception as error:
         if verbose:
             say(masked_text(traceback.format_exc()), err=True)
-        # A fault of Twofold's own: whatever is not among the errors it raises on purpose.
         fault = TwofoldError(
             f"internal error ({type(error).__name__}: {error})",
             cure="Run again with --verbose and report the traceback with `twofold --version`.",

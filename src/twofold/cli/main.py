@@ -1,8 +1,8 @@
 """`twofold`: the entry point, which can be stopped before the commands are loaded.
 
 Results go to stdout, everything else to stderr. Exit codes: 0 done; 1 a check or study finished and found failures;
-2 wrong use; 3 a model, index, training or store error; 70 a fault of Twofold's own; 130 stopped by Ctrl-C, 143 by
-SIGTERM, 129 by SIGHUP.
+2 wrong use; 3 a model, index, training or store error; 4 what was to be shown cannot be told from the questions
+(`compare`); 70 a fault of Twofold's own; 130 stopped by Ctrl-C, 143 by SIGTERM, 129 by SIGHUP.
 """
 
 from __future__ import annotations

@@ -22,11 +22,17 @@ def show(
     ] = "",
 ) -> None:
     """Print a study's verdict, arms and effects from its record."""
+    from twofold.errors import StudyError
     from twofold.reports import archive, decisive
 
     with run.project() as project:
         record = archive.find_record(project.records, study)
-        rollback = decisive.rolled_back(project.records)
+        rollback = None
+        try:
+            rollback = decisive.rolled_back(project.records)
+        # The record is whole: only which study decides what answers is not known.
+        except StudyError as error:
+            run.note(f"warning: {one_line(str(error))}; {error.cure}")
         # `improve` takes back the verdict of each study whose step did not win, unasked.
         if rollback and record["study"] != rollback["study"]:
             reason = f": {one_line(rollback['why'])}" if rollback["why"] else ""
@@ -59,4 +65,5 @@ def automation(record: StudyRecord, directory: Path) -> dict[str, Any]:
         "report": str(report_of(record, directory)),
         **({"forecast": record["forecast"]} if "forecast" in record else {}),
         **({"linear": record["linear"]} if "linear" in record else {}),
+        **({"race": record["race"]} if "race" in record else {}),
     }

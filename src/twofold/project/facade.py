@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
 from copy import copy
+from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -185,11 +186,14 @@ class Project:
         search = self.workspace.search
         return Versions(search=search, eraser=Eraser(search=search, root=self.directory))
 
-    def plan(self, *, final: bool = False, measure: bool = False, progress: Progress = quiet) -> StudyPlan:
+    def plan(
+        self, *, final: bool = False, race: bool = False, measure: bool = False, progress: Progress = quiet
+    ) -> StudyPlan:
         """Forecast a study's work and costs, without doing or writing anything; see `study.forecast.plan`.
 
         Args:
             final: The questions are those of the reserve split.
+            race: Tell what a race is expected to ask, too.
             measure: Measure this machine for some seconds where nothing is known of its pace.
             progress: Shows measuring.
         """
@@ -199,11 +203,17 @@ class Project:
         reader.search.require_principal()
         splits, leaks = self._material.prepared
         read = self.documents if self._material.retrieves else []
-        settings: Json = {"final": final, "measure": measure, "progress": progress}
-        return forecast.plan(reader, splits, read, records=self.records, leaks=leaks, **settings)
+        settings: Json = {"final": final, "race": race, "measure": measure, "progress": progress}
+        return replace(forecast.plan(reader, splits, read, records=self.records, **settings), leaks=leaks)
 
-    def study(self, *, final: bool = False, progress: Progress = quiet) -> StudyRecord:
-        """Run the study, or finish one that was stopped; returns the record, which is also written to ``studies/``."""
+    def study(self, *, final: bool = False, race: bool = False, progress: Progress = quiet) -> StudyRecord:
+        """Run the study, or finish one that was stopped; returns the record, which is also written to ``studies/``.
+
+        Args:
+            final: Confirm the chosen arm on the reserve split.
+            race: Stop as soon as an arm is shown better than every other one.
+            progress: Shows the work.
+        """
         self.workspace.search.require_principal()
         prices = self.cost.prices()  # a table that is wrong is refused before anything is spent
         with self.writing() as lock:
@@ -216,7 +226,7 @@ class Project:
             splits, leaks = self._material.prepared
             if self._material.retrieves:
                 self._material.weighed(progress)
-            settings: Json = {"leaks": leaks, "prices": prices, "final": final, "progress": progress}
+            settings: Json = {"leaks": leaks, "prices": prices, "final": final, "race": race, "progress": progress}
             return run.study(self.workspace, splits, self.records, **settings)
 
     def where(self, *where: str | Condition) -> Project:
@@ -322,7 +332,7 @@ class Project:
             progress: Shows training and measuring.
         """
         chosen = self.config.arm(arm)
-        workspace = self._material.under(self.config, everything=all_documents)
+        workspace = self._material.under(self.config, everything=all_documents).of(chosen)
         # Before the lock is taken and anything is synced: what cannot be trained is refused at once.
         require_trainable(workspace, self.splits, chosen)
         with self.writing() as lock:

@@ -1,4 +1,4 @@
-"""Writing and reading the record: ``study.json``, ``answers.jsonl.gz``, ``report.html``."""
+"""Writing and reading the record: ``study.json``, ``answers.jsonl.gz``, ``report.html``, ``verdict.json``."""
 
 from __future__ import annotations
 
@@ -21,6 +21,8 @@ from twofold.hashing import canonical_json, plain
 from twofold.reports import study_page
 from twofold.store.erasure import shows
 from twofold.types import Json
+from twofold.verdict.certificate import FILE as CERTIFICATE
+from twofold.verdict.certificate import REMOVED, Certificate
 from twofold.verdict.record import FORMAT, AnswerRow, StudyRecord, counted
 
 _DAMAGED = (OSError, ValueError, TypeError)
@@ -65,8 +67,10 @@ def find_record(records: Path, study: str = "") -> StudyRecord:
     return read_record(records / named(names(records), study))
 
 
-def write_record(directory: Path, record: StudyRecord, rows: Sequence[AnswerRow]) -> None:
-    """Write ``study.json``, ``answers.jsonl.gz`` and ``report.html`` into `directory`, all or nothing."""
+def write_record(
+    directory: Path, record: StudyRecord, rows: Sequence[AnswerRow], *, certificate: Certificate | None = None
+) -> None:
+    """Write ``study.json``, ``answers.jsonl.gz``, ``report.html`` and ``verdict.json`` into `directory`, or nothing."""
     # Written beside and renamed: a directory of that name is a whole study or none.
     partial = directory.with_name(f".{directory.name}.partial")
     shutil.rmtree(partial, ignore_errors=True)
@@ -78,6 +82,9 @@ def write_record(directory: Path, record: StudyRecord, rows: Sequence[AnswerRow]
             pack.write((canonical_json(row) + "\n").encode())
     (partial / "report.html").write_text(study_page.render(record, rows), encoding="utf-8")
     (partial / "study.json").write_text(json.dumps(plain(record), indent=1, ensure_ascii=False), encoding="utf-8")
+    if certificate is not None:
+        text = json.dumps(plain(certificate), indent=1, ensure_ascii=False)
+        (partial / CERTIFICATE).write_text(text, encoding="utf-8")
     # On the disk before the rename: a record that is there is whole, also after the power failed.
     for path in partial.iterdir():
         writing.sync(path)
@@ -161,7 +168,7 @@ def redact(directory: Path, document: str, chunks: Collection[str]) -> int:
     record = read_record(directory)
     if len(remaining) < len(rows):
         removed = counted(len(rows) - len(remaining), "answer")
-        record["warnings"] = [*record["warnings"], f"removed: {removed}, for a document is forgotten"]
+        record["warnings"] = [*record["warnings"], f"{REMOVED}{removed}, for a document is forgotten"]
     texts = {"report.html": study_page.render(record, remaining, diagnosis).encode()}
     if len(remaining) < len(rows):
         texts["study.json"] = json.dumps(plain(record), indent=1, ensure_ascii=False).encode()
@@ -209,9 +216,26 @@ def _parsed(path: Path) -> Json:
         raise ValueError("it is no JSON object")
     newer = stored.get("format", 0) > DIAGNOSIS_FORMAT
     # A newer one may have another form, and is refused for being newer.
-    if path.name == FILE and not (newer or isinstance(stored.get("arms"), dict)):
-        raise ValueError("it has no arms")
+    if path.name == FILE and not newer:
+        _require_diagnosis(stored)
     return stored
+
+
+def _require_diagnosis(stored: Json) -> None:
+    """Refuse a diagnosis that lacks something which every version wrote.
+
+    Raises:
+        ValueError: it does.
+    """
+    arms = stored.get("arms")
+    if not isinstance(arms, dict):
+        raise ValueError("it has no arms")
+    if not isinstance(stored.get("notes"), list):
+        raise ValueError("it has no notes")
+    for name, arm in arms.items():
+        lacking = [key for key in ArmDiagnosis.__required_keys__ if not isinstance(arm, dict) or key not in arm]
+        if lacking:
+            raise ValueError(f"its arm {name} has no {min(lacking)}")
 
 
 def latest(records: Path) -> StudyRecord | None:
@@ -238,6 +262,15 @@ def read_answers(directory: Path) -> list[AnswerRow]:
         raise StudyError(
             f"the study's answers cannot be read: {error}", file=path, cure="Run the study again."
         ) from error
+
+
+def at_path(study: str) -> Path | None:
+    """The directory of a study that is given by a path: its directory, or a file in it; None: it is a name."""
+    path = Path(study)
+    # A name has no separator, and a folder of that name beside it must not take its place.
+    if path.suffix == ".json" and path.is_file():
+        return path.parent
+    return path if path.name != study and path.is_dir() else None
 
 
 def named(studies: Sequence[str], study: str = "") -> str:

@@ -75,14 +75,17 @@ def break_even_text(pair: BreakEvenRecord) -> str:
         return f"{arm} and {other}: unknown without {', '.join(pair['unknown'])}"
     if pair["outcome"] == "same":
         return f"{arm} and {other} cost the same at every volume"
-    never = "" if pair["high"] is not None else "; never is not ruled out"
     if pair["outcome"] == "never":
-        least = f"; from {_count(pair['low'])} on that is not shown" if pair["low"] is not None else ""
+        least = f"; from {_answers(pair['low'])} on that is not shown" if pair["low"] is not None else ""
         return f"{other} never costs less than {arm}{least}"
-    if not pair["volume"]:
-        shown = " (not shown beyond chance)" if never else ""
+    volume, high = pair["volume"] or 0.0, pair["high"]
+    # Nobody answers a part of a question.
+    if volume < 1:
+        until = f" (not shown below {_answers(high)})" if high is not None and high > 1 else ""
+        shown = " (not shown beyond chance)" if high is None else until
         return f"{other} costs less than {arm} from the first answer on{shown}"
-    return f"{other} costs less than {arm} from {_count(pair['volume'])} {_ends(pair)} on{never}"
+    never = "" if high is not None else "; never is not ruled out"
+    return f"{other} costs less than {arm} from {_answers(volume)} {_ends(pair)} on{never}"
 
 
 def machine_text(machine: OwnMachineRecord) -> str:
@@ -93,11 +96,11 @@ def machine_text(machine: OwnMachineRecord) -> str:
         return f"{arm}: unknown without {', '.join(machine['unknown'])}"
     if machine["outcome"] == "never":
         return f"{arm}: never, for {capacity} a month, which cost less in tokens"
-    return f"{arm}: from {_count(machine['volume'])} {_ends(machine)} answers a month on; {capacity}"
+    return f"{arm}: from {_answers(machine['volume'])} {_ends(machine)} answers a month on; {capacity}"
 
 
 def _ends(value: BreakEvenRecord | OwnMachineRecord) -> str:
-    return f"[{', '.join(_NONE if end is None else _count(end) for end in (value['low'], value['high']))}]"
+    return f"[{', '.join(_NONE if end is None else _answers(end) for end in (value['low'], value['high']))}]"
 
 
 def unknown_text(cost: SumRecord) -> str:
@@ -170,6 +173,11 @@ def _curve(curve: CurveRecord) -> list[list[str]]:
 def _count(value: object) -> str:
     number = float(str(value))
     return f"{number:,.0f}" if number >= 10 else f"{number:.3g}"
+
+
+def _answers(volume: object) -> str:
+    """A number of answers from which something holds: the first is the least there is."""
+    return _count(max(1.0, float(str(volume))))
 
 
 def _plain(value: object) -> str:

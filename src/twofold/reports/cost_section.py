@@ -15,7 +15,7 @@ from markupsafe import Markup
 from twofold.config import CostsSection
 from twofold.costs.metering import QUANTITIES, MeteredStudy, halved, opened, without_nan
 from twofold.costs.parts import RISK, Scenario, parts_of, scenario
-from twofold.costs.prices import UNITS, of_rows
+from twofold.costs.prices import UNITS, of_rows, unit_of
 from twofold.costs.report import CostRecord, costs_of
 from twofold.costs.totals import CostBook
 from twofold.reports import charts
@@ -55,9 +55,15 @@ def cost_section(record: StudyRecord) -> Json:
             _curve(book, "volume", title="A month's cost by answers a month", x_axis="answers a month"),
             _curve(book, "updates", title="A month's cost by updates of the documents", x_axis="updates a month"),
         ],
-        "units": UNITS,
+        "units": _units(costs),
         "data": _data(study, use, costs),
     }
+
+
+def _units(costs: CostRecord) -> dict[str, str]:
+    """Item → unit of its price: those of a table, and those of further models that answered."""
+    paid = [part["item"] for arm in costs["arms"].values() for part in arm["parts"]]
+    return {**UNITS, **{item: unit_of(item) for item in paid}}
 
 
 def _rows(costs: CostRecord) -> list[Json]:

@@ -40,7 +40,7 @@ def rolled_back(records: Path) -> Rollback | None:
     path = records / FILE
     try:
         rollback: Rollback = json.loads(path.read_text(encoding="utf-8"))
-        study, newest = rollback["study"], rollback["newest"]
+        study, newest, _why = rollback["study"], rollback["newest"], rollback["why"]
     except FileNotFoundError:
         return None
     except (OSError, ValueError, TypeError, KeyError) as error:

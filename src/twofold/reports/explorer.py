@@ -243,6 +243,7 @@ def _arm(name: str, answer: ArmAnswer, record: StudyRecord, *, seen: list[Json],
         "citations": citations,
         "failure": answer["failure"],
         "cut": answer.get("cut", False),
+        "reasons": answer.get("reasons", {}),
         # Studies of before have causes guessed from words.
         "cause": answer.get("cause", ""),
     }

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from twofold.verdict.record import StudyRecord, counted, estimate_text
+from twofold.verdict.record import ForecastCheck, StudyRecord, counted, estimate_text
+from twofold.verdict.wording import percent
 
 
 def forecast_lines(record: StudyRecord) -> list[str]:
@@ -10,13 +11,19 @@ def forecast_lines(record: StudyRecord) -> list[str]:
     check = record.get("forecast")
     if not check:
         return []
-    table = [
-        [f"forecast of {check['created'][:10]}, {counted(check['questions'], 'question')}", "expected", "measured"]
-    ]
-    table[0].append("inside")
+    # The two columns differ in level: a look at the test questions is decided at a stricter one than `[study].level`.
+    measured = f"measured ({percent(record['level'])})"
+    table = [[f"forecast of {check['created'][:10]}, {counted(check['questions'], 'question')}", expected_title(check)]]
+    table[0] += [measured, "inside"]
     for row in check["rows"]:
         verdict = "yes" if row["inside"] else "NO"
         table.append([f"  {row['what']}", estimate_text(row["expected"]), estimate_text(row["measured"]), verdict])
     widths = [max(map(len, column)) for column in zip(*table, strict=True)]
     lines = ["  ".join(map(str.ljust, row, widths)).rstrip() for row in table]
     return [*lines, *(f"  not compared: {reason}" for reason in check["left_out"]), ""]
+
+
+def expected_title(check: ForecastCheck) -> str:
+    """Head of the predictions' column, with their level where the record has it."""
+    level = check.get("level")
+    return "expected" if level is None else f"expected ({percent(level)})"

@@ -14,6 +14,7 @@ from twofold.store.model_record import AliasMove, ModelRecord, Seen
 from twofold.store.model_registry import short
 from twofold.types import Json
 from twofold.verdict.record import estimate_text
+from twofold.verdict.wording import percent
 
 _FACTS = ("steps", "best_step", "epochs", "rows", "tokens", "tokens_per_second", "peak_mib", "seconds", "stopped")
 """Entries of a training report that the card shows."""
@@ -29,6 +30,8 @@ class Measurement(TypedDict):
     metric: str
     estimate: Json
     """``mean``, ``low``, ``high``, ``n`` and ``failed``."""
+    level: float | None
+    """Level of the interval: a study's look, say; None: not recorded."""
 
 
 class DescribedModel(ModelRecord):
@@ -121,9 +124,9 @@ def _seen(seen: Seen) -> str:
 
 
 def _measured(record: DescribedModel) -> str:
-    rows = [(row["source"], row["metric"], estimate(row["estimate"])) for row in record["measured"]]
+    rows = [(row["source"], row["metric"], estimate(row["estimate"]), level_text(row)) for row in record["measured"]]
     table = (
-        _table(("where", "metric", "mean [95 % interval], questions"), rows)
+        _table(("where", "metric", "mean [interval], questions", "level"), rows)
         if rows
         else ("Not measured on held-out questions yet: run `twofold study`.")
     )
@@ -198,6 +201,11 @@ def _exports(receipts: Sequence[ExportedForm]) -> str:
         )
     heads = ("format", "prompts continued alike", "largest logit difference", "tuning moves a logit by", "read by")
     return _table(heads, rows)
+
+
+def level_text(row: Measurement) -> str:
+    """The level of a measurement's interval: ``97 %``."""
+    return "not recorded" if row["level"] is None else percent(row["level"])
 
 
 def estimate(value: Json) -> str:

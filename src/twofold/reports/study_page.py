@@ -20,11 +20,14 @@ from twofold.diagnosis.record import DiagnosisRecord
 from twofold.reports import charts, judged_by, styles, tradeoffs, why_wrong, word_weight
 from twofold.reports.cost_section import cost_section
 from twofold.reports.explorer import OPEN_WITHOUT_SCRIPT, explore, safe_json
-from twofold.reports.forecast_lines import forecast_lines
+from twofold.reports.forecast_lines import expected_title, forecast_lines
 from twofold.reports.linear_lines import linear_line
+from twofold.reports.model_lines import model_lines, model_rows
+from twofold.reports.race_looks import race_looks
 from twofold.reports.training_plots import training_plots
 from twofold.reports.tuning_lines import methods_lines, tuned_lines
 from twofold.stats import intervals
+from twofold.text.arm_names import model_of, models_of, of_model, without_model
 from twofold.types import Json
 from twofold.verdict.effort import effort_table
 from twofold.verdict.evidence import RIGHT
@@ -72,22 +75,46 @@ def render(record: StudyRecord, answers: Sequence[AnswerRow], diagnosis: Diagnos
             script=Markup(program),
             style_digest=_digest(style),
             script_digest=_digest(program),
+            unreadable="",
             **_shown(record, answers, diagnosis),
         )
     )
 
 
-def render_body(record: StudyRecord, answers: Sequence[AnswerRow], diagnosis: DiagnosisRecord | None = None) -> str:
+def render_body(
+    record: StudyRecord,
+    answers: Sequence[AnswerRow],
+    diagnosis: DiagnosisRecord | None = None,
+    *,
+    unreadable: str = "",
+) -> str:
     """The report without a frame, for a page that brings the style sheet ``report`` and `script`.
 
     Args:
         record: What ``study.json`` holds.
         answers: The lines of ``answers.jsonl.gz``.
         diagnosis: What ``diagnosis.json`` holds; None where the study was not diagnosed.
+        unreadable: Why a diagnosis that is there cannot be read, and the cure.
     """
-    values = _shown(record, answers, diagnosis)
+    values = {**_shown(record, answers, diagnosis), "unreadable": unreadable}
     body = _environment().get_template("report_body.html.jinja").render(**values)
     return f'{body}<script type="application/json" id="data">{values["data"]}</script>'
+
+
+def _tables(record: StudyRecord) -> list[Json]:
+    """The 2 × 2 table of each model of which all four cells were measured."""
+    tables: list[Json] = []
+    # The table is about effects, which a race does not measure.
+    for model in () if "race" in record else models_of(record["arms"]):
+        cells = []
+        for row in CELLS:
+            cells.append([of_model(name, model) for name in row])
+        if set(chain.from_iterable(cells)) <= set(record["arms"]):
+            effects = [effect for effect in record["effects"] if model_of(effect["name"]) == model]
+            title = f"Effects with {percent(record['level'])} intervals" + (f", {model}" if model else "")
+            plot = _both(_effect_rows(record, effects), title=title, zero=True, wide=charts.HALF)
+            tables.append({"model": model, "cells": cells, "effects": effects, "plot": plot})
+    return tables
 
 
 def script() -> str:
@@ -101,6 +128,7 @@ def _shown(record: StudyRecord, answers: Sequence[AnswerRow], diagnosis: Diagnos
     causes = why_wrong.why_wrong(record, answers, diagnosis)
     cost = cost_section(record)
     level = percent(record["level"])
+    tables = _tables(record)
     return {
         "r": record,
         # The only data that script reads; `safe_json` leaves nothing in it that could end the element.
@@ -119,10 +147,13 @@ def _shown(record: StudyRecord, answers: Sequence[AnswerRow], diagnosis: Diagnos
         "asked_text": asked_text(record["policy"]),
         "paid": paid_text(record["bill"]),
         "level": level,
+        "expected_title": expected_title(record["forecast"]) if "forecast" in record else "",
         "decided": percent(_decided_at(record)),
         "together": percent(_own_level(record)),
-        "cells": CELLS,
-        "four_cells": all(name in record["arms"] for name in chain.from_iterable(CELLS)),
+        "tables": tables,
+        "table_arms": {name for table in tables for row in table["cells"] for name in row},
+        "models": model_rows(record),
+        "raced": race_looks(record),
         "efforts": effort_table(record["arms"]),
         "least_p95": intervals.least_for_upper_end(0.95, level=_own_level(record)),
         "winner": record["verdict"]["arm"],
@@ -131,15 +162,9 @@ def _shown(record: StudyRecord, answers: Sequence[AnswerRow], diagnosis: Diagnos
             brief=_arm_rows(record, brief=True),
             title=f"Every arm: {metric_title(record['metric'])} with its {level} interval",
         ),
-        "effects_plot": _both(
-            _effect_rows(record, record["effects"]),
-            title=f"Effects with {level} intervals",
-            zero=True,
-            wide=charts.HALF,
-        ),
         "pairs_plot": _both(
             _effect_rows(record, record["comparisons"]),
-            title=f"Paired differences, simultaneous {level} intervals",
+            title=f"Paired differences, {'' if 'race' in record else 'simultaneous '}{level} intervals",
             zero=True,
         ),
         "latency": _latency(record),
@@ -185,6 +210,7 @@ def render_summary(record: StudyRecord) -> str:
     judged = "; ".join(judged_by.lines(record))
     legend += [f"judged by passages: {judged}"] if judged else []
     lines += ["; ".join(legend), "", *_seconds_table(record, width), ""]
+    lines += [*models, ""] if (models := model_lines(record)) else []
     if record["effects"]:
         table = [[f"effect, {percent(record['level'])} interval", "estimate", "p"]]
         table += [["  " + e["name"], estimate_text(e["estimate"]), _p_value(e["p"])] for e in record["effects"]]
@@ -461,7 +487,11 @@ def _effect_rows(record: StudyRecord, effects: Sequence[EffectRecord]) -> list[c
     section = record["config"].get("study", {})
     # An interaction is a difference of differences, and has a margin of its own.
     bands = {"interaction": float(section.get("interaction_margin", 0.0))}
-    return [_row(e["estimate"], e["name"], band=bands.get(e["name"], record["margin"])) for e in effects]
+    rows = []
+    for effect in effects:
+        band = bands.get(without_model(effect["name"]), record["margin"])
+        rows.append(_row(effect["estimate"], effect["name"], band=band))
+    return rows
 
 
 def _row(value: EstimateRecord, label: str, *, kind: str = "plain", band: float = 0.0) -> charts.IntervalRow:
@@ -499,11 +529,21 @@ def _latency(record: StudyRecord) -> Json:
     for width, x_axis, y_axis in axes:
         title = f"{metric} against latency"
         drawn.append(charts.scatter(points, title=title, width=width, x_axis=x_axis, y_axis=y_axis))
-    sample = max((arm["latency"]["n"] for arm in record["arms"].values() if arm["latency"]), default=0)
+    sizes = [arm["latency"]["n"] for arm in record["arms"].values() if arm["latency"]]
+    questions = counted(max(sizes, default=0), "question")
+    if sizes and min(sizes) < max(sizes):
+        # A slow arm is timed on fewer, see `study.latency`.
+        questions = f"{min(sizes)} to {questions}"
     paces = {name: arm["latency"] for name, arm in record["arms"].items()}
     ratios = [f"{name} {_quantile(pace['ratio'])}" for name, pace in paces.items() if pace and "ratio" in pace]
     turns = turns_text(record["arms"])
-    return {"plot": _pair(*drawn) if points else "", "without": without, "n": sample, "ratios": ratios, "turns": turns}
+    return {
+        "plot": _pair(*drawn) if points else "",
+        "without": without,
+        "asked": questions,
+        "ratios": ratios,
+        "turns": turns,
+    }
 
 
 def _tradeoffs(record: StudyRecord, answers: Sequence[AnswerRow], cost: Json) -> Json:

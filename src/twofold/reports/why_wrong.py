@@ -11,11 +11,12 @@ from itertools import chain
 from typing import Any
 
 from twofold.diagnosis.causes import CAUSES
-from twofold.diagnosis.contrasts import ORACLES
+from twofold.diagnosis.contrasts import oracles
 from twofold.diagnosis.levers import fixes_and_harms
 from twofold.diagnosis.record import ArmDiagnosis, DiagnosedRow, DiagnosisRecord
 from twofold.reports import charts
 from twofold.stats import intervals
+from twofold.text.arm_names import models_of
 from twofold.types import Json
 from twofold.verdict.evidence import RIGHT, is_wrong
 from twofold.verdict.record import AnswerRow, ArmAnswer, StudyRecord, number_text, plain_number, true_minus
@@ -68,11 +69,25 @@ def why_wrong(record: StudyRecord, answers: Sequence[AnswerRow], diagnosis: Diag
         "totals": {name: sum(mine.values()) for name, mine in counts.items()},
         "rows": _rows(record, order, counts, colours=colours, arms=arms),
         "guessed": not arms and bool(record.get("diagnosis")),
-        "undiagnosed": [name for name in record["arms"] if name not in arms and _wrong(counts[name], fine)],
+        "undiagnosed": _by_interest(
+            record, [name for name in record["arms"] if name not in arms and _wrong(counts[name], fine)]
+        ),
         "command": f"twofold diagnose --study {record['study'].partition('-')[0].lstrip('0')}",
         "levers": [_lever_rows(arm) for arm in arms.values() if arm["levers"]],
         "notes": diagnosis["notes"] if diagnosis else [],
     }
+
+
+def _by_interest(record: StudyRecord, names: Sequence[str]) -> list[str]:
+    """The names as `twofold diagnose` takes an arm: the chosen one, the others from the highest score on."""
+
+    def place(name: str) -> tuple[bool, bool, float]:
+        arm = record["arms"][name]
+        score = arm["metrics"].get(record["metric"])
+        # A diagnostic arm answers nobody: its faults are the last to look for.
+        return name != record["verdict"]["arm"], arm["diagnostic"], -(score["mean"] if score else 0.0)
+
+    return sorted(names, key=place)
 
 
 def _wrong(counts: Mapping[str, int], fine: str) -> bool:
@@ -180,7 +195,8 @@ def oracle_gaps(record: StudyRecord, answers: Sequence[AnswerRow]) -> list[Json]
     Questions that either arm failed to answer are in no difference; the estimate counts them as ``failed``.
     """
     out = []
-    for oracle, usual in ORACLES:
+    pairs = chain.from_iterable(map(oracles, models_of(record["arms"])))
+    for oracle, usual in pairs:
         if oracle not in record["arms"] or usual not in record["arms"]:
             continue
         values: list[Any] = []

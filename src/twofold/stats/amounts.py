@@ -36,6 +36,12 @@ class Amount:
         """The same for what cannot be negative: tokens, seconds, money; an end that nothing tells stays infinite."""
         return Amount(mean=self.mean, low=max(0.0, self.low) if math.isfinite(self.low) else self.low, high=self.high)
 
+    def within(self, low: float, high: float) -> Amount:
+        """The same with ends kept to what is possible; an end that nothing tells stays infinite."""
+        least = max(low, self.low) if math.isfinite(self.low) else self.low
+        most = min(high, self.high) if math.isfinite(self.high) else self.high
+        return Amount(mean=self.mean, low=least, high=most)
+
     def times(self, factor: float) -> Amount:
         """The same, so many times; `factor` is not negative."""
         # 0 × ∞ is no number: nothing of an amount is nothing.

@@ -123,7 +123,7 @@ def estimate(
     worth, tail = kish(counts), (1 - level) / 2
     # The mean bends to a large group, whose residuals are then too small: each is taken from the mean without its own.
     se = (1 - 1 / number) * standard_error((sums - mean * counts) / (1 - counts / n), n)
-    low, high = _wilson(mean, max(se, float(x.std(ddof=1)) / math.sqrt(n)), worth, level)
+    low, high = wilson(mean, max(se, float(x.std(ddof=1)) / math.sqrt(n)), worth=worth, level=level)
     # Where few groups score anything, or miss anything, the standard error is no guide: exact bounds.
     if (sums > _TINY).sum() < SPARSE_GROUPS:
         high = max(high, _share_above(sums, counts, worth, tail))
@@ -168,7 +168,7 @@ def pooled(
     se = math.sqrt((folds - 1) / folds * float(((left_out - left_out.mean()) ** 2).sum()))
     worth = kish(np.bincount(g))
     if 0 <= value <= 1:
-        low, high = _wilson(value, se, worth, level)
+        low, high = wilson(value, se, worth=worth, level=level)
     else:
         half = t_quantile(0.5 + level / 2, _freedom(worth)) * se
         low, high = value - half, value + half
@@ -215,7 +215,7 @@ def least_for_upper_end(share: float, *, level: float = 0.95) -> int:
     return math.ceil(math.log((1 - level) / 2) / math.log(share) - 1e-9)
 
 
-def _wilson(mean: float, se: float, worth: float, level: float) -> tuple[float, float]:
+def wilson(mean: float, se: float, *, worth: float, level: float) -> tuple[float, float]:
     """Wilson's interval with effective sample size mean(1 − mean)/se² and t with `worth` − 1 degrees of freedom."""
     critical = t_quantile(0.5 + level / 2, _freedom(worth))
     spread = mean * (1 - mean)

@@ -10,7 +10,7 @@ import numpy as np
 
 from twofold.answering.citing import whereabouts
 from twofold.assembly.searching import Search
-from twofold.config import StudySection
+from twofold.config import Config, StudySection
 from twofold.examples.questions import Questions
 from twofold.hashing import plain
 from twofold.metrics.abstention import AbstentionF1
@@ -45,7 +45,7 @@ def arm_record(
 
     Args:
         item: What was measured of the arm.
-        test: The questions.
+        test: The questions of the study; in a race the arm was asked some of them (`MeasuredArm.covers`).
         metrics: Name → metric and its key.
         decided: The estimate in the deciding metric, where the verdict has it.
         section: [study], with the level of this look.
@@ -53,6 +53,7 @@ def arm_record(
         latency: The arm's seconds, where they were measured (`latency.latency_record`).
         level: Of intervals of seconds, whatever the look.
     """
+    test, counts = item.part_of(test), np.array(item.part_of(counts), dtype=bool)
     # shape (questions,): the group of each question; `scores` and `answers` align with it.
     groups = Questions.of(test).groups
     failed = [a.failure for a in item.answers if a.failure is not None]
@@ -154,6 +155,13 @@ def arm_record(
     return record
 
 
+def uncited(config: Config, *, schema: bool) -> str:
+    """Why no answer can cite, whatever the arm (`VerdictFacts.uncited`); `schema`: answers are JSON of one."""
+    if config.template.cite == "none":
+        return 'the prompt asks for no citation ([prompt].cite = "none")'
+    return "an answer in JSON carries no citation ([generation].schema)" if schema else ""
+
+
 def right_from(metric: Metric) -> float | None:
     """Score from which an answer counts as right by this metric; None where it has none."""
     return MetricTraits.of(metric).right
@@ -225,9 +233,10 @@ def retrieval_record(
 ) -> Json:
     """Recall of a gold document among the hits, the index state, and on what the words' weight was chosen."""
     # All arms that retrieve share one search, so the first of them speaks for it.
-    item = next((m for m in measured.values() if m.arm.retrieval and not m.arm.oracle), None)
+    item = next((m for m in measured.values() if m.arm.retrieval and not m.arm.oracle and not m.arm.whole), None)
     if item is None:
         return {}
+    test = item.part_of(test)
     # A failed answer has no hits to judge: counted as a miss it would blame the search for the endpoint.
     gold_found = []
     for example, answer in zip(test, item.answers, strict=True):
@@ -259,31 +268,47 @@ def answer_rows(
         test: The questions, whose own sources are shown.
         judged: The same as their answers are judged (`Splits.judged`).
     """
+    # Arm → place of each question among its own answers; None: a race did not ask it.
+    at = {name: item.over_all(range(len(item.answers))) for name, item in measured.items()}
     rows: list[AnswerRow] = []
     for position, example in enumerate(test):
         arms: dict[str, ArmAnswer] = {}
         for name, item in measured.items():
-            answer = item.answers[position]
-            places = [one.place for one in whereabouts(catalogue.documents, answer)]
-            arms[name] = _arm_answer(item, judged[position], position, places=places)
-        rows.append(
-            {
-                "id": example.id,
-                "group": example.group,
-                "question": example.question,
-                "messages": [plain(m) for m in example.messages],
-                "references": list(example.references),
-                "sources": list(example.sources),
-                "answerable": example.answerable,
-                "arms": arms,
-            }
-        )
+            place = at[name][position]
+            if place is None:
+                continue
+            places = [one.place for one in whereabouts(catalogue.documents, item.answers[place])]
+            arms[name] = _arm_answer(item, judged[position], place, places=places)
+        row: AnswerRow = {
+            "id": example.id,
+            "group": example.group,
+            "question": example.question,
+            "messages": [plain(m) for m in example.messages],
+            "references": list(example.references),
+            "sources": list(example.sources),
+            "answerable": example.answerable,
+            "arms": arms,
+        }
+        if beside := _judged(example, judged[position]):
+            row["judged"] = beside
+        rows.append(row)
     return rows
+
+
+def _judged(example: Example, judged: Example) -> Json:
+    """What scoring reads of an example beside the fields that its row has."""
+    # Spans as lists: who forgets a document looks for records that name it as shown.
+    spans = [[span.document, span.start, span.end] for span in judged.spans]
+    read: Json = {"choices": judged.choices, "spans": spans, "grades": judged.grades}
+    if judged.sources != example.sources:
+        read["sources"] = judged.sources
+    return {name: plain(value) for name, value in read.items() if value}
 
 
 def _arm_answer(item: MeasuredArm, example: Example, position: int, *, places: Sequence[str]) -> ArmAnswer:
     answer = item.answers[position]
-    return {
+    reasons = {name: texts[position] for name, texts in item.reasons.items() if texts[position]}
+    row: ArmAnswer = {
         "text": answer.text,
         "raw": answer.raw,
         "abstained": answer.abstained,
@@ -299,6 +324,7 @@ def _arm_answer(item: MeasuredArm, example: Example, position: int, *, places: S
             }
             for c in answer.citations
         ],
+        "invalid_citations": answer.invalid_citations,
         "unsupported_citations": answer.unsupported_citations,
         "repointed_citations": answer.repointed_citations,
         "hits": [
@@ -317,3 +343,6 @@ def _arm_answer(item: MeasuredArm, example: Example, position: int, *, places: S
         "failure": None if answer.failure is None else plain(answer.failure),
         "cut": answer.cut,
     }
+    if reasons:
+        row["reasons"] = reasons
+    return row

@@ -91,6 +91,8 @@ def hypothesis(latest: StudyRecord | None, config: Config) -> Hypothesis:
     acceptable = [arm for arm, row in scored.items() if row["acceptable"] or arm == chosen]
     # The rival is the best of the simpler arms: only against these does the choice of a more complex one need showing.
     order = sorted(acceptable, key=lambda arm: config.arm(arm).complexity)
+    if known := latest.get("order"):
+        order = sorted(order, key=known.index)
     simpler = order[: order.index(chosen)]
     others = simpler or order[1:]
     if not others and len(scored) > 1:

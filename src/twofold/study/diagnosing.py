@@ -17,6 +17,7 @@ from typing import Any
 from twofold import __version__
 from twofold.answering.scoring import scores
 from twofold.answering.system import System
+from twofold.arm_names import arm_of
 from twofold.assembly.models import Models
 from twofold.assembly.searching import Search
 from twofold.assembly.systems import Systems
@@ -37,12 +38,13 @@ from twofold.hashing import digest, plain
 from twofold.plugins import loading, specs
 from twofold.plugins.live import KnowsRounding
 from twofold.plugins.protocols import Metric, Progress, Retriever, quiet
-from twofold.plugins.traits import MetricTraits
+from twofold.plugins.traits import MetricTraits, hosted
 from twofold.prompts import Template
 from twofold.reports import archive
 from twofold.store.answers import Scores
 from twofold.study import calls, more_data
 from twofold.study.admission import is_endpoint
+from twofold.text.arm_names import of_model, without_model
 from twofold.text.masking import masked
 from twofold.types import Answer, Arm, Example, Failure, Json
 from twofold.verdict.record import AnswerRow, ArmAnswer, StudyRecord, counted
@@ -99,6 +101,12 @@ class Opened:
         return is_endpoint("metrics", self.record["metric"])
 
 
+def _diagnosable(name: str) -> bool:
+    """Does an arm of this name read passages that it searched for, or none? A further model may be gone by now."""
+    arm = arm_of(without_model(name), shots=1)
+    return not (arm.oracle or arm.linear or arm.whole)
+
+
 def opened(config: Config, splits: Splits, records: Path, *, request: Scope) -> Opened:
     """Find the study and its arms.
 
@@ -121,6 +129,16 @@ def opened(config: Config, splits: Splits, records: Path, *, request: Scope) -> 
             raise UnknownName(
                 f"study {record['study']} did not measure the arm {name!r}",
                 cure=f"Name one of its arms: {', '.join(record['arms'])}; or run a study with it.",
+            )
+    for arm in map(config.arm, names):
+        if arm.linear or arm.whole:
+            lacks = "reads no prompt" if arm.linear else "searches for nothing"
+            others = ",".join(name for name in record["arms"] if _diagnosable(name))
+            raise StudyError(
+                f"the arm {arm.name} {lacks}, so that no change to it would name a cause",
+                # `improve` mends the arm that its study chose, and has no option --arm.
+                cure=f"Diagnose another arm of that study, by --arm; to improve another, run `twofold study --arms "
+                f"{others or 'base'}` first.",
             )
     # Ids are unique in a project, and an example that was changed has another digest, for which no answer is stored.
     by_id = {e.id: e for e in (*splits.test, *splits.reserve, *splits.dev, *splits.train)}
@@ -189,9 +207,10 @@ def plans(workspace: Workspace, study: Opened, *, request: Scope, progress: Prog
     """
     out = []
     for arm in study.arms:
-        with _measured(workspace.models, workspace.systems, study, arm=arm) as system:
+        parts = workspace.of(arm)
+        with _measured(parts.models, parts.systems, study, arm=arm) as system:
             scorer = _scorer(workspace.catalogue.scores, study)
-            cases = _cases(workspace, study, system, request=request, scorer=scorer, planned=True, progress=progress)
+            cases = _cases(parts, study, system, request=request, scorer=scorer, planned=True, progress=progress)
             out.append(cases.plan())
     return out
 
@@ -226,15 +245,16 @@ def diagnose(
         "notes": _notes(study, scorer),
     }
     for arm in study.arms:
-        with _measured(workspace.models, workspace.systems, study, arm=arm) as system:
-            subject = _cases(workspace, study, system, request=request, scorer=scorer, progress=progress)
-            price = _price(workspace.config, prices, remote=bool(system.description["generator"].get("remote")))
+        parts = workspace.of(arm)
+        with _measured(parts.models, parts.systems, study, arm=arm) as system:
+            subject = _cases(parts, study, system, request=request, scorer=scorer, progress=progress)
+            price = _price(parts.config, prices, arm=arm, remote=hosted(system.description["generator"]))
             reruns = Reruns(
                 system=system,
-                untuned=partial(workspace.systems.equipped, arm, study.splits, adapter=None),
+                untuned=partial(parts.systems.equipped, arm, study.splits, adapter=None),
                 answers=workspace.catalogue.answers,
                 scorer=scorer,
-                batch=workspace.config.generation.batch,
+                batch=parts.config.generation.batch,
             )
             with closing(reruns):
                 diagnosed = diagnose_arm(subject, reruns, level=record["level"], price=price, progress=progress)
@@ -242,7 +262,7 @@ def diagnose(
         diagnosis["notes"] += remarks(diagnosed)
         if request.fixes:
             root = workspace.directory.parent
-            diagnosis["notes"] += _more_data(root, workspace.config, study, diagnosed, arm=arm, price=price)
+            diagnosis["notes"] += _more_data(root, parts.config, study, diagnosed, arm=arm, price=price)
     return diagnosis
 
 
@@ -345,7 +365,7 @@ def _cases(
         )
     cases = evidence.cases(
         known,
-        arm=_facts(system, workspace.models),
+        arm=_facts(system),
         shelves=_shelves(workspace.search, system, planned=planned),
         scorer=scorer,
         spend=not (planned and study.pays),
@@ -397,7 +417,7 @@ def _scored(
     return [out[place] for place in sorted(out)]
 
 
-def _facts(system: System, models: Models) -> ArmFacts:
+def _facts(system: System) -> ArmFacts:
     generator, standard = system.generator, Template()
     rounds = not (isinstance(generator, KnowsRounding) and generator.byte_equal)
     same = (system.template.open, system.template.closed, system.template.question) == (
@@ -413,7 +433,7 @@ def _facts(system: System, models: Models) -> ArmFacts:
         k=system.k,
         other_wording=not same,
         rounding=rounds,
-        schemas=generator.follows_schema and not models.schema,
+        schemas=generator.follows_schema and not system.constrained,
     )
 
 
@@ -450,16 +470,15 @@ def _shelves(search: Search, system: System, *, planned: bool) -> Shelves:
     )
 
 
-def _price(config: Config, prices: Prices, *, remote: bool) -> TokenPrices | None:
+def _price(config: Config, prices: Prices, *, arm: Arm, remote: bool) -> TokenPrices | None:
     """Prices of tokens; None where they are unknown, or no token is paid for.
 
     The table of prices goes before the options of the generator, which know no currency and no date.
     """
     amounts = prices.amounts
-    if _hosted(config.costs, remote=remote) and "prompt_tokens" in amounts and "completion_tokens" in amounts:
-        return TokenPrices(
-            read=amounts["prompt_tokens"], written=amounts["completion_tokens"], currency=prices.currency
-        )
+    read_item, written_item = (of_model(item, arm.model) for item in ("prompt_tokens", "completion_tokens"))
+    if _hosted(config.costs, remote=remote) and read_item in amounts and written_item in amounts:
+        return TokenPrices(read=amounts[read_item], written=amounts[written_item], currency=prices.currency)
     read, written = calls.prices(config)
     # 0 is the default: no price is configured, which is not a price of nothing.
     return TokenPrices(read=read, written=written) if read or written else None
@@ -485,6 +504,7 @@ def _notes(study: Opened, scorer: Scorer) -> list[str]:
     if scorer.right is None:
         notes.append(
             f"{study.record['metric']} does not say from which score an answer is right: only answers that score 0 "
-            "count as wrong here; decide by one that says it, such as answer_f1 or an LLM judge, to diagnose the rest"
+            "count as wrong here; to diagnose the rest decide by one that says it, such as answer_f1 or, as a "
+            "plugin of your own, an LLM judge"
         )
     return notes

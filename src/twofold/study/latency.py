@@ -16,13 +16,14 @@ import numpy as np
 
 from twofold.answering.system import System
 from twofold.assembly.systems import Systems
+from twofold.assembly.workspace import Workspace
 from twofold.config import StudySection
 from twofold.examples.loading import example_digest
 from twofold.examples.splitting import Splits
 from twofold.host import capabilities, timing
 from twofold.plugins import loading
 from twofold.plugins.protocols import Progress
-from twofold.plugins.traits import GeneratorSettings
+from twofold.plugins.traits import GeneratorSettings, place_of
 from twofold.stats import intervals
 from twofold.store.catalogue import Catalogue
 from twofold.study.measure import MeasuredArm, keep_pace
@@ -84,8 +85,7 @@ def _name() -> str:
 
 
 def time_arms(
-    systems: Systems,
-    catalogue: Catalogue,
+    workspace: Workspace,
     measured: Sequence[MeasuredArm],
     *,
     splits: Splits,
@@ -96,15 +96,14 @@ def time_arms(
     """Time all arms but an oracle's, in turns, unless each was timed on this machine already, on `enough` questions.
 
     Args:
-        systems: Of the project.
-        catalogue: Has the answers, and keeps the times.
+        workspace: Of the project; its catalogue has the answers, and keeps the times.
         measured: The arms, which have answered.
         splits: For a question to warm up with, and for questions that an endpoint has not seen.
         test: Questions to draw from, which the arms have answered in batches.
         bill: Gets a step for each arm.
         progress: Shows loading and asking.
     """
-    section = systems.config.study
+    section, catalogue = workspace.config.study, workspace.catalogue
     timed = [item for item in measured if not item.arm.oracle]
     size = questions(section, len(test))
     if all(
@@ -117,7 +116,7 @@ def time_arms(
     sample = chance.sample(_pool(timed, splits, test, size), size)
     # This one loads and warms the model: a test question only where there is no other.
     spare = next((example for example in (*splits.dev, *splits.train, *test) if example not in sample), sample[0])
-    batches = _batches(timed)
+    batches = batches_of(timed)
     # Models of one batch lie in memory together, so that questions can go round its arms.
     for batch in batches:
         arms = [_Timed(item, allowed(section, float(item.measures.get("seconds", 0.0)))) for item in batch]
@@ -125,7 +124,7 @@ def time_arms(
             shared: dict[str, System] = {}
             for number, arm in enumerate(arms):
                 progress(f"load {arm.item.arm.name}", number, len(arms))
-                arm.open(systems, splits, spare, shared=shared, opened=opened)
+                arm.open(workspace.of(arm.item.arm).systems, splits, spare, shared=shared, opened=opened)
             timing.in_turns(
                 [arm.clock for arm in arms],
                 sample,
@@ -138,16 +137,16 @@ def time_arms(
 def _pool(timed: Sequence[MeasuredArm], splits: Splits, test: Sequence[Example], size: int) -> list[Example]:
     """The test questions; at an endpoint, whose cache may know their prompts, others where there are enough."""
     others = [*splits.dev, *splits.train]
-    remote = any(item.description["generator"].get("remote") for item in timed)
+    remote = any(place_of(item.description["generator"]) != "in this process" for item in timed)
     return others if remote and len(others) >= size else list(test)
 
 
-def _batches(timed: Sequence[MeasuredArm]) -> list[list[MeasuredArm]]:
+def batches_of(timed: Sequence[MeasuredArm]) -> list[list[MeasuredArm]]:
     """All arms together, or, where this machine's memory is too small for their models, those of one model each."""
     models: dict[str, list[MeasuredArm]] = {}
     for item in timed:
         models.setdefault(str(item.description["generator"]), []).append(item)
-    local = [group for group in models.values() if not group[0].description["generator"].get("remote")]
+    local = [group for group in models.values() if place_of(group[0].description["generator"]) == "in this process"]
     peak = max((float(group[0].measures.get("peak_mib", 0.0)) for group in local), default=0.0)
     room = _MEMORY * capabilities.memory_bytes() / 2**20  # MiB, as the peaks
     # A GPU's memory is not the machine's: there models are loaded one after another.

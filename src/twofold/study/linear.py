@@ -1,7 +1,7 @@
 """A linear model on the words beside the arms, where the answers are labels: is a language model needed at all?
 
 It learns from the train and dev examples, which are those that arms learn from, and answers the questions that they
-answered. It is no arm: it decides nothing, and nothing is served by it.
+answered. It decides nothing; the arm ``linear`` is the same model as a candidate, and then this line is left out.
 """
 
 from __future__ import annotations
@@ -12,10 +12,11 @@ from typing import Any
 
 import numpy as np
 
-from twofold.advice.linear import LEARNED, evenly, linear_labels
+from twofold.advice.linear import linear_labels
 from twofold.advice.start import is_closed_set
 from twofold.config import StudySection
 from twofold.errors import MissingExtra
+from twofold.examples.classifier import LEARNED, evenly
 from twofold.examples.questions import Questions
 from twofold.examples.splitting import Splits
 from twofold.hashing import plain

@@ -3,8 +3,9 @@
 Whoever looks at the same test questions k times, with other metrics, margins, limits or arms, has k chances of a false
 verdict. So look k of a question is decided at the level 1 − α · 6 / (π² k²): over all looks the chances add up to at
 most α (a union bound; Σ 1/k² = π²/6), whatever is tried, as long as what is tried does not depend on reading the
-answers. A person who has read the answers needs fresh questions. Pipelines of retrieval that were tried on test
-questions (`twofold bench retrieval --split test`) are looks too, all but one: the best of m is one of m.
+answers. A person who has read the answers needs fresh questions. A race (`racing`) looks at its answers many times and
+is one look: its level is that of the most looked-at question that it may ask. Pipelines of retrieval that were tried on
+test questions (`twofold bench retrieval --split test`) are looks too, all but one: the best of m is one of m.
 
 A question is known by the words of its conversation, so that neither another example id, a corrected reference, an
 added example, another seed nor another limit makes it new. The ledger lies beside the records of the studies, and
@@ -16,10 +17,8 @@ from __future__ import annotations
 
 import json
 import math
-import re
-import unicodedata
 from collections import Counter
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from itertools import chain
 from pathlib import Path
@@ -27,6 +26,7 @@ from typing import Any, Literal
 
 from twofold.config import StudySection
 from twofold.errors import StudyError
+from twofold.examples.questions import conversation_digest
 from twofold.examples.splitting import Splits
 from twofold.files import writing
 from twofold.hashing import digest
@@ -73,19 +73,7 @@ class Look:
 
 def question(example: Example) -> str:
     """Digest of an example's conversation: its words and numbers, whatever the case, blanks and punctuation."""
-    return _conversation((turn.role, turn.content) for turn in example.messages)
-
-
-def _conversation(turns: Iterable[tuple[str, str]]) -> str:
-    # Neither the system's words nor marks and blanks make a question new: it would be looked at for free.
-    spoken = [(role, _words(content)) for role, content in turns if role != "system"]
-    return digest("question", spoken).partition(":")[2][:16]
-
-
-def _words(text: str) -> str:
-    words = re.findall(r"\w+", unicodedata.normalize("NFKC", text).casefold())
-    # A question of signs alone keeps them: without, all such questions would be one.
-    return " ".join(words) or text.strip()
+    return conversation_digest((turn.role, turn.content) for turn in example.messages)
 
 
 def asked_digests(examples: Sequence[Example]) -> tuple[str, ...]:
@@ -114,6 +102,7 @@ def identity_of(
     examples: Sequence[Example],
     gated: bool = False,
     machine: str = "",
+    race: bool = False,
 ) -> str:
     """Digest of everything that can change the verdict of a study, but for its answers.
 
@@ -124,6 +113,7 @@ def identity_of(
         examples: Those asked: their questions, references and groups count, their ids do not.
         gated: Does the forgetting gate decide, that is, is it enforced and an arm tuned?
         machine: Fingerprint of this machine; counts where latency has a limit.
+        race: May it stop before all of the examples are asked?
     """
     rows = sorted((question(one), sorted(one.references), one.answerable, one.group) for one in examples)
     # Groups by number: their names may follow ids, and do not count.
@@ -144,6 +134,7 @@ def identity_of(
             "asked": [(*row[:-1], groups[row[-1]]) for row in rows],
             "gated": gated,
             "machine": machine if timed else "",
+            **({"race": True} if race else {}),
         },
     )
 
@@ -201,7 +192,7 @@ def _of_record(directory: Path) -> Look:
     answers = read_answers(directory) if (directory / "answers.jsonl.gz").is_file() else []
     conversations = set()
     for row in answers:
-        conversations.add(_conversation((turn["role"], turn["content"]) for turn in row["messages"]))
+        conversations.add(conversation_digest((turn["role"], turn["content"]) for turn in row["messages"]))
     return Look(
         kind="final" if record["policy"]["final"] else "study",
         name=directory.name,

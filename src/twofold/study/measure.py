@@ -7,10 +7,12 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from itertools import chain
+from typing import TypeVar
 
 from twofold.answering import cached as answer_cache
 from twofold.answering.scoring import scores
 from twofold.answering.system import System
+from twofold.assembly.arms import Arms
 from twofold.assembly.workspace import Workspace
 from twofold.config import Part
 from twofold.errors import GenerationError
@@ -19,7 +21,7 @@ from twofold.examples.splitting import Splits
 from twofold.hashing import digest
 from twofold.host import pace
 from twofold.host.meter import Meter
-from twofold.plugins.protocols import Metric, Progress
+from twofold.plugins.protocols import Explains, Metric, Progress
 from twofold.plugins.traits import MetricTraits
 from twofold.store.catalogue import Catalogue
 from twofold.study.judging import Corpus
@@ -27,6 +29,8 @@ from twofold.study.plan import BESIDE
 from twofold.types import Answer, Arm, Example, Json
 from twofold.verdict.effort import STOPPED
 from twofold.verdict.record import BillItem, counted
+
+Item = TypeVar("Item")
 
 _NOT_PIPELINE = ("content", "oracle", "abstention", "index_version")
 """Parts of a system's retrieval that do not decide how long it takes."""
@@ -59,6 +63,23 @@ class MeasuredArm:
     scores: dict[str, list[float | None]]
     judged_by: dict[str, str] = field(default_factory=dict)
     """Metric that judges passages → which passages, in words."""
+    reasons: dict[str, list[str]] = field(default_factory=dict)
+    """Metric that explains itself → why each answer scores 0; empty for the others."""
+    covers: tuple[bool, ...] = ()
+    """Marks of the study's questions that a race asked the arm; empty: all were. Answers and scores are of these."""
+
+    def part_of(self, items: Sequence[Item]) -> list[Item]:
+        """What belongs to the questions that the arm was asked, of something that there is for every question."""
+        if not self.covers:
+            return list(items)
+        return [item for item, reached in zip(items, self.covers, strict=True) if reached]
+
+    def over_all(self, values: Sequence[Item | None]) -> list[Item | None]:
+        """What there is for each question that the arm was asked, laid over all questions; None: it was not."""
+        if not self.covers:
+            return list(values)
+        rest = iter(values)
+        return [next(rest) if reached else None for reached in self.covers]
 
 
 def measure(
@@ -72,21 +93,8 @@ def measure(
     progress: Progress,
 ) -> MeasuredArm:
     """Make the arm ready (training its adapter if need be), answer what is missing."""
-    # Seconds of this arm only.
-    workspace.spent.clear()
-    with Meter() as making:
-        system, training = workspace.arms.system(arm, splits, progress=_named(progress, f"tune {arm.name}"))
-    if training is not None:
-        detail = f"{counted(training['steps'], 'step')}, best at step {training['best_step']}, {_ended(training)}"
-        several = training.get("methods", ())
-        detail += f"; {training['method']} is the best of {len(several)} methods on dev" if several else ""
-        count = max(1, len(several))
-        cached = count if training["cached"] else 0
-        beside = {name: workspace.spent.seconds.get(phase, 0.0) for phase, name in BESIDE.items()}
-        # Dev scores, latency and the gate have lines of their own: they are no part of the training's seconds.
-        spent = 0.0 if training["cached"] else making.seconds - sum(beside.values())
-        bill.append(_item(f"tune {arm.name}", count, cached, spent, detail))
-        bill += [_item(f"{name} {arm.name}", count, 0, seconds, "") for name, seconds in beside.items() if seconds]
+    parts = workspace.of(arm)
+    system, training = ready(parts.arms, arm, splits, spent_on=workspace.spent, bill=bill, progress=progress)
     catalogue = workspace.catalogue
     digests = Questions.of(test).digests
 
@@ -101,7 +109,7 @@ def measure(
         with Meter() as answering:
             # Nothing is opened where everything is answered: loading a model takes longer than the whole rerun.
             if missing:
-                _open(system, splits, test, progress=_named(progress, f"load {arm.name}"))
+                load(system, splits, test, progress=named(progress, f"load {arm.name}"))
                 # Opening may show that an endpoint refuses an option: then the key is another, with other answers.
                 system = system.as_sent()
                 missing = todo()
@@ -109,28 +117,89 @@ def measure(
                 catalogue,
                 system,
                 missing,
-                batch=workspace.config.generation.batch,
+                batch=parts.config.generation.batch,
                 total=len(digests),
-                progress=_named(progress, f"answer {arm.name}"),
+                progress=named(progress, f"answer {arm.name}"),
             )
-        detail = f"peak {answering.peak_mib:.0f} MiB"
         generator = system.generator.description
         description = {**system.description, "generator": generator}
-        step = _item(f"answer {arm.name}", len(digests), len(digests) - len(missing), answering.seconds, detail)
-        bill.append({**step, "amount": generator["price"]} if generator.get("price") else step)
+        price = float(generator.get("price", 0.0))
+        bill.append(answering_step(arm, len(digests), len(missing), spent=answering, price=price))
     finally:
         system.close()
-    answers = catalogue.answers.get(system.key, include_failures=True)
+    measured = measured_arm(catalogue, arm, digests, system=system.key, description=description, training=training)
+    measured.diagnostic = diagnostic
+    return measured
+
+
+def answering_step(arm: Arm, questions: int, fresh: int, *, spent: Meter, price: float) -> BillItem:
+    """The step of the bill for an arm's answers, of which so many were made now, at this price."""
+    detail = f"peak {spent.peak_mib:.0f} MiB"
+    step = _item(f"answer {arm.name}", questions, questions - fresh, spent.seconds, detail)
+    return {**step, "amount": price} if price else step
+
+
+def measured_arm(
+    catalogue: Catalogue,
+    arm: Arm,
+    digests: Sequence[str],
+    *,
+    system: str,
+    description: Json,
+    training: Json | None,
+) -> MeasuredArm:
+    """What an arm answered to the questions of these digests, all of which it was asked; not scored yet.
+
+    Args:
+        catalogue: Has the answers.
+        arm: The arm.
+        digests: Of the questions.
+        system: Its system key.
+        description: Of the system.
+        training: The report of its training, where it is tuned.
+    """
+    answers = catalogue.answers.get(system, include_failures=True)
     return MeasuredArm(
         arm=arm,
-        system=system.key,
+        system=system,
         description=description,
         answers=[answers[d] for d in digests],
         training=training,
-        diagnostic=diagnostic,
-        measures=catalogue.measures.get(system.key, "answering") or {},
+        diagnostic=False,
+        measures=catalogue.measures.get(system, "answering") or {},
         scores={},
     )
+
+
+def ready(
+    maker: Arms, arm: Arm, splits: Splits, *, spent_on: pace.Spent, bill: list[BillItem], progress: Progress
+) -> tuple[System, Json | None]:
+    """The arm's system, its adapter trained if need be, and the report of the training; the bill gets its steps.
+
+    Args:
+        maker: Makes it.
+        arm: The arm.
+        splits: The examples.
+        spent_on: Gets the seconds of each phase of the training, and is read for the bill.
+        bill: Gets the steps.
+        progress: Shows the training.
+    """
+    # Seconds of this arm only.
+    spent_on.clear()
+    with Meter() as making:
+        system, training = maker.system(arm, splits, progress=named(progress, f"tune {arm.name}"))
+    if training is not None:
+        detail = f"{counted(training['steps'], 'step')}, best at step {training['best_step']}, {_ended(training)}"
+        several = training.get("methods", ())
+        detail += f"; {training['method']} is the best of {len(several)} methods on dev" if several else ""
+        count = max(1, len(several))
+        cached = count if training["cached"] else 0
+        beside = {name: spent_on.seconds.get(phase, 0.0) for phase, name in BESIDE.items()}
+        # Dev scores, latency and the gate have lines of their own: they are no part of the training's seconds.
+        spent = 0.0 if training["cached"] else making.seconds - sum(beside.values())
+        bill.append(_item(f"tune {arm.name}", count, cached, spent, detail))
+        bill += [_item(f"{name} {arm.name}", count, 0, seconds, "") for name, seconds in beside.items() if seconds]
+    return system, training
 
 
 def answer_missing(
@@ -246,7 +315,7 @@ def _item(step: str, items: int, cached: int, seconds: float, detail: str) -> Bi
     return {"step": step, "items": items, "cached": cached, "seconds": seconds, "detail": detail}
 
 
-def _open(system: System, splits: Splits, test: Sequence[Example], *, progress: Progress) -> None:
+def load(system: System, splits: Splits, test: Sequence[Example], *, progress: Progress) -> None:
     """Answer one question that is not measured, which loads the model (and checks a merged one)."""
     progress("", 0, 1)
     # Not a test question where there is another one: those are measured.
@@ -270,17 +339,19 @@ def keep_pace(system: System, answers: Sequence[Answer], seconds: float, *, sing
         pace.keep(pace.retrieving({**parts, "content": ""}), {"retrieve": searched / len(answers)})
 
 
-def _named(progress: Progress, stage: str) -> Progress:
+def named(progress: Progress, stage: str) -> Progress:
+    """The same progress, its stages named after this one."""
     return lambda inner, done, total: progress(f"{stage} {inner}".strip(), done, total)
 
 
-def require_answers(generator: Part, measured: Sequence[MeasuredArm], *, more: bool) -> None:
+def require_answers(generator: Part, measured: Sequence[MeasuredArm], *, more: bool, others: bool = False) -> None:
     """Stop a study in which no arm has answered anything: there is nothing to compare.
 
     Args:
-        generator: The configured one.
+        generator: That of the arm asked last.
         measured: The arms that were asked so far.
         more: Other arms follow; then only an endpoint that does not answer at all ends the study.
+        others: Arms of another model are among these, which may answer where this one does not.
 
     Raises:
         GenerationError: every answer failed; it says why, in the words of the endpoint or runtime.
@@ -290,16 +361,16 @@ def require_answers(generator: Part, measured: Sequence[MeasuredArm], *, more: b
     if not failures or len(failures) < sum(len(item.answers) for item in measured):
         return
     # A failure that depends on the question or the arm may spare the next arm; an endpoint that is down does not.
-    if more and not {failure.code for failure in failures} <= UNREACHABLE:
+    if others or (more and not {failure.code for failure in failures} <= UNREACHABLE):
         return
     reasons = Counter((failure.code, failure.message) for failure in failures)
     (code, message), _ = reasons.most_common(1)[0]
     address = str(generator.options.get("base_url", ""))
     place = f"{address}: " if address and address not in message else ""
     counts = ", ".join(f"{item.arm.name} {len(item.answers)} of {len(item.answers)}" for item in measured)
-    others = f" (and {counted(len(reasons) - 1, 'other reason')})" if len(reasons) > 1 else ""
+    beside = f" (and {counted(len(reasons) - 1, 'other reason')})" if len(reasons) > 1 else ""
     raise GenerationError(
-        f"every answer failed ({counts}): {place}{message} [{code}]{others}",
+        f"every answer failed ({counts}): {place}{message} [{code}]{beside}",
         cure=f"{_CURES.get(code, 'Correct [generation.generator].')} Then run the same command again.",
     )
 
@@ -314,12 +385,12 @@ def score(
 ) -> None:
     """Fill `item.scores`, computing only what is not in the store. A failed answer has no score.
 
-    A pooled metric gets none: what it says of one question is not its value.
+    A pooled metric gives none: what it says of one question is not its value.
 
     Args:
         catalogue: Keeps the scores.
         item: The arm.
-        test: The questions.
+        test: The questions that it was asked.
         metrics: Name → metric and its key.
         corpus: Has passages for the answers of an arm that saw none, for metrics that judge by passages.
 
@@ -327,9 +398,14 @@ def score(
         ScorerBroken: a score is no number from 0 to 1.
     """
     for name, (metric, key) in metrics.items():
-        if MetricTraits.of(metric).pooled:
+        traits = MetricTraits.of(metric)
+        if traits.pooled:
             continue
-        judges = MetricTraits.of(metric).judges_passages
+        if traits.judges_citations and not item.arm.retrieval:
+            # It has nothing to cite: 0 would say that it cites wrongly.
+            item.scores[name] = [None] * len(test)
+            continue
+        judges = traits.judges_passages
         lent = corpus if judges and not item.arm.retrieval else None
         if judges:
             item.judged_by[name] = lent.description if lent else SHOWN if item.arm.retrieval else NOTHING
@@ -343,3 +419,6 @@ def score(
             name=name,
             judged=partial(lent.with_passages, test, item.answers) if lent else None,
         )
+        if isinstance(metric, Explains):
+            rows = zip(test, item.answers, item.scores[name], strict=True)
+            item.reasons[name] = [metric.reason(e, answer) if value == 0 else "" for e, answer, value in rows]

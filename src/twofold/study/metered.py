@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from twofold import prompts
+from twofold.answering.system import shots_of
 from twofold.assembly.searching import Search
-from twofold.config import Config
 from twofold.costs.metering import (
     QUANTITIES,
     AnswerAmounts,
@@ -24,6 +24,7 @@ from twofold.costs.metering import (
 )
 from twofold.examples.questions import Questions
 from twofold.host import capabilities, pace
+from twofold.plugins import traits
 from twofold.store import embedding_time
 from twofold.store.catalogue import Catalogue
 from twofold.study import latency
@@ -47,16 +48,16 @@ def metered(
     Args:
         search: What the arms with retrieval search.
         measured: Arm → what was measured of it.
-        test: The questions that all of them answered.
+        test: The questions of the study; a race may not have asked all of them of every arm.
         train: Examples, of which few-shot arms show some.
         right: Score from which an answer counts as right; None where the metric does not say.
         level: Of the intervals.
     """
     arms = {name: item for name, item in measured.items() if not item.diagnostic}
-    amounts = {name: _amounts(search.config, item, test, train=train, right=right) for name, item in arms.items()}
+    amounts = {name: _amounts(search, item, test, train=train, right=right) for name, item in arms.items()}
     means, covariance, worth, shares = of_answers(amounts, Questions.of(test).groups, level=level)
     cpu = capabilities.processor()
-    retrieves = [name for name, item in arms.items() if item.arm.retrieval]
+    retrieves = [name for name, item in arms.items() if item.arm.retrieval and not item.arm.whole]
     return {
         "arms": list(arms),
         "quantities": list(QUANTITIES),
@@ -73,17 +74,19 @@ def metered(
         "alone": {name: timed for name, item in arms.items() if (timed := _alone(search.catalogue, item))},
         "index": _index(search) if retrieves else None,
         "documents": _has_documents(search),
-        "hosted": [name for name, item in arms.items() if item.description["generator"].get("remote")],
+        "hosted": [name for name, item in arms.items() if traits.hosted(item.description["generator"])],
         "hardware": f"{cpu.model or 'unknown processor'}, {capabilities.cores()} cores",
     }
 
 
 def _amounts(
-    config: Config, item: MeasuredArm, test: Sequence[Example], *, train: Sequence[Example], right: float | None
+    search: Search, item: MeasuredArm, test: Sequence[Example], *, train: Sequence[Example], right: float | None
 ) -> AnswerAmounts:
-    shots = few_shots(train, item.arm.shots, seed=config.study.seed) if item.arm.shots else ()
+    config, part = search.config, item.part_of(test)
+    few = few_shots(train, item.arm.shots, seed=config.study.seed)
+    shots = shots_of(few, search.gold(few) if few and item.arm.retrieval else None)
     texts: list[str] = []
-    for example, answer in zip(test, item.answers, strict=True):
+    for example, answer in zip(part, item.answers, strict=True):
         prompt = prompts.render(
             example.messages,
             template=config.template,
@@ -102,20 +105,27 @@ def _amounts(
         wrong.append(math.nan if unknown else float(score is None or is_wrong(score, right)))
     spent = [answer.timing.generation for answer in item.answers]
     searched = [answer.timing.retrieval for answer in item.answers]
-    questions = [float(len(example.question)) for example in test]
+    questions = [float(len(example.question)) for example in part]
     written = [mark * answer.usage.completion_tokens for mark, answer in zip(there, item.answers, strict=True)]
     beside = _beside(item.measures, mean=(sum(spent) + sum(searched)) / max(1, len(spent)))
+
+    def laid(values: Sequence[float]) -> list[float]:
+        # What a race did not ask for is unknown, as what failed is.
+        return [math.nan if value is None else value for value in item.over_all(values)]
+
     return AnswerAmounts(
-        prompt_tokens=read,
+        prompt_tokens=laid(read),
         # By characters, which tokens follow closely within one text.
-        cached_prompt_tokens=[share * count for share, count in zip(reused(texts), read, strict=True)],
-        completion_tokens=written,
+        cached_prompt_tokens=laid([share * count for share, count in zip(reused(texts), read, strict=True)]),
+        completion_tokens=laid(written),
         # Searched for in batches, too: whatever a question's own search takes, it grows at most with its length.
-        retrieval_seconds=divided([mark * seconds for mark, seconds in zip(there, searched, strict=True)], questions),
-        generation_seconds=divided(
-            [mark * (seconds + beside) for mark, seconds in zip(there, spent, strict=True)], read, written
+        retrieval_seconds=laid(
+            divided([mark * seconds for mark, seconds in zip(there, searched, strict=True)], questions)
         ),
-        wrong=wrong,
+        generation_seconds=laid(
+            divided([mark * (seconds + beside) for mark, seconds in zip(there, spent, strict=True)], read, written)
+        ),
+        wrong=laid(wrong),
     )
 
 

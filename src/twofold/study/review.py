@@ -23,7 +23,7 @@ from twofold.metadata.conditions import conditions
 from twofold.metrics import changes
 from twofold.plugins.protocols import Embedder
 from twofold.store.forgotten import RECEIPTS, Forgotten, present
-from twofold.study.admission import nothing_to_read
+from twofold.study.admission import nothing_to_read, unused_models
 from twofold.types import Document, Example, Problem
 
 _EMBEDDED = 5000
@@ -66,6 +66,9 @@ def review(config: Config, root: Path, embedder: Callable[[], Embedder] | None) 
         faults = filtering.problems(conditions(config.retrieval.where), [one.metadata for one in documents])
         problems += faults
     problems += schemas.problems(config.generation.json_schema, root)
+    for section in config.models.values():
+        problems += schemas.problems(section.json_schema, root)
+    problems += [as_problem(error, "warning") for error in unused_models(config)]
     if not examples:
         return problems
     with contextlib.suppress(ConfigError, UnknownName):  # one of the findings above

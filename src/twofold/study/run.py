@@ -17,7 +17,6 @@ from typing import Any
 
 from twofold import __version__
 from twofold.advice.probes import comparing, forecasts
-from twofold.assembly.arms import Arms
 from twofold.assembly.models import Models
 from twofold.assembly.searching import Search
 from twofold.assembly.workspace import Workspace
@@ -35,12 +34,15 @@ from twofold.host import capabilities
 from twofold.host.meter import Meter, environment
 from twofold.plugins import specs
 from twofold.plugins.protocols import Progress, quiet
+from twofold.plugins.traits import place_of
 from twofold.reports.archive import next_name, read_record, write_record
 from twofold.stats import intervals
+from twofold.stats.pooling import PooledScores
 from twofold.store.catalogue import Catalogue
-from twofold.study import confirming, latency, linear, looks
+from twofold.study import confirming, latency, linear, looks, pooled, racing
 from twofold.study import plan as planning
 from twofold.study.admission import Admitted, admitted
+from twofold.study.certifying import Decided, certify
 from twofold.study.compose import (
     answer_rows,
     arm_record,
@@ -50,6 +52,7 @@ from twofold.study.compose import (
     numbers,
     retrieval_record,
     right_from,
+    uncited,
 )
 from twofold.study.cut_short import cut_kind
 from twofold.study.judging import Corpus
@@ -58,11 +61,19 @@ from twofold.study.metered import metered
 from twofold.study.retrieval.ablation import ablate
 from twofold.study.retrieval.abstention import abstention
 from twofold.study.retrieval.benchmark import LEARNED, labelled, learned_train, rules_of
+from twofold.study.this_look import look_of
 from twofold.text.masking import masked
 from twofold.types import Answer, Arm, Estimate, Example, Json
 from twofold.verdict import doubting
-from twofold.verdict.record import FORMAT, BillItem, PolicyRecord, StudyRecord, timed_failures
+from twofold.verdict.evidence import RaceEvidence, from_simple
+from twofold.verdict.record import FORMAT, AnswerRow, BillItem, PolicyRecord, StudyRecord, timed_failures
 from twofold.verdict.rule import VerdictFacts, applies, constraint_objections, constraint_questions, decide, whole
+
+RACED = (
+    "a race measures no effects of retrieval and tuning, no linear model beside the arms, and compares no forecast: "
+    "their intervals hold for a number of questions that was fixed before"
+)
+"""Said of every race, for what is left out of its record."""
 
 
 def study(
@@ -73,6 +84,7 @@ def study(
     leaks: Json,
     prices: Prices = UNPRICED,
     final: bool = False,
+    race: bool = False,
     progress: Progress = quiet,
 ) -> StudyRecord:
     """Run a study to its end and write its record; an identical finished study is returned as it is.
@@ -84,22 +96,24 @@ def study(
         leaks: Counts of what was dropped from train.
         prices: The table of prices, for costs.
         final: Open the reserve.
+        race: Ask shard by shard, and stop when an arm has won; see `racing`.
         progress: Shows the work.
 
     Raises:
         StudyError, TooFewExamples, UnknownName, ConfigError: what is asked for cannot be; see `admission.admitted`.
-        ConfigError: a metric that cannot decide; see `specs.decider`.
+        ConfigError: a metric that cannot decide (see `specs.decider`), or a race that cannot be (`racing.prepared`).
         ScorerBroken: gold answers do not score 1, or shuffled gold does.
         GenerationError: every answer of every arm failed.
         TwofoldError: whatever else stops an arm as a whole (model missing, training failed, endpoint refused).
     """
     config = workspace.config
     checked = admitted(workspace, splits, records, final=final)
-    stated = checked.hypothesis
-    test, arms, diagnostics, metrics = checked.test, checked.arms, checked.diagnostics, dict(checked.metrics)
+    stated, planned, arms, metrics = checked.hypothesis, checked.test, checked.arms, dict(checked.metrics)
+    rows = looks.ledger(records, workspace.catalogue)
     bill: list[BillItem] = []
-    with Meter() as meter, _pinned(workspace.search, (*arms, *diagnostics)):
-        measured = _measured(workspace, checked, splits, bill=bill, progress=progress)
+    with Meter() as meter, _pinned(workspace.search, (*arms, *checked.diagnostics)):
+        measured, checked, raced = _measured(workspace, checked, splits, rows, race=race, bill=bill, progress=progress)
+    test = checked.test
     by_arm = {item.arm.name: item for item in measured}
     # With the answers in it: a study whose failed answers were mended is another one.
     name_of = digest(
@@ -118,28 +132,37 @@ def study(
             **({"machine": capabilities.fingerprint()} if config.study.max_latency_p95 else {}),
             # The verdict names what costs would change, by these prices and this use.
             **_priced(config, prices),
+            # Another level stops a race elsewhere.
+            **({"race": [planned.digest, raced.record["alpha"]]} if raced else {}),
         },
     )
     if (previous := _previous(workspace.catalogue, records, name_of)) is not None:
         return previous
-    rows = looks.ledger(records, workspace.catalogue)
-    # Also names whose directory was deleted: a look at the questions has been taken, and is known by its name.
-    name = next_name(records, config.project.name, used=[row.name for row in rows if row.kind in ("study", "final")])
-    look = _look(workspace.models, by_arm, checked, splits.dev, rows=rows, name=name)
+    look = look_of(
+        workspace.models,
+        by_arm,
+        checked,
+        dev=splits.dev,
+        rows=rows,
+        # Also names whose directory was deleted: a look at the questions has been taken, and is known by its name.
+        name=next_name(records, config.project.name, used=[row.name for row in rows if row.kind in ("study", "final")]),
+        planned=planned if race else (),
+    )
     # A stated hypothesis spends the level that it states; other looks at the same questions have less each time.
     section = confirming.settings(config.study) if stated else config.study
     level = section.level if stated else looks.level_of(look.look, section.level)
     section = section.model_copy(update={"level": level})
     # Timed after all have answered: in turns over the arms, so that a busy minute falls on all of them.
     with _pinned(workspace.search, arms):
-        latency.time_arms(
-            workspace.systems, workspace.catalogue, measured, splits=splits, test=test, bill=bill, progress=progress
-        )
-    policy = planning.policy(splits, config, sealed=test if final else ())
+        latency.time_arms(workspace, measured, splits=splits, test=test, bill=bill, progress=progress)
+    policy = planning.policy(splits, config, sealed=test if final else (), raced=len(test) if race else 0)
     right = right_from(metrics[config.study.metric.name][0])
     amounts = metered(
         workspace.search, by_arm, checked.judged, train=splits.train, right=right, level=config.study.level
     )
+    # counts: shape (questions,), bool. columns: arm → shape (questions that count,), NaN where an answer failed.
+    columns, groups, counts, statistics = _deciding(config, by_arm, checked, section=section)
+    retrieval = retrieval_record(workspace.search, by_arm, checked.judged, section=section)
     facts = _facts(
         workspace.models,
         workspace.catalogue,
@@ -153,15 +176,17 @@ def study(
         policy=policy,
         stated=stated,
         right=right,
-        costs=_costs(config, amounts, prices),
+        measured={
+            "pooled": statistics,
+            "recall": Estimate(**retrieval["recall"]) if retrieval.get("recall") else None,
+            **_costs(config, amounts, prices),
+        },
+        race=raced.facts(counts) if raced else None,
     )
-    # counts: shape (questions,), bool. columns: arm → shape (questions that count,), NaN where an answer failed.
-    deciding, counts = _deciding(config, by_arm, arms)
-    columns = {name: numbers(scores)[counts] for name, scores in deciding.items()}
     verdict, effects, comparisons, estimates = decide(
         arms=arms,
         scores=columns,
-        groups=test.groups[counts],
+        groups=groups,
         metric=config.study.metric.name,
         section=section,
         objections={},
@@ -169,17 +194,7 @@ def study(
     )
     if stated:
         verdict = confirming.restated(verdict, stated, comparisons, policy=policy["sentence"], n=len(test))
-    with Meter() as finishing:
-        answered = answer_rows(workspace.catalogue, by_arm, test=test, judged=checked.judged)
-    bill.append(
-        {
-            "step": "score, decide",
-            "items": len(test),
-            "cached": 0,
-            "seconds": finishing.seconds,
-            "detail": ", ".join(metrics),
-        }
-    )
+    answered = _answered(workspace.catalogue, by_arm, checked, bill)
     record: StudyRecord = {
         "format": FORMAT,
         "study": look.name,
@@ -189,6 +204,7 @@ def study(
         "twofold": __version__,
         "policy": policy,
         "metric": config.study.metric.name,
+        "metric_keys": {name: key for name, (_, key) in metrics.items()},
         "right_from": facts.right,
         "level": level,
         "decided_at": level,
@@ -197,6 +213,7 @@ def study(
         "verdict": plain(verdict),
         "effects": [plain(e) for e in effects],
         "comparisons": [plain(e) for e in comparisons],
+        "order": [arm.name for arm in from_simple(arms, facts)],
         "arms": {
             name: arm_record(
                 item,
@@ -212,7 +229,7 @@ def study(
             )
             for name, item in by_arm.items()
         },
-        "retrieval": retrieval_record(workspace.search, by_arm, checked.judged, section=section),
+        "retrieval": retrieval,
         "contrasts": contrasts(answered, config.study.metric.name, level=level, right=facts.right),
         "self_test": list(checked.tests),
         "leaks": leaks,
@@ -231,28 +248,32 @@ def study(
         "environment": environment(),
         "config": masked(plain(config)),
     }
+    if raced:
+        record["race"] = raced.record
     if stated:
         record["confirmation"] = confirming.row_of(stated, comparisons)
         # In the ledger, so that a second opening can be refused with what the first one found.
         look = replace(look, outcome=record["confirmation"]["outcome"])
-    _constrained(record, arms, section, facts, whole(columns, test.groups[counts], level=level))
+    _constrained(record, arms, section, facts, whole(columns, groups, level=level, pooled=statistics, race=facts.race))
     seen = planning.seen_by(splits, config, arms=len(arms), level=level, final=final)
     record["warnings"] = [
         *checked.left_out,
         *planning.warnings(
             splits,
             arms,
-            questions=test,
+            questions=planned,
             seen=seen,
             looks=look.look - 1,
             documents=bool(config.documents.paths or config.sources),
             final=final,
         ),
         *looks.mixtures(rows, splits),
-        # A reserve is opened for one statement, and this is none of it.
+        *([RACED] if race else []),
+        # A reserve is opened for one statement, and this is none of it; a race stops at a time of its own.
         *(
             []
-            if final
+            # Without scores of questions there is nothing that a linear model is compared by.
+            if final or race or statistics or any(arm.linear for arm in arms)
             else linear.beside(
                 record,
                 splits,
@@ -262,12 +283,14 @@ def study(
                 section=section,
             )
         ),
-        *([] if final else _forecast(records.parent / forecasts.FOLDER, record, metrics[record["metric"]][1])),
+        *([] if final or race else _forecast(records.parent / forecasts.FOLDER, record, metrics[record["metric"]][1])),
         *prices.warnings,
         *(
             []
             if final
-            else looks.changed_test(rows, test, before=workspace.catalogue.studies.test_digests(), now=test.digest)
+            else looks.changed_test(
+                rows, planned, before=workspace.catalogue.studies.test_digests(), now=planned.digest
+            )
         ),
     ]
     if record["retrieval"]:
@@ -280,11 +303,33 @@ def study(
             record["warnings"] += _ablated(workspace.search, splits, record, progress=progress)
     # Before the record: a look whose record was not finished has been taken all the same.
     looks.write(records, look, known=rows)
-    write_record(records / record["study"], record, answered)
-    study_row = {"study": record["study"], "identity": name_of, "look": plain(look)}
+    certificate = certify(
+        record,
+        answered,
+        Decided(
+            arms=arms,
+            section=section,
+            facts=facts,
+            groups=test.groups,
+            counts=counts,
+            seconds=_seconds(workspace.catalogue, by_arm, arms),
+            hypothesis=stated,
+            blocks=raced.blocks if raced else (),
+        ),
+        metrics=checked.metrics,
+        specs=checked.specs,
+    )
+    write_record(records / record["study"], record, answered, certificate=certificate)
     # Last: a study that the catalogue knows is whole.
-    workspace.catalogue.studies.put(record["study"], study_row, test.digest)
+    study_row = {"study": record["study"], "identity": name_of, "look": plain(look)}
+    workspace.catalogue.studies.put(record["study"], study_row, planned.digest)
     return record
+
+
+def _seconds(catalogue: Catalogue, by_arm: Mapping[str, MeasuredArm], arms: Sequence[Arm]) -> dict[str, list[float]]:
+    """Arm → seconds of the answers that were timed, for arms that were."""
+    timed = {arm.name: latency.timings(catalogue, by_arm[arm.name].system) for arm in arms}
+    return {name: list(value["seconds"].values()) for name, value in timed.items() if value}
 
 
 def _forecast(folder: Path, record: StudyRecord, metric: str) -> list[str]:
@@ -309,29 +354,61 @@ def _previous(catalogue: Catalogue, records: Path, identity: str) -> StudyRecord
 
 
 def _measured(
-    workspace: Workspace, checked: Admitted, splits: Splits, *, bill: list[BillItem], progress: Progress
-) -> list[MeasuredArm]:
-    """Every arm made ready, asked and scored.
+    workspace: Workspace,
+    checked: Admitted,
+    splits: Splits,
+    rows: Sequence[looks.Look],
+    *,
+    race: bool,
+    bill: list[BillItem],
+    progress: Progress,
+) -> tuple[list[MeasuredArm], Admitted, racing.Raced | None]:
+    """Every arm made ready, asked and scored; and the study, of a race with the questions that this has asked.
 
     Raises:
         StudyError: the systems are not those of the hypothesis that the reserve is opened for.
         GenerationError: every answer of every arm failed.
     """
+    if race:
+        raced, checked = racing.run(workspace, checked, splits, rows=rows, bill=bill, progress=progress)
+        return raced.measured, checked, raced
     arms = (*checked.arms, *checked.diagnostics)
     # Before a sealed question is asked: the reserve can be opened once.
     if checked.hypothesis:
-        confirming.require_same_systems(checked.hypothesis, _systems(workspace.arms, arms, splits, progress=progress))
+        confirming.require_same_systems(checked.hypothesis, _systems(workspace, arms, splits, progress=progress))
     measured: list[MeasuredArm] = []
     for arm in arms:
         diagnostic = arm in checked.diagnostics
         measured.append(
             measure(workspace, arm, splits, test=checked.test, bill=bill, diagnostic=diagnostic, progress=progress)
         )
-        require_answers(workspace.config.generation.generator, measured, more=len(measured) < len(arms))
+        left = arms[len(measured) :]
+        others = any(other.model != arm.model for other in left)
+        require_answers(workspace.of(arm).config.generation.generator, measured, more=bool(left), others=others)
     corpus = Corpus(search=workspace.search) if workspace.catalogue.documents.digests() else None
     for item in measured:
         score(workspace.catalogue, item, test=checked.judged, metrics=dict(checked.metrics), corpus=corpus)
-    return measured
+        # A deciding metric without scores of questions has none for each.
+        item.scores.setdefault(workspace.config.study.metric.name, [None] * len(item.answers))
+    return measured, checked, None
+
+
+def _answered(
+    catalogue: Catalogue, by_arm: dict[str, MeasuredArm], checked: Admitted, bill: list[BillItem]
+) -> list[AnswerRow]:
+    """The answers for the record; the bill gets the step that scored and decided them."""
+    with Meter() as finishing:
+        answered = answer_rows(catalogue, by_arm, test=checked.test, judged=checked.judged)
+    bill.append(
+        {
+            "step": "score, decide",
+            "items": len(checked.test),
+            "cached": 0,
+            "seconds": finishing.seconds,
+            "detail": ", ".join(checked.metrics),
+        }
+    )
+    return answered
 
 
 def _priced(config: Config, prices: Prices) -> Json:
@@ -377,16 +454,28 @@ def _constrained(
 
 
 def _deciding(
-    config: Config, by_arm: Mapping[str, MeasuredArm], arms: Sequence[Arm]
-) -> tuple[dict[str, list[float | None]], Any]:
-    """The scores that decide, of every arm on the same questions, and which of these count (`verdict.applies`)."""
+    config: Config, by_arm: Mapping[str, MeasuredArm], checked: Admitted, *, section: StudySection
+) -> tuple[dict[str, Any], Any, Any, Mapping[str, PooledScores]]:
+    """The columns that decide, the groups of their questions, which questions count, and statistics of a pooled metric.
+
+    A metric of questions has its scores as columns and no statistics; see `verdict.applies` and `pooled.compared`.
+    """
     name = config.study.metric.name
-    deciding = {arm.name: by_arm[arm.name].scores[name] for arm in arms}
+    metric, _ = checked.metrics[name]
+    measured = {arm.name: by_arm[arm.name] for arm in checked.arms}
+    if pooled.is_pooled(metric):
+        answers = {arm: item.answers for arm, item in measured.items()}
+        arms = pooled.compared(metric, checked.judged, answers, section=section)
+        return dict(arms.columns), arms.folds, arms.counts, arms.pooled
+    deciding = {arm: item.over_all(item.scores[name]) for arm, item in measured.items()}
     lost = {}
-    for arm in arms:
-        lost[arm.name] = [answer.failure is not None for answer in by_arm[arm.name].answers]
+    for arm, item in measured.items():
+        # What a race did not ask says nothing of the question, as what failed does.
+        lost[arm] = [answer is None or answer.failure is not None for answer in item.over_all(item.answers)]
     specs.require_same_questions(name, deciding, lost)
-    return deciding, applies(deciding, lost)
+    counts = applies(deciding, lost)
+    columns = {arm: numbers(scores)[counts] for arm, scores in deciding.items()}
+    return columns, checked.test.groups[counts], counts, {}
 
 
 def _cut_kinds(test: Sequence[Example], answers: Sequence[Answer]) -> list[tuple[str, int]]:
@@ -424,61 +513,14 @@ def _pinned(search: Search, arms: Sequence[Arm]) -> Iterator[None]:
         search.retriever.pin(None)
 
 
-def _systems(maker: Arms, arms: Sequence[Arm], splits: Splits, *, progress: Progress) -> dict[str, str]:
+def _systems(workspace: Workspace, arms: Sequence[Arm], splits: Splits, *, progress: Progress) -> dict[str, str]:
     """Arm → system key, before any question is answered."""
     keys = {}
     for arm in arms:
-        system, _ = maker.system(arm, splits, progress=progress)
+        system, _ = workspace.of(arm).arms.system(arm, splits, progress=progress)
         keys[arm.name] = system.key
         system.close()
     return keys
-
-
-def _look(
-    models: Models,
-    by_arm: Mapping[str, MeasuredArm],
-    checked: Admitted,
-    dev: Sequence[Example],
-    *,
-    rows: Sequence[looks.Look],
-    name: str,
-) -> looks.Look:
-    """This study as a line of the ledger.
-
-    Raises:
-        StudyError: the reserve was opened before, by another study than this one begun anew.
-    """
-    section = models.config.study
-    decided = {arm.name: by_arm[arm.name] for arm in checked.arms}
-    # In an order that ids do not change: a look is known by its questions and answers.
-    places = sorted(range(len(checked.test)), key=lambda place: looks.question(checked.test[place]))
-    texts = {}
-    for arm, item in decided.items():
-        texts[arm] = [item.answers[place].raw for place in places if item.answers[place].failure is None]
-    systems = {arm: item.system for arm, item in decided.items()}
-    _, metric = checked.metrics[section.metric.name]
-    look = looks.Look(
-        kind="final" if checked.hypothesis else "study",
-        name=name,
-        at=datetime.now(UTC).isoformat(timespec="seconds"),
-        identity=looks.identity_of(
-            section,
-            systems,
-            metric=metric,
-            examples=checked.test,
-            gated=models.config.tuning.gate == "enforce" and any(arm.tuning for arm in checked.arms),
-            machine=capabilities.fingerprint() if section.max_latency_p95 else "",
-        ),
-        answers=digest("answers", texts),
-        failed=sum(1 for item in decided.values() for answer in item.answers if answer.failure is not None),
-        look=0,
-        asked=looks.asked_digests(checked.test),
-        dev=looks.asked_digests(dev),
-    )
-    if checked.hypothesis:
-        confirming.require_sealed(rows, look)
-    kinds = looks.kinds_against(promoted=any(models.chosen(arm) for arm in checked.arms))
-    return replace(look, look=looks.number(rows, look, kinds=kinds))
 
 
 def _facts(
@@ -495,19 +537,17 @@ def _facts(
     policy: PolicyRecord,
     stated: confirming.Hypothesis | None,
     right: float | None,
-    costs: Json,
+    measured: Json,
+    race: RaceEvidence | None,
 ) -> VerdictFacts:
     timing_level = models.config.study.level
     reserve = looks.asked_digests(splits.reserve)
     opened = next((row.name for row in rows if row.kind == "final"), "")
     timed = {arm.name: latency.timings(catalogue, by_arm[arm.name].system) for arm in arms}
-    shares = {arm.name: cited_share(by_arm[arm.name].answers, test, level=level) for arm in arms if arm.retrieval}
+    # Of each arm the questions that it was asked, which a race may have cut short.
+    parts = {arm.name: by_arm[arm.name].part_of(test) for arm in arms}
+    shares = {a.name: cited_share(by_arm[a.name].answers, parts[a.name], level=level) for a in arms if a.retrieval}
     citing = {name: share for name, share in shares.items() if share is not None}
-    uncited = ""
-    if models.config.template.cite == "none":
-        uncited = 'the prompt asks for no citation ([prompt].cite = "none")'
-    elif models.schema:
-        uncited = "an answer in JSON carries no citation ([generation].schema)"
     training = {arm.name: by_arm[arm.name].training or {} for arm in arms}
     enforced = models.config.tuning.gate == "enforce"
     gates = {name: report["gate"] for name, report in training.items() if report.get("gate")}
@@ -524,16 +564,16 @@ def _facts(
         labels=doubting.labels_left_out(models.config, (*splits.train, *splits.dev, *test)),
         synthetic=sum(1 for e in test if e.origin == "synthetic"),
         questions=len(test),
-        failed_share={name: count / len(test) for name, count in failed.items()},
+        failed_share={name: count / len(parts[name]) for name, count in failed.items()},
         latency_p95={name: latency.p95(value) for name, value in timed.items() if value},
         latency_ends={name: latency.ends(value, level=timing_level) for name, value in timed.items() if value},
         latency_wanted=intervals.least_for_upper_end(0.95, level=timing_level),
         latency_answers={name: len(value["seconds"]) for name, value in timed.items() if value},
         citing=citing,
-        uncited=uncited,
+        uncited=uncited(models.config, schema=all(by_arm[arm.name].description.get("schema") for arm in arms)),
         letters={name: letters(by_arm[name].answers) for name in failed},
-        cut_share={n: cut_answers(by_arm[n].answers) / max(1, len(test) - count) for n, count in failed.items()},
-        cut_kinds={n: kinds[0][0] for n in failed if (kinds := _cut_kinds(test, by_arm[n].answers))},
+        cut_share={n: cut_answers(by_arm[n].answers) / max(1, len(parts[n]) - lost) for n, lost in failed.items()},
+        cut_kinds={n: kinds[0][0] for n in failed if (kinds := _cut_kinds(parts[n], by_arm[n].answers))},
         effort={name: report["effort"] for name, report in training.items() if report.get("effort")},
         unanswerable=sum(1 for e in test if not e.answerable) if any(arm.retrieval for arm in arms) else None,
         reserve=len(reserve),
@@ -545,10 +585,13 @@ def _facts(
         forgetting_reported={} if enforced else fallen,
         forgetting_open=unsure,
         dev_examples=len(splits.dev),
-        remote=frozenset(name for name in by_arm if by_arm[name].description["generator"].get("remote")),
+        remote=frozenset(
+            name for name in by_arm if place_of(by_arm[name].description["generator"]) == "endpoint on the network"
+        ),
         final=policy["final"],
         test_share=len(test) / max(1, sum(policy[part] for part in ("train", "dev", "test", "reserve"))),
         confirms=stated.study if stated else "",
         right=right,
-        **costs,
+        race=race,
+        **measured,
     )

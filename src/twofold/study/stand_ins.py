@@ -8,7 +8,10 @@ from itertools import chain
 from typing import ClassVar
 
 from twofold.answering.system import as_hits, gold_chunks, query
-from twofold.types import Chunk, Example, Filter, Hit, Query, Retrieval
+from twofold.types import Chunk, Document, Example, Filter, Hit, Query, Retrieval, Span
+
+_PIECE = 700
+"""Characters of a passage where the chunker cannot be asked."""
 
 
 class StandIns:
@@ -47,3 +50,20 @@ class StandIns:
             passages = chain.from_iterable(self._passages.get(source, ()) for source in e.sources)
             golds.append(gold_chunks(e, list(passages)))
         return golds
+
+
+def pieces(document: Document) -> list[Chunk]:
+    """Passages of equal length, where the chunker cannot be asked."""
+    starts = range(0, max(1, len(document.text)), _PIECE)
+    chunks: list[Chunk] = []
+    for number, start in enumerate(starts):
+        chunks.append(
+            Chunk(
+                id=f"{document.id}/{start}",
+                span=Span(document=document.id, start=start, end=min(len(document.text), start + _PIECE)),
+                text=document.text[start : start + _PIECE],
+                title=document.title,
+                ordinal=number,
+            )
+        )
+    return chunks

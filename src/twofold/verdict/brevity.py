@@ -38,7 +38,7 @@ def doubts(
     """Doubts about the choice of `arm` by its answers' length; empty where length changes nothing, or it is not less.
 
     Args:
-        columns: Arm → scores, a failed answer as 0, shape (questions,).
+        columns: Arm → scores, a failed answer as 0, NaN where a race did not ask for it, shape (questions,).
         groups: Group of each question, same shape.
         arm: That was chosen; empty for none.
         simpler: Acceptable arms that are simpler.
@@ -61,7 +61,8 @@ def doubts(
             f"{start}, and {title} counts every word beside the reference: compare by answer_f1 before you believe it"
         ]
     # (questions, arms): wholly right or not, which length cannot change.
-    whole = np.stack([(columns[name] >= 1 - 1e-9).astype(float) for name in (arm, *long)], axis=1)
+    scores = np.stack([columns[name] for name in (arm, *long)], axis=1)
+    whole = np.where(np.isnan(scores), np.nan, scores >= 1 - 1e-9)  # NaN: a race did not ask the arm
     gaps = intervals.contrasts(
         whole,
         groups,

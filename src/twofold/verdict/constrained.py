@@ -80,6 +80,8 @@ def lasting(arms: Sequence[Arm], section: StudySection, *, facts: VerdictFacts) 
             reasons.append("answers must name their source, and this arm sees no passages")
         elif section.must_cite and facts.uncited:
             reasons.append(f"answers must name their source, and {facts.uncited}")
+        if section.permissions and arm.linear:
+            reasons.append("per-document permissions must hold, and a model of the examples cannot enforce them")
         if section.permissions and arm.tuning:
             reasons.append("per-document permissions must hold, and tuned weights cannot enforce them")
         ends = facts.seconds(arm.name)

@@ -29,6 +29,13 @@ def few_groups(groups: int, worth: float, largest: float) -> list[str]:
     return [f"few independent groups: {groups}{uneven} ({WANTED_GROUPS} or more are wanted)"]
 
 
+def nothing_unanswerable(count: int | None) -> list[str]:
+    """Is there no question that an arm should decline? None: no arm can decline."""
+    if count != 0:
+        return []
+    return ["no unanswerable question is in the test set: whether an arm declines such questions is not measured"]
+
+
 def synthetic(count: int, of: int) -> list[str]:
     """Did a model write most of the questions?"""
     if 2 * count <= of:
@@ -59,7 +66,7 @@ def labels_left_out(config: Config, examples: Sequence[Example]) -> int:
 
 def unseen_labels(labels: int, arms: Sequence[Arm]) -> list[str]:
     """Is a tuned arm, which learns the labels, compared with arms whose prompt shows none of them?"""
-    blind = [arm.name for arm in arms if not arm.tuning and not arm.shots]
+    blind = [arm.name for arm in arms if not arm.tuning and not arm.shots and not arm.schema and not arm.linear]
     if not labels or not blind or not any(arm.tuning for arm in arms):
         return []
     return [

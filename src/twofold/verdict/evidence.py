@@ -10,6 +10,7 @@ from typing import Any, Literal
 
 from twofold.plugins import traits
 from twofold.stats.intervals import Interval
+from twofold.stats.pooling import PooledScores
 from twofold.types import Arm, Estimate, Outcome
 
 WANTED_GROUPS = 20
@@ -19,6 +20,38 @@ GIANT = 0.2
 RIGHT = traits.RIGHT
 """A score from here on counts as right, unless the metric has none (`traits.MetricTraits.right`). Of a metric that is
 0 or 1 that is 1; of a graded metric it is half."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RaceEvidence:
+    """What a race has shown when it stopped (`stats.betting`), where a study was one."""
+
+    covers: Mapping[str, Any]
+    """Arm → marks of the questions that it was asked, of those that count; shape (questions,)."""
+    differences: Mapping[str, tuple[float, float]]
+    """``A - B`` for all pairs, the simpler arm as B → ends of the confidence sequence."""
+    p: Mapping[str, float]
+    """The same pairs → smallest 1 − level at which the sequence leaves 0 out."""
+    means: Mapping[str, tuple[float, float]]
+    """Arm → ends of the confidence sequence of its mean score, a failed answer 0."""
+    test: bool
+    """Were all shards asked without a crown? Then one test of fixed size is due, at half of what the study may spend,
+    between arms that were asked every question."""
+    crowned: str = ""
+    """Arm that won the race."""
+    reasons: tuple[str, ...] = ()
+    """Sentences on how the race went, for the verdict."""
+    doubts: tuple[str, ...] = ()
+    """What stopping early does to the figures, in sentences."""
+
+    def shows(self, pair: str) -> bool:
+        """Does the confidence sequence of a pair leave 0 out?"""
+        low, high = self.differences[pair]
+        return low > 0 or high < 0
+
+    def whole(self, arm: str) -> bool:
+        """Was the arm asked every question?"""
+        return bool(self.covers[arm].all())
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,6 +100,8 @@ class VerdictFacts:
     """Tuned arm → how far it was trained (`verdict.effort`); one that is left out has an unknown effort."""
     unanswerable: int | None = None
     """Test questions that nobody can answer; None where no arm can abstain."""
+    recall: Estimate | None = None
+    """Share of the questions with known sources of which a passage is shown; None where none is known."""
     reserve: int = 0
     """Questions set aside in the reserve split."""
     reserve_seen: int = 0
@@ -91,8 +126,12 @@ class VerdictFacts:
     """Was the sealed reserve split opened for this study?"""
     confirms: str = ""
     """Study whose choice is confirmed or not; only two of its arms are measured then."""
+    race: RaceEvidence | None = None
+    """What the race has shown, where the study was one."""
     right: float | None = RIGHT
     """Score from which an answer counts as right; None: the deciding metric has none."""
+    pooled: Mapping[str, PooledScores] = field(default_factory=dict)
+    """Arm → its value, where the deciding metric is a statistic of all answers together; empty for a mean of scores."""
     test_share: float = 1.0
     """Test questions as a share of all examples: what is collected is divided over all splits."""
 
@@ -108,7 +147,7 @@ class Choice:
 
     outcome: Outcome
     arm: str = ""
-    route: Literal["", "only", "pairwise", "nobody right"] = ""
+    route: Literal["", "only", "pairwise", "race", "nobody right"] = ""
     """The step of the rule that decided."""
     keep: str = ""
     """When undecided: the arm to stay with. It is shown better than every simpler one, and no more complex one is shown
@@ -182,6 +221,14 @@ class Evidence:
     """Count of right answers of every arm."""
     largest: float = 0.0
     """Share of the questions that the largest group holds."""
+    crowned: str = ""
+    """Arm that won a race: shown better than every simpler arm, and not behind a more complex one."""
+    deferred: frozenset[str] = frozenset()
+    """Arms that a race asked fewer questions than others: their means are of other questions."""
+
+    def leader(self, names: Sequence[str]) -> str:
+        """The arm of these with the highest mean, one that was asked every question where there is one."""
+        return max(names, key=lambda name: (name not in self.deferred, self.estimates[name].mean))
 
     def difference(self, a: str, b: str) -> Interval:
         """A − b with the interval that decides, whichever way round it was computed."""
@@ -198,6 +245,21 @@ class Evidence:
         gaps = {other: self.difference(arm, other) for other in others}
         nearest = min(gaps, key=lambda other: gaps[other].mean)
         return nearest, gaps[nearest], min(gap.low for gap in gaps.values())
+
+
+def from_simple(arms: Sequence[Arm], facts: VerdictFacts) -> tuple[Arm, ...]:
+    """Arms from simple to complex, the order in which a tie goes to the earlier one.
+
+    By their parts first (`Arm.complexity`): what is to be kept up besides the model. Of arms with as many parts, such
+    as two models' ``rag``, the one whose answers cost less comes first, where the costs of all are known: whoever must
+    choose between two that answer alike takes the cheaper one. Else the order of the study decides, in which the user
+    named first what is to be kept in doubt. That measured costs take part in the order makes no false choice likelier:
+    the interval of a pair has both ends, so its error counts whichever of the two comes first.
+    """
+    # A race has put its arms in order before their costs were known, and its bets are on pairs in that order.
+    known = {} if facts.race is not None else facts.cost_per_1000
+    costs = {arm: low + high for arm, (low, high) in known.items()}
+    return tuple(sorted(arms, key=lambda arm: (arm.complexity, costs.get(arm.name, 0.0))))
 
 
 def is_small(gain: Interval, margin: float) -> bool:

@@ -241,6 +241,8 @@ class ForecastCheck(TypedDict):
     """ISO time, UTC."""
     questions: int
     """Questions that it was made of."""
+    level: NotRequired[float]
+    """Level of the intervals of the predictions; absent in records of earlier versions."""
     rows: list[ForecastRow]
     left_out: list[str]
     """Predictions that are not compared, each with the reason."""
@@ -275,6 +277,50 @@ class PolicyRecord(TypedDict):
     """How many groups of equal size these are worth (`intervals.kish`)."""
     final: bool
     """True when the reserve split was opened (`--final`)."""
+    raced: NotRequired[int]
+    """Test questions that a race asked of any arm."""
+
+
+class RaceLook(TypedDict):
+    """One look of a race at its answers."""
+
+    shard: int
+    """From 1."""
+    answered: list[str]
+    """Arms that answered for this look."""
+    questions: int
+    """Questions asked so far, whichever arm was asked them."""
+    leader: str
+    """Arm with the highest mean among those that were asked all of them."""
+    crowned: str
+    """Arm that won; empty: the race goes on."""
+    going: list[str]
+    """Arms to be asked next."""
+    wealth: dict[str, list[float]]
+    """``A - B`` → the largest wealth so far of the bets that A is better, and that B is, as powers of ten."""
+
+
+class RaceRecord(TypedDict):
+    """A race (`study --race`): how far it went, and every look that was taken."""
+
+    planned: int
+    """Questions of the test split."""
+    questions: int
+    """Questions asked of any arm."""
+    shards: int
+    """Planned."""
+    alpha: float
+    """Probability of a false choice that race and final test may spend, half each."""
+    stopped: str
+    """``crown``, or ``end``: all shards were asked and none was crowned."""
+    crowned: str
+    """Arm that won; empty: none."""
+    answers: dict[str, int]
+    """Arm → questions that it was asked."""
+    saved: Json
+    """``answers`` planned that were not made, the ``seconds`` that they would have taken by the arms' own means, and,
+    where the generator has prices, their ``amount`` in the currency of these."""
+    looks: list[RaceLook]
 
 
 class StudyRecord(TypedDict):
@@ -291,6 +337,8 @@ class StudyRecord(TypedDict):
     """Version of Twofold."""
     policy: PolicyRecord
     metric: str
+    metric_keys: NotRequired[dict[str, str]]
+    """Metric → digest of its name, version and options: scores with another key are not comparable."""
     right_from: NotRequired[float | None]
     """Score in `metric` from which an answer counts as right; None: the metric has none. Older records: 0.5."""
     level: float
@@ -303,9 +351,12 @@ class StudyRecord(TypedDict):
     margin: float
     verdict: VerdictRecord
     effects: list[EffectRecord]
-    """``retrieval``, ``tuning``, ``interaction`` (only when all four cells were measured)."""
+    """``retrieval``, ``tuning``, ``interaction`` of each model of which all four cells were measured; those of a
+    further model after its name, as ``big/tuning``."""
     comparisons: list[EffectRecord]
     """``A - B`` for every pair of arms, simpler arm as B."""
+    order: NotRequired[list[str]]
+    """The arms that decide, from simple to complex (`evidence.from_simple`); older records: by their parts alone."""
     arms: dict[str, ArmRecord]
     retrieval: Json
     """``{"k", "recall": EstimateRecord (a gold document among the k hits) or None, "index": IndexState}``, where the
@@ -337,6 +388,8 @@ class StudyRecord(TypedDict):
     """Tokens, seconds and wrong answers of the arms, for costs; records of before have none."""
     prices: NotRequired[list[PriceRow]]
     """The table of prices in force; empty where the project had none."""
+    race: NotRequired[RaceRecord]
+    """Where the study was a race."""
     ablation: NotRequired[Json]
     """Gain and cost of each retrieval stage (`ablation.ablate`), where [study].ablation is on."""
 
@@ -378,6 +431,8 @@ class ArmAnswer(TypedDict):
     citations: list[CitationRow]
     unsupported_citations: NotRequired[int]
     """Citations taken out because their passage does not hold the answer."""
+    invalid_citations: NotRequired[int]
+    """Markers that named no passage of the prompt."""
     repointed_citations: NotRequired[int]
     """Citations that name another passage than the model did, which holds the answer."""
     hits: list[HitRow]
@@ -385,6 +440,8 @@ class ArmAnswer(TypedDict):
     """``{"code", "message"}``."""
     cut: NotRequired[bool]
     """The completion ended at the token limit."""
+    reasons: NotRequired[dict[str, str]]
+    """Metric that explains itself → why it gives the answer 0."""
     cause: NotRequired[str]
     """In records of before: a cause guessed from the words of a wrong answer, empty when right."""
 
@@ -399,6 +456,9 @@ class AnswerRow(TypedDict):
     references: list[str]
     sources: list[str]
     answerable: bool
+    judged: NotRequired[Json]
+    """What scoring read beside these fields, where there is any: ``choices``, ``spans``, ``grades``, and ``sources``
+    where copies of a right document are as right."""
     arms: dict[str, ArmAnswer]
 
 
@@ -434,7 +494,12 @@ def true_minus(text: str) -> str:
 
 
 def asked_text(policy: PolicyRecord) -> str:
-    """``129 test questions in 56 independent groups``; of a study on the sealed reserve, the reserve questions."""
+    """``129 test questions in 56 independent groups``; of a study on the sealed reserve, the reserve questions.
+
+    Of a race ``34 of 129 test questions, asked in a race``.
+    """
+    if "raced" in policy:
+        return f"{policy['raced']:,} of {counted(policy['test'], 'test question')}, asked in a race"
     what, number = ("reserve", policy["reserve"]) if policy["final"] else ("test", policy["test"])
     return f"{counted(number, f'{what} question')} in {counted(policy['groups'], 'independent group')}"
 

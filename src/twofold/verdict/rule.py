@@ -25,12 +25,21 @@ Berger 1982), and the arms that could be chosen falsely exclude one another (Gut
 2019). So at most alpha of all studies choose an arm that is no better than a simpler one (`bench/calibration.py`).
 Simultaneous intervals, the main effects and the interaction are shown beside the verdict and decide nothing.
 
+6. **A race** (`RaceEvidence`) decides by the same rule, with its confidence sequences as intervals; after its last
+   shard the arm that it crowned need only not lie behind a more complex one. Without a crown one test decides, of all
+   questions, at half of what the study may spend: the race spent the other half.
+
 A failed answer counts 0 in every difference, in every count of right answers and in `min_score` (a user gets no answer
 either), and is in no arm's mean. Where leaving failures out would decide otherwise, the sentence says so.
+
+A pooled metric, a statistic of all answers together such as `style`, decides by the same rule: each pair's interval is
+then that of the difference of two statistics, by the cluster jackknife (`stats.pooling`), and a statistic counts times
+the share of questions that have an answer.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from itertools import combinations
@@ -42,12 +51,24 @@ from twofold.config import StudySection
 from twofold.errors import StudyError
 from twofold.hashing import plain
 from twofold.stats import intervals as stats
+from twofold.stats import pooling
+from twofold.text.arm_names import of_model
 from twofold.types import Arm, Effect, Estimate, Outcome, Verdict
 from twofold.verdict import brevity, constrained, wording
 from twofold.verdict.constrained import constraint_objections, constraint_questions
 from twofold.verdict.constrained import lasting as _lasting
 from twofold.verdict.effort import unfinished
-from twofold.verdict.evidence import Choice, Evidence, VerdictFacts, is_small, matters, rights
+from twofold.verdict.evidence import (
+    Choice,
+    Evidence,
+    RaceEvidence,
+    Right,
+    VerdictFacts,
+    from_simple,
+    is_small,
+    matters,
+    rights,
+)
 from twofold.verdict.flips import flips
 from twofold.verdict.power import further
 
@@ -60,6 +81,10 @@ __all__ = [
     "decide",
     "settle",
 ]
+
+
+NOT_POOLED: Mapping[str, pooling.PooledScores] = {}
+"""The deciding metric is a mean of scores."""
 
 
 def decide(
@@ -77,9 +102,11 @@ def decide(
 
     Args:
         arms: The candidates (no diagnostic arms), in the order of the study.
-        scores: Arm name → scores in [0, 1], shape (questions,), NaN where the answer failed. Questions that the metric
-            does not score are left out (`applies`).
-        groups: Integer group of each question, shape (questions,).
+        scores: Arm name → scores in [0, 1], shape (questions,), NaN where the answer failed, or was not asked for
+            (`RaceEvidence.covers`). Questions that the metric does not score are left out (`applies`). Of a pooled
+            metric, `PooledScores.scores`, with the record itself in `facts.pooled`: an answer that is missing is
+            counted there already. An arm without any answer has NaN.
+        groups: Integer group of each question, shape (questions,); of a pooled metric its fold (`pooling.folds_of`).
         metric: Name of the metric that decides.
         section: Margins, level, resamples, seed and constraints.
         objections: Arm name → constraints it breaks, found elsewhere. Those of `constraint_objections` may be among
@@ -89,8 +116,8 @@ def decide(
             look at the same questions passes less. All intervals have the coverage 1 − alpha.
 
     Returns:
-        The verdict; the effects (``retrieval``, ``tuning``, ``interaction``; empty unless all four cells have
-        scores); the comparisons ``A - B`` of all pairs, the simpler arm as B; and the estimate of each arm with scores.
+        The verdict; the effects (``retrieval``, ``tuning``, ``interaction``) of each model whose four cells have
+        scores; the comparisons ``A - B`` of all pairs, the simpler arm as B; and the estimate of each arm with scores.
 
     Raises:
         StudyError: there is no arm, two arms have no question in common, or `alpha` is not in (0, 1).
@@ -102,17 +129,17 @@ def decide(
         raise StudyError(f"alpha {spent:g} is not between 0 and 1", cure="Pass a probability such as 0.05.")
     # A later look at the same questions has less to spend: every interval below has the coverage that is left.
     section = section.model_copy(update={"level": 1 - spent})
-    ordered = tuple(sorted(arms, key=lambda arm: arm.complexity))
+    ordered = from_simple(arms, facts)
     columns = {arm.name: np.asarray(scores[arm.name], dtype=float) for arm in ordered}
     # An arm without a single score has no interval; it is named, not compared.
     alive = tuple(arm for arm in ordered if np.isfinite(columns[arm.name]).any())
     places = np.asarray(groups)
     # counted: arm → (questions,), a failed answer 0; columns keep NaN there for the means
-    counted = failures_as_wrong({arm.name: columns[arm.name] for arm in alive})
+    counted = failures_as_wrong({arm.name: columns[arm.name] for arm in alive}, race=facts.race)
     evidence = _weigh(alive, columns, places, section, facts, counted=counted)
     # Decided twice where answers failed: counted as wrong, and left out; the sentence says where these differ.
-    answered = _if_answered(alive, columns, places, section, facts) if _differ(counted, columns) else evidence
-    effects, comparisons = _effects(evidence, counted, places, section)
+    answered = _if_answered(alive, columns, places, section, facts) if _differ(counted, columns, facts) else evidence
+    effects, comparisons = _effects(evidence, counted, places, section, facts)
     unmeasured = [arm.name for arm in ordered if arm not in alive]
     late = [arm.name for arm in ordered if arm.tuning and unfinished(facts.effort.get(arm.name))]
 
@@ -175,14 +202,17 @@ def decide(
         because=(
             *constrained.questions(choice, unmet, against=against),
             *wording.because(evidence, choice, section=section, against=against, facts=facts),
+            *(facts.race.reasons if facts.race else ()),
             *([work] if work and not slight else []),
         ),
         provisional=(
+            *(facts.race.doubts if facts.race else ()),
             *wording.doubts(evidence, facts, choice=choice, arms=ordered, terms=terms),
             *brevity.doubts(
                 counted,
                 places,
-                arm=choice.arm,
+                # Of a pooled metric no answer has a score that its length could change.
+                arm="" if facts.pooled else choice.arm,
                 simpler=running[: running.index(choice.arm)] if choice.arm else [],
                 metric=metric,
                 section=section,
@@ -204,7 +234,8 @@ def decide(
 def applies(scores: Mapping[str, Sequence[float | None]], failed: Mapping[str, Sequence[bool]]) -> Any:
     """Mark the questions that the metric scores, shape (questions,).
 
-    Not those that some arm answered without getting a score. A question that every arm failed counts: as wrong.
+    Not those that some arm answered without getting a score. A question that every arm failed counts: as wrong. In
+    `failed` are questions that an arm was not asked, too: they say nothing of whether the metric scores them.
     """
     left_out = []
     for arm, column in scores.items():
@@ -212,26 +243,67 @@ def applies(scores: Mapping[str, Sequence[float | None]], failed: Mapping[str, S
     return ~np.any(left_out, axis=0)
 
 
-def failures_as_wrong(columns: Mapping[str, Any]) -> dict[str, Any]:
-    """The scores with 0 where there is none, because the answer failed."""
-    return {name: np.where(np.isnan(column), 0.0, column) for name, column in columns.items()}
+def failures_as_wrong(columns: Mapping[str, Any], *, race: RaceEvidence | None = None) -> dict[str, Any]:
+    """The scores with 0 where there is none, because the answer failed; NaN stays where a race did not ask the arm."""
+    return {name: np.where(np.isnan(column) & _covers(race, name), 0.0, column) for name, column in columns.items()}
 
 
-def whole(columns: Mapping[str, Any], groups: Any, *, level: float) -> dict[str, Estimate]:
+def whole(
+    columns: Mapping[str, Any],
+    groups: Any,
+    *,
+    level: float,
+    pooled: Mapping[str, pooling.PooledScores] = NOT_POOLED,
+    race: RaceEvidence | None = None,
+) -> dict[str, Estimate]:
     """Arm → its mean score with failed answers as 0, for arms that have a score at all; see `Evidence.whole`.
 
     The interval is that of all questions: how many fail is as much a matter of chance as what the others score.
     """
-    counted = failures_as_wrong(columns)
+    if pooled:
+        return {name: pooled[name].whole for name in columns if name in pooled}
+    counted = failures_as_wrong(columns, race=race)
     estimates: dict[str, Estimate] = {}
     for name, column in columns.items():
         if np.isfinite(column).any():
-            estimates[name] = stats.estimate(counted[name], groups, level=level, failed=int(np.isnan(column).sum()))
+            failed = int((np.isnan(column) & _covers(race, name)).sum())
+            value = stats.estimate(counted[name], groups, level=_level_of_one(level, race), failed=failed)
+            estimates[name] = _at_stopping(value, name, race)
     return estimates
 
 
-def _differ(counted: Mapping[str, Any], columns: Mapping[str, Any]) -> bool:
-    return any(not np.array_equal(column, columns[name], equal_nan=True) for name, column in counted.items())
+def _level_of_one(level: float, race: RaceEvidence | None) -> float:
+    """Level of an interval of all questions: a race that is to err no more than `level` allows spent half before."""
+    return level if race is None else 1 - (1 - level) / 2
+
+
+def _covers(race: RaceEvidence | None, arm: str) -> Any:
+    """Marks of the questions that the arm was asked; True where that is all of them."""
+    return True if race is None else race.covers[arm]
+
+
+def _at_stopping(value: Estimate, arm: str, race: RaceEvidence | None, *, share: float = 1.0) -> Estimate:
+    """A mean with the ends of a race's confidence sequence, which allow for stopping when it looked best.
+
+    Args:
+        value: With the interval of a number of questions that was fixed before.
+        arm: Whose mean it is.
+        race: Where there was one.
+        share: Share of the questions that the mean is of, those that did not fail.
+    """
+    # With the last shard the number is the planned one, whoever looked before.
+    if race is None or (race.test and race.whole(arm)):
+        return value
+    low, high = race.means[arm]
+    # The sequence weighs groups otherwise than the mean does, which counts questions: it may end beside it.
+    return replace(value, low=min(low / share, value.mean), high=max(min(1.0, high / share), value.mean))
+
+
+def _differ(counted: Mapping[str, Any], columns: Mapping[str, Any], facts: VerdictFacts) -> bool:
+    # The intervals of a race are those of one way of counting.
+    return facts.race is None and any(
+        not np.array_equal(column, columns[name], equal_nan=True) for name, column in counted.items()
+    )
 
 
 def _if_answered(
@@ -271,37 +343,84 @@ def _weigh(
     counted: Mapping[str, Any],
 ) -> Evidence:
     """Means of the scores there are (`columns`), differences of those that count (`counted`)."""
-    names = [arm.name for arm in arms]
-    estimates = {}
+    names, race = [arm.name for arm in arms], facts.race
+    level, estimates = _level_of_one(section.level, race), {}
     for name in names:
-        failed = int(np.isnan(columns[name]).sum())
-        estimates[name] = stats.estimate(columns[name], groups, level=section.level, failed=failed)
+        failed = int((np.isnan(columns[name]) & _covers(race, name)).sum())
+        if facts.pooled:
+            estimates[name] = facts.pooled[name].estimate
+        else:
+            value = stats.estimate(columns[name], groups, level=level, failed=failed)
+            estimates[name] = _at_stopping(value, name, race, share=value.n / (value.n + failed))
     joint: dict[str, stats.Interval] = {}
     alone: dict[str, stats.Interval] = {}
     if len(names) > 1:
         matrix = np.stack([counted[name] for name in names], axis=1)  # (questions, arms)
-        settings: Any = {key: getattr(section, key) for key in ("level", "resamples", "seed")}
+        settings: Any = {"level": level, "resamples": section.resamples, "seed": section.seed}
+        contrasts = pooling.contrasts if facts.pooled else stats.contrasts
         # Intervals alone decide (intersection-union); simultaneous ones are for the table of all pairs.
-        joint = stats.contrasts(matrix, groups, stats.pairs(names), **settings)
-        alone = stats.contrasts(matrix, groups, stats.pairs(names), joint=False, **settings)
-    right = rights({name: columns[name] for name in names}, facts.right)
+        alone = contrasts(matrix, groups, stats.pairs(names), joint=False, **settings)
+        if race is None:
+            joint = contrasts(matrix, groups, stats.pairs(names), **settings)
+        else:
+            joint = alone = _raced(alone, names, race)
+    put = columns if race is None else {name: columns[name][race.covers[name]] for name in names}
+    right = _rights(names, put, facts)
     largest = float(np.unique(groups, return_counts=True)[1].max() / len(groups)) if len(groups) else 0.0
     return Evidence(
         arms=arms,
         estimates=estimates,
-        whole=whole(columns, groups, level=section.level),
+        whole=whole(columns, groups, level=section.level, pooled=facts.pooled, race=race),
         joint=joint,
         alone=alone,
         level=section.level,
         right=right,
         largest=largest,
+        crowned=race.crowned if race else "",
+        deferred=frozenset(name for name in names if race and not race.whole(name)),
     )
 
 
-def _cells(arms: Sequence[Arm]) -> dict[str, str]:
-    """Names of the arms in the four cells, as `intervals.factorial` calls them; empty when one is missing."""
-    # Few-shot arms and oracles are no cells: they differ from the others in more than retrieval and tuning.
-    table = {(arm.retrieval, bool(arm.tuning)): arm.name for arm in arms if not arm.shots and not arm.oracle}
+def _rights(names: Sequence[str], columns: Mapping[str, Any], facts: VerdictFacts) -> dict[str, Right]:
+    """Count of right answers; of a pooled metric only whether its value is above 0, for no answer is right alone."""
+    if not facts.pooled:
+        return rights({name: columns[name] for name in names}, facts.right)
+    counts = {}
+    for name in names:
+        value = facts.pooled[name].whole
+        counts[name] = Right(count=value.n if value.mean > 0 else 0, of=value.n, graded=True, least=None)
+    return counts
+
+
+def _raced(tested: Mapping[str, stats.Interval], names: Sequence[str], race: RaceEvidence) -> dict[str, stats.Interval]:
+    """The interval of each pair in a race: of the test of all questions where it is due, else the confidence sequence.
+
+    Args:
+        tested: ``A - B`` → interval of the test, at half of what the study may spend.
+        names: Of the arms, from simple to complex.
+        race: What it has shown.
+    """
+    out = {}
+    for place, a in enumerate(names):
+        for b in names[:place]:
+            pair = f"{a} - {b}"
+            value = tested[pair]
+            if not race.test or not race.whole(a) or not race.whole(b) or race.shows(pair):
+                low, high = race.differences[pair]
+                # As the means: groups weigh otherwise. What the race has shown stays shown.
+                low, high = low if low > 0 else min(low, value.mean), high if high < 0 else max(high, value.mean)
+                value = replace(value, low=low, high=high, p=race.p[pair], critical=math.inf)
+            else:
+                value = replace(value, p=min(1.0, 2 * value.p))  # of the whole study, as those of the bets
+            out[pair] = value
+    return out
+
+
+def _cells(arms: Sequence[Arm], model: str) -> dict[str, str]:
+    """Names of a model's arms in the four cells, as `intervals.factorial` calls them; empty when one is missing."""
+    # Another model's arms are no cells: what tuning does is told beside the same model untuned.
+    mine = [arm for arm in arms if arm.cell and arm.model == model]
+    table = {(arm.retrieval, bool(arm.tuning)): arm.name for arm in mine}
     cells = {"base": (False, False), "rag": (True, False), "ft": (False, True), "both": (True, True)}
     if any(cell not in table for cell in cells.values()):
         return {}
@@ -309,31 +428,42 @@ def _cells(arms: Sequence[Arm]) -> dict[str, str]:
 
 
 def _effects(
-    evidence: Evidence, columns: Mapping[str, Any], groups: Any, section: StudySection
+    evidence: Evidence, columns: Mapping[str, Any], groups: Any, section: StudySection, facts: VerdictFacts
 ) -> tuple[list[Effect], list[Effect]]:
     """The effects over the 2 × 2 table, each with an interval of its own, and the pairs with simultaneous ones."""
 
     def listed(intervals: Mapping[str, stats.Interval], test: str) -> list[Effect]:
         return [Effect(name=name, estimate=one.estimate(), p=one.p, test=test) for name, one in intervals.items()]
 
+    if facts.race is not None:
+        # The 2 × 2 effects need four arms on the same questions, at a time that none of them has chosen.
+        return [], [
+            replace(effect, decides=effect.estimate)
+            for effect in listed(evidence.joint, "bets on groups (confidence sequence), or a bootstrap-t at their end")
+        ]
     comparisons = [
         replace(effect, decides=evidence.alone[effect.name].estimate())
         for effect in listed(evidence.joint, "wild cluster bootstrap-t, adjusted for all pairs")
     ]
-    cells = _cells(evidence.arms)
     names = [arm.name for arm in evidence.arms]
-    if not cells:
-        return [], comparisons
-    intervals = stats.contrasts(
-        np.stack([columns[name] for name in names], axis=1),
-        groups,
-        stats.factorial(names, **cells),
-        level=section.level,
-        resamples=section.resamples,
-        seed=section.seed,
-        joint=False,
-    )
-    return listed(intervals, "wild cluster bootstrap-t"), comparisons
+    effects: list[Effect] = []
+    contrasts = pooling.contrasts if facts.pooled else stats.contrasts
+    for model in sorted({arm.model for arm in evidence.arms}):  # the project's own first, whose name is empty
+        cells = _cells(evidence.arms, model)
+        if not cells:
+            continue
+        intervals = contrasts(
+            np.stack([columns[name] for name in names], axis=1),
+            groups,
+            stats.factorial(names, **cells),
+            level=section.level,
+            resamples=section.resamples,
+            seed=section.seed,
+            joint=False,
+        )
+        named = {of_model(name, model): interval for name, interval in intervals.items()}
+        effects += listed(named, "wild cluster bootstrap-t")
+    return effects, comparisons
 
 
 # ---------------------------------------------------------------- the rule
@@ -380,7 +510,9 @@ def _settled(evidence: Evidence, acceptable: Sequence[str], section: StudySectio
     for name in proven:
         if all(is_small(evidence.difference(other, name), margin) for other in order[order.index(name) + 1 :]):
             return Choice(outcome="choose", arm=name, route="pairwise")
-    leader = max(order, key=lambda name: evidence.estimates[name].mean)
+        if name == evidence.crowned:
+            return Choice(outcome="choose", arm=name, route="race")
+    leader = evidence.leader(order)
     # From the most complex: an undecided study may still show that simpler arms can be left aside.
     for name in reversed(proven):
         later = [(other, name) for other in order[order.index(name) + 1 :]]

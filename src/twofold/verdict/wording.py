@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -27,6 +28,9 @@ TITLES = {
     "json_valid": "valid JSON",
     "section_f1": "section F1",
     "abstention_f1": "abstention F1",
+    "list_f1": "list F1",
+    "sql_execution": "SQL execution",
+    "python_tests": "Python tests",
     "hallucination": "hallucination (0 is best)",
 }
 """Names of metrics in sentences; other metrics go by their name with spaces."""
@@ -94,7 +98,7 @@ def headline(evidence: Evidence, choice: Choice, *, terms: Criteria, against: Ma
         return first
     return (
         f"{first} {terms.title} does not tell whether answers are good enough: set [study].min_score, or decide by "
-        "a metric that does, such as an LLM judge."
+        "a metric that does, such as an LLM judge, which would be a metric plugin of your own."
     )
 
 
@@ -132,7 +136,7 @@ def _headline(evidence: Evidence, choice: Choice, terms: Criteria, against: Mapp
             return f"{mine}; no other arm is acceptable ({rival}: {_of(rival, choice.arm, evidence)})."
         rival = others[0]
         rest = f"the best of the others ({rival})" if len(others) > 1 else rival
-        by_score = _best_score(evidence, others)
+        by_score = _best_score(evidence, others, beside=choice.arm)
         more = f", the best by its score ({by_score}) {right[by_score].count}" if by_score != rival else ""
         return f"{mine}; {rest} {_of(rival, choice.arm, evidence)}{more}."
     if choice.unshown:
@@ -168,9 +172,10 @@ def _blank(evidence: Evidence, choice: Choice) -> bool:
     return evidence.right[choice.keep].none or most >= VAGUE
 
 
-def _best_score(evidence: Evidence, names: Sequence[str]) -> str:
-    """The first of the arms with the highest score, failed answers as wrong."""
-    return max(names, key=lambda name: evidence.whole[name].mean)
+def _best_score(evidence: Evidence, names: Sequence[str], *, beside: str) -> str:
+    """The first of the arms that come nearest to `beside` in score, on the questions that both were asked."""
+    # By differences, not by means: a race asks arms different questions. Rounded, so that equal arms stay equal.
+    return min(names, key=lambda name: round(evidence.difference(beside, name).mean, 12))
 
 
 def _runner_up(best: Sequence[str], evidence: Evidence) -> str:
@@ -252,7 +257,7 @@ def sentence(
             return f"{start} ({coverage(evidence)}); no other arm was measured, so nothing is compared."
         if not others:
             return f"{start}; it is the only acceptable arm{_price(evidence, choice.arm)} ({coverage(evidence)} each)."
-        rival = _best_score(evidence, others)
+        rival = _best_score(evidence, others, beside=choice.arm)
         best = ", the best of the others" if len(others) > 1 else ""
         start = f"{start} against {scored(means[rival])} for {rival}{best}"
         shown = _shown(evidence, choice.arm, acceptable, terms.section.margin)
@@ -277,7 +282,9 @@ def _shown(evidence: Evidence, arm: str, acceptable: Sequence[str], margin: floa
     if later:
         most = max(evidence.difference(other, arm).high for other in later)
         whom = "a more complex arm" if len(later) > 1 else later[0]
-        if most < 0:
+        if evidence.crowned == arm and most > margin:
+            parts.append(f"not behind {whom}, which may still gain up to {number_text(most)}")
+        elif most < 0:
             parts.append(f"{'every more complex arm' if len(later) > 1 else later[0]} is shown worse")
         else:
             parts.append(f"{whom} gains at most {number_text(most)}")
@@ -351,7 +358,7 @@ def _price(evidence: Evidence, arm: str) -> str:
     others = [name for name in evidence.estimates if name != arm]
     if not others:
         return ""
-    rival = _best_score(evidence, others)
+    rival = _best_score(evidence, others, beside=arm)
     gap = evidence.difference(arm, rival)
     shown = "shown worse than" if gap.high < 0 else "shown better than" if gap.low > 0 else "not shown to differ from"
     return (
@@ -389,6 +396,8 @@ def because(
         out.append(_because_pair(evidence, arm, name, section, choice))
     if choice.route == "only":
         out.append(f"{arm} is the only acceptable arm.")
+    if any(other.linear and other.name == choice.arm for other in evidence.arms):
+        out.append(f"A classifier will do: {arm} needs no language model, reads and writes no tokens.")
     return out
 
 
@@ -430,17 +439,18 @@ def doubts(
 
 def _doubts_questions(evidence: Evidence, facts: VerdictFacts) -> list[str]:
     out = []
-    fewest = min(evidence.alone.values(), key=lambda interval: interval.worth, default=None)
-    n = min((value.n for value in evidence.estimates.values()), default=0)
+    # What a race has shown by bets holds for any number of groups: there is no critical value.
+    tested = [interval for interval in evidence.alone.values() if math.isfinite(interval.critical)]
+    fewest = min(tested, key=lambda interval: interval.worth, default=None)
+    # An arm that a race has left behind was asked few questions on purpose.
+    numbers = [value.n for name, value in evidence.estimates.items() if facts.race is None or facts.race.whole(name)]
+    n = min(numbers, default=0)
     if fewest is not None:
         out += doubting.few_groups(fewest.groups, fewest.worth, evidence.largest)
     if n < 50:
         out.append(f"few questions: {n} were scored in the arm with the fewest (50 or more are wanted)")
     out += doubting.synthetic(facts.synthetic, facts.questions)
-    if facts.unanswerable == 0:
-        out.append(
-            "no unanswerable question is in the test set: whether an arm declines such questions was not measured"
-        )
+    out += doubting.nothing_unanswerable(facts.unanswerable)
     if facts.looks > 1:
         out.append(
             f"these questions were looked at {facts.looks} times, this study included: look {facts.looks} decides at "
@@ -482,6 +492,11 @@ def _doubts_answers(
         if value.mean >= CEILING:
             ceiling = "near the ceiling differences between good arms cannot be seen"
             out.append(f"{name} scores {scored(value)}: {ceiling}")
+    if facts.recall is not None and facts.recall.mean >= CEILING:
+        out.append(
+            f"a passage of a right document is shown for nearly every question (recall {scored(facts.recall)}): what "
+            "better retrieval gains cannot be seen"
+        )
     out += _of_little_use(evidence, choice)
     for arm in arms:
         share = facts.failed_share.get(arm.name, 0.0)

@@ -71,6 +71,12 @@
   function month(arm, state, risk, level, volume) {
     var found = parts(arm, state, risk), missing = Object.assign({}, found.missing);
     var base = priced(found.fixed, state, missing), answer = ends(weigh(found.weights), level);
+    if (risk && isFinite(answer.high)) {
+      /* At best no answer is wrong, at worst each. */
+      var rest = ends(weigh(parts(arm, state, false).weights), level);
+      answer.low = Math.max(answer.low, rest.low, 0);
+      answer.high = Math.min(answer.high, rest.high + (state.prices.wrong_answer || 0));
+    }
     return {
       mean: base + volume * answer.mean, low: base + volume * Math.max(0, answer.low), high: base + volume * answer.high,
       unknown: Object.keys(missing).sort()
@@ -93,6 +99,8 @@
   function count(value) {
     return value >= 10 ? Math.round(value).toLocaleString("en-US") : String(Number(value.toPrecision(3)));
   }
+  /* A number of answers from which something holds: nobody answers a part of a question. */
+  function answers(volume) { return count(Math.max(1, volume)); }
   function times(cost, factor) {
     return { mean: cost.mean * factor, low: cost.low * factor, high: cost.high * factor, unknown: cost.unknown };
   }
@@ -122,8 +130,12 @@
     }
     function at(end) { return end > 0 ? Math.abs(gap) / end : Infinity; }
     var low = at(gain.high), volume = at(gain.mean), high = at(gain.low);
-    if (!isFinite(volume)) return other + " never costs less than " + arm + (isFinite(low) ? "; from " + count(low) + " on that is not shown" : "");
-    return other + " costs less than " + arm + " from " + count(volume) + " [" + (isFinite(low) ? count(low) : "–") + ", " + (isFinite(high) ? count(high) : "–") + "] on" +
+    if (!isFinite(volume)) return other + " never costs less than " + arm + (isFinite(low) ? "; from " + answers(low) + " on that is not shown" : "");
+    if (volume < 1) {
+      return other + " costs less than " + arm + " from the first answer on" +
+        (!isFinite(high) ? " (not shown beyond chance)" : high > 1 ? " (not shown below " + answers(high) + ")" : "");
+    }
+    return other + " costs less than " + arm + " from " + answers(volume) + " [" + (isFinite(low) ? answers(low) : "–") + ", " + (isFinite(high) ? answers(high) : "–") + "] on" +
       (isFinite(high) ? "" : "; never is not ruled out");
   }
 

@@ -1,0 +1,34 @@
+"""The looks of a race for the report: who led, who was asked next, and how the bets stood. Pure."""
+
+from __future__ import annotations
+
+from twofold.types import Json
+from twofold.verdict.record import StudyRecord
+
+
+def race_looks(record: StudyRecord) -> Json:
+    """What the page shows of a race; empty where the study was none."""
+    race = record.get("race")
+    if race is None:
+        return {}
+    rows = []
+    for look in race["looks"]:
+        wealth = []
+        for pair, (better, worse) in look["wealth"].items():
+            a, b = pair.split(" - ", 1)
+            # The bet of the two that has won more: the other one has next to nothing.
+            first, second, most = (a, b, better) if better >= worse else (b, a, worse)
+            wealth.append(
+                f"{first} over {second} {10**most:,.1f}" if most < 6 else f"{first} over {second} 10^{most:.0f}"
+            )
+        rows.append(
+            {
+                "questions": look["questions"],
+                "leader": f"{look['crowned']} (wins)" if look["crowned"] else look["leader"],
+                "going": "–" if look["crowned"] else ", ".join(look["going"]),
+                "wealth": wealth,
+            }
+        )
+    # Half of the error probability, divided over the arms that may be crowned falsely.
+    bar = max(1, len(race["answers"]) - 1) / (race["alpha"] / 2)
+    return {"looks": rows, "bar": f"{bar:,.0f}", "numbers": [f"{arm} {n:,}" for arm, n in race["answers"].items()]}
