@@ -25,6 +25,7 @@ def test_text_is_written_as_utf_8_with_its_own_line_ends_and_its_mode(tmp_path: 
     assert (tmp_path / "a").stat().st_mode & 0o777 == 0o600 or os.name == "nt"
     writing.write(tmp_path / "a", b"\0other")
     assert (tmp_path / "a").read_bytes() == b"\0other"
+    assert (tmp_path / "a").stat().st_mode & 0o777 == 0o600 or os.name == "nt", "what was for its owner alone stays so"
     assert names(tmp_path) == ["a"]
 
 

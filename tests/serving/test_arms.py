@@ -59,6 +59,20 @@ def test_the_default_is_the_verdicts_and_each_arm_answers_by_its_name(both: Runn
     assert "Ask one of these models: rag, base, default." in refused.value.message
 
 
+def test_an_arm_of_a_further_model_is_served_by_its_whole_name(measured: Path) -> None:
+    further = ("--set", 'models.big.generator={name="echo", options={mode="fixed", fixed="from big"}}')
+    with (
+        served(measured, *further, "--set", 'serving.arms=["big/base"]', "--unmeasured") as running,
+        running.client() as client,
+    ):
+        assert [row["id"] for row in client.get("/v1/models").json()["data"]] == ["rag", "big/base"]
+        assert client.get("/v1/models/big/base").json()["arm"] == "big/base"
+        replies = {name: answer(client, name) for name in ("rag", "big/base")}
+    assert replies["big/base"]["text"] == "from big"
+    assert replies["big/base"]["arm"] == "big/base"
+    assert replies["rag"]["text"].startswith("Parking costs 4 euros")
+
+
 @pytest.mark.parametrize(
     ("address", "body"),
     [

@@ -54,6 +54,7 @@ CASES: list[tuple[str, str, Any, int, str, str | None, str]] = [
     (CHAT, "POST", schema({"anyOf": [{}], "$ref": "#/anyOf/x"}), 400, "serving.request", "response_format", "$defs"),
     (CHAT, "POST", schema({"$ref": "#" + "/$defs" * 900}), 400, "serving.request", "response_format", "$defs"),
     (CHAT, "POST", schema({"pattern": "("}), 400, "serving.request", "response_format", "pattern"),
+    (CHAT, "POST", schema({"pattern": "a{9999999999}"}), 400, "serving.request", "response_format", "smaller counts"),
     (CHAT, "POST", schema({"type": "string", "maxLength": 3}), 400, "serving.request", "response_format", "seed"),
     (
         "/v1/responses",

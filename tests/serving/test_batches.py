@@ -195,5 +195,8 @@ def test_a_search_stage_writes_in_the_batch_and_gets_what_the_generator_writes()
         assert [one.text for one in written] == [text for text, failure in expected if not failure]
         assert seen == list(range(1, len(whole) + 1))
         assert next(one for one in joined.stream(whole[0]) if isinstance(one, Completion)).text == written[0].text
-        with pytest.raises(GenerationError, match="on purpose"):
-            joined.generate(prompts)
+        assert [(one.text, one.failure) for one in joined.generate(prompts)] == expected
+        failing = next(prompt for prompt, (_, failure) in zip(prompts, expected, strict=True) if failure)
+        [last] = joined.stream(failing)
+        assert isinstance(last, Completion)
+        assert last.failure is not None, "streamed, a failure has its code as well"

@@ -216,6 +216,23 @@ def test_a_failure_of_one_reaches_no_other(synced: Project, echo: Any) -> None:
     dispatcher.close()
 
 
+class NativePanic(BaseException):
+    """As a library in Rust raises it: no `Exception`."""
+
+
+def test_after_a_panic_in_a_search_others_are_answered(
+    synced: Project, echo: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    dispatcher = Dispatcher(echo())
+    retriever = dispatcher.system.retriever
+    with monkeypatch.context() as patch:
+        patch.setattr(retriever, "retrieve", lambda *_: (_ for _ in ()).throw(NativePanic("called `unwrap`")))
+        with pytest.raises(RuntimeError, match="unwrap"):
+            fetched(dispatcher.submit(synced.examples[0], deadline=10))
+    assert fetched(dispatcher.submit(synced.examples[0], deadline=10)).text
+    dispatcher.close()
+
+
 def test_a_full_queue_says_when_to_come_again(synced: Project, echo: Any) -> None:
     dispatcher = Dispatcher(echo(word_seconds=0.02), queue=2)
     example = synced.examples[0]

@@ -15,6 +15,7 @@ import pytest
 from forked import Nursery
 from twofold import __version__
 from twofold.cli.main import main
+from twofold.errors import GenerationError, PartDown
 from twofold.project import Project
 from twofold.serving import mcp
 from twofold.serving.arms import ServedArms
@@ -141,16 +142,28 @@ def test_an_agent_is_told_when_to_come_back_for_it_sees_no_headers(measured: Pat
     talk(measured, words, work, nursery=nursery)
 
 
-def test_a_signal_that_arrives_in_a_task_of_the_protocol_is_no_fault(
-    measured: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+@pytest.mark.parametrize(
+    ("errors", "expected"),
+    [
+        ([KeyboardInterrupt()], (130, "stopped: ")),
+        ([GenerationError("no memory"), KeyboardInterrupt()], (130, "error: no memory", "stopped: ")),
+        ([PartDown("the index is down"), GenerationError("no memory")], (3, "error: no memory", "error: the index is")),
+        ([OSError(28, "No space left")], (3, "error: the system refuses: No space left", "help: ")),
+    ],
+    ids=["signal", "signal and error", "two errors", "error"],
+)
+def test_a_signal_in_a_task_of_the_protocol_is_no_fault_and_no_error_is_lost(
+    measured: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], errors: Any, expected: Any
 ) -> None:
-    class Interrupted:
+    class Raising:
         def run(self) -> None:
-            raise BaseExceptionGroup("unhandled errors", [BaseExceptionGroup("", [KeyboardInterrupt()])])
+            raise BaseExceptionGroup("unhandled errors", [BaseExceptionGroup("", errors[:1]), *errors[1:]])
 
-    monkeypatch.setattr(mcp, "built", lambda *_, **__: Interrupted())
-    assert main(["mcp", "-C", str(measured)]) == 130
-    assert capsys.readouterr().err.startswith("stopped: ")
+    code, *lines = expected
+    monkeypatch.setattr(mcp, "built", lambda *_, **__: Raising())
+    assert main(["mcp", "-C", str(measured)]) == code
+    printed = [line for line in capsys.readouterr().err.splitlines() if not line.startswith("note: ")]
+    assert [line[: len(start)] for line, start in zip(printed, lines, strict=False)] == lines, printed
 
 
 def test_an_agent_sees_what_its_principal_may_see(closed: Path, nursery: Nursery) -> None:

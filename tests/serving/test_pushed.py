@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -157,6 +158,44 @@ def test_an_undo_needs_no_room_on_the_disk(
     pushed.put(body("c"), None, replace=True).result(60)
     assert pushed.failure == ""
     assert sorted(row["id"] for row in pushed.listed(None)[0]) == ["a", "b", "c"]
+
+
+def test_what_the_index_took_and_the_disk_then_refused_is_soon_found_no_more(
+    project: Project, pushed: Pushed, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("twofold.serving.pushed._AGAIN", 0.05)
+    synced = pushed._synced
+    refusals = iter([OSError(28, "No space left on device"), NativePanic("called `unwrap`")])
+
+    def refuse() -> dict[str, str]:
+        done = synced()
+        for fault in refusals:
+            raise fault
+        return done
+
+    monkeypatch.setattr(pushed, "_synced", refuse)
+    with pytest.raises(StoreError, match="No space"):
+        pushed.put(body("a"), None, replace=False).result(60)
+    end = time.monotonic() + 60
+    while (pushed.failure or project.catalogue.documents.versions(["pushed:a"])) and time.monotonic() < end:
+        time.sleep(0.02)
+    assert not project.catalogue.documents.versions(["pushed:a"])
+    assert project.workspace.search.index.contents().keys() == {"canteen"}
+    assert pushed.failure == ""
+
+
+def test_what_could_not_be_replaced_can_be_removed(
+    project: Project, pushed: Pushed, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pushed.put(body("a"), None, replace=True).result(60)
+    with monkeypatch.context() as patch:
+        patch.setattr(writing, "write", lambda *_, **__: (_ for _ in ()).throw(OSError(28, "No space left")))
+        with pytest.raises(StoreError):
+            pushed.put(body("a", "Other words."), None, replace=True).result(60)
+    assert pushed.get("a", None)["text"] == "The a costs 1 euros."
+    pushed.delete("a", None).result(60)
+    project.sync()
+    assert pushed.listed(None) == ([], False)
 
 
 @pytest.mark.parametrize(

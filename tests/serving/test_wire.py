@@ -190,6 +190,17 @@ def test_a_body_that_breaks_after_its_refusal_ends_the_connection_and_logs_no_fa
     assert not [record for record in caplog.records if record.levelname == "ERROR"]
 
 
+def test_a_request_that_breaks_before_its_route_begins_logs_no_fault(
+    connect: Connect, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Head and broken body come together: the route is begun when the connection is closed already."""
+    head = b"Origin: http://evil.example\r\nTransfer-Encoding: chunked\r\n\r\n"
+    for body in (b"no number\r\n", b"0\r\nX: a\r\n\r\n"):
+        received, closed = reply(connect, HEAD.replace(b"GET", b"POST") + head + body)
+        assert (received[:13], received.count(b"HTTP/1.1 "), closed) == (b"HTTP/1.1 400 ", 1, True)
+    assert not [record for record in caplog.records if record.levelname == "ERROR"]
+
+
 @pytest.mark.parametrize("protocol", [b"websocket", b"h2c"])
 def test_another_protocol_is_passed_over_and_nobody_is_told_to_install_it(
     connect: Connect, caplog: pytest.LogCaptureFixture, protocol: bytes

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterator
 from functools import partial
 from typing import Annotated
 
 import typer
 
 from twofold.cli.session import Run
+from twofold.cli.terminal import one_line, say
 
 
 def mcp(
@@ -62,8 +64,20 @@ def mcp(
             built(Tools(project, arms, lambda: seen), name=f"twofold {project.config.project.name}").run()
         except BaseExceptionGroup as raised:
             # A signal may arrive within a task of the protocol's server, which gathers what its tasks raise.
-            if raised.subgroup(KeyboardInterrupt) is None:
-                raise
-            raise KeyboardInterrupt from None
+            errors = [*_errors(raised)]
+            ending = next((each for each in errors if isinstance(each, KeyboardInterrupt)), errors[0])
+            # One ends the command, with its own exit code: the others are said here, or nobody would see them.
+            for other in errors:
+                if other is not ending and not isinstance(other, KeyboardInterrupt):
+                    say(f"error: {one_line(str(other)) or type(other).__name__}", err=True)
+            raise ending from raised
         finally:
             arms.close()
+
+
+def _errors(group: BaseExceptionGroup[BaseException]) -> Iterator[BaseException]:
+    for error in group.exceptions:
+        if isinstance(error, BaseExceptionGroup):
+            yield from _errors(error)
+        else:
+            yield error

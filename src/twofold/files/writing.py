@@ -7,6 +7,7 @@ file after a power failure, and without a sync after it the old file may be back
 from __future__ import annotations
 
 import os
+import stat
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -23,7 +24,7 @@ def write(path: Path, content: str | bytes, *, mode: int | None = None, shared: 
     Args:
         path: The file, in an existing folder.
         content: The whole content.
-        mode: Permissions of the file.
+        mode: Permissions of the file; by default those of the file that is replaced.
         shared: Other threads or processes may write the same file at the same time.
 
     Raises:
@@ -89,6 +90,10 @@ def replacing(path: Path, *, mode: int | None = None, shared: bool = False) -> I
     Raises:
         OSError: the disk refuses.
     """
+    if mode is None:
+        # Of a new file the process decides; one that is for its owner alone stays so.
+        with suppress(OSError):
+            mode = stat.S_IMODE(path.stat().st_mode)
     suffix = f".{os.getpid()}-{threading.get_ident()}" if shared else ""
     draft = path.with_name(f".{path.name}{suffix}.partial")
     try:

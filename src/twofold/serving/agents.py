@@ -95,7 +95,7 @@ class Agents:
             async with manager.run():
                 opened.set_result(manager)
                 await ending.wait()
-        except Exception as error:
+        except Exception as error:  # handed to the callers that wait for it
             if opened.done():
                 raise
             opened.set_exception(error)

@@ -124,7 +124,7 @@ class Choices:
             try:
                 async for piece in ticket.apieces():
                     await arriving.put((number, piece))
-            except Exception as error:
+            except Exception as error:  # raised again by the reader below
                 await arriving.put((number, error))
 
         tasks = [asyncio.ensure_future(follow(number, ticket)) for number, ticket in enumerate(self._tickets)]

@@ -62,7 +62,7 @@ class ServedArms:
                     self.passed_over.append(f"the model {alias} is not served: {error.message}")
             # The others' weights are loaded when they are first wanted; see `RunningBatches`.
             self.default.load()
-        except BaseException:
+        except BaseException:  # nobody gets this object, so nobody could close the arms that are open
             with suppress(TwofoldError):
                 self.close()
             raise

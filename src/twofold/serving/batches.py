@@ -144,7 +144,7 @@ class RunningBatches:
             _end(former)  # before the next is loaded: never one more than there is room for
             # Without the lock: it takes seconds, in which other weights' requests go on.
             batch = opened(weights.generator)
-        except Exception as error:
+        except Exception as error:  # for those that wait for the same weights
             fault = error
             raise
         finally:
@@ -246,7 +246,7 @@ class SharedBatch:
         breaker.require()
         try:
             batch = self._batches.take(self._weights)
-        except BaseException:
+        except BaseException:  # no request is under way that would end the trial of what was down
             breaker.left()
             raise
         # The end and `cancel` may come from two threads; the place is freed once.
@@ -271,7 +271,7 @@ class SharedBatch:
 
         try:
             cancel = batch.submit(prompt, passed, temperature=temperature, seed=seed, logprobs=logprobs)
-        except BaseException:
+        except BaseException:  # `passed` is never called: the place would be taken for ever
             left()
             raise
 
@@ -342,10 +342,10 @@ class JoinedGenerator:
         return [completions[number] for number in range(len(prompts))]
 
     def stream(self, prompt: Prompt) -> Iterator[str | Completion]:
-        """Pieces of the completion as they come, then the completion.
+        """Pieces of the completion as they come, then the completion, which may be a failure.
 
         Raises:
-            GenerationError: there is no completion.
+            GenerationError: the engine as a whole cannot work.
         """
         arrived: queue.SimpleQueue[str | Completion | Exception] = queue.SimpleQueue()
         cancel = self._batch.submit(prompt, arrived.put)
@@ -354,8 +354,6 @@ class JoinedGenerator:
                 item = arrived.get()
                 if isinstance(item, Exception):
                     raise item
-                if isinstance(item, Completion) and item.failure is not None:
-                    raise GenerationError(item.failure.message)
                 yield item
                 if isinstance(item, Completion):
                     return

@@ -116,6 +116,11 @@ def _schema(kind: str, schema: Json | None, param: str) -> str:
     except ConfigError as error:
         # Cut: the message quotes the caller's schema.
         raise bad(error.message[:300], param, cure=error.cure) from None
+    # Python compiles each pattern to check it, and its counts have 32 bits.
+    except OverflowError:
+        raise bad(
+            "a pattern of the schema repeats something too often", param, cure="Write smaller counts into it."
+        ) from None
     # Few parts can be nested deep too, and the checker of schemas is recursive.
     except RecursionError:
         raise bad("the schema is nested too deeply", param, cure="Send a flatter schema.") from None

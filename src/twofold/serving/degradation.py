@@ -196,7 +196,7 @@ class GuardedTool:
             return self._tool.call(arguments, filter=filter, seconds=_AT_ONCE)
         try:
             answer = self._tool.call(arguments, filter=filter, seconds=seconds)
-        except BaseException:
+        except BaseException:  # of the call, not of the source, which says by its answer that it is down
             self._breaker.left()
             raise
         if answer.down:

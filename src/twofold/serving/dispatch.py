@@ -194,10 +194,11 @@ class Dispatcher:
         first = tickets[0]
         try:
             prepared = first.system.prepare([one.example for one in tickets], filter=first.filter)
-        except Exception as error:
+        # Also a panic of a library's native code, which is no `Exception`: it would end the thread in which all search.
+        except BaseException as error:
             # The fault may be of one of them: each alone, so that it reaches only its own asker.
             if len(tickets) == 1:
-                first.receive(error)
+                first.receive(error if isinstance(error, Exception) else RuntimeError(str(error)))
                 return
             for ticket in tickets:
                 self._prepare([ticket])
@@ -205,7 +206,7 @@ class Dispatcher:
         for ticket, half in zip(tickets, prepared, strict=True):
             try:
                 self._begin(ticket, half)
-            except Exception as error:
+            except Exception as error:  # reaches its asker alone; without this thread nobody would be answered
                 ticket.receive(error)
 
     def _begin(self, ticket: Ticket, prepared: Prepared) -> None:

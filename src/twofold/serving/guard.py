@@ -110,7 +110,7 @@ class Guard:
                     return
                 status_and_body = refusal
             await _reply(sending, *status_and_body)
-        except Exception as error:
+        except Exception as error:  # the outermost: a caller gets an error object whatever happens
             reply = faults.of_error(error)  # which also logs it
             if not started:
                 await _reply(sending, *reply)

@@ -217,7 +217,7 @@ class UseLedger:
                 "INSERT OR REPLACE INTO windows VALUES (?, ?, ?, ?, ?, ?, ?, ?)", (caller, kind, *values)
             )
             connection.execute("COMMIT")
-        except BaseException:
+        except BaseException:  # an interruption must not leave the transaction open
             with suppress(sqlite3.Error):
                 connection.execute("ROLLBACK")
             raise

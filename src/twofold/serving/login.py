@@ -6,20 +6,23 @@ import asyncio
 import hmac
 import html
 from functools import partial
-from urllib.parse import parse_qs, quote, urlencode, urlsplit
+from urllib.parse import quote, urlencode, urlsplit
 
 from fastapi import APIRouter, Request, Response  # noqa: TID253
 from fastapi.responses import HTMLResponse, RedirectResponse  # noqa: TID253
 
-from twofold.errors import BadKey, BadRequest, Forbidden, IssuerDown, NotServed, OverLimit, TwofoldError
+from twofold.errors import BadKey, BadRequest, Forbidden, IssuerDown, NotServed, OverLimit
 from twofold.serving import entrance
 from twofold.serving.entrance import Served
+from twofold.serving.pages.forms import form_of
 
 router = APIRouter(include_in_schema=False)
 PAGE = "/login"
 """Address of the page that asks for a key."""
 PROVIDER = "/login/oidc"
 """Address that leads to the provider's login; the provider leads back to it with ``/return``."""
+FAILED = "login"
+"""Stands for a login at the provider that failed or was given up: the person showed no key that could be wrong."""
 _ONWARD = '<!doctype html><title>Twofold</title><meta http-equiv="refresh" content="0;url={0}"><a href="{0}">Go on</a>'
 
 
@@ -28,12 +31,12 @@ async def log_in(request: Request, service: Served) -> Response:
     """Begin a session with the form's `key` and go on to its `next`, or back to the page with the `fault`."""
     if not entrance.same_origin(request):
         raise Forbidden("the login was not sent by a page of this server", cure="Log in at /login.")
-    form = parse_qs((await request.body()).decode("utf-8", "replace"), keep_blank_values=True, max_num_fields=10)
-    onward = local(form.get("next", [""])[-1])
+    form = await form_of(request)
+    onward = local(form.text("next"))
     try:
-        session = service.identities.log_in(form.get("key", [""])[-1].strip(), entrance.address(request))
+        session = service.identities.log_in(form.text("key").strip(), entrance.address(request))
     except (BadKey, OverLimit) as error:
-        return to_page(error, onward)
+        return to_page(error.code, onward)
     # 303: the browser goes on with GET, and a reload sends the key no second time.
     reply = RedirectResponse(onward, status_code=303)
     begin(reply, request, session, seconds=service.identities.sessions.seconds)
@@ -74,7 +77,7 @@ async def to_provider(request: Request, service: Served, next: str = "/") -> Res
         begun = partial(provider.begin, redirect, onward, address=entrance.address(request))
         there, state = await loop.run_in_executor(identities.threads, begun)
     except IssuerDown as error:
-        return to_page(error, onward)
+        return to_page(error.code, onward)
     reply = RedirectResponse(there, status_code=303)
     reply.set_cookie(
         f"{entrance.cookie(request)}-login",
@@ -102,8 +105,10 @@ async def from_provider(
         loop = asyncio.get_running_loop()
         done = loop.run_in_executor(identities.threads, lambda: provider.complete(state, code, issuer=iss))
         identity, onward = await done
-    except (BadKey, Forbidden, IssuerDown) as error:
-        return to_page(error, "/")
+    except BadKey:
+        return to_page(FAILED, "/")
+    except (Forbidden, IssuerDown) as error:
+        return to_page(error.code, "/")
     # No redirect: a browser that comes from another site would leave the new cookie out.
     reply = HTMLResponse(_ONWARD.format(html.escape(onward)))
     session = identities.sessions.add(identity, owner=identity.id)
@@ -122,9 +127,9 @@ def local(address: str) -> str:
     return quote(address, safe="/?&=%#+,;:@!~*'()$-._")
 
 
-def to_page(error: TwofoldError, onward: str) -> Response:
-    """Back to the page, which says in words what the error's code means."""
-    return RedirectResponse(f"{PAGE}?{urlencode({'fault': error.code, 'next': onward})}", status_code=303)
+def to_page(fault: str, onward: str) -> Response:
+    """Back to the page, which says in words what an error's code, or `FAILED`, means."""
+    return RedirectResponse(f"{PAGE}?{urlencode({'fault': fault, 'next': onward})}", status_code=303)
 
 
 def begin(reply: Response, request: Request, session: str, *, seconds: float) -> None:

@@ -11,10 +11,11 @@ from __future__ import annotations
 
 import json
 import logging
+import threading
 from collections import deque
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import quote, unquote
@@ -38,6 +39,8 @@ log = logging.getLogger(__name__)
 
 _TOGETHER = 64
 """Most changes that are indexed in one sync; the first of them waits for the last."""
+_AGAIN = 30.0
+"""Seconds after which the index is brought up to date again where it refused a change."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,12 +72,15 @@ class Pushed:
         self._files = SentFiles(project.directory / PUSHED_FOLDER)
         self._worker = ThreadPoolExecutor(1, thread_name_prefix="twofold-documents")
         self._waiting: deque[_Change] = deque()
+        self._again: threading.Timer | None = None
         # In the thread of all changes: the first that is sent waits for it.
         self._worker.submit(self._complete)
 
     def close(self) -> None:
         """Make the changes that wait, and no more."""
         self._worker.shutdown()
+        if self._again is not None:
+            self._again.cancel()
 
     def put(self, body: DocumentBody, seen: Filter | None, *, replace: bool) -> Future[Json]:
         """Add a document, or replace it, and index it.
@@ -167,12 +173,35 @@ class Pushed:
             # As if nothing had been sent: nobody is told that it was taken.
             for change in written:
                 self._undo(change)
+            self._bring_back_later()
             raise
         if written:
             self.failure = ""
         for change in written:
             failure = failures.get(self._files.path(change.name).name, "")
             outcomes[change.name] = self._settled(change, failure)
+
+    def _bring_back_later(self) -> None:
+        """Sync again after a while: the index may have taken what the catalogue, on a full disk, refused."""
+        if self._again is not None:
+            self._again.cancel()
+        self._again = threading.Timer(_AGAIN, self._submit_again)
+        self._again.daemon = True
+        self._again.start()
+
+    def _submit_again(self) -> None:
+        with suppress(RuntimeError):  # closed meanwhile
+            self._worker.submit(self._bring_back)
+
+    def _bring_back(self) -> None:
+        try:
+            with self._writing():
+                self._synced()
+            self.failure = ""
+        # Also a native panic, as in `_work`: what was refused would be found until somebody sends another document.
+        except BaseException as error:
+            log.info("what was refused may still be found: %s", error)
+            self._bring_back_later()
 
     def _write(self, change: _Change) -> None:
         """Bring a document's file to its new state."""

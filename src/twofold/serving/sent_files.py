@@ -60,6 +60,8 @@ class SentFiles:
     def remove(self, name: str) -> None:
         """Remove a document; it can be brought back until `settle`."""
         file = self.path(name)
+        # Of a failed write it may be a second name of the file, and renaming one to the other does nothing (POSIX).
+        _former(file).unlink(missing_ok=True)
         with suppress(FileNotFoundError):
             writing.put(file, _former(file))
 

@@ -119,7 +119,7 @@ class Served(Generic[T]):
             if now == before and not self.failure and not self._complete(fresh):
                 fresh.close()  # as the former
                 return False
-        except Exception as error:
+        except Exception as error:  # `/readyz` says it until the next try
             self.failure = error.message if isinstance(error, TwofoldError) else f"{type(error).__name__}: {error}"
             self._again = time.monotonic() + _RETRY
             raise
@@ -149,4 +149,10 @@ class Served(Generic[T]):
                 self.refresh()
             except Exception as error:
                 # Whatever it is: without this thread no later verdict would be served, and nobody would know.
-                log.warning("what the project says now cannot be served, the former goes on answering: %s", error)
+                words = error if isinstance(error, TwofoldError) else f"{type(error).__name__}: {error}"
+                trace = None if isinstance(error, TwofoldError) else error
+                log.warning(
+                    "what the project says now cannot be served, the former goes on answering: %s",
+                    words,
+                    exc_info=trace,
+                )

@@ -116,6 +116,9 @@ class Wire(H11Protocol):
         events = (h11.Response(status_code=400, headers=headers), h11.Data(data=content), h11.EndOfMessage())
         for event in events:
             self.transport.write(self.conn.send(event) or b"")
+        # A head may have begun its route already, whose reply would come second, and fail.
+        if self.cycle is not None:
+            self.cycle.disconnected = True
         self.transport.close()
 
     def _expect(self) -> None:

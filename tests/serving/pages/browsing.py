@@ -65,7 +65,7 @@ class Session:
     def __init__(self, browser: Browser) -> None:
         size = {"width": WIDE[0], "height": WIDE[1]}
         self._context = browser.new_context(viewport=size, color_scheme="light", reduced_motion="reduce")  # type: ignore[arg-type]
-        self._context.set_default_timeout(15_000)
+        self._context.set_default_timeout(60_000)
         self._open = self._context.new_page()
 
     @contextmanager

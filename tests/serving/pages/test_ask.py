@@ -6,12 +6,13 @@ import json
 import re
 import shutil
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import browsing
 import pytest
-from playwright.sync_api import Page, Route, expect
+from playwright.sync_api import Error, Page, Route, expect
 from serving_process import Running, served
 from test_holdings import STAFF
 
@@ -29,6 +30,12 @@ from twofold.types import Document, Filter, Place
 Window = Callable[..., browsing.Watched]
 QUESTION, ANSWER = "What does parking cost?", "Parking costs 4 euros a day."
 CHAT = "**/v1/chat/completions"
+IN_SIGHT = """selector => [...document.querySelectorAll(selector)].map(one => {
+  one.scrollIntoView({block: "nearest", behavior: "instant"});
+  const box = one.getBoundingClientRect();
+  return [box.top + 3, box.bottom - 3].every((y) => document.elementFromPoint(box.x + box.width / 2, y) === one);
+})"""
+"""For each element: once it is scrolled into the window, is it seen, with nothing over it?"""
 
 
 @pytest.fixture(scope="module")
@@ -137,11 +144,16 @@ def test_two_answers_are_compared_blind(window: Window, both: Running, asked: Pa
     assert page.locator(".who").all_inner_texts() == ["Answer A", "Answer B"]
     assert page.locator(".remark").count() == 0, "that one cites nothing is no matter of which is better"
     assert view.violations() == []
+    # On a phone the field for the next question must not lie over this one.
+    page.set_viewport_size({"width": browsing.NARROW[0], "height": browsing.NARROW[1]})
+    assert page.evaluate(IN_SIGHT, ".choice.asking button") == [True] * 4
+    page.set_viewport_size({"width": browsing.WIDE[0], "height": browsing.WIDE[1]})
     texts = page.locator(".said").all_inner_texts()
     first = texts[0].startswith("Parking")
     page.get_by_role("button", name="A is better" if first else "B is better").click()
     expect(page.get_by_text("Stored")).to_be_visible()
     assert page.locator(".who").all_inner_texts() == (["rag", "base"] if first else ["base", "rag"])
+    assert page.locator("#composer").evaluate("form => getComputedStyle(form).position") == "sticky"
     remark = "What answered reads no documents, and gave no answer."
     assert page.locator(".answer", has_text=ANSWER).locator(".remark").count() == 0
     expect(page.locator(".answer", has_text=remark).locator(".who")).to_have_text("base")
@@ -161,7 +173,12 @@ def test_an_empty_page_does_not_scroll_under_its_notice(window: Window, workbenc
 
 def test_an_answer_can_be_stopped(window: Window) -> None:
     page = window().open("/ask")
-    page.route(CHAT, lambda route: None)
+    waiting: list[Route] = []
+
+    def leave(route: Route) -> None:  # a function of Python: the driver takes no built-in method
+        waiting.append(route)
+
+    page.route(CHAT, leave)
     expect(page.locator("#first option").first).to_be_attached()
     page.fill("#question", QUESTION)
     page.press("#question", "Enter")
@@ -169,6 +186,10 @@ def test_an_answer_can_be_stopped(window: Window) -> None:
     page.click("#stop")
     expect(page.get_by_text("You stopped this answer.")).to_be_visible()
     expect(page.locator("#question")).to_be_focused()
+    # What is intercepted and never answered may hold up the next page of this session.
+    for route in waiting:
+        with suppress(Error):  # the page has given it up itself
+            route.abort()
 
 
 def refusal(error: TwofoldError) -> Callable[[Route], None]:

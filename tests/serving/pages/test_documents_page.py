@@ -30,6 +30,8 @@ def test_sources_say_what_failed_and_what_helps(window: Window, workbench: Any) 
     card = page.get_by_label("Source notes")
     assert "1 file failed" in card.inner_text()
     assert "notes/broken.docx" in card.inner_text()
+    # A broken file leaves the index; only what cannot be reached stays as it was read before.
+    assert "1 file could not be read; its text is not found" in card.inner_text()
     assert "Open the file in its own program and save it again" in card.inner_text()
     assert "all read" in page.get_by_label("Source documents").inner_text()
 

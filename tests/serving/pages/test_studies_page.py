@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import html
 import json
+import re
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -14,9 +16,10 @@ import pytest
 from twofold.config import StudySection
 from twofold.plugins.protocols import quiet
 from twofold.project import Project
-from twofold.serving.pages.studies import Sides, chosen, unpriced, without_costs
+from twofold.serving.pages.studies import Sides, _public, chosen, unpriced, without_costs
 from twofold.serving.shelf import StudyShelf
 from twofold.verdict.flips import _cost
+from twofold.verdict.racing import sentences
 from twofold.verdict.rule import VerdictFacts
 
 Window = Callable[..., browsing.Watched]
@@ -67,8 +70,14 @@ def test_who_may_not_see_prices_sees_no_condition_that_names_a_cost() -> None:
     dear = [condition for condition, _, _ in _cost(StudySection(), facts)]
     assert len(dear) == 2
     flips = [{"condition": condition, "outcome": "choose", "arm": "b"} for condition in (*dear, "if latency mattered")]
-    verdict: Any = {"outcome": "choose", "arm": "a", "flips": flips}
-    assert without_costs(verdict) == {**verdict, "flips": flips[-1:]}
+    race: Any = {"planned": 80, "questions": 40, "answers": {"a": 40, "b": 40}, "crowned": "a", "looks": [{}]}
+    reasons, _ = sentences({**race, "saved": {"answers": 80, "seconds": 90.0, "amount": 0.3}})
+    assert any(".3" in reason for reason in reasons)
+    verdict: Any = {"outcome": "choose", "arm": "a", "flips": flips, "because": reasons}
+    public = without_costs(verdict)
+    assert public == {**verdict, "flips": flips[-1:], "because": [*reasons[:-1]]}
+    record: Any = {"config": {}, "bill": [], "verdict": verdict, "race": {**race, "saved": {"amount": 0.3}}}
+    assert "0.3" not in json.dumps(_public(record, closed=False))
 
 
 def test_which_study_answers_is_said(window: Window, workbench: Any) -> None:
@@ -105,10 +114,42 @@ def test_the_report_lives_in_the_page(window: Window, workbench: Any) -> None:
     assert page.locator("header.bar").evaluate("node => getComputedStyle(node).position") == "sticky"
 
 
+@pytest.mark.parametrize(
+    ("text", "fault"),
+    [
+        ('{"format": 1, "arms": ', "The study's diagnosis cannot be read"),
+        ('{"format": 1, "notes": [], "arms": {"rag": {"arm": "rag"}}}', "its arm rag has no "),
+        ('{"format": 99}', "The diagnosis was written by a newer Twofold"),
+    ],
+    ids=["cut", "lacking", "newer"],
+)
+def test_a_damaged_diagnosis_hides_no_study(workbench: Any, text: str, fault: str) -> None:
+    path = workbench.directory / "studies" / "0001-project" / "diagnosis.json"
+    path.write_text(text, encoding="utf-8")
+    try:
+        with workbench.server.client() as client:
+            study = client.get("/studies/0001-project")
+            item = client.get("/studies/0001-project/item?id=canteen-6")
+            compared = client.get(
+                "/studies/compare/item?first=0001-project&second=0002-project&before=base&after=rag&id=canteen-6"
+            )
+    finally:
+        path.unlink()
+    cure = "Upgrade Twofold." if "newer" in fault else "Run twofold diagnose again."
+    for reply in (study, item, compared):
+        assert reply.status_code == 200, reply.text
+        shown = html.unescape(re.sub(r"<[^>]+>", "", reply.text)).replace("’", "'")
+        assert fault in shown
+        assert cure in shown
+    assert "Question by question" in study.text, "the rest of the report stands"
+
+
 def test_two_studies_are_compared_question_by_question(window: Window, workbench: Any) -> None:
     page = window(workbench.server.url).open("/studies/compare")
     assert page.get_by_label("Study").first.input_value() == "0001-project"
     assert "paired difference .000 [" in page.locator("main").inner_text()
+    # The level is that of the later study's look, which no reader can guess.
+    assert " % intervals)" in page.locator(".verdict-line").inner_text()
     page.locator("#first-arm").select_option("base")
     page.get_by_role("button", name="Compare").click()
     assert "better" in page.locator(".verdict-line").inner_text()

@@ -8,6 +8,7 @@ from urllib.parse import urlencode
 
 from fastapi import APIRouter, Query, Request  # noqa: TID253
 
+from twofold.errors import SourceEndless, SourceUnreachable
 from twofold.indexing.feeds import PUSHED
 from twofold.serving import holdings, stages
 from twofold.serving.entrance import Asks, Curates, Served
@@ -21,6 +22,8 @@ from twofold.verdict.record import number_text
 router = APIRouter(include_in_schema=False)
 Words = Annotated[str, Query(max_length=1000)]
 Number = Annotated[int, Query(alias="page", ge=1, le=1_000_000)]
+_UNREACHED = (SourceUnreachable.code, SourceEndless.code)
+"""Codes of files whose content is not known now: a sync keeps what it read of them before (`indexing.sync`)."""
 
 
 @router.get("/documents")
@@ -44,7 +47,8 @@ async def sources(request: Request, service: Served, caller: Asks) -> Any:
     state = None if closed else await asyncio.to_thread(holdings.state, project.workspace.search, project.directory)
     # So that nobody wonders why a change is not there yet.
     writer = writer_seen(service, caller)
-    return page(request, "documents/sources", caller, state=state, writer=writer, **_frame(service, caller, "sources"))
+    frame = _frame(service, caller, "sources")
+    return page(request, "documents/sources", caller, state=state, writer=writer, unreached=_UNREACHED, **frame)
 
 
 @router.get("/documents/search")

@@ -13,7 +13,7 @@ from fastapi.responses import RedirectResponse  # noqa: TID253
 from twofold.errors import ConfigError, Conflict, NotServed, StoreError, UnknownName
 from twofold.forgetting import suite
 from twofold.project import Project
-from twofold.reports.model_card import DescribedModel
+from twofold.reports.model_card import DescribedModel, level_text
 from twofold.reports.training_plots import TrainingPlot, training_plots
 from twofold.serving import faults
 from twofold.serving.entrance import Administers, Served
@@ -97,6 +97,7 @@ def model(name: str, *, request: Request, service: Served, caller: Administers) 
         "because": because(described["gate"]) if described["gate"] else [],
         "short": short,
         "estimate": score_text,
+        "level_text": level_text,
         "number": number_text,
         "title_of": metric_title,
         "lasting": lasting,

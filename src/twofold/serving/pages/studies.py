@@ -12,11 +12,14 @@ from fastapi import APIRouter, Depends, Query, Request  # noqa: TID253
 from markupsafe import Markup
 
 from twofold.diagnosis.record import ArmDiagnosis, DiagnosisRecord, LedgerRow, LeverRow
-from twofold.errors import BadRequest, NotServed, TwofoldError
+from twofold.errors import BadRequest, NotServed, StudyError, TwofoldError
 from twofold.reports import study_page
+from twofold.reports.comparison import incomparable, measures_fault, metrics_of, stopped_early
+from twofold.reports.differences import differences
 from twofold.reports.explorer import segments
-from twofold.reports.side_by_side import CHANGES, SideBySide, side_by_side
+from twofold.reports.side_by_side import CHANGES, SideBySide, paired, side_by_side
 from twofold.serving.entrance import Asks, Served
+from twofold.serving.faults import sentence
 from twofold.serving.identity import Caller
 from twofold.serving.pages.layout import fragment, page, served
 from twofold.serving.service import Service
@@ -24,6 +27,7 @@ from twofold.serving.shelf import StudyShelf
 from twofold.store import lock
 from twofold.types import Estimate, Json
 from twofold.verdict.flips import COSTS
+from twofold.verdict.racing import SPARED
 from twofold.verdict.record import (
     AnswerRow,
     ArmAnswer,
@@ -38,7 +42,7 @@ from twofold.verdict.record import (
     number_text,
     true_minus,
 )
-from twofold.verdict.wording import metric_title
+from twofold.verdict.wording import metric_title, percent
 
 router = APIRouter(include_in_schema=False)
 Words = Annotated[str, Query(max_length=500)]
@@ -100,7 +104,8 @@ async def compare(
     def compared() -> SideBySide:
         # Refused here under access control: answers quote documents.
         parts = [(record, shelf.answers(record["study"], caller)) for record in (first, second)]
-        return side_by_side(parts[0], parts[1], (sides.before, sides.after), metric=sides.metric)
+        fault = measures_fault(second, sides.metric)
+        return side_by_side(parts[0], parts[1], (sides.before, sides.after), metric=sides.metric, lower_is_better=fault)
 
     result = await asyncio.to_thread(compared)
     answers = [answer for answer in result.answers if change in ("", answer.change)]
@@ -111,7 +116,12 @@ async def compare(
     context |= {"metrics": metrics, "arms": [list(first["arms"]), list(second["arms"])], "names": shelf.names()[::-1]}
     context |= {"answers": answers[(number - 1) * _PAGE : number * _PAGE], "number": number, "last": pages}
     context |= {"onward": f"/studies/compare?{link}&{urlencode({'change': change})}&page="}
-    context |= {"estimate": _estimate, "score": _score, "title_of": metric_title}
+    # What only an administrator sees of a study is compared for nobody else.
+    seen = [record if caller.covers("admin") else _public(record, closed=True) for record in (first, second)]
+    context |= {"differs": differences(seen[0], seen[1], (sides.before, sides.after))}
+    early = stopped_early((first, second), (sides.before, sides.after))
+    context |= {"refusal": incomparable((first, second), sides.metric), "early": early}
+    context |= {"estimate": _estimate, "score": _score, "title_of": metric_title, "level": percent(result.level)}
     return page(request, "studies/compare", caller, **context)
 
 
@@ -126,16 +136,21 @@ async def compared_item(
 ) -> Any:
     """One question with both answers, what each was given to read, and what each cites."""
     sides, _ = chosen(service.studies, sides)
-    rows, views = [], []
+    stored = []
     for study, arm in ((sides.first, sides.before), (sides.second, sides.after)):
-        row = await _row(service, caller, study, name)
-        if arm not in row["arms"]:
-            raise NotServed("the arm did not answer this question", cure="Go back to the comparison.")
-        rows.append(row)
-        cause = _cause(service.studies.diagnosis(study), arm, row)
-        views.append(_view(f"{study}: {arm}", row["arms"][arm], cause))
+        answered = await asyncio.to_thread(service.studies.answers, study, caller)
+        stored.append([row for row in answered if arm in row["arms"]])
+    rows = next((pair for pair in paired(*stored) if pair[0]["id"] == name), None)
+    if rows is None:
+        raise NotServed("the two studies have no such question in common", cure="Choose one of the comparison.")
+    views = []
+    faults: dict[str, None] = {}
+    for row, study, arm in zip(rows, (sides.first, sides.second), (sides.before, sides.after), strict=True):
+        diagnosis, fault = diagnosed(service.studies, study)
+        faults |= {fault: None} if fault else {}
+        views.append(_view(f"{study}: {arm}", row["arms"][arm], _cause(diagnosis, arm, row)))
     back = {"href": f"/studies/compare?{urlencode(asdict(sides))}", "text": "The comparison"}
-    return _item(request, caller, rows[1], views, back=back)
+    return _item(request, caller, rows[1], views, back=back, faults=[*faults])
 
 
 @router.get("/studies/{study}")
@@ -146,13 +161,13 @@ async def study(request: Request, service: Served, caller: Asks, *, study: str) 
 
     def body() -> str:
         rows = service.studies.answers(record["study"], caller) if shown else []
-        diagnosis = service.studies.diagnosis(record["study"])
+        diagnosis, fault = diagnosed(service.studies, record["study"])
         if diagnosis is not None and not shown:
             diagnosis = _counts_alone(diagnosis)
         if diagnosis is not None and not caller.covers("admin"):
             diagnosis = unpriced(diagnosis)
         visible = record if caller.covers("admin") else _public(record, closed=not shown)
-        return study_page.render_body(visible, rows, diagnosis)
+        return study_page.render_body(visible, rows, diagnosis, unreadable=fault)
 
     text = await asyncio.to_thread(body)
     # Rendered by a template of its own, which escapes what the record holds.
@@ -171,15 +186,27 @@ async def item(
     """One question of a study with every arm's answer."""
     record = service.studies.record(study)
     row = await _row(service, caller, record["study"], name)
-    diagnosis = service.studies.diagnosis(record["study"])
+    diagnosis, fault = diagnosed(service.studies, record["study"])
     names = [arm for arm in record["arms"] if arm in row["arms"]]
     views = [_view(arm, row["arms"][arm], _cause(diagnosis, arm, row)) for arm in names]
     back = {"href": f"/studies/{record['study']}", "text": f"The study {record['study']}"}
-    return _item(request, caller, row, views, back=back)
+    return _item(request, caller, row, views, back=back, faults=[fault] if fault else [])
 
 
-def _item(request: Request, caller: Caller, row: AnswerRow, views: Sequence[Json], *, back: Json) -> Any:
-    return page(request, "studies/item", caller, row=row, views=views, back=back, score=_score, title_of=metric_title)
+def diagnosed(studies: StudyShelf, study: str) -> tuple[DiagnosisRecord | None, str]:
+    """The diagnosis of a study, if any, and why one that is there cannot be read: the study is shown all the same."""
+    try:
+        return studies.diagnosis(study), ""
+    except StudyError as error:
+        words = sentence(error.message, error.cure)
+        return None, words[:1].upper() + words[1:]
+
+
+def _item(
+    request: Request, caller: Caller, row: AnswerRow, views: Sequence[Json], *, back: Json, faults: Sequence[str]
+) -> Any:
+    context: Json = {"row": row, "views": views, "back": back, "faults": faults}
+    return page(request, "studies/item", caller, **context, score=_score, title_of=metric_title)
 
 
 def _listed(service: Service) -> list[Json]:
@@ -224,6 +251,9 @@ def _public(record: StudyRecord, *, closed: bool) -> StudyRecord:
     public.pop("prices", None)
     public.pop("metered", None)
     public["verdict"] = without_costs(record["verdict"])
+    if "race" in record:
+        saved = {key: value for key, value in record["race"]["saved"].items() if key != "amount"}
+        public["race"] = {**record["race"], "saved": saved}
     public["bill"] = [_without_amount(item) for item in record["bill"]]
     if not closed:
         return public
@@ -238,9 +268,10 @@ def _public(record: StudyRecord, *, closed: bool) -> StudyRecord:
 
 
 def without_costs(verdict: VerdictRecord) -> VerdictRecord:
-    """A verdict without the conditions that name a cost, from which the price of a token follows."""
+    """A verdict without the conditions and reasons that name a cost, from which the price of a token follows."""
     flips = [flip for flip in verdict["flips"] if not flip["condition"].startswith(COSTS)]
-    return {**verdict, "flips": flips}
+    because = [reason for reason in verdict["because"] if not reason.startswith(SPARED)]
+    return {**verdict, "flips": flips, "because": because}
 
 
 def _without_amount(item: BillItem) -> BillItem:
@@ -284,7 +315,7 @@ def chosen(studies: StudyShelf, sides: Sides) -> tuple[Sides, list[str]]:
     after = _arm(second, sides.after, tuple(reversed(second["arms"])) if alone else ())
     if not before and alone:
         before = next((name for name in first["arms"] if name != after), after)
-    both = [name for name in _metrics(second) if name in _metrics(first)]
+    both = [name for name in metrics_of(second) if name in metrics_of(first)]
     if not both:
         raise BadRequest("the two studies have no metric in common", cure="Compare studies that share one.")
     metric = sides.metric or (second["metric"] if second["metric"] in both else both[0])
@@ -301,13 +332,6 @@ def _arm(record: StudyRecord, named: str, instead: Sequence[str]) -> str:
     if named and named not in record["arms"]:
         raise NotServed(f"the study {record['study']} has no arm {named[:60]!r}", cure="Choose one of the list.")
     return named or known[0]
-
-
-def _metrics(record: StudyRecord) -> list[str]:
-    names: dict[str, None] = {}
-    for arm in record["arms"].values():
-        names.update(dict.fromkeys(arm["metrics"]))
-    return list(names)
 
 
 async def _row(service: Service, caller: Caller, study: str, name: str) -> AnswerRow:

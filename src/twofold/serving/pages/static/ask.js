@@ -315,7 +315,7 @@ function complete(turn) {
 function choice(turn) {
   if (!complete(turn)) return null;
   const note = element("span", { className: "soft small", role: "status" });
-  const row = element("p", { className: "choice row" });
+  const row = element("p", { className: turn.voted ? "choice row" : "choice row asking" });
   if (!turn.voted) {
     row.append(element("span", { textContent: "Which is better?" }));
     for (const [value, text] of CHOICES) {
