@@ -34,6 +34,7 @@ def opened(name: str, directory: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     versions = expected(directory / name).get("versions", {"overlap": 7, "answer_f1": 8})
     monkeypatch.setattr(overlap._Overlap, "version", versions["overlap"])
     monkeypatch.setattr(overlap.AnswerF1, "version", versions["answer_f1"])
+    monkeypatch.setattr(overlap.RougeL, "version", versions.get("rouge_l", 1))
     return directory / name
 
 

@@ -15,10 +15,12 @@ from dataclasses import replace
 from pathlib import Path
 
 from twofold import Project
+from twofold.hashing import plain
 from twofold.metrics.overlap import AnswerF1
 from twofold.plugins.protocols import Options
 from twofold.stats.intervals import estimate
 from twofold.types import Answer, Example
+from twofold.verdict.record import estimate_text
 
 CASE = Path(__file__).resolve().parent
 FIRST, LAST = 1, 3
@@ -70,7 +72,7 @@ def recall(directory: Path) -> None:
             shares = []
             for week, right in ((FIRST, old), (LAST, new)):
                 share = estimate(marks(stale, answers, right), groups)
-                shares.append(f"as in week {week} {share.mean:.3f} [{share.low:.3f}, {share.high:.3f}]")
+                shares.append(f"as in week {week} {estimate_text(plain(share))}")
             failed = sum(answer.failure is not None for answer in answers)  # in neither share
             print(f"  {arm:3} {'; '.join(shares)}{f'; {failed} answers failed' if failed else ''}")
 

@@ -60,7 +60,8 @@ Hierarchy (codes in brackets)::
         └── Forbidden [serving.scope]               the API key lacks the scope
 
 Exit codes of the command line: 0 done; 1 a study or check finished and found failures; 2 wrong use (config, data,
-missing extra); 3 a model, index, training or store error; 130 interrupted.
+missing extra); 3 a model, index, training or store error; 4 what was to be shown cannot be told from the questions
+(`compare --fail-if-worse`); 130 interrupted.
 """
 
 from __future__ import annotations
@@ -334,7 +335,7 @@ class NothingToLearn(TrainingError):
     """A training row has no completion token left after masking and truncation."""
 
     code = "training.masked"
-    cure = "Shorten the prompt (fewer or shorter passages) or raise [tuning].max_length."
+    cure = "Shorten the prompt (fewer or shorter passages) or raise [tuning.trainer.options].max_length."
 
 
 class TemplateMismatch(TrainingError):

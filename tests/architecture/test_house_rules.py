@@ -107,6 +107,29 @@ def test_a_nested_comprehension_would_be_seen() -> None:
     assert nested("x = [any(c for c in row) for row in rows]\ny = [a for b in c for a in b]\n") == [1]
 
 
+def unexplained(source: str) -> list[int]:
+    """Lines that catch every exception, and neither on nor beside them says a comment why."""
+    lines, faults = source.splitlines(), []
+    for node in parsed.nodes(source):
+        if isinstance(node, ast.ExceptHandler):
+            caught = ast.unparse(node.type) if node.type else "BaseException"
+            beside = lines[node.lineno - 2 : node.lineno + 1]
+            if caught in {"Exception", "BaseException"} and not any("#" in line for line in beside):
+                faults.append(node.lineno)
+    return faults
+
+
+@parsed.each(MODULES, name_of)
+def test_who_catches_every_exception_says_why(path: Path) -> None:
+    assert unexplained(parsed.text(path)) == [], "it also catches faults of Twofold: name what the library raises"
+
+
+def test_a_broad_except_without_a_word_would_be_seen() -> None:
+    assert unexplained("try:\n    f()\nexcept Exception:\n    pass\n") == [3]
+    assert unexplained("try:\n    f()\nexcept Exception:  # nobody else reads it\n    pass\n") == []
+    assert unexplained("try:\n    f()\nexcept:\n    pass\n") == [3]
+
+
 def _overload(node: ast.FunctionDef | ast.AsyncFunctionDef) -> bool:
     return any(ast.unparse(d).split(".")[-1] in {"overload", "setter"} for d in node.decorator_list)
 

@@ -83,6 +83,7 @@ STARTS = {
 WITHOUT_WATCH = {
     "host/children.py": "the way itself",
     "host/capabilities.py": "sysctl of macOS, which ends at once",
+    "host/confined.py": "the child has the kernel end it with its parent (`host.confined_child`)",
     "corpus/sandbox.py": "the worker watches its input (`corpus.worker`)",
     "generation/live/child.py": "the worker watches its input (`generation.live.worker`)",
     "corpus/sources/git.py": "git ends when nobody reads what it writes",

@@ -327,8 +327,10 @@ def test_on_a_terminal_the_study_asks(
         raise KeyboardInterrupt
 
     project(plan=lambda _, **__: PLAN, study=study)
-    monkeypatch.setattr("sys.stdin", Terminal("n\n"))
-    assert main(["study"]) == 0
+    for refusal in ("n\n", "what?\n", ""):  # the last is the end of the input, Ctrl-D
+        monkeypatch.setattr("sys.stdin", Terminal(refusal))
+        assert main(["study"]) == 0
+        assert "nothing was started" in capsys.readouterr().err
     assert not began
     monkeypatch.setattr("sys.stdin", Terminal("y\n"))
     assert main(["study"]) == 130

@@ -122,7 +122,7 @@ def test_an_unknown_arm_is_refused(call: Call) -> None:
     code, value, err = call("ask", "--arm", "ragg", "why irrigate?")
     assert code == 2
     assert value["error"]["code"] == "config"
-    assert "ft+rag" in err
+    assert "prompt, ft, rag, whole" in err
 
 
 def test_a_study_from_plan_to_show(made: Path, call: Call, capsys: pytest.CaptureFixture[str]) -> None:
@@ -146,6 +146,14 @@ def test_a_study_from_plan_to_show(made: Path, call: Call, capsys: pytest.Captur
     out = capsys.readouterr().out
     assert done["verdict"]["sentence"][:40] in out
     assert done["report"] in out
+    rollback = made / "studies" / "rolled-back.json"
+    rollback.write_text('{"study": ', encoding="utf-8")
+    code, shown, err = call("show", done["study"])
+    rollback.unlink()
+    assert (code, shown) == (0, done), "a damaged file beside a whole record does not hide it"
+    assert "warning: " in err
+    assert "rolled-back.json: the rollback cannot be read" in err
+    assert "Delete the file" in err
 
 
 def test_an_unknown_study_is_named(call: Call) -> None:
@@ -163,6 +171,7 @@ def test_gc_leaves_the_place_of_a_trial_to_a_run_of_improve(made: Path, tmp_path
     directory = tmp_path / "improved"
     shutil.copytree(made, directory)
     (directory / TRIAL).mkdir()
+    (directory / ".twofold").mkdir(exist_ok=True)  # where no test before this one has used the project
     # As a run that only begins to fill it: nothing in it says yet that a round needs it.
     with Project.open(directory) as project, ProjectLock(project.derived / LOCK):
         assert call("gc", at=directory)[1]["removed"] == []

@@ -97,6 +97,12 @@ def test_a_light_install_is_told_what_to_install_and_nothing_is_measured(
     assert "To do:" in text
 
 
+def test_a_fault_of_a_check_says_its_class(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(doctor_findings, "_machine", lambda: {}["cores"])
+    findings = doctor_findings.examine(tmp_path, quick=True)
+    assert "machine: KeyError: 'cores'" in findings["failed"]
+
+
 def test_a_check_that_fails_is_a_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def broken() -> None:
         raise OSError("the disk is on fire")

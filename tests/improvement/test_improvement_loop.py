@@ -16,7 +16,7 @@ from twofold.cli.main import main
 from twofold.curation import questions as making
 from twofold.curation.templates import as_record
 from twofold.errors import GenerationError, ProjectLocked, StoreError, StudyError
-from twofold.improvement import gaps, histories, page, pricing, settings, spending, trials
+from twofold.improvement import gaps, histories, loop, page, pricing, settings, spending, trials
 from twofold.improvement.loop import LOCK, Diagnosing, Improver, StopRules, questions_of
 from twofold.improvement.proposals import Cause
 from twofold.improvement.record import History, Improvement, Step
@@ -721,6 +721,65 @@ def test_what_a_person_changed_meanwhile_is_not_proven_with_an_interrupted_step(
         project.study()
     again = Improver(directory=directory, diagnose=blaming("not-retrieved"), agree=lambda _: "stop").run()
     assert record["step"]["name"] in {step.name for step in again.open_steps}
+
+
+def test_the_study_of_a_killed_round_decides_nothing_once_the_round_is_abandoned(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    directory = project_of(tmp_path)
+
+    # After its study is there, and before anything says whose it is.
+    with killed_at(monkeypatch, loop, "_proof"):
+        run(directory, "cut")
+    with Project.open(directory) as project:
+        first, proving = archive.names(project.records)
+        assert decisive.decisive(project.records) == proving
+    file = directory / "twofold.toml"
+    file.write_text(file.read_text(encoding="utf-8").replace("max_tokens = 8", "max_tokens = 9"), encoding="utf-8")
+    with pytest.raises(StudyError, match="have changed since study 0001-project"):
+        Improver(directory=directory, diagnose=blaming("cut"), agree=lambda _: "yes").run()
+    with Project.open(directory) as project:
+        (record,) = histories.read(project.records)["rounds"]
+        assert (record["outcome"], record["study"]) == ("abandoned", proving)
+        assert decisive.decisive(project.records) == first, "nobody has compared it with what it had to beat"
+
+
+def test_a_study_that_a_person_ran_is_not_taken_for_that_of_a_killed_round(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    directory = project_of(tmp_path)
+
+    with killed_at(monkeypatch, Improver, "_finish"):
+        run(directory, "cut")
+    file = directory / "twofold.toml"
+    file.write_text(file.read_text(encoding="utf-8").replace("max_tokens = 8", "max_tokens = 9"), encoding="utf-8")
+    with Project.open(directory) as project:
+        mine = project.study()["study"]
+    Improver(directory=directory, diagnose=blaming("cut"), agree=lambda _: "yes", limits=StopRules(rounds=1)).run()
+    with Project.open(directory) as project:
+        (record,) = histories.read(project.records)["rounds"]
+        assert (record["outcome"], record["study"]) == ("abandoned", "")
+        assert decisive.decisive(project.records) == mine
+
+
+def test_a_place_that_was_half_removed_stops_no_later_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    directory = project_of(tmp_path)
+    with Project.open(directory) as project:
+        with pytest.raises(KeyboardInterrupt):
+            learn_and_die(project)
+
+        def killed(folder: Path) -> None:
+            (folder / CATALOGUE).unlink()
+            raise KeyboardInterrupt
+
+        with monkeypatch.context() as patched:
+            patched.setattr(trials.shutil, "rmtree", killed)
+            with pytest.raises(KeyboardInterrupt):
+                trials.leave(project, number=1)
+        trials.leave(project, number=1)
+        assert "learned in the trial" in project.catalogue.systems.descriptions()
+        with trials.place(project, number=1) as apart:
+            assert (apart / CATALOGUE).is_file()
 
 
 def test_an_interrupted_round_counts_against_the_budget(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -49,3 +49,20 @@ def test_a_value_that_is_not_valid_leaves_the_file(tmp_path: Path) -> None:
     with pytest.raises(ConfigError):
         settings.write(tmp_path, {"retrieval": {"k": 0}})
     assert path.read_text(encoding="utf-8") == TEXT
+
+
+def test_no_file_that_is_not_valid_is_ever_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    written(tmp_path)
+    contents: list[bytes] = []
+    monkeypatch.setattr(settings.writing, "write", lambda _, content: contents.append(content))
+    with pytest.raises(ConfigError, match=r"retrieval\.k"):
+        settings.write(tmp_path, {"retrieval": {"k": 0}})
+    assert contents == [], "a run that is killed between two writes would leave it"
+
+
+def test_a_file_that_is_no_toml_any_more_is_named(tmp_path: Path) -> None:
+    path = written(tmp_path)
+    path.write_text("[retrieval\n", encoding="utf-8")
+    with pytest.raises(ConfigError, match="invalid TOML") as caught:
+        settings.write(tmp_path, {"retrieval": {"k": 5}})
+    assert caught.value.file == str(path)

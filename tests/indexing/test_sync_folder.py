@@ -67,11 +67,22 @@ def test_another_size_of_chunks_cuts_every_document_anew(make: Callable[..., Pat
         cut = project.sync()
         assert (cut["changed"], cut["added"], cut["unchanged"]) == (1, 0, 0)
         assert cut["index"]["chunks"] > 2 * first["index"]["chunks"]
+        assert cut["chunks"] == cut["embedded"] == cut["index"]["chunks"]
         assert project.sync()["unchanged"] == 1
     # And back: what was undone is as it was.
     again = sync(directory)
     assert (again["changed"], again["index"]["chunks"]) == (1, first["index"]["chunks"])
     assert sync(directory)["unchanged"] == 1
+
+
+def test_a_file_whose_encoding_is_named_counts_as_changed_with_its_chunk(make: Callable[..., Path]) -> None:
+    directory = make()
+    (directory / "data" / "documents" / "old.txt").write_bytes("Käse kostet drei Gulden.".encode("latin-1"))
+    assert by_file(sync(directory))["data/documents/old.txt"] == "failed"
+    with Project.open(directory, {"documents": {"encodings": {"old.txt": "latin-1"}}}) as project:
+        read = project.sync()
+    assert (read["added"], read["chunks"], read["embedded"]) == (1, 1, 1)
+    assert by_file(read)["data/documents/old.txt"] == "changed", "its bytes are the same, what is read of it is not"
 
 
 def test_a_sync_of_a_source_apart_notes_its_recipe_and_leaves_the_others(tmp_path: Path) -> None:

@@ -208,7 +208,7 @@ def test_the_card_says_everything_and_no_number_alone(registry: Registry) -> Non
     line = {"mean": 0.5, "low": 0.4, "high": 0.6, "n": 80, "failed": 1}
     record: DescribedModel = {
         **registry.find(name),
-        "measured": [{"source": "study 1", "metric": "token_f1", "estimate": line}],
+        "measured": [{"source": "study 1", "metric": "token_f1", "level": 0.97, "estimate": line}],
         "comparisons": {},
         "moves": registry.models.alias_moves(),
     }

@@ -32,8 +32,8 @@ def ask_all(facts: Sequence[ProjectFact]) -> UserAnswers:
     if read:
         say(f"read from the project and not asked: {', '.join(read)}", err=True)
     say(
-        f"{counted(len(inquiries), 'question')}; a number or its word answers, Enter leaves the question open, b goes "
-        "back, s skips the rest",
+        f"{counted(len(inquiries), 'question')}; a number or its word answers, Enter leaves the question open (or "
+        "keeps the answer marked *, and ? takes that back), b goes back, s skips the rest",
         err=True,
     )
     answers, place = UNANSWERED, 0

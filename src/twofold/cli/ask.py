@@ -45,7 +45,7 @@ def ask(
         typer.Option(
             "--arm",
             metavar="ARM",
-            help="Arm: base, prompt, rag, ft or ft+rag; by default the arm that the verdict chose.",
+            help="Arm, such as base, rag, prompt+rag or ft+rag; by default the arm that the verdict chose.",
         ),
     ] = "",
     model: Annotated[

@@ -63,7 +63,7 @@ def examine(
         try:
             return check()
         except Exception as error:  # a diagnosis goes on: whatever fails is what it is for
-            failed.append(f"{what}: {str(error) or type(error).__name__}")
+            failed.append(f"{what}: {_words(error)}")
             return otherwise
 
     def measured(stage: str, check: Callable[[], Json | None]) -> Json | None:
@@ -105,8 +105,8 @@ def examine(
         # A project that cannot be opened is a finding; the machine is examined all the same.
         wrong = {"code": error.code, "message": error.message, "cure": error.cure}
         wrong |= {"file": error.file or "", "line": error.line or 0}
-    except Exception as error:
-        failed.append(f"study of this project: {str(error) or type(error).__name__}")
+    except Exception as error:  # as in `attempt`
+        failed.append(f"study of this project: {_words(error)}")
     if "embedder" in here and "local" not in lacking:  # a plan asks the embedder
         minutes |= attempt("demo", _demo_minutes, {})
 
@@ -341,3 +341,11 @@ def advise(findings: Json, config: Config) -> list[str]:
     if findings["failed"]:
         todo.append("Look at the checks that failed above.")
     return todo
+
+
+def _words(error: Exception) -> str:
+    """An error that says what is wrong in its own words; of any other one the class says as much."""
+    text = str(error)
+    return (
+        text if text and isinstance(error, TwofoldError | OSError) else f"{type(error).__name__}: {text}".rstrip(": ")
+    )

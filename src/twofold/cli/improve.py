@@ -44,7 +44,13 @@ def improve(
             help="Diagnose and try on at most so many questions of train and dev, drawn evenly.",
         ),
     ] = 120,
-    plan: Annotated[bool, typer.Option("--plan", help="Print the steps with their prices, and take none.")] = False,
+    plan: Annotated[
+        bool,
+        typer.Option(
+            "--plan",
+            help="Print the steps with their prices, and take none; documents are synced and answers diagnosed for it.",
+        ),
+    ] = False,
     yes: Annotated[
         bool, typer.Option("--yes", "-y", help="Take every step without asking; --budget does so too.")
     ] = False,
@@ -121,8 +127,8 @@ def round_line(record: RoundRecord) -> str:
 def lines(improvement: Improvement, page: str, *, plan: bool) -> list[str]:
     """The run for people."""
     if plan:
-        steps = [step_line(step) for step in improvement.open_steps]
-        return steps or ["no step is left"]
+        # With the reason: an interrupted round comes before any other step, and a spent budget hides steps.
+        return [*map(step_line, improvement.open_steps), improvement.stopped]
     out = [round_line(record) for record in improvement.rounds]
     out.append(f"stopped: {improvement.stopped}")
     out += [step_line(step) for step in improvement.open_steps if step.for_a_person]

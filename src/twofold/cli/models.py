@@ -117,7 +117,7 @@ def diff(
     after: Annotated[str, typer.Argument(metavar="MODEL", help="The model to compare with.")] = "champion",
 ) -> None:
     """Compare two tuned models: recipe, data, gate, and scores where they were compared."""
-    from twofold.reports.model_card import estimate
+    from twofold.reports.model_card import estimate, level_text
     from twofold.store.model_registry import short
     from twofold.verdict.record import true_minus
 
@@ -134,7 +134,10 @@ def diff(
             f"  training examples: {e['only_before']} only before, {e['only_after']} only after, {e['both']} both"
         )
     for name, rows in difference["measured"].items():
-        lines += [f"  {short(name)}, {row['source']}: {row['metric']} {estimate(row['estimate'])}" for row in rows]
+        lines += [
+            f"  {short(name)}, {row['source']}: {row['metric']} {estimate(row['estimate'])} ({level_text(row)})"
+            for row in rows
+        ]
     if difference["comparison"]:
         lines.append(f"compared: {difference['comparison']['because']}")
     run.result(plain(difference), true_minus("\n".join(lines)))

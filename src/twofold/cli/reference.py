@@ -121,10 +121,14 @@ def configuration() -> str:
             kind = _source_type(model, key)
             # In TOML a plugin is a table with a name, whatever class holds it.
             kind = "plugin" if isinstance(default, config.Part) and kind == "Part" else kind
-            note = notes[model.__name__].get(key) or (wording.get(key, "") if section == "prompt" else "")
+            documented = [notes[owner.__name__] for owner in model.__mro__ if owner.__name__ in notes]
+            note = next((known[key] for known in documented if key in known), "")
+            note = note or (wording.get(key, "") if section == "prompt" else "")
             shown_default = (
                 "required" if value.is_required() else f"`{json.dumps(shown, ensure_ascii=False, default=plain)}`"
             )
+            if model is config.ModelSection:
+                shown_default = "as in `[generation]`"
             rows.append((f"`{value.alias or key}`", f"`{kind}`", shown_default, note))
         lines += _table(("key", "type", "default", "meaning"), rows)
     return _joined(lines)
@@ -188,7 +192,7 @@ _BEYOND: dict[str, tuple[str, ...]] = {
     "rewriters": ("RewriterTraits", "RewriterSettings"),
     "generators": ("Converses", "Remembers", "Exports", "Batches", "Likelihoods", "GeneratorSettings"),
     "trainers": ("Cancels", "KnowsProvenance", "TrainerSettings"),
-    "metrics": ("Pools", "Wants", "Doubts", "MetricTraits"),
+    "metrics": ("Pools", "Wants", "Doubts", "Explains", "MetricTraits"),
 }
 """Kind → what one of its plugins may offer beyond its protocol: optional protocols, and records of `traits`."""
 
@@ -219,12 +223,13 @@ def records() -> str:
     from twofold.diagnosis import record as diagnosis
     from twofold.lifecycle import record as lifecycle
     from twofold.study import plan_record
-    from twofold.verdict import record
+    from twofold.verdict import certificate, record
 
     lines = ["# Records", ""]
     for title, module in (
         ("In code: `twofold.types`", types),
         ("On disk: `study.json` and `answers.jsonl.gz`", record),
+        ("On disk: `verdict.json`, the certificate of a study", certificate),
         ("On disk: `diagnosis.json`, beside a study that was diagnosed", diagnosis),
         ("Returned by `Project.plan` and `Project.tuning.plan`", plan_record),
         ("Returned by `Project.tune` and `Project.tuning.retrain`", lifecycle),

@@ -14,7 +14,7 @@ from twofold.cli.session import Run
 from twofold.hashing import plain
 
 if TYPE_CHECKING:
-    from twofold.lifecycle.record import Retraining
+    from twofold.lifecycle.record import Retraining, Trigger
 
 
 def retrain(run: Run, *, champion: str, arm: str, minutes: float | None, if_due: bool, plan: bool, by: str) -> None:
@@ -35,14 +35,26 @@ def cancel(run: Run, *, arm: str) -> None:
     run.result(jobs, "\n".join(lines) or "no trainer of this arm works elsewhere: stop the command itself")
 
 
+def trigger_line(row: Trigger) -> str:
+    """A trigger of training again in words: what was found, and from what on it is due."""
+    from twofold.lifecycle.record import NO_CHAMPION
+
+    state = "due" if row["due"] else "not due"
+    if row["reason"] == NO_CHAMPION:
+        return f"{state}: there is no champion yet"
+    if row["reason"].startswith("another "):
+        # Digests: of a kind, not of a size, so that no limit can be named.
+        kind = row["reason"].removeprefix("another ")
+        return f"{state}: the {kind} is {'not ' if row['due'] else ''}the one that the champion was trained with"
+    return f"{state}: {row['value']} {row['reason']} (due from {row['limit']})"
+
+
 def _lines(report: Retraining) -> list[str]:
     from twofold.reports.model_card import estimate
     from twofold.store.model_registry import short
     from twofold.verdict.record import true_minus
 
-    lines = []
-    for row in report.triggers:
-        lines.append(f"{'due' if row['due'] else 'not due'}: {row['reason']}: {row['value']} (limit {row['limit']})")
+    lines = [trigger_line(row) for row in report.triggers]
     lines = lines or ["no trigger is set: see [retraining] in twofold.toml"]
     retrained = report.retrained
     if retrained is None:

@@ -27,7 +27,7 @@ def causes_of(
     """
     config, splits, catalogue = project.config, project.splits, project.catalogue
     with project.writing():
-        system, _ = project.workspace.arms.system(arm, splits, progress=progress)
+        system, _ = project.workspace.of(arm).arms.system(arm, splits, progress=progress)
         scores_of(
             config, catalogue, system, questions=questions, splits=splits, progress=progress, label="train and dev"
         )

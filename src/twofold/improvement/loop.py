@@ -274,17 +274,22 @@ class Improver:
     def _resumed(self, history: History, begun: RoundRecord, project: Project) -> RoundRecord:
         """Finish an interrupted round, unless something else was changed since: that would be proven with the step."""
         started = time.monotonic()
-        with self._opened(_values(project, begun)) as changed:
+        values = _values(project, begun)
+        with self._opened(values) as changed:
             # It was interrupted after its step had won, when the settings had it already.
             written = changed.config == project.config
+            study = measured.left_by(project, changed, values, before=begun["before"])
         before, name = begun["before"], begun["before_arm"]
         if not written and not measured.as_measured(project, before, name, progress=self.progress):
             because = (
                 f"settings, documents or examples have changed since study {begun['before']}, which it had to beat"
             )
             trials.leave(project, number=begun["number"])
-            self._undo(project, begun)
-            return self._settled(history, begun, project.records, outcome="abandoned", because=because, started=started)
+            self._undo(project, begun, study=study, because=because)
+            return self._settled(
+                history, {**begun, "study": study}, project.records,
+                outcome="abandoned", because=because, started=started,
+            )  # fmt: skip
         return self._finish(history, {**begun, "resumed": True}, project)
 
     def _finish(self, history: History, begun: RoundRecord, project: Project) -> RoundRecord:
@@ -419,7 +424,7 @@ class Improver:
     def _trial(self, project: Project, *arms: str) -> list[Example]:
         """The train-side questions that arms are compared on: dev alone where one of them has seen those of train."""
         known = [project.config.arm(name) for name in arms]
-        learned = [arm for arm in known if arm.tuning or arm.shots]
+        learned = [arm for arm in known if arm.learns]
         return questions_of(project, (learned or known)[0], most=self.limits.diagnosed)
 
     def _on_dev(self, project: Project, changed: Project, begun: RoundRecord) -> Json:
@@ -432,10 +437,11 @@ class Improver:
             if chosen.retrieval:
                 side.sync(progress=self.progress)
             with side.writing():
-                system, _ = side.workspace.arms.system(chosen, side.splits, progress=self.progress)
+                parts = side.workspace.of(chosen)
+                system, _ = parts.arms.system(chosen, side.splits, progress=self.progress)
                 scores.append(
                     scores_of(
-                        side.config,
+                        parts.config,
                         side.catalogue,
                         system,
                         questions=questions,
@@ -470,7 +476,7 @@ def questions_of(project: Project, arm: Arm, *, most: int) -> list[Example]:
     Dev alone for an arm that learns from train, or shows questions of it: it answers those it has seen better.
     """
     splits = project.splits
-    examples = list(splits.dev if arm.tuning or arm.shots else (*splits.dev, *splits.train))
+    examples = list(splits.dev if arm.learns else (*splits.dev, *splits.train))
     stride = max(1.0, len(examples) / most)
     return [examples[int(place * stride)] for place in range(min(most, len(examples)))]
 
@@ -548,7 +554,9 @@ def _proof(changed: Project, before: str, before_arm: str, record: StudyRecord, 
     """
     records = changed.records
     mine = archive.read_answers(records / record["study"])
-    theirs = {(row["id"], row["question"]): row for row in archive.read_answers(records / before)}
+    # A race did not ask every arm every question.
+    asked_before = [row for row in archive.read_answers(records / before) if before_arm in row["arms"]]
+    theirs = {(row["id"], row["question"]): row for row in asked_before}
     pairs = [(row, theirs[row["id"], row["question"]]) for row in mine if (row["id"], row["question"]) in theirs]
     by_id = {example.id: example for example in (*changed.splits.test, *changed.splits.reserve)}
     pairs = [pair for pair in pairs if pair[0]["id"] in by_id]

@@ -14,6 +14,7 @@ from twofold.config import Config
 from twofold.errors import StudyError
 from twofold.examples.splitting import Splits
 from twofold.improvement.record import Step
+from twofold.text.arm_names import of_model
 from twofold.types import Arm, Json
 from twofold.verdict.record import counted
 
@@ -171,7 +172,8 @@ def _retrieval(config: Config, arm: Arm) -> list[_Draft]:
     """More passages, other stages, other chunks."""
     if not arm.retrieval:
         # Without passages, knowledge is what lacks: the arm that has them is the step.
-        return [_draft("answer with passages", _with_arm(config, "rag"), "rag", KNOWLEDGE)]
+        name = of_model("rag", arm.model)
+        return [_draft("answer with passages", _with_arm(config, name), name, KNOWLEDGE)]
     section = config.retrieval
     drafts = []
     more = min(2 * section.k, _MOST_PASSAGES)
@@ -196,7 +198,9 @@ def _retrieval(config: Config, arm: Arm) -> list[_Draft]:
 
 def _limit(config: Config, arm: Arm) -> list[_Draft]:
     tokens = 2 * config.generation.max_tokens
-    if tokens > _MOST_TOKENS:
+    # A further model with a limit of its own does not follow that of [generation].
+    stated = bool(arm.model) and "max_tokens" in config.models[arm.model].model_fields_set
+    if stated or tokens > _MOST_TOKENS:
         return []
     return [_draft(f"allow {tokens} tokens", {"generation": {"max_tokens": tokens}}, arm.name, LIMIT)]
 
@@ -232,7 +236,7 @@ def _tuning(config: Config, arm: Arm) -> list[_Draft]:
     readable = bool(config.documents.paths or config.sources)
     if arm.tuning:
         return [_draft(gaps, {}, arm.name, of_gaps(arm), gaps=True)] if readable else []
-    name = "ft+rag" if arm.retrieval else "ft"
+    name = of_model("ft+rag" if arm.retrieval else "ft", arm.model)
     values = _with_arm(config, name)
     drafts = [_draft(f"tune ({name})", values, name, READING)]
     if readable:

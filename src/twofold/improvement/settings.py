@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import tomlkit
+from tomlkit.exceptions import TOMLKitError
 
 from twofold import config_loading
 from twofold.config import FILE
@@ -24,18 +25,20 @@ def write(directory: Path, values: Json) -> None:
     """
     path = directory / FILE
     before = path.read_bytes()
-    document = tomlkit.parse(before.decode("utf-8"))
+    try:
+        document = tomlkit.parse(before.decode("utf-8"))
+    except (TOMLKitError, UnicodeDecodeError) as error:
+        raise ConfigError(
+            f"invalid TOML: {error}", file=path, cure="Correct the named line, or restore the file from a copy."
+        ) from error
     _lay(document, values)
     after = tomlkit.dumps(document).encode("utf-8")
     # A round that is finished a second time, after a kill, changes nothing.
     if after == before:
         return
+    # Before it is written: a run that is killed in between would leave a file that no command can read.
+    config_loading.parsed(after, path)
     writing.write(path, after)
-    try:
-        config_loading.load(directory, {})
-    except ConfigError:
-        writing.write(path, before)
-        raise
 
 
 def _lay(table: MutableMapping[str, Any], values: Json) -> None:

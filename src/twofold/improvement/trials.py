@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -49,9 +49,10 @@ def place(project: Project, *, number: int) -> Iterator[Path]:
 def leave(project: Project, *, number: int) -> None:
     """Take over what a round's place has learned, and remove the place; nothing where the round has none."""
     folder = project.directory / TRIAL
-    if (folder / f"round-{number}").is_file():
+    mark = folder / f"round-{number}"
+    if mark.is_file():
         project.catalogue.take(folder / CATALOGUE)
-        shutil.rmtree(folder)
+        _remove(folder, [mark])
 
 
 def leftover(project: Project) -> Path | None:
@@ -72,8 +73,16 @@ def leftover(project: Project) -> Path | None:
 
 def discard(project: Project, folder: Path) -> None:
     """Remove a `leftover`; what it has learned is taken over where it is whole."""
-    if any(folder.glob("round-*")):
+    marks = [*folder.glob("round-*")]
+    if marks:
         project.catalogue.take(folder / CATALOGUE)
+    _remove(folder, marks)
+
+
+def _remove(folder: Path, marks: Sequence[Path]) -> None:
+    # First: after a kill within the removal nobody takes what is left for a whole place, and its catalogue for whole.
+    for mark in marks:
+        mark.unlink()
     shutil.rmtree(folder)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NotRequired, TypedDict
@@ -10,6 +11,8 @@ from twofold.errors import LeftOut, TwofoldError, UnreadableFile
 from twofold.plugins.results import ErasedChunks
 from twofold.store.weighing import SettledWords
 from twofold.types import Json
+
+log = logging.getLogger(__name__)
 
 UNNAMED = "documents"
 """Name of the source of ``[documents].paths``."""
@@ -246,6 +249,8 @@ def failure_of(error: Exception) -> FileFailure:
     """The failure that an error of any class is shown as."""
     if isinstance(error, TwofoldError):
         return {"code": error.code, "message": str(error), "cure": error.cure}
+    # It may be a fault of Twofold's own, which needs its traceback to be mended.
+    log.debug("an item or a source failed", exc_info=error)
     what = f"{type(error).__name__}: {error}"[:300]
     return {"code": UnreadableFile.code, "message": f"the file cannot be read: {what}", "cure": UnreadableFile.cure}
 

@@ -273,6 +273,7 @@ class Sync:
                 )
         except MemoryError:
             raise
+        # Sources are plugins, and talk to programs of others: one that fails must not end the sync of the rest.
         except Exception as error:
             self._outages.append({"source": feed.name or UNNAMED, "failure": failure_of(error)})
             for name, row in self._known.items():
@@ -313,7 +314,8 @@ class Sync:
                 recipe = f"{recipe}/{_SHARED}"
             if ids and not entry["documents"] and says_nothing(entry):
                 entry["status"] = "failed"  # the file held documents before, so it is damaged and not of another kind
-            if row is not None and row.content == content and entry["status"] == "changed":
+            # A file that failed before and is read now, its encoding named, say, is as new as one that was mended.
+            if row is not None and not row.failure and row.content == content and entry["status"] == "changed":
                 entry["status"] = "unchanged"
         except MemoryError:
             raise
@@ -321,7 +323,7 @@ class Sync:
             for name in ids:
                 self._claimed.setdefault(name, item.id)
             entry |= {"status": "failed", "documents": len(ids), "failure": failure_of(error)}
-        except Exception as error:
+        except Exception as error:  # the same for an item; its class is shown where nobody foresaw it
             content = ""
             status = "skipped" if isinstance(error, LeftOut) else "failed"
             entry |= {"status": status, "failure": failure_of(error)}
@@ -453,7 +455,7 @@ class Sync:
         if pending is not None:
             try:
                 pending.result()
-            except Exception as error:
+            except Exception as error:  # raised again where the sync ends
                 raise _Halt(error) from error
 
     def _commit(self, batch: _Batch) -> None:
@@ -518,7 +520,8 @@ class Sync:
         new = list(dict.fromkeys(text for text in texts if text not in have))
         if new and not self._embedded:
             # An embedder loads its model at the first text (.4 s, as long as 40 passages take): no passage's seconds.
-            self._embedder.embed(new[:1])
+            # An empty one, which every embedder takes: a passage would be embedded twice.
+            self._embedder.embed([""])
             self._began = time.perf_counter()
         self._embedded += len(new)
         if len(new) == len(texts):
@@ -567,9 +570,7 @@ class Sync:
             "unchanged": len(self._claimed) - len(added) - changed,
             "repaired": self._repaired,
             "failed": sum(1 for entry in self._files if entry["status"] == "failed") + len(self._outages),
-            "chunks": sum(
-                len(self._fresh) and entry["chunks"] for entry in self._files if entry["status"] != "unchanged"
-            ),
+            "chunks": self._cut_chunks,
             "embedded": self._embedded,
             "pages": sum(entry["pages"] for entry in self._files),
             "files": self._files,

@@ -363,7 +363,7 @@ def _fetch_hub(definition: ModelDefinition, target: Path) -> None:
             local_dir=str(target),
             allow_patterns=["*.json", "*.safetensors", "*.jinja", "*.model", "*.txt"],
         )
-    except Exception as error:
+    except Exception as error:  # the library passes on what four others raise
         raise ModelError(
             f"pulling {definition.source} failed: {type(error).__name__}: {error}",
             cure="Check the network, the repository's name and revision, and your permission to read the repository.",

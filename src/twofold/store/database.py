@@ -60,7 +60,7 @@ class Database:
             with self._guard():
                 self._connection = self._connected()
                 self._open(alone=True)
-        except BaseException:
+        except BaseException:  # nobody gets this object, so nobody could close the file
             self._connection.close()
             raise
 

@@ -104,8 +104,6 @@ class EchoGenerator:
     def stream(self, prompt: Prompt) -> Iterator[str | Completion]:
         """The completion word by word, then whole."""
         completion = self.generate([prompt])[0]
-        if completion.failure is not None:
-            raise GenerationError(completion.failure.message)
         for word in re.findall(r"\s*\S+|\s+$", completion.text):
             time.sleep(self.options.word_seconds)
             yield word
