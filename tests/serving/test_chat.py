@@ -22,6 +22,7 @@ import pytest
 from serving_process import Running, served
 
 from twofold.asking import read_history
+from twofold.cli.chat import _PROMPT
 from twofold.cli.main import main
 
 PARKING = "What does parking cost?"
@@ -133,6 +134,9 @@ def test_a_person_talks_stops_an_answer_and_leaves(project_copy: Path) -> None:
 def test_control_d_leaves_and_sigterm_ends(measured: Path, server: Running) -> None:
     with terminal(measured, PARKING) as screen:
         screen.until("[1] On parking (parking)")
+        # Before the prompt stands, the terminal is not yet the line editor's: it would keep Ctrl-D as the end of
+        # its own line, and the editor would read a mark in its place.
+        screen.until(_PROMPT)
         screen.type(CTRL_D)
         assert screen.ended() == 0
     with terminal(measured) as screen:
