@@ -62,6 +62,6 @@ def test_training_ends_with_its_parent(
     os.kill(parent.pid, number)
     began = time.monotonic()
     while training(place):
-        assert time.monotonic() - began < 3
+        assert time.monotonic() - began < 20
         time.sleep(0.02)
     assert parent.wait() == -number
