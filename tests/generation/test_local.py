@@ -15,6 +15,7 @@ import pytest
 from twofold.errors import ModelError, ModelNotPulled, WrongWeights
 from twofold.generation.export import merging
 from twofold.generation.local import LocalGenerator, LocalOptions
+from twofold.generation.runtimes import openvino
 from twofold.generation.runtimes.contract import NO_ROOM, Request, Result, Tokens
 from twofold.generation.runtimes.openvino import OpenVinoRuntime
 from twofold.generation.runtimes.openvino import _tokenizer as compiled
@@ -137,6 +138,21 @@ def test_reading_and_generating_take_turns_with_one_pipeline_in_memory(tiny: Pat
     assert readings[0] == readings[1]
 
 
+def test_turns_that_follow_one_answer_do_not_mix(tiny: Path, own_cache: Path) -> None:
+    texts = []
+    for kept in (True, False):
+        generator = local(model=f"path:{tiny}", runtime="openvino", dtype="f32", threads=2, prefix_cache=kept)
+        runtime: Any = generator._ready()[0]
+        beginning = tuple(range(40, 61))
+        # Prompt and answer end within a block of the prefix cache, which has 32 tokens.
+        [ended] = runtime.generate([Request(ids=beginning, max_tokens=20)], None)
+        turns = [Request(ids=(*beginning, *ended.ids, *range(at, at + 7)), max_tokens=12) for at in (70, 90, 110, 130)]
+        texts.append([result.ids for result in runtime.generate(turns, None)])
+        generator.close()
+    assert texts[0] == texts[1]
+    assert len(set(texts[0])) > 1
+
+
 def test_both_runtimes_find_an_answer_equally_likely(tiny: Path, own_cache: Path) -> None:
     pairs = [(prompt(question), "Rice, 12 potatoes and a blue spade.") for question in QUESTIONS[:2]]
     readings = {}
@@ -177,9 +193,33 @@ def test_a_stream_that_finds_no_room_ends_with_that_failure_and_no_empty_answer(
     runtime = object.__new__(OpenVinoRuntime)
     runtime._genai = SimpleNamespace(GenerationStatus=status)
     runtime._pipeline = SimpleNamespace(has_non_finished_requests=lambda: True, step=lambda: None)
+    runtime._running = {}
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(OpenVinoRuntime, "begin", lambda *_: SimpleNamespace(get_status=lambda: status.IGNORED))
         assert list(runtime.stream(Request(ids=(1, 2, 3), max_tokens=9))) == [NO_ROOM]
+
+
+def test_a_long_beginning_that_all_prompts_share_is_read_once(
+    tiny: Path, own_cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(openvino, "_BEGINNING", 128)
+    shared = "The farm stores potatoes in a cool and dark place. " * 12
+    batch = [prompt(f"{shared} {question}", max_tokens=2) for question in QUESTIONS]
+    steps, answers = {}, {}
+    for kept in (True, False):
+        generator = local(
+            model=f"path:{tiny}", runtime="openvino", dtype="f32", threads=2, batch_tokens=64, prefix_cache=kept
+        )
+        runtime, _ = generator._ready()
+        counted = iter(range(1000))
+        step = runtime.step
+        monkeypatch.setattr(runtime, "step", lambda step=step, counted=counted: (next(counted), step()))
+        answers[kept] = [answer.text for answer in generator.generate(batch)]
+        steps[kept] = next(counted)
+        generator.close()
+    # Four prompts of some 140 tokens, 64 of which are read in a step; what is read once saves more than half of them.
+    assert steps[True] < steps[False]
+    assert answers[True] == answers[False]
 
 
 @pytest.fixture(scope="module", params=["openvino", "transformers"])
@@ -206,12 +246,25 @@ def test_key_changes_with_everything_that_changes_answers(tiny: Path, own_cache:
         local(model=model, runtime="openvino", temperature=0.5),
         local(one, model=model, runtime="openvino"),
         local(two, model=model, runtime="openvino"),
+        local(model=model, runtime="openvino", stop=("\n\n",)),
     ]
     assert len({generator.key for generator in made}) == len(made) - (not has_bf16)
     again = replace(one, weights="another run of the same job")
     assert local(again, model=model, runtime="openvino").key != local(one, model=model, runtime="openvino").key
     assert merging.merged_key("w", again) != merging.merged_key("w", one)
     assert local(model=model, runtime="openvino", dtype="bf16", cache_gib=2).key == made[0].key
+
+
+def test_strings_that_end_a_models_answers_end_them_as_those_of_a_prompt(tiny: Path, own_cache: Path) -> None:
+    options = {"model": f"path:{tiny}", "runtime": "transformers", "dtype": "f32"}
+    whole = local(**options)
+    [free] = whole.generate([prompt("hot", max_tokens=24)])
+    mark = free.text[len(free.text) // 2]
+    ended = local(**options, stop=("never written", mark))
+    [cut] = ended.generate([prompt("hot", max_tokens=24)])
+    assert (cut.text, cut.finish) == (free.text[: free.text.index(mark)], "stop")
+    assert ended.description["stop"] == ["never written", mark]
+    assert "stop" not in whole.description
 
 
 def test_a_model_that_is_not_there(tmp_path: Path) -> None:

@@ -22,6 +22,7 @@ from twofold.errors import GenerationError, ModelError
 from twofold.generation.cached import derived
 from twofold.generation.export.gguf import write_gguf, write_tokenizer
 from twofold.generation.runtimes.contract import NO_ROOM, Continuation, Request, Result, Sampling
+from twofold.generation.runtimes.sequels import EndedSequences
 from twofold.hashing import digest, digest_file
 from twofold.host import telemetry
 from twofold.host.signal_stack import usual_signal_stack
@@ -33,6 +34,9 @@ _CONVERTER = 1
 _TOKENIZER = "tokenizer.gguf"
 _POLL = 4
 """Steps between two looks at the clock for a report of progress."""
+_BEGINNING = 1024
+"""Tokens that all prompts of a call must begin with for the first to be answered before the rest: prompts that join the
+batch together find nothing of each other in the prefix cache, and each would read the same documents for itself."""
 _SCHEMAS = 1000
 """Schemas of which is remembered whether they are usable."""
 _SECONDS = 0.25
@@ -56,6 +60,19 @@ class Settings:
     """0: all cores."""
     prefix_cache: bool
     """Keep the keys and values of prompt beginnings."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Running:
+    """A request in the pipeline."""
+
+    handle: Any
+    ids: list[int]
+    """Its sequence so far: the prompt, and what was read of the answer."""
+    prompt: int
+    """Tokens of the prompt."""
+    goes_on: frozenset[int]
+    """The ended sequences that its prompt begins with."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -137,6 +154,8 @@ class OpenVinoRuntime:
         self._directory, self._settings = directory, settings
         self._ends, self._sampling = ends, sampling
         self._numbers = itertools.count()
+        self._ended = EndedSequences()
+        self._running: dict[int, _Running] = {}  # by the identity of the handle
         self._schemas: dict[str, str] = {}
         self._trial: Any = None
         self._reading: Any = None
@@ -177,12 +196,17 @@ class OpenVinoRuntime:
         results: list[Result | None] = [None] * len(requests)
         handles: dict[int, Any] = {}
         try:
+            alike = self._begins_alike(requests)
             for place, request in enumerate(requests):
                 handle = self.begin(request)
                 if isinstance(handle, Failure):
                     results[place] = Result(failure=handle)
                 else:
                     handles[place] = handle
+                # The first to its end, and not the shared text alone: sequences that share the block in which a
+                # finished one ended write over each other (OpenVINO GenAI 2026, docs/notebook.md).
+                while place == 0 and alike and self._pipeline.has_non_finished_requests():
+                    self.step()
             last_report = time.monotonic()
             for step in itertools.count():
                 if not self._pipeline.has_non_finished_requests():
@@ -198,8 +222,18 @@ class OpenVinoRuntime:
             self._cancel(handles.values())
             raise
         for place, handle in handles.items():
-            results[place] = self._read(handle)
+            result = self._read(handle)
+            self._end(handle, result.ids)
+            results[place] = result
         return [result or Result(failure=Failure(code="generation.lost", message="no result")) for result in results]
+
+    def _begins_alike(self, requests: Sequence[Request]) -> bool:
+        """Do all prompts begin with the same, long text, which the prefix cache can keep?"""
+        if not self._settings.prefix_cache or len(requests) < 2:
+            return False
+        # Of all sequences between the first and the last in their order, both share the beginning.
+        first, last = min(request.ids for request in requests), max(request.ids for request in requests)
+        return len(first) >= _BEGINNING and first[:_BEGINNING] == last[:_BEGINNING]
 
     def stream(self, request: Request) -> Iterator[Sequence[int] | Failure]:
         """Yield token ids as they are generated, or a failure where the request is at fault.
@@ -229,6 +263,7 @@ class OpenVinoRuntime:
         running = [h for h in handles if h.get_status() == self._genai.GenerationStatus.RUNNING]
         for handle in running:
             handle.cancel()
+            self._end(handle)
         with contextlib.suppress(RuntimeError):
             while running and self._pipeline.has_non_finished_requests():
                 self._pipeline.step()
@@ -345,10 +380,35 @@ class OpenVinoRuntime:
             if fault:
                 return Failure(code="generation.schema", message=f"the JSON schema is not usable: {fault}")
             config.structured_output_config = self._genai.StructuredOutputConfig(json_schema=request.schema)
+        goes_on = self._ended.within(request.ids) if self._settings.prefix_cache else frozenset[int]()
+        self._wait_for_others(goes_on)
         try:
-            return self._pipeline.add_request(next(self._numbers), self._tensor(request.ids), config)
+            handle = self._pipeline.add_request(next(self._numbers), self._tensor(request.ids), config)
         except RuntimeError as error:
             return Failure(code="generation.refused", message=f"OpenVINO refused the prompt: {_short(error)}")
+        ids = list(request.ids)
+        self._running[id(handle)] = _Running(handle=handle, ids=ids, prompt=len(ids), goes_on=goes_on)
+        return handle
+
+    def _wait_for_others(self, goes_on: frozenset[int]) -> None:
+        """Step until requests that go on from the same ended sequence have their first token.
+
+        Such requests would be given one and the same block of the prefix cache, the one in which that sequence ended,
+        and write over each other: with OpenVINO GenAI 2026.4.1 two people who asked the same, and went on at the same
+        moment, could get each other's answers (docs/notebook.md). With its first token each has a block of its own.
+        """
+        for other in [each for each in self._running.values() if each.goes_on & goes_on]:
+            running = self._genai.GenerationStatus.RUNNING
+            while (
+                len(other.ids) == other.prompt and not other.handle.can_read() and other.handle.get_status() == running
+            ):
+                self.step()
+
+    def _end(self, handle: Any, ids: Sequence[int] = ()) -> None:
+        """Remember where a request ended; `ids` are those of its answer that `progress` has not read."""
+        running = self._running.pop(id(handle), None)
+        if running is not None and self._settings.prefix_cache:
+            self._ended.add([*running.ids, *ids])
 
     def step(self) -> None:
         """Compute one token more for every request of the batch, or the next part of the prompts.
@@ -360,6 +420,7 @@ class OpenVinoRuntime:
             self._pipeline.step()
         except RuntimeError as error:
             self._pipeline = self._open()  # the failed pipeline would refuse all further requests
+            self._running.clear()
             raise GenerationError(f"OpenVINO failed while generating: {_short(error)}") from error
 
     def progress(self, handle: Any) -> tuple[tuple[int, ...], tuple[float, ...], Result | None]:
@@ -369,6 +430,7 @@ class OpenVinoRuntime:
         """
         ended = handle.get_status() != self._genai.GenerationStatus.RUNNING
         if handle.get_status() == self._genai.GenerationStatus.IGNORED:
+            self._end(handle)
             return (), (), self._read(handle)
         ids: list[int] = []
         logprobs: list[float] = []
@@ -378,11 +440,16 @@ class OpenVinoRuntime:
                 ids += output.generated_ids
                 logprobs += output.generated_log_probs
                 length = output.finish_reason == self._genai.GenerationFinishReason.LENGTH
+        if (running := self._running.get(id(handle))) is not None:
+            running.ids.extend(ids)
+        if ended:
+            self._end(handle)
         return tuple(ids), tuple(logprobs), Result(finish="length" if length else "stop") if ended else None
 
     def cancel(self, handle: Any) -> None:
         """Take a request out of the batch, at the next step."""
         handle.cancel()
+        self._end(handle)
 
     def _read(self, handle: Any) -> Result:
         if handle.get_status() == self._genai.GenerationStatus.IGNORED:
