@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 from pydantic import ValidationError
 
-from twofold.config import Config, CostsSection
-from twofold.config_loading import laid_over
+from twofold.config import Config
 from twofold.errors import ConfigError
+from twofold.settings.loading import laid_over
+from twofold.settings.sections import CostsSection
 
 
 def test_arms_by_name() -> None:
@@ -79,3 +82,20 @@ def test_what_a_variant_gets_wrong_is_not_looked_for_in_the_file() -> None:
         laid_over(Config(), {"retrieval": {"kk": 3}})
     assert "--variant" in raised.value.cure
     assert "twofold.toml" not in raised.value.cure
+
+
+def test_what_is_laid_over_changes_one_model_and_keeps_the_others() -> None:
+    config = Config.model_validate({"models": {"far": far(), "near": far(max_tokens=5)}})
+    changed = laid_over(config, {"models": {"near": {"max_tokens": 6}}, "generation": {"max_tokens": 9}})
+    assert changed.models["far"] == config.models["far"]
+    # What a model does not state it has from [generation], also from what is laid over that.
+    assert (changed.of("near").generation.max_tokens, changed.of("far").generation.max_tokens) == (6, 9)
+    assert changed.of("near").generation.generator.options == {"model": "large"}
+    added = laid_over(config, {"models": {"third": {"generator": {"name": "echo"}}}})
+    assert list(added.models) == ["far", "near", "third"]
+
+
+def test_files_of_metrics_are_found_where_they_are_laid_over(tmp_path: Path) -> None:
+    metric = {"name": "sql_execution", "options": {"database": "shop.sqlite"}}
+    laid = laid_over(Config(), {"study": {"metric": metric}}, directory=tmp_path)
+    assert laid.study.metric.options == {"database": str(tmp_path / "shop.sqlite")}

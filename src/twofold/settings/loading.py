@@ -8,23 +8,17 @@ from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
-from twofold.config import (
-    FILE,
-    PRESETS,
-    Config,
-    MetricPart,
-    ModelSection,
-    Part,
-    RetrievalSection,
-    SourceSection,
-    ToolSection,
-)
+from twofold.config import FILE, Config
 from twofold.errors import ConfigError, MissingExtra, ProjectMissing, TwofoldError, UnknownName
 from twofold.files.toml_values import merged, oddity
 from twofold.plugins.loading import explain
+from twofold.plugins.presets import PRESETS
 from twofold.plugins.protocols import Options
+from twofold.settings.sections import MetricPart, ModelSection, Part, RetrievalSection, SourceSection, ToolSection
 from twofold.types import Json
 
+_NAMED = ("models", "sources", "tools")
+"""Tables of sections by name."""
 _OVERRIDE_CURE = "Correct the value given with --set or another option; `twofold config` prints every key."
 _VARIANT_CURE = "Correct the value given with --variant; `twofold config` prints every key."
 
@@ -113,8 +107,14 @@ def _faulty(values: Json) -> bool:
     return False
 
 
-def laid_over(config: Config, values: Json) -> Config:
+def laid_over(config: Config, values: Json, *, directory: Path | None = None) -> Config:
     """A configuration with nested values laid over it; naming another plugin drops the options of the one before.
+
+    Args:
+        config: The configuration.
+        values: Nested, as in `twofold.toml`. A further model, source or tool that they name is changed where there is
+            one of that name, and the others stay.
+        directory: The project's, to which files in options of metrics are relative.
 
     Raises:
         ConfigError: an unknown key or a bad value.
@@ -122,14 +122,18 @@ def laid_over(config: Config, values: Json) -> Config:
     if odd := oddity(values):
         raise ConfigError(odd, cure=_VARIANT_CURE)
     try:
-        return Config.model_validate(_laid(config, values))
+        changed = Config.model_validate(_laid(config, values))
     except ValidationError as error:
         # The file is valid: what is laid over it is at fault.
         raise ConfigError(explain(error, Config, "variant"), cure=_VARIANT_CURE) from error
+    return _rooted(changed, directory) if directory is not None else changed
 
 
 def _laid(section: BaseModel, values: Json) -> Json:
-    out: Json = {f.alias or name: getattr(section, name) for name, f in type(section).model_fields.items()}
+    fields = list(type(section).model_fields.items())
+    if isinstance(section, ModelSection):  # what it does not state it inherits, also from what is laid over
+        fields = [(name, field) for name, field in fields if name in section.model_fields_set]
+    out: Json = {field.alias or name: getattr(section, name) for name, field in fields}
     if isinstance(section, RetrievalSection) and "preset" in values:  # another preset brings its own stages
         out = {name: value for name, value in out.items() if name not in PRESETS["naive"]}
     for key, value in values.items():
@@ -138,9 +142,17 @@ def _laid(section: BaseModel, values: Json) -> Json:
             same = value.get("name", current.name) == current.name
             options = merged(current.options, value.get("options", {})) if same else value.get("options", {})
             out[key] = {**value, "name": value.get("name", current.name), "options": options}
+        elif key in _NAMED and isinstance(section, Config) and isinstance(value, dict):
+            known: Json = out[key]
+            out[key] = {**known, **{name: _laid_on(known.get(name), part) for name, part in value.items()}}
         else:
-            out[key] = _laid(current, value) if isinstance(current, BaseModel) and isinstance(value, dict) else value
+            out[key] = _laid_on(current, value)
     return out
+
+
+def _laid_on(current: Any, value: Any) -> Any:
+    """A value laid over a section, key by key; over anything else as a whole."""
+    return _laid(current, value) if isinstance(current, BaseModel) and isinstance(value, dict) else value
 
 
 def origins(directory: Path, overrides: Json | None = None) -> list[tuple[str, Any, str]]:

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from twofold import config_loading
 from twofold.cli.main import main
 from twofold.errors import ConfigError, ProjectMissing
+from twofold.settings import loading as config_loading
 
 
 def project(path: Path, text: str) -> Path:

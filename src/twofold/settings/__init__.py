@@ -1,0 +1,1 @@
+"""The sections of `twofold.toml`, and how the file is read."""
