@@ -10,32 +10,23 @@ from fastapi import APIRouter, Query, Request  # noqa: TID253
 from fastapi.responses import RedirectResponse  # noqa: TID253
 
 from twofold.errors import NotServed
-from twofold.serving import labelling
+from twofold.labelling import items as blind
+from twofold.labelling.agreement import Agreement, agreement
+from twofold.labelling.items import BlindItem
+from twofold.labelling.labels import CHOICES, REASONS, WORDS, BlindLabel, Kind
 from twofold.serving.entrance import Curates, Served
 from twofold.serving.identity import Caller
-from twofold.serving.labelling import BlindItem
-from twofold.serving.labels import CHOICES, REASONS, BlindLabel, Kind
 from twofold.serving.pages.forms import form_of, signature
 from twofold.serving.pages.layout import page
 from twofold.serving.service import Service
 from twofold.types import Json
-from twofold.verdict.record import AnswerRow, HitRow, estimate_text
+from twofold.verdict.record import estimate_text
 from twofold.verdict.wording import metric_title
 
 router = APIRouter(include_in_schema=False)
 Words = Annotated[str, Query(max_length=200)]
 _LATEST = 100
 """Labels in the table."""
-WORDS = {
-    "first": "Answer 1 is better",
-    "second": "Answer 2 is better",
-    "same": "Both are equally good",
-    "neither": "Neither is any good",
-    "right": "Right",
-    "partly": "Partly right",
-    "wrong": "Wrong",
-}
-"""Choices for people."""
 
 
 @router.get("/examples/label")
@@ -58,14 +49,14 @@ async def label(
     item = next((item for item in every if item.name == name), None)
     # Without a name nobody knows what this person has labelled.
     if item is None and who:
-        item = labelling.following(every, labels, by=who, after=after)
+        item = blind.following(every, labels, by=who, after=after)
     record = service.studies.record(study)
-    mine = [one for one in labelling.of_study(labels, record["study"], kind) if one.by == who]
+    mine = [one for one in blind.of_study(labels, record["study"], kind) if one.by == who]
     context: Json = {**_nothing(kind), "study": record["study"], "who": who, "item": item, "total": len(every)}
-    context |= {"done": len(labelling.labelled(every, labels, by=who)), "last": mine[-1] if mine else None}
+    context |= {"done": len(blind.labelled(every, labels, by=who)), "last": mine[-1] if mine else None}
     context |= {"signed": bool(caller.id), "studies": service.studies.names()[::-1]}
     if item is not None:
-        context |= {"answers": item.shown(who), "passages": _passages(item.row)}
+        context |= {"answers": item.shown(who), "passages": item.passages}
     return page(request, "examples/label", caller, **context)
 
 
@@ -115,9 +106,9 @@ async def labels(request: Request, service: Served, caller: Curates, *, study: W
     rows = await asyncio.to_thread(service.studies.answers, record["study"], caller)
     every = [one for one in service.labels.all() if one.study == record["study"]]
 
-    def agreements() -> list[labelling.Agreement]:
+    def agreements() -> list[Agreement]:
         kinds: tuple[Kind, ...] = ("pair", "mark")
-        return [labelling.agreement(record, rows, every, kind=kind) for kind in kinds]
+        return [agreement(record, rows, every, kind=kind) for kind in kinds]
 
     context: Json = {"record": record, "agreements": await asyncio.to_thread(agreements), "words": WORDS}
     context |= {"latest": every[::-1][:_LATEST], "total": len(every), "reasons": REASONS, "choices": CHOICES}
@@ -136,18 +127,8 @@ async def _items(
 ) -> tuple[list[BlindItem], list[BlindLabel]]:
     record = service.studies.record(study)
     rows = await asyncio.to_thread(service.studies.answers, record["study"], caller)
-    every = await asyncio.to_thread(lambda: labelling.items(record, rows, kind, secret=service.labels.secret()))
+    every = await asyncio.to_thread(lambda: blind.items(record, rows, kind, secret=service.labels.secret()))
     return every, service.labels.all()
-
-
-def _passages(row: AnswerRow) -> list[HitRow]:
-    """What any arm was given to read, whoever it was: each passage once."""
-    passages: dict[tuple[str, int, int], HitRow] = {}
-    for answer in row["arms"].values():
-        for hit in answer["hits"]:
-            # Of all arms together: who was given what would tell the arms apart.
-            passages.setdefault((hit["document"], hit["start"], hit["end"]), hit)
-    return list(passages.values())
 
 
 def _nothing(kind: Kind) -> Json:

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from twofold.errors import BadRequest, Conflict, DiskFull, NotServed, StoreError
-from twofold.serving.labels import BlindLabel, LabelledAnswer, LabelLog
+from twofold.labelling.labels import BlindLabel, LabelledAnswer, LabelLog
 
 PAIR = (LabelledAnswer(arm="rag", text="4 euros"), LabelledAnswer(arm="base", text="I do not know"))
 
@@ -80,6 +80,52 @@ def test_half_a_line_of_a_killed_writer_is_no_label_and_harms_none(log: LabelLog
         file.write(b'{"id": "label_1", "by": "ann", "cho')
     after = pair(log, by="ben")
     assert log.all() == [before, after]
+
+
+@pytest.mark.parametrize(
+    "edit",
+    [
+        {"by": 5},
+        {"by": ["ann"]},
+        {"by": "  "},
+        {"id": ["label_1"]},
+        {"choice": "excellent"},
+        {"choice": ["first"]},
+        {"choice": "right"},
+        {"kind": "poem"},
+        {"answers": []},
+        {"answers": [{"arm": "rag", "text": "4 euros"}]},
+        {"answers": [{"arm": "rag", "text": None}, {"arm": "base", "text": "no"}]},
+        {"example": ["parking-1"]},
+        {"reasons": [5]},
+        {"note": None},
+    ],
+    ids=str,
+)
+def test_a_line_that_no_page_writes_is_no_label_and_harms_none(
+    log: LabelLog, tmp_path: Path, edit: dict[str, Any]
+) -> None:
+    before = pair(log)
+    path = tmp_path / "serving" / "labels.jsonl"
+    edited = {**json.loads(path.read_text(encoding="utf-8")), "id": "label_1", "by": "zoe", **edit}
+    with path.open("a", encoding="utf-8") as file:
+        file.write(json.dumps(edited) + "\n" + "[" * 100_000 + "\n")
+    after = pair(log, by="ben")
+    assert log.all() == [before, after]
+
+
+def test_labels_of_answers_that_a_study_has_no_more_are_removed_and_no_others(log: LabelLog, tmp_path: Path) -> None:
+    shows = pair(log)
+    log.undo(pair(log, by="ben").id, by="ben")
+    others = [pair(log, about=about) for about in (("0001-p", "canteen-1"), ("0002-p", "parking-1"), ("", ""))]
+    path = tmp_path / "serving" / "labels.jsonl"
+    with path.open("ab") as file:
+        file.write(b'{"id": "label_1", "answers": [{"arm": "rag", "text": "4 eu')
+    # Both labels of the question, the one that was undone too, and half a line.
+    assert log.drop({"0001-p": {"canteen-1"}}) == 3
+    assert log.all() == others
+    assert shows.id not in path.read_text(encoding="utf-8")
+    assert log.drop({"0001-p": {"canteen-1"}}) == 0
 
 
 @pytest.mark.parametrize(

@@ -8,17 +8,20 @@ A line is one of two records in JSON::
 
 ``answers`` stand in the order in which they were shown: two of a pair, one of a mark. ``choice`` of a pair is
 ``first``, ``second``, ``same`` or ``neither``, of a mark ``right``, ``partly`` or ``wrong``. A line is on the disk
-before its label counts, and none is ever changed: who labels an item again, or undoes, adds a line. Read by the pages,
-by Ask (pairs without ``study`` and ``example``) and by whatever compares a judge with people.
+before its label counts, and none is ever changed: who labels an item again, or undoes, adds a line. Lines are removed
+only with the answers of a document that is forgotten (`LabelLog.drop`). Written by the
+pages, by Ask (pairs without ``study`` and ``example``) and by ``twofold label``, several at a time, without the
+project's lock; read by them, and by whatever compares a judge with people.
 """
 
 from __future__ import annotations
 
 import json
 import secrets
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
+from itertools import chain
 from pathlib import Path
 from typing import Any, Literal, get_args
 
@@ -36,6 +39,18 @@ CHOICES: dict[Kind, tuple[str, ...]] = {
     "mark": ("right", "partly", "wrong"),
 }
 """What may be said of each kind of item."""
+_ANSWERS: dict[Kind, int] = {"pair": 2, "mark": 1}
+"""How many answers an item of each kind shows."""
+WORDS = {
+    "first": "Answer 1 is better",
+    "second": "Answer 2 is better",
+    "same": "Both are equally good",
+    "neither": "Neither is any good",
+    "right": "Right",
+    "partly": "Partly right",
+    "wrong": "Wrong",
+}
+"""Choices for people."""
 REASONS = {
     "false": "says something false",
     "incomplete": "leaves something out",
@@ -89,15 +104,19 @@ class BlindLabel:
     @property
     def item(self) -> tuple[str, ...]:
         """What was labelled: the same for every person, whatever the order shown."""
-        # With the texts: a study made anew under one name has other answers, which nobody has labelled.
-        texts = sorted(f"{answer.arm}\0{answer.text}" for answer in self.answers)
-        return (self.study, self.example or self.question, self.kind, *texts)
+        return item_of(self.study, self.example or self.question, self.kind, answers=self.answers)
 
     @property
     def preferred(self) -> str:
         """The arm that a pair's choice prefers; empty for ``same``, ``neither`` and marks."""
         place = {"first": 0, "second": 1}.get(self.choice) if self.kind == "pair" else None
         return "" if place is None else self.answers[place].arm
+
+
+def item_of(study: str, example: str, kind: Kind, *, answers: Sequence[LabelledAnswer]) -> tuple[str, ...]:
+    """What tells one item from every other, whatever the order in which its answers are shown."""
+    # With the texts: a study made anew under one name has other answers, which nobody has labelled.
+    return (study, example, kind, *sorted(f"{answer.arm}\0{answer.text}" for answer in answers))
 
 
 class LabelLog:
@@ -114,6 +133,11 @@ class LabelLog:
         self._read: tuple[object, list[BlindLabel]] = (None, [])
         self.failure = ""
         """Why the last line could not be written; empty when it was."""
+
+    @property
+    def exists(self) -> bool:
+        """Was anything ever labelled?"""
+        return self._path.is_file()
 
     def all(self) -> list[BlindLabel]:
         """The labels in force, oldest first: the last one of each person on each item, without those undone."""
@@ -176,7 +200,7 @@ class LabelLog:
         """
         _require(kind in get_args(Kind), "kind", f"there is no kind {kind[:40]!r}")
         _require(choice in CHOICES[kind], "choice", f"a {kind} has no choice {choice[:40]!r}")
-        _require(len(answers) == (2 if kind == "pair" else 1), "answers", f"{len(answers)} answers are no {kind}")
+        _require(len(answers) == _ANSWERS[kind], "answers", f"{len(answers)} answers are no {kind}")
         unknown = next((reason for reason in reasons if reason not in REASONS), "")
         _require(not unknown, "reasons", f"there is no reason {unknown[:40]!r}")
         _require(bool(by.strip()), "by", "nobody is named who labels")
@@ -212,6 +236,33 @@ class LabelLog:
         self._append({"id": _id(), "at": self._now().isoformat(timespec="seconds"), "by": label.by, "undoes": name})
         return label
 
+    def drop(self, stored: Mapping[str, Collection[str]]) -> int:
+        """Remove labels of answers that a study does not have any more, for their texts may show what was forgotten.
+
+        Such labels count for nothing. Labels of other studies stay, and those of chats.
+
+        Args:
+            stored: Study → ids of the questions whose answers it still has.
+
+        Returns:
+            How many lines were removed.
+
+        Raises:
+            StoreError: the disk refuses; the file is then as it was.
+        """
+        if not self.exists:
+            return 0
+        try:
+            # The lock of `writing.append`: what somebody says meanwhile is written before or after, and stays.
+            with locking.locked(self._path.with_name(f".{self._path.name}.lock")):
+                lines = self._path.read_bytes().splitlines()
+                remaining = [line for line in lines if not _is_orphan(line, stored)]
+                if len(remaining) < len(lines):
+                    writing.write(self._path, b"".join(line + b"\n" for line in remaining), mode=0o600)
+        except OSError as error:
+            raise refused(f"labels cannot be removed: {error.strerror or error}", error, file=self._path) from error
+        return len(lines) - len(remaining)
+
     def _append(self, record: Json) -> None:
         try:
             self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -238,26 +289,51 @@ def _in_force(data: bytes) -> list[BlindLabel]:
 
 
 def _record(line: bytes) -> dict[str, Any]:
-    # A writer that was killed may have left half a line: it was never acknowledged.
+    # A writer that was killed may have left half a line: it was never acknowledged. Nesting without end is nobody's.
     try:
         value = json.loads(line)
-    except ValueError:
+    except (ValueError, RecursionError):
         return {}
     return value if isinstance(value, dict) else {}
+
+
+def _is_orphan(line: bytes, stored: Mapping[str, Collection[str]]) -> bool:
+    record = _record(line)
+    if not record:
+        # Half a line of a killed writer: it counts for nothing, and may show anything.
+        return True
+    study, example = record.get("study"), record.get("example")
+    return isinstance(study, str) and study in stored and example not in stored[study]
 
 
 def _label(record: Json) -> BlindLabel | None:
     try:
         answers = tuple(LabelledAnswer(**answer) for answer in record["answers"])
-        return BlindLabel(**{**record, "answers": answers, "reasons": tuple(record["reasons"])})
+        label = BlindLabel(**{**record, "answers": answers, "reasons": tuple(record["reasons"])})
     # A line of another version, or one that somebody edited: the others count.
     except (TypeError, KeyError):
         return None
+    return label if _is_whole(label) else None
+
+
+def _is_whole(label: BlindLabel) -> bool:
+    """Could `LabelLog.add` have written the label? What compares labels takes their types and words for granted."""
+    texts = [label.id, label.at, label.by, label.kind, label.question, label.choice, label.note, label.study]
+    texts += [label.example, *label.reasons]
+    texts += chain.from_iterable((answer.arm, answer.text) for answer in label.answers)
+    if not all(isinstance(text, str) for text in texts):
+        return False
+    # An empty name is nobody's; a choice of another kind would be counted as a word that nobody could say.
+    return (
+        bool(label.by.strip())
+        and label.choice in CHOICES.get(label.kind, ())
+        and len(label.answers) == _ANSWERS[label.kind]
+    )
 
 
 def _require(holds: bool, param: str, message: str) -> None:
     if not holds:
-        error = BadRequest(message, cure="Send a label as docs/how-to/serve.md describes it.")
+        error = BadRequest(message, cure="Send a label as docs/how-to/label.md describes it.")
         error.param = param
         raise error
 
