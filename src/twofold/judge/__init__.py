@@ -1,0 +1,1 @@
+"""A model that judges answers, on probation until it is shown to repeat itself and to agree with people."""
