@@ -11,10 +11,10 @@ import pytest
 from small_project import SETTINGS, write_project
 from twofold.answering import access
 from twofold.cli.main import main
-from twofold.config import AccessRule
 from twofold.errors import AccessDenied, BadRecord, ConfigError
 from twofold.plugins import loading
 from twofold.project import Project
+from twofold.settings.sections import AccessRule
 from twofold.types import Chunk, Document, Example, Filter, Message, Span
 
 HR, PUBLIC, UNKNOWN = "The salary of the director is 90210.", "The canteen opens at seven.", "The merger is on Friday."

@@ -12,12 +12,13 @@ import pytest
 
 from twofold.answering import access
 from twofold.answering.system import System, gold_chunks, question
-from twofold.config import PRESETS, RetrievalSection
 from twofold.errors import AccessDenied, ConfigError, MissingExtra, UnknownName
 from twofold.hashing import plain
 from twofold.plugins import loading
+from twofold.plugins.presets import PRESETS
 from twofold.plugins.protocols import Index, Parts, Retriever
 from twofold.prompts import Template
+from twofold.settings.sections import RetrievalSection
 from twofold.testing import conformance_access as suite
 from twofold.testing.memory_index import MemoryIndex
 from twofold.types import (

@@ -6,7 +6,7 @@ import pytest
 
 from twofold.store.catalogue import Catalogue
 from twofold.store.documents import KnownDocument, KnownItem
-from twofold.types import Answer, Chunk, Document, Failure, Hit, Span, Usage
+from twofold.types import Answer, Chunk, Completion, Document, Failure, Hit, Span, Usage
 
 
 @pytest.fixture
@@ -114,9 +114,40 @@ def test_erasing_a_document_takes_the_answers_that_show_it_and_their_scores(path
     with Catalogue(path) as catalogue:
         texts = {"a": "xyzzyplugh", "b": "water"}
         catalogue.sync.record([(Document(id=n, text=t), KnownDocument(digest=n)) for n, t in texts.items()], [])
-        catalogue.answers.put("s", [("e1", shown), ("e2", Answer(text="water"))])
+        written = {
+            name: (f"prompt:{name}", Completion(text=text)) for name, text in (("e1", "xyzzyplugh"), ("e2", "w"))
+        }
+        catalogue.answers.put("s", [("e1", shown), ("e2", Answer(text="water"))], written)
         catalogue.scores.put("s", "em", {"e1": 1.0, "e2": 0.0})
         assert catalogue.erasure.erase("a", chunks=["c1"]) == {"documents": 1, "answers": 1, "scores": 1}
         assert list(catalogue.answers.get("s")) == list(catalogue.scores.get("s", "em")) == ["e2"]
         assert [document.id for document in catalogue.documents.get()] == ["b"]
+        assert list(catalogue.answers.completions(["prompt:e1", "prompt:e2"])) == ["prompt:e2"]
     assert b"xyzzyplugh" not in path.read_bytes(), "what it took up is overwritten"
+
+
+def test_the_first_completion_of_a_prompt_is_found_and_comes_with_a_copy(path: Path, tmp_path: Path) -> None:
+    first, later = (Completion(text=text, usage=Usage(completion_tokens=3), finish="length") for text in ("one", "two"))
+    with Catalogue(path) as catalogue:
+        catalogue.answers.put("s1", [("e1", Answer(text="one")), ("e2", Answer(text="plain"))], {"e1": ("p:1", first)})
+        catalogue.copy_to(tmp_path / "copy.sqlite")
+        with Catalogue(tmp_path / "copy.sqlite") as copy:
+            copy.answers.put("s2", [("e1", Answer(text="one"))], {"e1": ("p:1", later)})
+            copy.answers.put("s3", [("e1", Answer(text="x"))], {"e1": ("p:2", later)})
+        catalogue.take(tmp_path / "copy.sqlite")
+        # More names than one statement takes; an answer without a prompt is found by none.
+        many = [f"p:{number}" for number in range(1200)]
+        assert catalogue.answers.completions([*many, ""]) == {"p:1": first, "p:2": later}
+        assert catalogue.answers.reused("s2") == {"e1"}
+        assert catalogue.answers.reused("s1") == catalogue.answers.reused("s3") == set()
+        assert [catalogue.answers.reusable(key) for key in ("s1", "s2", "s4")] == [True, True, False]
+
+
+def test_the_prompt_of_a_failed_answer_comes_with_the_one_that_replaces_it(path: Path) -> None:
+    failed = Answer(text="", failure=Failure(code="generation.timeout", message="late"))
+    with Catalogue(path) as catalogue:
+        catalogue.answers.put("s", [("e", failed)])
+        catalogue.answers.put("s", [("e", Answer(text="now"))], {"e": ("p:1", Completion(text="now"))})
+        assert catalogue.answers.completions(["p:1"]) == {"p:1": Completion(text="now")}
+        catalogue.answers.put("s", [("e", Answer(text="later"))], {"e": ("p:2", Completion(text="later"))})
+        assert catalogue.answers.completions(["p:1", "p:2"]) == {"p:1": Completion(text="now")}

@@ -15,21 +15,8 @@ from twofold.store.codec import (
     from_json,
     to_json,
 )
-from twofold.types import (
-    Answer,
-    Arm,
-    Chunk,
-    Document,
-    Effect,
-    Estimate,
-    Example,
-    Flip,
-    Hit,
-    Pair,
-    Problem,
-    Prompt,
-    Verdict,
-)
+from twofold.types import Answer, Arm, Chunk, Document, Effect, Estimate, Example, Hit, Pair, Problem, Prompt
+from twofold.verdict.outcome import Flip, Verdict
 
 floats = st.floats(allow_nan=False, allow_infinity=False)
 st.register_type_strategy(float, floats)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TypeVar
 
+from twofold.answering.reuse import AnsweredBatch
 from twofold.answering.system import System
 from twofold.examples.questions import Questions
 from twofold.plugins.protocols import Progress
@@ -39,14 +40,32 @@ def committed(
     Returns:
         The answers, in order.
     """
+
+    def batches() -> Iterator[AnsweredBatch]:
+        for start in range(0, len(todo), batch):
+            items = todo[start : start + batch]
+            replies = answer([item for _, item in items])
+            yield AnsweredBatch(answers=tuple((name, reply) for (name, _), reply in zip(items, replies, strict=True)))
+
     all_answers: list[Answer] = []
-    for start in range(0, len(todo), batch):
-        part = todo[start : start + batch]
-        answers = answer([item for _, item in part])
-        store.put(key(), [(name, reply) for (name, _), reply in zip(part, answers, strict=True)])
+    for part in stored(store, key, batches()):
+        answers = [reply for _, reply in part.answers]
         all_answers += answers
         done(answers)
     return all_answers
+
+
+def stored(store: Answers, key: Callable[[], str], batches: Iterable[AnsweredBatch]) -> Iterator[AnsweredBatch]:
+    """The batches as they are made, each committed before the next begins.
+
+    Args:
+        store: Where the answers are kept.
+        key: See `committed`.
+        batches: Made one by one, as they are asked for.
+    """
+    for part in batches:
+        store.put(key(), part.answers, part.written)
+        yield part
 
 
 def missing(store: Answers, key: str, examples: Sequence[Example]) -> list[Example]:

@@ -14,8 +14,8 @@ from itertools import chain
 from typing import Any, ClassVar, Protocol, cast
 
 from twofold.answering import access
-from twofold.config import AccessSection
 from twofold.plugins.protocols import Index
+from twofold.settings.sections import AccessSection
 from twofold.types import Chunk, Document, Filter, Hit
 
 Readers = Callable[[Sequence[str]], Mapping[str, tuple[str, ...] | None]]

@@ -161,8 +161,8 @@ class Renderer:
 
     def granted(self, filter: Filter | None) -> Filter:
         """The filter in force for a request; see `access.granted`."""
-        # A linear model and an inferred schema hold what they were made of, as weights do.
-        learned = bool(self.arm.tuning) or self.arm.linear or self.arm.schema
+        # A linear model, an inferred schema and an instruction made from examples hold what those say, as weights do.
+        learned = bool(self.arm.tuning) or self.arm.linear or self.arm.schema or self.arm.optimised
         return access.granted(filter, self.filter, enabled=self.guarded, tuned=learned)
 
     def shown_shots(self, filter: Filter) -> list[Shot]:
@@ -313,7 +313,7 @@ class System(Renderer):
             choices=example.choices,
         )
         answer = replace(answer, hits=tuple(shown or ()), raw=written)
-        timing = Timing(retrieval=prepared.seconds, generation=completion.seconds)
+        timing = Timing(retrieval=prepared.seconds, generation=completion.seconds, first=completion.first)
         if retrieved is None:
             return replace(answer, timing=timing)
         spent = Usage(
@@ -340,12 +340,19 @@ class System(Renderer):
             yield self.template.abstention
         else:
             coming = self.shown(prepared)
+            begun, arrivals = time.perf_counter(), list[float]()
             for piece in self.generator.stream(prepared.prompt):
                 # the generator yields pieces of text, and the completion last
                 if isinstance(piece, Completion):
                     completion = piece
-                elif text := coming.passed(piece):
+                    continue
+                arrivals.append(time.perf_counter() - begun)
+                if text := coming.passed(piece):
                     yield text
+            # Where the generator does not tell: a single piece that is the whole shows no beginning.
+            if completion is not None and completion.first is None and len(arrivals) > 1:
+                seconds = max(completion.seconds, time.perf_counter() - begun)
+                completion = replace(completion, seconds=seconds, first=arrivals[0])
             if text := coming.rest():
                 yield text
         yield self.read(prepared, completion)

@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 
 from twofold.hashing import canonical_json
-from twofold.store.codec import answer_from_json, to_json
-from twofold.store.database import Database
-from twofold.types import Answer, Json, Usage
+from twofold.store.codec import answer_from_json, from_json, to_json
+from twofold.store.database import BATCH, Database
+from twofold.types import Answer, Completion, Json, Usage
+
+_NOTHING: Mapping[str, tuple[str, Completion]] = {}
 
 
 class SystemRecords:
@@ -93,17 +95,58 @@ class Answers:
         read, written = rows[0]
         return Usage(prompt_tokens=int(read), completion_tokens=int(written))
 
-    def put(self, system: str, items: Sequence[tuple[str, Answer]]) -> None:
-        """Store ``(example digest, answer)`` pairs; existing answers stay, only failed ones are replaced."""
+    def put(
+        self, system: str, items: Sequence[tuple[str, Answer]], written: Mapping[str, tuple[str, Completion]] = _NOTHING
+    ) -> None:
+        """Store ``(example digest, answer)`` pairs; existing answers stay, only failed ones are replaced.
+
+        Args:
+            system: Key of the system that answered.
+            items: The pairs.
+            written: Example digest → name of its prompt, and the completion of it, where `completions` may find that.
+        """
+        rows = []
+        for example, answer in items:
+            prompt, completion = "", ""
+            if example in written:
+                prompt, completion = written[example][0], canonical_json(to_json(written[example][1]))
+            failed = int(answer.failure is not None)
+            rows.append((system, example, failed, canonical_json(to_json(answer)), prompt, completion))
         self._database.write(
-            "INSERT INTO answers (system, example, failed, record) VALUES (?, ?, ?, ?) "
-            "ON CONFLICT (system, example) DO UPDATE SET failed = excluded.failed, record = excluded.record "
-            "WHERE answers.failed = 1",
-            (
-                (system, example, int(answer.failure is not None), canonical_json(to_json(answer)))
-                for example, answer in items
-            ),
+            "INSERT INTO answers (system, example, failed, record, prompt, completion) VALUES (?, ?, ?, ?, ?, ?) "
+            "ON CONFLICT (system, example) DO UPDATE SET failed = excluded.failed, record = excluded.record, "
+            "prompt = excluded.prompt, completion = excluded.completion WHERE answers.failed = 1",
+            rows,
         )
+
+    def completions(self, prompts: Sequence[str]) -> dict[str, Completion]:
+        """Name of a prompt → the first completion of it, for those of these prompts that have one."""
+        names = sorted(set(prompts))
+        completions: dict[str, Completion] = {}
+        for start in range(0, len(names), BATCH):
+            part = names[start : start + BATCH]
+            marks = ", ".join("?" * len(part))
+            # `prompt <> ''` lets SQLite use the partial index.
+            sql = f"SELECT prompt, completion FROM answers WHERE prompt <> '' AND prompt IN ({marks}) ORDER BY rowid"
+            for name, record in self._database.read(sql, part):
+                if name not in completions:
+                    completions[name] = from_json(Completion, self._database.json(record))
+        return completions
+
+    def reusable(self, system: str) -> bool:
+        """Has a system an answer that `completions` may find?"""
+        sql = "SELECT 1 FROM answers WHERE system = ? AND prompt <> '' LIMIT 1"
+        return bool(self._database.read(sql, (system,)))
+
+    def reused(self, system: str) -> set[str]:
+        """Digests of the examples whose answer of a system was read from a completion that was there before."""
+        rows = self._database.read(
+            "SELECT example FROM answers AS later WHERE system = ? AND prompt <> '' AND EXISTS "
+            "(SELECT 1 FROM answers AS first WHERE first.prompt <> '' AND first.prompt = later.prompt "
+            "AND first.rowid < later.rowid)",
+            (system,),
+        )
+        return {example for (example,) in rows}
 
 
 class Scores:

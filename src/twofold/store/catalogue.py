@@ -18,9 +18,10 @@ from twofold.store.tuned_models import ModelTable
 _TAKEN = (
     "INSERT OR IGNORE INTO systems SELECT * FROM copy.systems",
     # As `Answers.put`: only failed answers are replaced. `WHERE true` keeps SQLite from reading ON as a join's.
-    "INSERT INTO answers (system, example, failed, record) SELECT system, example, failed, record FROM copy.answers "
-    "WHERE true ON CONFLICT (system, example) DO UPDATE SET failed = excluded.failed, record = excluded.record "
-    "WHERE answers.failed = 1",
+    "INSERT INTO answers (system, example, failed, record, prompt, completion) "
+    "SELECT system, example, failed, record, prompt, completion FROM copy.answers WHERE true "
+    "ON CONFLICT (system, example) DO UPDATE SET failed = excluded.failed, record = excluded.record, "
+    "prompt = excluded.prompt, completion = excluded.completion WHERE answers.failed = 1",
     "INSERT OR IGNORE INTO scores SELECT * FROM copy.scores",
     "INSERT OR IGNORE INTO measures SELECT * FROM copy.measures",
     "INSERT OR IGNORE INTO models SELECT * FROM copy.models",

@@ -121,5 +121,11 @@ MIGRATIONS: tuple[str, ...] = (
 
     CREATE INDEX documents_by_readers ON documents (id, origin, readers);
     """,
+    """
+    ALTER TABLE answers ADD COLUMN prompt TEXT NOT NULL DEFAULT '';
+    ALTER TABLE answers ADD COLUMN completion TEXT NOT NULL DEFAULT '';
+
+    CREATE INDEX answers_by_prompt ON answers (prompt) WHERE prompt <> '';
+    """,
 )
 """SQL scripts; the n-th (from 1) takes a database from version n - 1 to n. A statement ends with its line."""

@@ -11,11 +11,12 @@ import json
 from collections.abc import Iterable, Mapping
 from typing import NotRequired, TypedDict
 
-from twofold.config import Config, Part
+from twofold.config import Config
 from twofold.hashing import digest
 from twofold.plugins import loading, specs
 from twofold.plugins.protocols import Embedder
 from twofold.plugins.traits import RetrieverSettings
+from twofold.settings.sections import Part
 from twofold.store.documents import Notes
 from twofold.types import Json
 
