@@ -7,22 +7,34 @@ from itertools import chain
 from twofold.errors import ConfigError
 from twofold.types import Arm
 
-SLOTS = (("prompt",), ("ft",), ("rag", "whole", "oracle"), ("schema",))
+SLOTS = (("prompt", "optimised"), ("ft",), ("rag", "whole", "oracle"), ("schema",))
 """Parts in the order in which a name has them; of the parts of one slot an arm has one at most."""
 BASE, LINEAR = "base", "linear"
 """The arm without a part, and the one without a language model, which no part can be added to."""
+PARTS = frozenset((BASE, LINEAR, *chain.from_iterable(SLOTS)))
+"""Words of which arms' names are made: no further model may be called so."""
 
 
 def arm_of(name: str, *, shots: int) -> Arm:
-    """The arm of a name such as ``base``, ``linear`` or ``prompt+rag``.
+    """The arm of a name such as ``base``, ``linear``, ``prompt+rag`` or, of one training run, ``ft+rag@2``.
 
     Args:
-        name: Its parts in the order of `SLOTS`, joined by ``+``.
-        shots: Few-shot examples of an arm with ``prompt``.
+        name: Its parts in the order of `SLOTS`, joined by ``+``; a number after ``@`` names a training run.
+        shots: Few-shot examples of an arm with ``prompt`` or ``optimised``.
 
     Raises:
         ConfigError: a part that there is not, one that is named twice or excludes another, or another order.
     """
+    parts_of_it, at, run = name.partition("@")
+    if at:
+        arm = arm_of(parts_of_it, shots=shots)
+        if not arm.tuning or not run.isascii() or not run.isdigit() or run.startswith("0"):
+            raise ConfigError(
+                f"unknown arm {name!r}: "
+                + ("a run is numbered from 1" if arm.tuning else f"{parts_of_it} is not trained, so it has no runs"),
+                cure=f"Write {parts_of_it}@1 for the first training run." if arm.tuning else f"Write {parts_of_it}.",
+            )
+        return arm.of_run(int(run))
     if name == LINEAR:
         return Arm(name=name, linear=True)
     parts = [] if name == BASE else name.split("+")
@@ -48,6 +60,11 @@ def arm_of(name: str, *, shots: int) -> Arm:
     spelled = "+".join(part for part in known if part in parts)
     if parts and name != spelled:
         raise ConfigError(f"unknown arm {name!r}: its parts are in another order", cure=f"Write {spelled}.")
+    if {"ft", "optimised"} <= set(parts):
+        raise ConfigError(
+            f"unknown arm {name!r}: an adapter is trained with the project's own prompt, and answers with no other",
+            cure=f"Write {spelled.replace('optimised', 'prompt')}, or leave ft or optimised out.",
+        )
     if {"ft", "whole"} <= set(parts):
         raise ConfigError(
             f"unknown arm {name!r}: no adapter is trained to read whole documents",
@@ -58,7 +75,8 @@ def arm_of(name: str, *, shots: int) -> Arm:
         name=name,
         retrieval=retrieval,
         tuning="" if "ft" not in parts else "open-book" if retrieval else "closed-book",
-        shots=shots if "prompt" in parts else 0,
+        shots=0 if {"prompt", "optimised"}.isdisjoint(parts) else shots,
+        optimised="optimised" in parts,
         oracle="oracle" in parts,
         schema="schema" in parts,
         whole="whole" in parts,

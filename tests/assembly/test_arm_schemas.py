@@ -106,6 +106,19 @@ def test_a_schema_that_no_training_answer_satisfies_is_refused(tmp_path: Path, f
         assert "inferred" in refusal.value.cure
 
 
+def test_a_schema_of_every_arm_that_no_right_answer_satisfies_is_said(tmp_path: Path, fast: Fast) -> None:
+    schema = {"type": "object", "properties": {"price": {"type": "number"}}, "required": ["price"]}
+    answers = [json.dumps({"trade": LABELS[n % 3]}) for n in range(60)]
+    study = {"arms": ["base"], "diagnostics": [], "metric": "exact_match", "metrics": []}
+    with opened(tmp_path, fast, answers, generation={"schema": schema}, study=study) as project:
+        number = len(project.splits.test)
+        warnings = project.plan().warnings
+    assert [text for text in warnings if text.startswith(f"none of the {number} right answers of the test questions")]
+    fitting = {"type": "object", "required": ["trade"]}
+    with opened(tmp_path, fast, answers, generation={"schema": fitting}, study=study) as project:
+        assert not [text for text in project.plan().warnings if "satisfies [generation].schema" in text]
+
+
 def test_an_inferred_schema_shows_no_answer_from_a_document_that_is_closed(tmp_path: Path) -> None:
     documents = [{"id": "open", "text": "Repairs are on Monday.", "readers": ["everyone"]}]
     documents.append({"id": "closed", "text": "The boss leaves in May.", "readers": ["user:boss"]})
@@ -125,7 +138,7 @@ def test_an_inferred_schema_shows_no_answer_from_a_document_that_is_closed(tmp_p
 
 def test_free_text_and_a_generator_that_cannot_are_refused(tmp_path: Path, fast: Fast) -> None:
     with opened(tmp_path, fast, [f"It was flat {n}, I think." for n in range(60)]) as project:
-        with pytest.raises(ConfigError, match="neither JSON nor labels") as refusal:
+        with pytest.raises(ConfigError, match="neither JSON nor a closed set of labels") as refusal:
             project.study()
         assert "Leave the part schema out" in refusal.value.cure
     (tmp_path / "other").mkdir()

@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 
 from twofold.config import Config
-from twofold.config_loading import laid_over
 from twofold.errors import ConfigError, GenerationError
 from twofold.hashing import plain
 from twofold.project import Project
+from twofold.settings.loading import laid_over
 
 SCHEMA = {
     "type": "object",

@@ -10,10 +10,10 @@ from typing import Any
 import pytest
 
 from twofold import prompts
-from twofold.config_loading import laid_over
 from twofold.errors import IndexMismatch, TemplateMismatch
 from twofold.plugins import loading
 from twofold.project import Project
+from twofold.settings.loading import laid_over
 
 
 def test_open_book_rows_cite_the_gold_passage_or_abstain(project: Project) -> None:

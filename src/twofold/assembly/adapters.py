@@ -13,7 +13,7 @@ from functools import partial
 from twofold.assembly.models import Models
 from twofold.assembly.searching import Search
 from twofold.assembly.systems import Systems
-from twofold.config import Config, Part
+from twofold.config import Config
 from twofold.examples.questions import Questions
 from twofold.examples.splitting import Splits
 from twofold.hashing import digest
@@ -22,6 +22,7 @@ from twofold.plugins import loading, specs
 from twofold.plugins.jobs import TrainerJob
 from twofold.plugins.protocols import Progress, Trainer, quiet
 from twofold.plugins.traits import TrainerSettings
+from twofold.settings.sections import Part
 from twofold.store.artifacts import Artifacts
 from twofold.store.catalogue import Catalogue
 from twofold.store.model_registry import LEARNED, model_id
@@ -51,6 +52,8 @@ class Adapters:
     """The base, and the writers of what is distilled."""
     systems: Systems
     """Render rows, and answer dev questions with a candidate."""
+    run: int = 1
+    """Number of the training run that these make; see `of_run`."""
 
     @property
     def methods(self) -> tuple[Part, ...]:
@@ -67,6 +70,25 @@ class Adapters:
         self.search.require_principal()
         learning = self.search.learning(splits, self.config)
         return learning.job(arm, method or self.methods[0], self.systems.renderer(arm, learning.filter))
+
+    # ------------------------------------------------------------ training runs
+
+    @property
+    def seed(self) -> int:
+        """Seed of this training run: the first run has ``[tuning].seed``, each further one the next number."""
+        return self.config.tuning.seed
+
+    def of_run(self, number: int) -> Adapters:
+        """These for another training run, from 1: the same examples and passages, another seed."""
+        if number == self.run:
+            return self
+        tuning = self.config.tuning.model_copy(update={"seed": self.seed + number - self.run})
+        return replace(self, config=self.config.model_copy(update={"tuning": tuning}), run=number)
+
+    def runs(self, arm: Arm) -> list[Adapters]:
+        """These for every run that an arm takes: the one it names, else all of ``[study].seeds``."""
+        numbers = [arm.run] if arm.run else range(1, self.config.study.seeds + 1)
+        return [self.of_run(number) for number in numbers]
 
     # ------------------------------------------------------------ keys
 
@@ -100,11 +122,18 @@ class Adapters:
     def _after(self) -> Json:
         """The settings of all that follows training, as part of an adapter's key."""
         after = finalize.spec(self.config.tuning, schema=self.models.schema)
-        if after["gate"] != "off":
+        # Two models of the same base weights share what is trained, but not the dev score and the latency, which are
+        # those of a generator: without the gate only the keys of the project's own model leave it out.
+        if after["gate"] != "off" or self.models.further:
             generator = self.models.generator(brief=True, exact=True)
             after["generator"] = generator.key
             generator.close()
-        return after
+        # All runs answer the same dev questions, which the first one's seed draws.
+        return after | ({"dev drawn by": self._dev_seed} if self.run > 1 else {})
+
+    @property
+    def _dev_seed(self) -> int:
+        return self.seed - (self.run - 1)
 
     def _trained_by(self, method: Part, without: Sequence[str]) -> Json:
         """The inputs of trained weights beside the job: trainer, base, and texts that models write for the training."""
@@ -130,10 +159,11 @@ class Adapters:
     def adapter(
         self, arm: Arm, splits: Splits, *, use: str = "", lineage: Json | None = None, progress: Progress = quiet
     ) -> tuple[Adapter, Json]:
-        """The arm's adapter, made now unless the store has it; of several methods the best on dev.
+        """The arm's adapter, made now unless the store has it; of several methods and training runs the best on dev.
 
         Args:
-            arm: Which; where `use` or ``[tuning].use`` names a model for it, that model.
+            arm: Which, and perhaps of which training run; where `use` or ``[tuning].use`` names a model for it, that
+                model.
             splits: What is learned from.
             use: A tuned model, for this call.
             lineage: What the manifest says of the model's origin.
@@ -141,29 +171,40 @@ class Adapters:
 
         Returns:
             The adapter; and its training report with ``gate``, ``merge_back``, ``dev_score``, ``key``, ``cached``,
-            ``trials`` (checkpoints, shares and methods tried on dev), and ``methods`` (a row for each of several).
+            ``trials`` (checkpoints, shares, methods and runs tried on dev), ``methods`` and ``runs`` (a row for each of
+            several).
         """
         # Examples in the prompt change no weights: `ft` and `prompt+ft` are trained once, as `ft`.
-        arm = arm.learner
-        chosen = self.models.chosen(arm, use)
+        learner = arm.learner
+        chosen = self.models.chosen(learner, use)
         if chosen:
             return self.models.load(chosen), self._report(chosen, cached=True)
-        reports = [
-            self._report_by(arm, splits, method, lineage=lineage or {}, progress=progress) for method in self.methods
-        ]
+        runs = self.runs(arm)
+        reports = []
+        for place, run in enumerate(runs, 1):
+            stage = progress if len(runs) == 1 else _of_run(progress, place, len(runs))
+            reports.append(run._best_method(learner, splits, lineage=lineage or {}, progress=stage))
         return self._carried(reports)
+
+    def _best_method(self, arm: Arm, splits: Splits, *, lineage: Json, progress: Progress) -> Json:
+        """The report of this run's adapter, of several methods by the best on dev."""
+        reports = [self._report_by(arm, splits, method, lineage=lineage, progress=progress) for method in self.methods]
+        return self._of_methods(reports)
 
     def known(self, arm: Arm, splits: Splits, *, use: str = "") -> Adapter | None:
         """The arm's adapter (see `adapter`) where the store has it; None otherwise: nothing is searched or trained."""
-        arm = arm.learner
-        if chosen := self.models.chosen(arm, use):
+        learner = arm.learner
+        if chosen := self.models.chosen(learner, use):
             return self.models.load(chosen)
-        known = [self.known_keys(arm, splits, method) for method in self.methods]
-        keys = [keys["adapter"] for keys in known if keys and self.artifacts.find(keys["adapter"]) is not None]
-        # One method is missing: which of them is best on dev is not known yet.
-        if len(keys) < len(known):
-            return None
-        return self._carried([self._report(key, cached=True) for key in keys])[0]
+        reports = []
+        for run in self.runs(arm):
+            known = [run.known_keys(learner, splits, method) for method in self.methods]
+            keys = [keys["adapter"] for keys in known if keys and self.artifacts.find(keys["adapter"]) is not None]
+            # One method, or run, is missing: which of them is best on dev is not known yet.
+            if len(keys) < len(known):
+                return None
+            reports.append(run._of_methods([self._report(key, cached=True) for key in keys]))
+        return self._carried(reports)[0]
 
     def combine(
         self, arm: Arm, splits: Splits, parts: Mapping[str, float], *, progress: Progress = quiet
@@ -178,15 +219,26 @@ class Adapters:
             self._finishing(arm, splits, progress).finish(key, trained, lineage)
         return self.models.load(key), self._report(key, cached=cached)
 
-    def _carried(self, reports: Sequence[Json]) -> tuple[Adapter, Json]:
+    def _of_methods(self, reports: Sequence[Json]) -> Json:
         """Of the reports of all methods the one to go on with."""
-        best = (
-            finalize.best_of(reports, enforce=self.config.tuning.gate == "enforce") if len(reports) > 1 else reports[0]
-        )
+        best = self._best_of(reports)
         report = {**best, "trials": sum(method_report["trials"] for method_report in reports)}
         if len(reports) > 1:
             report |= finalize.compared(reports, best)
+        return report | {"run": self.run, "seed": self.seed}
+
+    def _carried(self, reports: Sequence[Json]) -> tuple[Adapter, Json]:
+        """Of the reports of all training runs the one to go on with: the adapter that is served."""
+        best = self._best_of(reports)
+        report = {**best, "trials": sum(run_report["trials"] for run_report in reports)}
+        if len(reports) > 1:
+            report |= finalize.repeated(reports, best)
         return self.models.load(best["key"]), report
+
+    def _best_of(self, reports: Sequence[Json]) -> Json:
+        if len(reports) == 1:
+            return reports[0]
+        return finalize.best_of(reports, enforce=self.config.tuning.gate == "enforce")
 
     def _report_by(self, arm: Arm, splits: Splits, method: Part, *, lineage: Json, progress: Progress) -> Json:
         """The report of the arm's adapter by one method: trained and finished now unless the store has it."""
@@ -266,7 +318,12 @@ class Adapters:
             ),
             dev=self.search.readable(splits.dev),
             metric=specs.informed(self.config.study.decides, (*splits.train, *splits.dev, *splits.test)),
-            section=self.config.tuning,
+            section=self.config.tuning.model_copy(update={"seed": self._dev_seed}),
             spent=self.spent,
             progress=progress,
         )
+
+
+def _of_run(progress: Progress, number: int, of: int) -> Progress:
+    """The same progress, its stages named after the training run."""
+    return lambda stage, done, total: progress(f"run {number} of {of} {stage}".strip(), done, total)

@@ -5,12 +5,13 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any, ClassVar
 
 from twofold.errors import ConfigError, GenerationError, MissingExtra, install
 from twofold.examples import classifier
-from twofold.examples.quality.labels import labels
+from twofold.examples.quality.labels import labels, why_open
 from twofold.examples.questions import Questions
 from twofold.files.reading import counted, excerpt
 from twofold.hashing import digest
@@ -115,7 +116,8 @@ class LabelWriter:
         """The label, then the completion."""
         completion = self.generate([prompt])[0]
         yield completion.text
-        yield completion
+        # A label is there as soon as the text is read: nothing is written token by token.
+        yield replace(completion, first=completion.seconds)
 
     def close(self) -> None:
         """Free the model's memory."""
@@ -144,7 +146,8 @@ def _names(examples: Sequence[Example], abstention: str) -> list[str]:
         first = next((e.references[0] for e in examples if e.references), "")
         raise ConfigError(
             f"the arm linear answers with labels, and the answers of {counted(len(examples), 'training example')} are "
-            f"none: they are not of a closed set, such as {excerpt(first, 60)!r}",
+            f"no closed set of labels ({why_open(references)}), such as "
+            f"{excerpt(first, 60)!r}",
             cure="Leave linear out of [study].arms.",
         )
     if len({example.messages for example in examples}) < _FEWEST:

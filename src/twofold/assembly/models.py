@@ -7,11 +7,12 @@ from functools import cached_property
 from pathlib import Path
 
 from twofold.assembly.schemas import schema_text
-from twofold.config import Config, Part
+from twofold.config import Config
 from twofold.errors import TemplateMismatch
 from twofold.hashing import digest
 from twofold.plugins import loading, specs
 from twofold.plugins.protocols import Generator, KnowsProvenance, Remembers
+from twofold.settings.sections import Part
 from twofold.store.artifacts import Artifacts
 from twofold.store.catalogue import Catalogue
 from twofold.store.model_registry import Registry, weights_of
@@ -31,6 +32,8 @@ class Models:
     """The open catalogue."""
     artifacts: Artifacts
     """Stores the adapters."""
+    further: str = ""
+    """Name of the further model whose these are; empty for the project's own."""
 
     def generator(self, adapter: Adapter | None = None, *, brief: bool = False, exact: bool = False) -> Generator:
         """The configured generator, with an adapter or without; the caller closes it.

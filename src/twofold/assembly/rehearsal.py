@@ -16,13 +16,13 @@ from typing import Any, TypeVar
 
 from twofold import prompts
 from twofold.answering.system import question
-from twofold.config import Part
 from twofold.errors import GenerationError
 from twofold.host import capabilities, pace
 from twofold.plugins import loading as plugin_loading
 from twofold.plugins.jobs import TrainerJob
 from twofold.plugins.protocols import Embedder, Generator, Progress, quiet
 from twofold.plugins.traits import TrainerSettings
+from twofold.settings.sections import Part
 from twofold.training import reckoning
 from twofold.training.options import FitOptions
 from twofold.types import Answer, Arm, DevItem, Json, Message, Pair, Prompt

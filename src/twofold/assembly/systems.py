@@ -8,9 +8,11 @@ from typing import Any
 
 from twofold.answering.sufficiency import Calibration
 from twofold.answering.system import Renderer, System
+from twofold.assembly import optimised_prompts
 from twofold.assembly.calibrations import Calibrations
 from twofold.assembly.label_writer import LabelWriter
 from twofold.assembly.models import Models
+from twofold.assembly.optimised_prompts import OptimisedPrompt
 from twofold.assembly.schemas import require_support
 from twofold.assembly.searching import Search
 from twofold.config import Config
@@ -18,12 +20,17 @@ from twofold.examples import answer_schemas
 from twofold.examples.questions import Questions
 from twofold.examples.splitting import Splits
 from twofold.hashing import digest
+from twofold.plugins import specs
 from twofold.plugins.protocols import Generator
+from twofold.tuning import finalize
+from twofold.tuning.prompt_candidates import instructed
 from twofold.tuning.training_data import few_shots
 from twofold.types import Adapter, Arm, Example, Filter, Json
 
 _VERSION = 3
 """Raised when systems are made differently from the same parts, or read the same completion as another answer."""
+_PROMPTS = 1
+"""Raised when another prompt may be chosen of the same examples: other candidates, or another rule."""
 
 
 @dataclass(kw_only=True, eq=False)
@@ -47,17 +54,53 @@ class Systems:
         calibration = self.calibration(splits)[0] if arm.retrieval and not arm.whole else None
         # A candidate must not be chosen with the help of documents that only the test is about.
         seen = self.search.learning(splits).filter if brief else self.search.filter
+        prompt = self.prompt(arm, splits) if arm.optimised else None
         return self.assembled(
             arm,
             generator=generator,
-            shots=self.shots(arm, splits),
+            shots=prompt.examples(splits.train, arm=arm.name) if prompt else self.shots(arm, splits),
             calibration=calibration,
             filter=seen,
             schema=self.schema(arm, splits),
+            prompt=prompt,
+        )
+
+    def tried(
+        self,
+        arm: Arm,
+        splits: Splits,
+        *,
+        generator: Generator,
+        shots: tuple[Example, ...],
+        prompt: OptimisedPrompt,
+    ) -> System:
+        """The system of an arm with a prompt that may be chosen, which sees what learning may see.
+
+        Args:
+            arm: The arm.
+            splits: The examples.
+            generator: Answers, for all candidates.
+            shots: Examples shown.
+            prompt: The candidate.
+        """
+        return self.assembled(
+            arm,
+            generator=generator,
+            shots=shots,
+            calibration=self.calibration(splits)[0] if arm.retrieval and not arm.whole else None,
+            filter=self.search.learning(splits).filter,
+            schema=self.schema(arm, splits),
+            prompt=prompt,
         )
 
     def served(
-        self, arm: Arm, splits: Callable[[], Splits], *, adapter: Adapter | None, calibration: Calibration | None
+        self,
+        arm: Arm,
+        splits: Callable[[], Splits],
+        *,
+        adapter: Adapter | None,
+        calibration: Calibration | None,
+        prompt: str = "",
     ) -> System:
         """An arm made ready of parts that are there: nothing is trained, calibrated, retrieved or written.
 
@@ -66,14 +109,60 @@ class Systems:
             splits: The examples, which are read only for an arm that shows some or infers its schema from them.
             adapter: Its tuned weights.
             calibration: When it abstains.
+            prompt: Key of its optimised prompt, the one that was measured; empty: the one of today's settings.
+
+        Raises:
+            StoreError: its prompt is to be an optimised one, and none is stored, or an example that it shows is gone.
         """
+        chosen = self.prompt(arm, splits(), key=prompt) if arm.optimised else None
+        shots: tuple[Example, ...] = ()
+        if arm.shots:
+            # Of all splits: another example that was removed may have moved it, and the prompt is the measured one.
+            known = splits()
+            every = (*known.train, *known.dev, *known.test, *known.reserve)
+            shots = chosen.examples(every, arm=arm.name) if chosen else self.shots(arm, known)
         return self.assembled(
             arm,
             generator=self.generator(arm, splits, adapter=adapter),
-            shots=self.shots(arm, splits()) if arm.shots else (),
+            shots=shots,
             calibration=calibration,
             schema=self.schema(arm, splits()) if arm.schema else self.models.schema,
+            prompt=chosen,
         )
+
+    def prompt(self, arm: Arm, splits: Splits, *, key: str = "") -> OptimisedPrompt:
+        """The stored prompt of an arm: of this key, else of the examples, documents and settings in force.
+
+        Raises:
+            StoreError: there is none.
+        """
+        return optimised_prompts.stored(self.search.artifacts, key or self.prompt_key(arm, splits), arm=arm.name)
+
+    def prompt_key(self, arm: Arm, splits: Splits) -> str:
+        """Name of the prompt that is, or would be, chosen for an arm."""
+        config, learning = self.config, self.search.learning(splits)
+        # Exact, as for a tuned model: what an endpoint refused does not decide which prompt is chosen.
+        generator = self.models.generator(brief=True, exact=True)
+        metric = specs.informed(config.study.decides, (*splits.train, *splits.dev, *splits.test))
+        made_of: Json = {
+            "arm": {"retrieval": arm.retrieval, "oracle": arm.oracle, "whole": arm.whole, "schema": arm.schema},
+            "shots": arm.shots,
+            "generator": generator.key,
+            "template": config.template.digest,
+            "max_tokens": config.generation.max_tokens,
+            "schema": self.schema(arm, splits),
+            "train": list(splits.train.digests),
+            "dev": list(learning.splits.dev.digests),
+            "metric": [metric.name, metric.options],
+            "looks": finalize.looks(config.tuning),
+            "seed": config.study.seed,
+            "principal": learning.filter.principal,
+            "version": _PROMPTS,
+        }
+        generator.close()
+        if arm.retrieval:
+            made_of["retrieval"] = {**self.search.spec(), "without": sorted(learning.filter.without)}
+        return digest("prompt", made_of)
 
     def generator(
         self, arm: Arm, splits: Callable[[], Splits], *, adapter: Adapter | None = None, brief: bool = False
@@ -155,16 +244,18 @@ class Systems:
         calibration: Calibration | None = None,
         filter: Filter | None = None,
         schema: str | None = None,
+        prompt: OptimisedPrompt | None = None,
     ) -> System:
-        """The system of an arm with just these parts; the project's filter and schema unless others are given."""
+        """The system of an arm with just these parts; filter, schema and prompt are the project's unless given."""
         filter = filter or self.search.filter
         schema = self.models.schema if schema is None else schema
         # A label is no JSON, whatever form the other arms' answers have.
         schema = "" if arm.linear else schema
+        template = instructed(self.config.template, prompt.instruction if prompt else "")
         parts: Json = {
             "arm": arm.name,
             "generator": generator.description,
-            "template": self.config.template.digest,
+            "template": template.digest,
             "max_tokens": self.config.generation.max_tokens,
             "shots": list(Questions.of(shots).digests),
         }
@@ -194,6 +285,9 @@ class Systems:
         made_of = {**parts, "generator": generator.key, "arm": "", "version": _VERSION}
         if arm.retrieval:
             parts["retrieval"] = {**parts["retrieval"], "index_version": self.search.index.state().version}
+        if prompt and prompt.report:
+            # Only in the description: how a prompt was chosen changes no answer, and the project's own has its own key.
+            parts["optimised"] = dict(prompt.report)
         return System(
             arm=arm,
             key=digest("system", made_of),
@@ -204,5 +298,5 @@ class Systems:
             keyed=lambda writer: digest("system", {**made_of, "generator": writer}),
             shots=shots,
             calibration=calibration,
-            **self._reading(arm, filter),
+            **{**self._reading(arm, filter), "template": template},
         )

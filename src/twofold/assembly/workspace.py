@@ -132,6 +132,7 @@ class Workspace:
                 config=self.config.of(arm.model),
                 catalogue=self.catalogue,
                 artifacts=self.artifacts,
+                further=arm.model,
             )
             self.further[arm.model] = self._around(models, self.search, self.spent)
         return self.further[arm.model]

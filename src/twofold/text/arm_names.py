@@ -23,6 +23,13 @@ def of_model(parts: str, model: str) -> str:
     return f"{model}/{parts}" if model else parts
 
 
+def without_passages(arm: str) -> str:
+    """The arm of the same model whose prompts lack an arm's passages or documents; empty for an arm without any."""
+    parts = without_model(arm).split("+")
+    left = [part for part in parts if part not in ("rag", "whole")]
+    return of_model("+".join(left) or "base", model_of(arm)) if left != parts else ""
+
+
 def models_of(arms: Iterable[str]) -> list[str]:
     """The models of arms, each once, in the order of the arms; the project's own is the empty name."""
     return list(dict.fromkeys(map(model_of, arms)))
