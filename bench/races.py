@@ -2,8 +2,10 @@
 
     python bench/races.py --simulations 200 --looking 600
 
-Worlds as in `calibration`; every study has about so many questions. Columns of the first table, of truths in which the
-best arm is no better than a simpler one:
+Worlds as in `calibration`; every study has about so many questions. `TABLE` are the settings of the review that races
+were built on: `clustered` (f1, groups of 1 to 15 questions, mean about 3, likeness .3) and `steady` (two arms score
+within .1 of their mean, the others all or nothing: differences are skew although means are equal) beside the first two.
+Columns of the first table, of truths in which the best arm is no better than a simpler one:
 
 - every group: bets with all of α, looked at after every group; share of studies that crown an arm falsely;
 - race: as `study --race` runs them, in ten shards with half of α, and one test at the end with the other half;
@@ -23,9 +25,9 @@ import time
 from dataclasses import dataclass, replace
 
 import numpy as np
-from calibration import ARMS, World, false_of, simulate, verdict_on
+from calibration import ARMS, World, false_of, normal_below, scored, simulate, verdict_on
 
-from twofold.config import StudySection
+from twofold.settings.sections import StudySection
 from twofold.stats import betting
 from twofold.stats.distributions import t_quantile
 from twofold.verdict.racing import evidence_of
@@ -33,6 +35,18 @@ from twofold.verdict.rule import VerdictFacts, decide
 
 NAMES = [arm.name for arm in ARMS]
 SHARDS = 10
+
+
+@dataclass(frozen=True)
+class Uneven(World):
+    """A world of so many questions exactly, whose groups are of very unequal size, or single questions."""
+
+    questions: int = 129
+    clustered: bool = False
+
+
+STEADY = (False, True, False, True, True)
+"""Of the kind `steady`, the arms that score all or nothing; the others score within .1 of their mean."""
 SHAPES = {
     "binary, 129": World(groups=129, per_group=1, icc=0, alike=0.809),
     "binary, 300": World(groups=300, per_group=1, icc=0, alike=0.809),
@@ -40,7 +54,13 @@ SHAPES = {
     "f1, 300": World(groups=300, per_group=1, icc=0, kind="f1"),
     "f1, 43 groups of 3": World(groups=43, per_group=3, icc=0.3, kind="f1"),
     "f1, 100 groups of 3": World(groups=100, per_group=3, icc=0.3, kind="f1"),
+    "clustered, 129": Uneven(questions=129, clustered=True, icc=0.3, kind="f1"),
+    "clustered, 300": Uneven(questions=300, clustered=True, icc=0.3, kind="f1"),
+    "steady, 129": Uneven(questions=129, kind="steady"),
+    "steady, 300": Uneven(questions=300, kind="steady"),
 }
+TABLE = [f"{shape}, {number}" for shape in ("binary", "f1", "clustered", "steady") for number in (129, 300)]
+"""The settings of the review."""
 NULLS = {"all equal": (0.4,) * 5, "low": (0.08,) * 5, "rag = ft+rag": (0.1, 0.1, 0.5, 0.2, 0.5)}
 GAINS = {
     "+.1": (0.3, 0.3, 0.3, 0.3, 0.4),
@@ -60,6 +80,35 @@ class Raced:
     """Share of the questions that were asked."""
     answers: float
     """Share of all arms' answers that were made."""
+
+
+def drawn(world: World, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+    """Scores (questions, arms) and groups of one study."""
+    if not isinstance(world, Uneven):
+        return simulate(world, rng)
+    sizes = [1] * world.questions
+    if world.clustered:
+        sizes, left = [], world.questions
+        while left:
+            # mostly small groups, and now and then a large one
+            size = int(rng.geometric(1 / 3)) if rng.random() < 0.9 else int(rng.integers(6, 16))
+            sizes.append(min(15, size, left))
+            left -= sizes[-1]
+    groups, k, means = np.repeat(np.arange(len(sizes)), sizes), len(world.means), np.array(world.means)
+
+    def shared(weight: float, common: np.ndarray, own: np.ndarray) -> np.ndarray:
+        return np.sqrt(weight) * common + np.sqrt(1 - weight) * own
+
+    latent = shared(world.alike, rng.normal(size=(len(groups), 1)), rng.normal(size=(len(groups), k)))
+    if world.clustered:
+        by_group = shared(0.5, rng.normal(size=(len(sizes), 1)), rng.normal(size=(len(sizes), k)))[groups]
+        latent = shared(world.icc, by_group, latent)
+    if world.kind != "steady":
+        return scored(world.kind, latent, means), groups
+    uniform = normal_below(latent)
+    # Narrower beside 0 and 1, so that the mean is exact.
+    near = means + np.minimum(0.1, np.minimum(means, 1 - means)) * (1 - 2 * uniform)
+    return np.where(np.array(STEADY[:k]), (uniform < means).astype(float), near), groups
 
 
 def tables(scores: np.ndarray, groups: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -116,14 +165,17 @@ def looking(world: World, *, simulations: int, alpha: float = 0.05, seed: int = 
     rng, false = np.random.default_rng(seed), 0
     arms = len(world.means)
     for start in range(0, simulations, 50):  # in batches: 50 studies of 300 groups take 300 MB
-        drawn = [tables(*simulate(world, rng)) for _ in range(min(50, simulations - start))]
-        table = np.stack([one for one, _ in drawn])
-        shown = wealths(table, np.stack([sizes for _, sizes in drawn])) >= betting.bar(arms, alpha)
-        weights = np.stack([sizes for _, sizes in drawn])[:, :, None]
+        studies = [tables(*drawn(world, rng)) for _ in range(min(50, simulations - start))]
+        groups = max(len(sizes) for _, sizes in studies)
+        table, counts = np.zeros((len(studies), groups, arms)), np.zeros((len(studies), groups))
+        for study, (means_of, sizes) in enumerate(studies):
+            table[study, : len(sizes)], counts[study, : len(sizes)] = means_of, sizes
+        shown = wealths(table, counts) >= betting.bar(arms, alpha)
+        weights = counts[:, :, None]
         means = (table * weights).sum(axis=1)  # (studies, arms)
         shown |= np.eye(arms, dtype=bool)  # an arm need not beat itself
         early = shown.all(axis=3)  # (studies, groups, arms): shown better than every other arm
-        for study in range(len(drawn)):
+        for study in range(len(studies)):
             hits = np.flatnonzero(early[study].any(axis=1))
             if len(hits):
                 crowned = int(np.argmax(early[study, hits[0]]))
@@ -140,7 +192,7 @@ def naive(world: World, *, simulations: int, alpha: float = 0.05, seed: int = 0)
     """The same share of a fixed test that is looked at after every shard."""
     rng, false = np.random.default_rng(seed), 0
     for _ in range(simulations):
-        scores, groups = simulate(world, rng)
+        scores, groups = drawn(world, rng)
         table, sizes = tables(scores, groups)
         crowned = 0
         for end in ends(len(sizes)):
@@ -164,7 +216,7 @@ def main() -> None:
     parser.add_argument("--simulations", type=int, default=200, help="Studies of each truth that are decided.")
     parser.add_argument("--looking", type=int, default=600, help="Studies of each truth that are looked at.")
     parser.add_argument("--resamples", type=int, default=400)
-    parser.add_argument("--shapes", nargs="+", default=list(SHAPES), choices=list(SHAPES))
+    parser.add_argument("--shapes", nargs="+", default=TABLE, choices=list(SHAPES))
     given = parser.parse_args()
     print("| world | truth | every group | race | naive |\n|---|---|---|---|---|")
     for shape in given.shapes:
@@ -173,7 +225,7 @@ def main() -> None:
             seen = looking(world, simulations=given.looking), naive(world, simulations=given.looking)
             rng, wrong = np.random.default_rng(1), 0
             for _ in range(given.simulations):
-                wrong += raced(*simulate(world, rng), resamples=given.resamples).arm in false_of(means)
+                wrong += raced(*drawn(world, rng), resamples=given.resamples).arm in false_of(means)
             print(
                 f"| {shape} | {truth} | {seen[0]:.3f} | {wrong / given.simulations:.3f} | {seen[1]:.3f} |", flush=True
             )
@@ -184,7 +236,7 @@ def main() -> None:
             world, start = replace(SHAPES[shape], means=means), time.perf_counter()
             rng, plain, ran = np.random.default_rng(2), 0, []
             for number in range(given.simulations):
-                scores, groups = simulate(world, rng)
+                scores, groups = drawn(world, rng)
                 ran.append(raced(scores, groups, resamples=given.resamples))
                 plain += verdict_on(scores, groups, resamples=given.resamples, seed=number).arm == NAMES[-1]
             right = sum(one.arm == NAMES[-1] for one in ran) / given.simulations

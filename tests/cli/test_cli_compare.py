@@ -50,6 +50,8 @@ def test_what_became_worse_is_listed_with_both_answers_and_what_differs(studies:
     assert "\n    - " in out
     assert "\n    + " in out
     assert "config generation.generator.options.mode: quote → echo" in out
+    assert "byte for byte" not in out
+    assert "both records are the same byte for byte" in call("compare", studies[0], studies[0])[1]
 
 
 @pytest.mark.parametrize(

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from twofold.config import Part
 from twofold.host import capabilities
 from twofold.host.capabilities import ChosenArithmetic, Gpu, Processor, parse_processor
 from twofold.plugins import loading, protocols, specs
+from twofold.settings.sections import Part
 
 X86 = "processor\t: 0\nvendor_id\t: {vendor}\nmodel name\t: {name}\nflags\t\t: fpu sse sse2 {flags}\nbugs\t\t: mds\n"
 AVX2_INTEL = X86.format(vendor="GenuineIntel", name="Intel(R) Core(TM) i7-8650U", flags="avx f16c avx2 bmi2")

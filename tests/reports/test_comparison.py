@@ -50,6 +50,7 @@ def test_by_default_the_arm_that_the_first_chose_is_compared(pair: tuple[Stored,
 def test_the_same_study_again_differs_in_nothing(pair: tuple[Stored, Stored]) -> None:
     comparison = compare(*pair, arm="rag")
     assert comparison.differs == []
+    assert comparison.repeated
     assert comparison.result.difference is not None
     assert comparison.result.difference.mean == 0
     assert comparison.unchanged == {"base"}
@@ -58,6 +59,7 @@ def test_the_same_study_again_differs_in_nothing(pair: tuple[Stored, Stored]) ->
     second = pair[1][0]
     second["arms"]["rag"]["key"] = "system:another"
     assert compare(*pair, arm="rag").standing(0.0) == "cannot tell"
+    assert not compare(*pair, arm="rag").repeated
     body = json.loads(json.dumps(comparison.to_json(0.3)))
     assert body["fail_if_worse"] == {"margin": 0.3, "outcome": "not worse"}
     assert body["questions"]["changes"]["same"] == body["questions"]["compared"] == 40
@@ -160,3 +162,11 @@ def test_what_differs_is_named_by_its_key_and_shortened_where_it_parts(pair: tup
     old, new = rows["arm rag template"]
     assert (old.endswith("old"), new.endswith("new"), old[0]) == (True, True, "…")
     assert len(rows) == 3
+
+
+def test_settings_of_a_judge_explain_no_score(pair: tuple[Stored, Stored]) -> None:
+    first, second = (study[0] for study in pair)
+    other = copy.deepcopy(first)
+    other["config"] = {**other["config"], "judge": {"model": "big"}}
+    assert differences(first, other, ("rag", "rag")) == []
+    assert first["config"].keys() == second["config"].keys()

@@ -12,10 +12,10 @@ import numpy as np
 import pytest
 
 import stand_in_trainer
-from twofold.config import StudySection
 from twofold.host import capabilities
 from twofold.project import Project
 from twofold.reports.study_page import render_summary
+from twofold.settings.sections import StudySection
 from twofold.stats import intervals
 from twofold.study import latency
 from twofold.testing.echo_generator import EchoGenerator

@@ -9,17 +9,24 @@ from typing import Any, ClassVar
 
 import pytest
 
+from twofold.costs.prices import UNPRICED
 from twofold.errors import ConfigError
+from twofold.examples.questions import Questions
 from twofold.hashing import digest
-from twofold.plugins import loading
+from twofold.plugins import loading, specs
 from twofold.project import Project
 from twofold.reports import archive, study_page
-from twofold.study import looks, shards
+from twofold.serving.pages.studies import _public
+from twofold.study import looks, priced, shards
 from twofold.study.diagnosing import Scope
+from twofold.study.measure import MeasuredArm
+from twofold.study.race_pilot import known
 from twofold.study.verifying import verify
-from twofold.testing.echo_generator import EchoGenerator
+from twofold.testing.echo_generator import EchoGenerator, EchoOptions
 from twofold.testing.projects import make_project
 from twofold.types import Json, Prompt
+from twofold.verdict.racing import SPARED
+from twofold.verdict.record import number_text
 
 SETTINGS: Json = {
     "study": {
@@ -111,6 +118,16 @@ def test_a_race_counts_once_and_a_plain_study_after_it_is_the_second_look(projec
     assert again["verdict"]["looks"] == 1, "the same race, answered from what is stored"
 
 
+class PricedOptions(EchoOptions):
+    price_per_million_prompt: float = 0.0
+
+
+class Priced(EchoGenerator):
+    """Paid by tokens."""
+
+    Options = PricedOptions
+
+
 class Scripted(EchoGenerator):
     """Right on one half of the questions with examples shown, on the other half with passages, else never."""
 
@@ -159,13 +176,94 @@ def test_a_beaten_arm_is_asked_less_and_every_number_says_of_how_many(tmp_path: 
         assert diagnosed["arms"]["base"]["answers"] == number
 
 
-def test_a_plan_says_what_a_race_is_expected_to_ask(project: Project) -> None:
+def test_a_plan_says_what_a_race_is_expected_to_ask_by_what_is_known_of_its_arms(project: Project) -> None:
     plan: Any = project.plan(race=True).race
     weak, _, strong = plan.expected
     assert strong.questions[0] <= weak.questions[0]
     assert all(0 < share <= 1 for one in plan.expected for share in (*one.questions, *one.answers))
     assert "of the answers" in plan.lines[-1]
     assert project.plan().race is None
+    assert (plan.source, plan.seen) == ("", None), "nothing is known of these arms"
+    record = project.study(race=True)
+    race = record["race"]
+    after: Any = project.plan(race=True).race
+    assert after.source == f"study {record['study']}"
+    assert after.disagree != plan.disagree
+    assert after.seen.leader == "rag"
+    assert abs(after.seen.questions - race["questions"] / race["planned"]) < 0.4, "as the race did that is known"
+    assert set(after.seen.answers) == {"base", "prompt", "rag"}
+    assert any(f"leads by {number_text(after.seen.gain, 2)}, as by study" in line for line in after.lines)
+    assert after.to_json()["seen"]["leader"] == "rag"
+
+
+def test_stored_answers_of_these_systems_come_before_an_earlier_study(project: Project) -> None:
+    project.study(race=True)
+    workspace = project.workspace
+    before = Questions.of((*project.splits.dev, *project.splits.train)).digests
+    arms = [project.config.arm(name) for name in ("base", "prompt", "rag")]
+    key = digest("metric", specs.of_part("metrics", project.config.study.metric))
+    for number, arm in enumerate(arms[::2]):
+        system = workspace.of(arm).arms.known_key(arm, project.splits)
+        assert system is not None
+        workspace.catalogue.scores.put(system, key, [(one, float((at + number) % 2)) for at, one in enumerate(before)])
+    pilot = known(workspace, project.splits, project.records, arms=arms, metric=("contains", key))
+    assert pilot is not None
+    assert (pilot.source, pilot.arms) == (
+        "stored answers of these arms to dev and train questions",
+        ("base", "rag"),
+    )
+    low, high = pilot.disagree()
+    assert 0.8 < low <= high == pytest.approx(1.0, abs=0.01), "one is right where the other is wrong"
+
+
+def test_what_a_race_saved_is_told_for_each_arm_in_minutes_and_in_money(tmp_path: Path) -> None:
+    with make_project(tmp_path / "priced", questions=160, settings=SETTINGS) as project:
+        table = "item,amount,unit,currency,date,source\nmachine,36000,hour,EUR,2026-01-02,contract\n"
+        (project.directory / "prices.csv").write_text(table, encoding="utf-8")
+        record = project.study(race=True)
+        saved = record["race"]["saved"]
+        assert saved["currency"] == "EUR"
+        assert saved["unpriced"] == []
+        for name in ("answers", "seconds", "amount"):
+            assert saved[name] == pytest.approx(sum(row[name] for row in saved["arms"].values()))
+        assert saved["amount"] == pytest.approx(10 * saved["seconds"]), "36,000 an hour are 10 a second"
+        (money,) = [line for line in record["verdict"]["because"] if line.startswith(SPARED)]
+        assert "EUR (base " in money
+        assert any("would have taken about" in line and "rag " in line for line in record["verdict"]["because"])
+        assert verify(project.records / record["study"]).faults == ()
+        rows = archive.read_answers(project.records / record["study"])
+        assert "What it saved" in study_page.render(record, rows)
+        public = _public(record, closed=False)
+        assert "EUR" not in json.dumps(public["race"])
+
+
+def test_tokens_that_nobody_counted_are_no_free_ones(tmp_path: Path) -> None:
+    settings = {
+        **SETTINGS,
+        "generation": {"generator": {"name": "priced", "options": {"price_per_million_prompt": 2e5}}},
+    }
+    with (
+        loading.registered("generators", "priced", Priced),
+        make_project(tmp_path / "counted", questions=160, settings=settings) as project,
+    ):
+        saved = project.study(race=True)["race"]["saved"]
+        assert saved["amount"] > 0
+        assert "currency" not in saved, "prices among options name none"
+        workspace, arm = project.workspace, project.config.arm("rag")
+        item = MeasuredArm(
+            arm=arm,
+            system="",
+            description={"generator": {}},
+            answers=[],
+            training=None,
+            diagnostic=False,
+            measures={"n": 4, "seconds": 2.0, "prompt_tokens": 0.0, "completion_tokens": 0.0},
+            scores={},
+        )
+        uncounted = priced.saved(workspace, {"rag": item}, planned=10, prices=UNPRICED)
+        assert uncounted["unpriced"] == ["rag"]
+        assert "amount" not in uncounted
+        assert (uncounted["answers"], uncounted["seconds"]) == (10, 5.0)
 
 
 def test_a_race_of_one_arm_is_refused_before_anything_is_asked(tmp_path: Path) -> None:

@@ -11,6 +11,8 @@ from twofold.cli.session import Run
 from twofold.cli.terminal import one_line
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from twofold.reports.comparison import Stored, StudyComparison
     from twofold.reports.side_by_side import ComparedAnswer
     from twofold.types import Estimate
@@ -63,8 +65,11 @@ def compare(
     -MARGIN), 4 cannot tell (neither). Exit code 3: the studies cannot be compared.
     """
     from twofold.reports.comparison import compare as compared
+    from twofold.study.comparing import statistics
 
-    comparison = compared(*_stored(run, first, second), arm=arm, metric=metric)
+    (former, _), (latter, directory) = _stored(run, first, second)
+    statistic = statistics(former, latter, directory=directory)
+    comparison = compared(former, latter, arm=arm, metric=metric, statistic=statistic)
     run.result(comparison.to_json(fail_if_worse), "\n".join(_lines(comparison, fail_if_worse)))
     if fail_if_worse is None:
         return
@@ -73,11 +78,11 @@ def compare(
         raise typer.Exit(WORSE if standing == "worse" else CANNOT_TELL)
 
 
-def _stored(run: Run, *studies: str) -> list[Stored]:
-    """Record and answers of each study; the project is opened only where one is named and not a path."""
+def _stored(run: Run, *studies: str) -> list[tuple[Stored, Path]]:
+    """Record, answers and directory of each study; the project is opened only where one is named and not a path."""
     from twofold.reports import archive
 
-    stored: list[Stored] = []
+    stored: list[tuple[Stored, Path]] = []
     with ExitStack() as opened:
         records = None
         for study in studies:
@@ -85,7 +90,7 @@ def _stored(run: Run, *studies: str) -> list[Stored]:
             if directory is None:
                 records = records or opened.enter_context(run.project()).records
                 directory = records / archive.named(archive.names(records), study)
-            stored.append((archive.read_record(directory), archive.read_answers(directory)))
+            stored.append(((archive.read_record(directory), archive.read_answers(directory)), directory))
     return stored
 
 
@@ -105,11 +110,23 @@ def _lines(comparison: StudyComparison, margin: float | None) -> list[str]:
     lines.append(f"{counted(len(result.answers), 'question')} in both: {counts}")
     if comparison.same:
         lines.append("one and the same system answered in both, and scores the same on every question")
+    if comparison.repeated:
+        lines.append("both records are the same byte for byte: verdict, scores and answers; not clocks, dates, numbers")
     if any(result.only):
         lines.append(
             f"not compared: {counted(result.only[0], 'question')} of {first} alone, {result.only[1]} of {second}"
         )
-    if comparison.early:
+    if result.kind == "pooled":
+        lines.append(
+            f"{metric_title(result.metric)} is computed from all answers together, its interval by leaving out each "
+            "group; the questions are listed by what it says of each answer alone"
+        )
+    if comparison.early and result.kind == "anytime":
+        lines.append(
+            f"a race left out questions once it had shown enough ({' and '.join(comparison.early)}): intervals are "
+            "confidence sequences, which hold whenever it stopped; the difference itself flatters the winner"
+        )
+    elif comparison.early:
         lines.append(
             f"warning: a race left out questions once it had shown enough ({' and '.join(comparison.early)}): what it "
             "asked flatters the winner, and these intervals do not allow for that"

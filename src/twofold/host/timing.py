@@ -15,6 +15,8 @@ from typing import Generic, TypedDict, TypeVar
 
 import numpy as np
 
+from twofold.host.load import Load
+
 Item = TypeVar("Item")
 
 
@@ -48,13 +50,17 @@ class Clock(Generic[Item]):
         least: int = 0,
         limit: float = 0.0,
     ) -> None:
-        self._ask, self._name, self._most, self._least, self.limit = ask, name, most, least, limit
+        self._ask, self._most, self._least, self.limit = ask, most, least, limit
+        self.name = name
+        """Returns the name of a question."""
         self.opening = 0.0
         """Seconds that `open` took."""
         self.spent: dict[str, float] = {}
         """Question → seconds, in the order of the questions."""
         self.failed: set[str] = set()
         """Questions whose answers failed."""
+        self.load = Load()
+        """Use of the processor by other programs meanwhile."""
 
     def open(self, item: Item, load: Callable[[], None] = lambda: None) -> None:
         """Load the system, and have it answer a question that does not count."""
@@ -67,10 +73,12 @@ class Clock(Generic[Item]):
         """Ask a question and record its seconds, unless the time is used up."""
         if len(self.spent) >= self._least and sum(self.spent.values()) >= self._most:
             return
-        began = time.perf_counter()
-        answered = self._ask(item)
-        name = self._name(item)
-        self.spent[name] = time.perf_counter() - began
+        with self.load:
+            began = time.perf_counter()
+            answered = self._ask(item)
+            spent = time.perf_counter() - began
+        name = self.name(item)
+        self.spent[name] = spent
         if not answered:
             self.failed.add(name)
 

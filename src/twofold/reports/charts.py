@@ -73,12 +73,14 @@ class Point:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Bar:
-    """One stacked bar: counts in order, each with its colour class."""
+    """One stacked bar: counts, or other amounts, in order, each with its colour class."""
 
     label: str
     """Name."""
-    parts: tuple[tuple[str, int, str], ...]
+    parts: tuple[tuple[str, float, str], ...]
     """(what it counts, count, colour class)."""
+    whole: float = 0.0
+    """Amount that the full width stands for, whose parts' names tell their values; 0: the sum of the bar's counts."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -387,7 +389,7 @@ def _power(exponent: float) -> str:
 
 
 def stacked_bars(bars: Sequence[Bar], *, title: str, width: int = WIDE) -> str:
-    """One bar per row, all of full width: the parts' shares of its total, with counts where there is room."""
+    """One bar per row: the parts' shares of its total, with counts where there is room, or of `Bar.whole`."""
     compact = width < COMPACT
     left = 8.0 if compact else min(220.0, max((text_width(b.label) for b in bars), default=0) + 20)
     right = width - 8.0
@@ -398,7 +400,7 @@ def stacked_bars(bars: Sequence[Bar], *, title: str, width: int = WIDE) -> str:
         y = top + 20 if compact else top + 4
         anchor, label_x, label_y = ("start", left, top + 14) if compact else ("end", left - 12, y + 18)
         body.append(_text(label_x, label_y, _cut(bar.label, (right if compact else left) - 16), "label", anchor))
-        total = sum(count for _, count, _ in bar.parts)
+        total = bar.whole or sum(count for _, count, _ in bar.parts)
         at = left
         for name, count, colour in bar.parts:
             size = (right - left) * count / total if total else 0.0
@@ -406,19 +408,17 @@ def stacked_bars(bars: Sequence[Bar], *, title: str, width: int = WIDE) -> str:
                 continue
             # A gap between parts; a part too small for it stays a hairline, as a count above 0 must be seen.
             box = (at, y, max(at + 0.5, at + size - 1.5), y + 26)
-            body.append(
-                f"<g><title>{escape(f'{bar.label}: {name}, {count} of {total}')}</title>"
-                f'<rect class="{colour}" {_rect(box)}/>'
-                + (_text(at + size / 2, y + 18, str(count), "count", "middle") if size > 10 * len(str(count)) else "")
-                + "</g>"
-            )
+            number = "" if bar.whole else str(count)
+            says = f"{bar.label}: {name}" + ("" if bar.whole else f", {count} of {total}")
+            fits = number and size > 10 * len(number)
+            inner = _text(at + size / 2, y + 18, number, "count", "middle") if fits else ""
+            body.append(f'<g><title>{escape(says)}</title><rect class="{colour}" {_rect(box)}/>{inner}</g>')
             at += size
     descriptions = []
     for bar in bars:
-        parts = ", ".join(f"{name} {count}" for name, count, _ in bar.parts if count)
-        descriptions.append(f"{bar.label}: {parts}")
-    description = "; ".join(descriptions)
-    return _svg(width, 8 + step * len(bars), body, title=title, describe=description, kind="stacked")
+        named = [name if bar.whole else f"{name} {count}" for name, count, _ in bar.parts if count]
+        descriptions.append(f"{bar.label}: {', '.join(named)}")
+    return _svg(width, 8 + step * len(bars), body, title=title, describe="; ".join(descriptions), kind="stacked")
 
 
 def count_bars(

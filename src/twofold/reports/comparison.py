@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 
 from twofold.errors import StudyError
 from twofold.hashing import plain
 from twofold.reports.differences import Difference, differences
-from twofold.reports.side_by_side import ComparedAnswer, SideBySide, Standing, side_by_side
+from twofold.reports.side_by_side import ComparedAnswer, SideBySide, Standing, Statistic, side_by_side
 from twofold.types import Estimate, Json
 from twofold.verdict.record import AnswerRow, StudyRecord, counted
+from twofold.verdict.sameness import differing, repeated
 
 Stored = tuple[StudyRecord, Sequence[AnswerRow]]
 """A study: its record and its answers."""
@@ -36,6 +37,8 @@ class StudyComparison:
     """Names of the studies that were races and left out questions of the compared arm (`stopped_early`)."""
     differs: list[Difference]
     """What differs between the studies beside their answers."""
+    repeated: bool
+    """Are both the same byte for byte but for clocks, dates and counters (`sameness.repeated`)?"""
 
     @property
     def other_references(self) -> int:
@@ -51,6 +54,7 @@ class StudyComparison:
             "same": self.same,
             "metric": result.metric,
             "level": result.level,
+            "kind": result.kind,
             "means": [_estimate(mean) for mean in result.means],
             "difference": _estimate(result.difference),
             "questions": {"compared": len(result.answers), "only": list(result.only), "changes": result.counts()},
@@ -59,6 +63,7 @@ class StudyComparison:
             "better": [_row(answer, result.arms) for answer in result.of("better")],
             "other_arms": {name: _estimate(other.difference) for name, other in self.arms.items()},
             "stopped_early": list(self.early),
+            "repeated": self.repeated,
             "differs": [asdict(difference) for difference in self.differs],
         }
         if margin is not None:
@@ -70,7 +75,14 @@ class StudyComparison:
         return "not worse" if self.same else self.result.standing(margin)
 
 
-def compare(first: Stored, second: Stored, *, arm: str = "", metric: str = "") -> StudyComparison:
+def compare(
+    first: Stored,
+    second: Stored,
+    *,
+    arm: str = "",
+    metric: str = "",
+    statistic: Callable[[tuple[str, str], str], Statistic | None] = lambda _arms, _metric: None,
+) -> StudyComparison:
     """Compare two studies.
 
     Args:
@@ -79,6 +91,7 @@ def compare(first: Stored, second: Stored, *, arm: str = "", metric: str = "") -
         arm: Name of the arm in both, or ``FIRST,SECOND`` where its names differ; empty: the arm that the first study
             chose, else the second's, else the best of those that both measured.
         metric: Name of a metric that both measured; empty: the one that decided both.
+        statistic: Returns what is compared of two arms in a metric, where it is no mean of scores.
 
     Raises:
         StudyError: the studies cannot be compared: they have no metric, arm or question in common, or
@@ -94,7 +107,8 @@ def compare(first: Stored, second: Stored, *, arm: str = "", metric: str = "") -
     fault = measures_fault(records[1], metric)
 
     def beside(arms: tuple[str, str]) -> SideBySide:
-        return side_by_side(first, second, arms, metric=metric, lower_is_better=fault)
+        chosen = statistic(arms, metric)
+        return side_by_side(first, second, arms, metric=metric, lower_is_better=fault, statistic=chosen)
 
     result = beside(arms)
     if not result.answers:
@@ -121,6 +135,7 @@ def compare(first: Stored, second: Stored, *, arm: str = "", metric: str = "") -
         unchanged=frozenset(name for name, other in others.items() if _same(records, other)),
         early=stopped_early(records, arms),
         differs=differences(*records, arms),
+        repeated=not differing(repeated(*first), repeated(*second)),
     )
 
 

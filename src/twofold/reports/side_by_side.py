@@ -9,8 +9,9 @@ in no mean.
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Literal
 
 import numpy as np
@@ -53,6 +54,23 @@ class ComparedAnswer:
         return sorted(self.before["references"]) != sorted(self.after["references"])
 
 
+Estimates = tuple[tuple[Estimate | None, Estimate | None], Estimate | None]
+"""The mean of each study over the compared questions that it answered, and the paired difference, second minus first,
+whose `failed` counts pairs with a failed answer; None where nothing is scored."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Statistic:
+    """What is compared in place of means of scores with intervals of a fixed number of questions."""
+
+    estimates: Callable[[Sequence[ComparedAnswer]], Estimates]
+    """The estimates of the compared questions."""
+    kind: Literal["pooled", "anytime"]
+    """A statistic of all answers together; or means with confidence sequences, which hold whenever a race stopped."""
+    score: Callable[[AnswerRow, str], float | None] | None = None
+    """What a pooled metric says of an arm's answer in a row, by which questions are listed; None: the stored score."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SideBySide:
     """Two studies compared."""
@@ -71,6 +89,8 @@ class SideBySide:
     """Of each, over the compared questions that it answered."""
     difference: Estimate | None
     """Second minus first; `failed` counts pairs with a failed answer. None where no question has both scores."""
+    kind: Literal["", "pooled", "anytime"] = ""
+    """`Statistic.kind`; empty: means of scores, with intervals of a fixed number of questions."""
     only: tuple[int, int]
     """Number of questions that only the first, and only the second study has, or asks in other words."""
 
@@ -114,6 +134,7 @@ def side_by_side(
     *,
     metric: str,
     lower_is_better: bool = False,
+    statistic: Statistic | None = None,
 ) -> SideBySide:
     """Compare an arm of one study with an arm of another, or of the same one.
 
@@ -123,15 +144,17 @@ def side_by_side(
         arms: Of each.
         metric: Name of a metric that both studies have.
         lower_is_better: The metric measures a fault (`traits.MetricTraits.lower_is_better`).
+        statistic: What is compared in place of mean scores.
     """
+    score = (statistic.score if statistic else None) or partial(_score, metric=metric)
     former = [row for row in first[1] if arms[0] in row["arms"]]
     others = [row for row in second[1] if arms[1] in row["arms"]]
     answers = []
     for before, after in paired(former, others):
-        answers.append(_compared(before, after, arms, metric=metric, lower_is_better=lower_is_better))
+        answers.append(_compared(before, after, arms, score=score, lower_is_better=lower_is_better))
     answers.sort(key=lambda answer: (-abs(answer.difference), answer.difference, CHANGES.index(answer.change)))
-    level = max(float(first[0]["level"]), float(second[0]["level"]))
-    means, difference = _estimates(answers, level=level)
+    level = level_of(first[0], second[0])
+    means, difference = statistic.estimates(answers) if statistic else _estimates(answers, level=level)
     return SideBySide(
         metric=metric,
         lower_is_better=lower_is_better,
@@ -140,6 +163,7 @@ def side_by_side(
         answers=tuple(answers),
         means=means,
         difference=difference,
+        kind=statistic.kind if statistic else "",
         only=(len(former) - len(answers), len(others) - len(answers)),
     )
 
@@ -167,15 +191,17 @@ def _question(row: AnswerRow) -> str:
     return conversation_digest((turn["role"], turn["content"]) for turn in row["messages"])
 
 
-def _estimates(
-    answers: Sequence[ComparedAnswer], *, level: float
-) -> tuple[tuple[Estimate | None, Estimate | None], Estimate | None]:
-    """The mean of each study, and the paired difference; None where nothing is scored."""
+def level_of(first: StudyRecord, second: StudyRecord) -> float:
+    """Level of the intervals of a comparison: the stricter of the two studies'."""
+    return max(float(first["level"]), float(second["level"]))
+
+
+def _estimates(answers: Sequence[ComparedAnswer], *, level: float) -> Estimates:
     pairs = [answer for answer in answers if None not in answer.counted]
     # Failures alone, as of a metric that scores no single question, are no comparison.
     if all(score is None for answer in pairs for score in answer.scores):
         return (None, None), None
-    groups = _groups(pairs)
+    groups = groups_of(pairs)
     scores = np.array([answer.scores for answer in pairs], dtype=float)  # shape (questions, studies), NaN: failed
     values = np.array([answer.counted for answer in pairs], dtype=float)
     means: list[Estimate | None] = []
@@ -188,7 +214,7 @@ def _estimates(
     return (means[0], means[1]), contrast.estimate(failed=int(np.isnan(scores).any(axis=1).sum()))
 
 
-def _groups(pairs: Iterable[ComparedAnswer]) -> list[int]:
+def groups_of(pairs: Iterable[ComparedAnswer]) -> list[int]:
     """Group number of each pair: pairs that share a group in either study are of one group here."""
     roots: dict[tuple[int, str], tuple[int, str]] = {}
 
@@ -208,10 +234,15 @@ def _groups(pairs: Iterable[ComparedAnswer]) -> list[int]:
 
 
 def _compared(
-    before: AnswerRow, after: AnswerRow, arms: tuple[str, str], *, metric: str, lower_is_better: bool
+    before: AnswerRow,
+    after: AnswerRow,
+    arms: tuple[str, str],
+    *,
+    score: Callable[[AnswerRow, str], float | None],
+    lower_is_better: bool,
 ) -> ComparedAnswer:
     first, second = before["arms"][arms[0]], after["arms"][arms[1]]
-    scores = (_score(first, metric), _score(second, metric))
+    scores = (score(before, arms[0]), score(after, arms[1]))
     # A fault of an answer that nobody got cannot be counted.
     failed = None if lower_is_better else 0.0
     counted = (failed if first["failure"] else scores[0], failed if second["failure"] else scores[1])
@@ -226,5 +257,6 @@ def _compared(
     return ComparedAnswer(before=before, after=after, scores=scores, counted=counted, change=change)
 
 
-def _score(answer: ArmAnswer, metric: str) -> float | None:
+def _score(row: AnswerRow, arm: str, *, metric: str) -> float | None:
+    answer: ArmAnswer = row["arms"][arm]
     return None if answer["failure"] else answer["scores"].get(metric)

@@ -17,18 +17,20 @@ import numpy as np
 from twofold.answering.system import System
 from twofold.assembly.systems import Systems
 from twofold.assembly.workspace import Workspace
-from twofold.config import StudySection
+from twofold.errors import GenerationError
 from twofold.examples.loading import example_digest
 from twofold.examples.splitting import Splits
 from twofold.host import capabilities, timing
 from twofold.plugins import loading
 from twofold.plugins.protocols import Progress
 from twofold.plugins.traits import GeneratorSettings, place_of
-from twofold.stats import intervals
+from twofold.settings.sections import StudySection
+from twofold.stats import amounts, intervals
 from twofold.store.catalogue import Catalogue
 from twofold.study.measure import MeasuredArm, keep_pace
 from twofold.types import Answer, Example, Json
-from twofold.verdict.record import BillItem, LatencyRecord
+from twofold.verdict.latency_record import LatencyPart, LatencyRecord, QuantileRecord
+from twofold.verdict.record import BillItem
 
 SECONDS = 20.0
 """An arm is timed for so long at most, unless a tenth of its answering time or its limit allow more."""
@@ -36,6 +38,9 @@ SHARE = 0.1
 """Share of an arm's answering time that timing it may take."""
 LEAST = 4
 """Every arm is timed on so many questions, however slow it is."""
+PARTS = ("retrieval", "prompt", "decoding")
+"""What the seconds of a question are divided into: searching; rendering and reading the prompt, up to the first token;
+writing the other tokens."""
 _MEMORY = 0.7
 """Share of this machine's memory that arms kept ready together may fill."""
 
@@ -76,7 +81,11 @@ def enough(timed: Json | None, section: StudySection, count: int, *, answering: 
 
 
 def timings(catalogue: Catalogue, system: str) -> Json | None:
-    """Timings of a system here: ``seconds`` (question digest → seconds), ``failed``, ``in_turns``; None for none."""
+    """Timings of a system here: ``seconds`` (question digest → seconds), ``failed``, ``in_turns``; None for none.
+
+    Beside them, but not in those of before, ``parts`` (question digest → seconds of each of `PARTS`, which add up to
+    its seconds) and ``load`` (`LatencyRecord.load`).
+    """
     return catalogue.measures.get(system, _name())
 
 
@@ -104,7 +113,8 @@ def time_arms(
         progress: Shows loading and asking.
     """
     section, catalogue = workspace.config.study, workspace.catalogue
-    timed = [item for item in measured if not item.arm.oracle]
+    # Nobody could run an oracle; the runs of one arm take as long as the one that is served.
+    timed = [item for item in measured if not item.arm.oracle and not item.arm.run]
     size = questions(section, len(test))
     if all(
         enough(timings(catalogue, item.system), section, len(test), answering=float(item.measures.get("seconds", 0.0)))
@@ -162,6 +172,9 @@ class _Timed:
         self.item = item
         self.clock = timing.Clock[Example](self._answers, name=example_digest, most=most, least=LEAST)
         self._replies: list[Answer] = []
+        self._streams = True
+        self._whole: set[str] = set()  # questions that were answered again, as a whole, for their stream broke off
+        self._by_question: dict[str, Answer] = {}
 
     def open(
         self,
@@ -192,20 +205,58 @@ class _Timed:
 
         self.clock.open(spare, load)
         self._untimed = len(self._replies)  # the first question costs as the others do, and shows no pace
+        # What breaks off at the first question would add its seconds to every other one.
+        self._streams = not self._whole
 
     def _answers(self, example: Example) -> bool:
-        self._replies += self.system.answer([example])
-        return self._replies[-1].failure is None
+        name = self.clock.name(example)
+        answer = self._streamed(example) if self._streams else None
+        if answer is None:
+            # As in the batched run: an endpoint is asked again, and says what is wrong with the question.
+            self._whole.add(name)
+            answer = self.system.answer([example])[0]
+        self._replies.append(answer)
+        self._by_question[name] = answer
+        return answer.failure is None
+
+    def _streamed(self, example: Example) -> Answer | None:
+        """The answer as a user gets it, token by token, which shows when the prompt was read; None: it broke off."""
+        try:
+            return next((piece for piece in self.system.stream(example) if isinstance(piece, Answer)), None)
+        except GenerationError:
+            return None
+
+    def _parts(self) -> dict[str, list[float]]:
+        """Question → seconds of each of `PARTS`, for questions that were answered and whose first token is known."""
+        out = {}
+        for name, spent in self.clock.spent.items():
+            timed = self._by_question[name].timing
+            if name in self.clock.failed or name in self._whole or (timed.generation and timed.first is None):
+                continue
+            retrieval = min(timed.retrieval, spent)
+            # An abstention for want of passages is no work of the generator.
+            decoding = min(timed.generation - (timed.first or 0.0), spent - retrieval)
+            out[name] = [retrieval, spent - retrieval - decoding, decoding]
+        return out
 
     def keep(self, catalogue: Catalogue, *, in_turns: bool) -> BillItem:
         """Keep the seconds and the pace that they show; the step of the bill."""
         clock = self.clock
         spent = sum(self.clock.spent.values())
-        record = {"seconds": clock.seconds(), "failed": len(clock.failed), "in_turns": in_turns}
+        record = {
+            "seconds": clock.seconds(),
+            "failed": len(clock.failed),
+            "in_turns": in_turns,
+            "parts": self._parts(),
+            "load": {"others": clock.load.others, "average": clock.load.average},
+        }
         catalogue.measures.put(self.item.system, _name(), record)
         keep_pace(self.system, self._replies[self._untimed :], spent, single=True)
         read, written = self._prices
         used = [answer.usage for answer in self._replies]
+        # A stream may end without a count of its tokens.
+        uncounted = sum(bool(reply.raw) and not reply.usage.completion_tokens for reply in self._replies)
+        unpaid = f"; {uncounted} without a count of tokens, not in the amount" if uncounted and read + written else ""
         amount = sum(read * one.prompt_tokens + written * one.completion_tokens for one in used)
         step: BillItem = {
             "step": f"latency of {self.item.arm.name}",
@@ -213,7 +264,8 @@ class _Timed:
             "cached": 0,
             "seconds": clock.opening + spent,
             "detail": "the model loaded, then questions singly, in turns over the arms"
-            + ("" if in_turns else " of one model"),
+            + ("" if in_turns else " of one model")
+            + unpaid,
         }
         return {**step, "amount": amount} if amount else step
 
@@ -253,6 +305,16 @@ def _above(x: np.ndarray, level: float) -> float:
     return max(float(x.max()), math.exp(float(logs.mean()) + factor * float(logs.std(ddof=1))))
 
 
+def others(timed: Mapping[str, Json | None], generators: Mapping[str, Json]) -> dict[str, float]:
+    """Arm → share of the processor that other programs took while it was timed (`VerdictFacts.latency_others`).
+
+    An endpoint's seconds are not of these cores, or it is one of the other programs.
+    """
+    shares = {name: value.get("load", {}).get("others") for name, value in timed.items() if value}
+    here = {name for name, generator in generators.items() if place_of(generator) == "in this process"}
+    return {name: share for name, share in shares.items() if share is not None and name in here}
+
+
 def latency_record(catalogue: Catalogue, system: str, *, beside: str = "", level: float) -> LatencyRecord | None:
     """An arm's latency for `study.json`; None where the arm was not timed on this machine.
 
@@ -275,6 +337,10 @@ def latency_record(catalogue: Catalogue, system: str, *, beside: str = "", level
         "failed": timed["failed"],
         "in_turns": timed["in_turns"],
     }
+    if parts := _part_records(timed, level=level):
+        record["parts"] = parts
+    if load := timed.get("load"):
+        record["load"] = load
     other: Mapping[str, float] = (
         (timings(catalogue, beside) or {}).get("seconds", {}) if beside and beside != system else {}
     )
@@ -284,3 +350,25 @@ def latency_record(catalogue: Catalogue, system: str, *, beside: str = "", level
         value, low, high = intervals.quantile_interval(ratios, 0.5, level=level)
         record["ratio"] = {"value": value, "low": low, "high": high, "n": len(ratios)}
     return record
+
+
+def _part_records(timed: Json, *, level: float) -> dict[str, LatencyPart]:
+    rows = list(timed.get("parts", {}).values())
+    if not rows:
+        return {}
+    x = np.array(rows, dtype=float)  # (questions, parts)
+    # Every question is a group of its own: that is how the quantiles beside them take the questions, too.
+    moments = amounts.moments(x, [*map(str, range(len(x)))])
+    out: dict[str, LatencyPart] = {}
+    for place, name in enumerate(PARTS):
+        mean = moments.sum(np.eye(len(PARTS))[place], level=level).natural
+        p50, p95 = (_quantile(x[:, place], share, level=level) for share in (0.5, 0.95))
+        ends = [end if math.isfinite(end) else None for end in (mean.low, mean.high)]
+        value: QuantileRecord = {"value": mean.mean, "low": ends[0], "high": ends[1], "n": len(x)}
+        out[name] = {"mean": value, "p50": p50, "p95": p95}
+    return out
+
+
+def _quantile(x: np.ndarray, share: float, *, level: float) -> QuantileRecord:
+    value, low, high = intervals.quantile_interval(x, share, level=level)
+    return {"value": value, "low": low, "high": high, "n": len(x)}

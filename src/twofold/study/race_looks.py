@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from twofold.config import StudySection
+from twofold.settings.sections import StudySection
 from twofold.stats.betting import Array, Race, Standing, settled
 from twofold.types import Arm
 from twofold.verdict.certificate import OutcomeRow, RaceRow

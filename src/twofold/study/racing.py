@@ -21,15 +21,15 @@ import numpy as np
 from twofold.answering.system import System
 from twofold.assembly.workspace import Workspace
 from twofold.config import Config
+from twofold.costs.prices import Prices
 from twofold.errors import ConfigError
 from twofold.examples.questions import Questions
 from twofold.examples.splitting import Splits
 from twofold.host.meter import Meter
-from twofold.plugins import loading, specs
+from twofold.plugins import specs
 from twofold.plugins.protocols import Generator, Progress
-from twofold.plugins.traits import GeneratorSettings
 from twofold.stats.betting import Race, Standing, settled
-from twofold.study import latency, looks
+from twofold.study import latency, looks, priced, repeats
 from twofold.study.admission import Admitted
 from twofold.study.compose import uncited
 from twofold.study.judging import Corpus
@@ -87,6 +87,7 @@ def prepared(checked: Admitted, config: Config, *, schema: bool) -> Admitted:
             score for one question, which is what a race bets on.
     """
     specs.decider(config.study)
+    repeats.refuse_race(config, checked.diagnostics)
     if checked.hypothesis is not None:
         raise ConfigError(
             "the reserve is opened for one test of two arms, and cannot be raced for",
@@ -113,6 +114,7 @@ def run(
     splits: Splits,
     *,
     rows: Sequence[looks.Look],
+    prices: Prices,
     bill: list[BillItem],
     progress: Progress,
 ) -> tuple[Raced, Admitted]:
@@ -123,6 +125,7 @@ def run(
         checked: The study; see `prepared`.
         splits: Its examples.
         rows: The ledger of looks, which sets its level.
+        prices: The table of prices, for what it saves.
         bill: Gets a step for each arm.
         progress: Shows the work.
 
@@ -145,13 +148,13 @@ def run(
         test = Questions(checked.test[place] for place in raced.places)
         return replace(checked, test=test, judged=Questions(checked.judged[place] for place in raced.places))
 
-    raced = _race(workspace, checked, splits, look=begun, bill=bill, progress=progress)
+    raced = _race(workspace, checked, splits, look=begun, prices=prices, bill=bill, progress=progress)
     by_arm = {item.arm.name: item for item in raced.measured}
     look = look_of(models, by_arm, of(raced), dev=splits.dev, rows=rows, name="", planned=checked.test)
     # The same race has other answers now: it is another look, and has to go on at that look's level.
     if look.look != raced.look:
         again = (look.look, looks.level_of(look.look, level))
-        raced = _race(workspace, checked, splits, look=lambda _: again, bill=bill, progress=progress)
+        raced = _race(workspace, checked, splits, look=lambda _: again, prices=prices, bill=bill, progress=progress)
     return raced, of(raced)
 
 
@@ -161,6 +164,7 @@ def _race(
     splits: Splits,
     *,
     look: Callable[[Mapping[str, str]], tuple[int, float]],
+    prices: Prices,
     bill: list[BillItem],
     progress: Progress,
 ) -> Raced:
@@ -181,7 +185,7 @@ def _race(
             track.step()
             # How much memory a model takes is known once it has answered.
             loaded.together = len(latency.batches_of([runner.measured(()) for runner in runners])) == 1
-        return track.finished(number, bill)
+        return track.finished(number, prices, bill)
     finally:
         loaded.clear()
 
@@ -249,7 +253,7 @@ class _Runner:
             self.key = system.key
             self._workspace.catalogue.systems.put(self.key, system.description)
             todo = self._missing(examples)
-            answer_missing(
+            reused = answer_missing(
                 self._workspace.catalogue,
                 system,
                 todo,
@@ -259,7 +263,7 @@ class _Runner:
             )
             self._description = {**system.description, "generator": system.generator.description}
             self._price += float(system.generator.description.get("price", 0.0)) - paid
-        self._fresh += len(todo)
+        self._fresh += len(todo) - reused
         self._meter.seconds += meter.seconds
         self._meter.peak_mib = max(self._meter.peak_mib, meter.peak_mib)
 
@@ -380,11 +384,12 @@ class _Track:
         places = np.flatnonzero(np.isfinite(self._values[:, arm]))
         return self._runners[arm].measured([self._checked.test.digests[place] for place in places])
 
-    def finished(self, look: int, bill: list[BillItem]) -> Raced:
+    def finished(self, look: int, prices: Prices, bill: list[BillItem]) -> Raced:
         """The arms with all their scores, and what the race has shown.
 
         Args:
             look: The how-manieth look it was taken to be.
+            prices: For what it has saved.
             bill: Gets a step for each arm.
         """
         test, judged = self._checked.test, self._checked.judged
@@ -416,7 +421,7 @@ class _Track:
             "stopped": self.stopped or "end",
             "crowned": self._crowned,
             "answers": numbers,
-            "saved": _saved(self._workspace, measured, planned=len(test)),
+            "saved": priced.saved(self._workspace, measured, planned=len(test), prices=prices),
             "looks": self._looks,
         }
         reasons, doubts = sentences(record)
@@ -430,23 +435,6 @@ class _Track:
             evidence=replace(evidence, reasons=reasons, doubts=doubts),
             record=record,
         )
-
-
-def _saved(workspace: Workspace, measured: Mapping[str, MeasuredArm], *, planned: int) -> Json:
-    """What the answers that were not made would have taken, by the arms' own means (`RaceRecord.saved`)."""
-    answers, seconds, amount = 0, 0.0, 0.0
-    for item in measured.values():
-        # Each model has prices of its own.
-        part = workspace.of(item.arm).config.generation.generator
-        prices = GeneratorSettings.of(loading.options("generators", part.name, part.options))
-        left = planned - len(item.answers)
-        answers += left
-        number = float(item.measures.get("n", 0))
-        seconds += left * float(item.measures.get("seconds", 0.0)) / number if number else 0.0
-        read, written = (float(item.measures.get(f"{name}_tokens", 0.0)) for name in ("prompt", "completion"))
-        paid = read * prices.price_per_million_prompt + written * prices.price_per_million_completion
-        amount += left * paid / 1e6
-    return {"answers": answers, "seconds": seconds, **({"amount": amount} if amount else {})}
 
 
 def _names(arms: Sequence[Arm]) -> str:
