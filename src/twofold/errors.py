@@ -27,7 +27,8 @@ Hierarchy (codes in brackets)::
     ├── MissingExtra [install.missing-extra]        an optional dependency is not installed
     ├── ModelError [model]
     │   ├── ModelNotPulled [model.not-pulled]       weights are not in the cache
-    │   └── DigestMismatch [model.digest]           downloaded bytes are not the pinned ones
+    │   ├── DigestMismatch [model.digest]           downloaded bytes are not the pinned ones
+    │   └── TermsNotAccepted [model.terms]          nobody here accepted a model's terms of use
     ├── IndexMismatch [index.mismatch]              made by another embedder, or a version that is gone
     ├── IndexEmpty [index.empty]                    nothing is indexed yet
     ├── GenerationError [generation]                an engine or endpoint failed as a whole
@@ -294,6 +295,13 @@ class DigestMismatch(ModelError):
 
     code = "model.digest"
     cure = "Delete the cached file and pull again; if the error repeats, the source has changed: do not use it."
+
+
+class TermsNotAccepted(ModelError):
+    """A model may be used under terms that nobody on this machine has accepted."""
+
+    code = "model.terms"
+    cure = "Read them with `twofold models terms NAME`; pull the model with --accept-terms if you accept them."
 
 
 class IndexMismatch(TwofoldError):

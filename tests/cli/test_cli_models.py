@@ -42,3 +42,17 @@ def test_path_of_a_folder_of_ones_own(tmp_path: Path, capsys: pytest.CaptureFixt
 def test_an_unknown_model_is_named(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["models", "path", "smollm2-135m-instrukt"]) == 2
     assert "smollm2-135m-instruct" in capsys.readouterr().err
+
+
+def test_a_model_with_terms_is_optional_and_asks_for_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("TWOFOLD_CACHE", str(tmp_path))
+    assert main(["models", "list"]) == 0
+    assert "optional; terms of use, not accepted on this machine: twofold models terms gemma3-270m" in (
+        capsys.readouterr().out
+    )
+    # no terminal, nobody to ask: nothing is fetched
+    assert main(["models", "pull", "gemma3-270m", "--json"]) == 3
+    assert json.loads(capsys.readouterr().out)["error"]["code"] == "model.terms"
+    assert not list(tmp_path.rglob("*.whl"))

@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 
 from cost_books import PRICES, metered
-from twofold.config import CostsSection
 from twofold.costs.metering import QUANTITIES, Metered, opened
 from twofold.costs.parts import scenario
 from twofold.costs.prices import Prices
 from twofold.costs.report import costs_of
+from twofold.settings.sections import CostsSection
 
 
 def one_batch(record: Metered, arm: str, quantity: str = "generation_seconds") -> Metered:

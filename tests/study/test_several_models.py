@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,13 +14,15 @@ import stand_in_trainer
 from small_project import write_project
 from tuning_endpoint import Endpoint, served
 from twofold.cli.main import main
+from twofold.costs.prices import UNPRICED
 from twofold.errors import ConfigError, StudyError
 from twofold.project import Project
 from twofold.reports.archive import read_answers
 from twofold.reports.model_lines import model_rows
 from twofold.reports.study_page import render, render_summary
+from twofold.store.artifacts import Artifacts
 from twofold.study.measure import MeasuredArm
-from twofold.study.racing import _saved
+from twofold.study.priced import saved
 from twofold.types import Arm
 
 DOCUMENTS = [
@@ -253,6 +256,10 @@ def test_each_model_has_tuned_arms_effects_and_contrasts_of_its_own(
     assert (origin["arm"], origin["measured"]) == ("near/ft+rag", True)
     # The weights of the stand-in are the same, and the models are not.
     assert len({arm["key"] for arm in record["arms"].values()}) == 10
+    # So they are trained once for both models, closed-book and open-book, and each has the dev scores of its own.
+    assert (tmp_path / "trained").read_text().split() == ["a", "a"]
+    kinds = Counter(str(manifest.get("kind")) for manifest in Artifacts(directory / ".twofold" / "artifacts").list())
+    assert kinds == {"trained": 2, "adapter": 4}
     names = ["retrieval", "tuning", "interaction"]
     assert [effect["name"] for effect in record["effects"]] == [*names, *(f"near/{name}" for name in names)]
     beside = {row["arm"]: row["beside"] for row in record["contrasts"]}
@@ -276,5 +283,19 @@ def test_what_a_race_saves_is_told_by_the_price_of_each_model(directory: Path) -
     arms = (Arm(name="base"), Arm(name="far/base", model="far"))
     measured = {arm.name: MeasuredArm(arm=arm, measures=measures, **rest) for arm in arms}
     with Project.open(directory) as opened:
-        saved = _saved(opened.workspace, measured, planned=10)
-    assert saved == {"answers": 20, "seconds": 40.0, "amount": pytest.approx(10 * 100 * 2.0 / 1e6)}
+        reckoned = saved(opened.workspace, measured, planned=10, prices=UNPRICED)
+    amount = pytest.approx(10 * 100 * 2.0 / 1e6)
+    each = {"answers": 10, "seconds": 20.0}
+    arms = {"base": each, "far/base": {**each, "amount": amount}}
+    assert reckoned == {"answers": 20, "seconds": 40.0, "unpriced": [], "amount": amount, "arms": arms}
+
+
+def test_models_that_differ_in_nothing_that_decides_an_answer_are_refused(directory: Path, endpoint: Endpoint) -> None:
+    same = {"name": "openai", "options": {"model": "large", "base_url": endpoint.url, "retries": 3}}
+    settings = {"models": {"twin": {"generator": same}}, "study": {"arms": ["far/base", "twin/base"]}}
+    refusal = pytest.raises(ConfigError, match=r"\[models.twin\] and \[models.far\] are the same model: what differs")
+    with Project.open(directory, settings) as opened, refusal:
+        opened.plan()
+    settings["models"]["twin"]["max_tokens"] = 7
+    with Project.open(directory, settings) as opened:
+        assert [row["name"] for row in opened.plan().by_model] == ["far", "twin", "[generation]"]

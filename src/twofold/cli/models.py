@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -9,7 +10,7 @@ import typer
 
 from twofold.cli.gc import gc
 from twofold.cli.session import Run, command
-from twofold.cli.terminal import one_line
+from twofold.cli.terminal import one_line, say
 from twofold.files import writing
 from twofold.hashing import plain
 
@@ -41,8 +42,13 @@ def list_models(run: Run) -> None:
     rows: list[dict[str, Any]] = plain(hub.listing())
     lines: list[str] = []
     for row in rows:
-        state = f"{row['bytes'] / 2**20:.0f} MiB at {row['path']}" if row["pulled"] else "not here: twofold models pull"
+        named = f" {row['name']}" if row["optional"] else ""
+        state = f"{row['bytes'] / 2**20:.0f} MiB at {row['path']}"
+        if not row["pulled"]:
+            state = f"not here: twofold models pull{named}"
         lines += [f"{row['name']} ({row['kind']}, {row['licence']}): {state}", f"    {row['about']}"]
+        if row["optional"]:
+            lines.append(f"    optional; {_accepted(row)}" if row["terms"] else "    optional")
     try:
         with run.project() as project:
             # Nothing was derived yet: asking must not make the catalogue's file.
@@ -56,10 +62,12 @@ def list_models(run: Run) -> None:
         state = f"{model['bytes'] / 2**20:.1f} MiB" if model["here"] else "files gone"
         names = f" [{', '.join(model['aliases'])}]" if model["aliases"] else ""
         studies = f"; in studies {', '.join(model['studies'])}" if model["studies"] else ""
+        # Which of several training runs it is.
+        seed = "" if model["seed"] is None else f", seed {model['seed']}"
         lines += [
             f"{short(model['id'])}{names}: {model['base']['model']}, {model['method']}, arm {model['arm']}, {gate}, "
             f"{state}",
-            f"    made {model['made'][:19]}{studies}",
+            f"    made {model['made'][:19]}{seed}{studies}",
         ]
         rows.append({"name": model["id"], "kind": "tuned", **plain(model)})
     run.result(rows, "\n".join(lines))
@@ -69,17 +77,63 @@ def pull(
     run: Run,
     *,
     names: Annotated[
-        list[str] | None, typer.Argument(metavar="[NAME]...", help="Models to pull; all models by default.")
+        list[str] | None, typer.Argument(metavar="[NAME]...", help="Models to pull; by default all but optional ones.")
     ] = None,
+    accept_terms: Annotated[
+        bool,
+        typer.Option(
+            "--accept-terms", help="You have read the terms of use of the named models (models terms), and accept them."
+        ),
+    ] = False,
 ) -> None:
-    """Download models into the user cache and check their pinned digests; existing models are kept."""
-    from twofold.models import hub
+    """Download models into the user cache and check their pinned digests; existing models are kept.
 
+    Where a model has terms of use, they are shown, and the command asks; without a terminal it needs --accept-terms.
+    """
+    from twofold.models import hub
+    from twofold.store.model_registry import user
+
+    names = names or hub.usual()
+    # asked before anything is fetched, which may take minutes
+    by = {name: user() for name in names if accept_terms or _accepts(name)}
     places: dict[str, str] = {}
     with run.progress() as progress:
-        for name in names or list(hub.definitions()):
-            places[name] = str(hub.pull(name, progress=progress))
+        for name in names:
+            places[name] = str(hub.pull(name, accepted_by=by.get(name, ""), progress=progress))
     run.result(places, "\n".join(f"{name}: {place}" for name, place in places.items()))
+
+
+def _accepts(name: str) -> bool:
+    """Show the terms of a model that has some and is not here, and ask, where somebody sits at the terminal."""
+    from twofold.models import hub
+
+    definition = hub.resolve(name)
+    if not definition.terms or hub.accepted(name) or not sys.stdin.isatty():
+        return False
+    # on stderr: the result is the model's place
+    say(hub.terms(name)["text"], err=True)
+    say(f"\nDo you accept these terms ({definition.terms_at})? [y/N] ", err=True)
+    return sys.stdin.readline().strip().lower() in {"y", "yes"}
+
+
+def terms(
+    run: Run, *, name: Annotated[str, typer.Argument(metavar="NAME", help="Name of the model, such as gemma3-270m.")]
+) -> None:
+    """Print the terms of use of a model that has some, and who accepted them here."""
+    from twofold.models import hub
+
+    record = hub.terms(name)
+    run.result(record, record["text"])
+    run.note(f"{record['address']} (sha256 {record['sha256']}): {_accepted(plain(record))}")
+
+
+def _accepted(row: dict[str, Any]) -> str:
+    """Who accepted a model's terms of use, and when; or that nobody did."""
+    if row["accepted"] is None:
+        return "terms of use, not accepted on this machine: twofold models terms " + str(
+            row.get("name", row.get("model"))
+        )
+    return f"terms of use accepted by {one_line(row['accepted']['by'])} on {row['accepted']['at'][:10]}"
 
 
 def path(
@@ -201,6 +255,7 @@ def _moved(move: AliasMove) -> str:
 
 command(app, "list", without=("settings",))(list_models)
 command(app, "pull", without=ELSEWHERE)(pull)
+command(app, "terms", without=ELSEWHERE)(terms)
 command(app, "path", without=ELSEWHERE)(path)
 command(app, "show")(show)
 command(app, "diff")(diff)

