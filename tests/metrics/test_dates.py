@@ -46,6 +46,10 @@ def score(text, reference, *, question="When?", **options):
         "3 апреля 2021",
         "2021年4月3日",
         "2021-04-03T10:00:00Z",
+        "3-Apr-21",
+        "3 Apr '21",
+        "３ April ２０２１",
+        "٣ April ٢٠٢١",
     ],
 )
 def test_a_day_is_read_in_every_writing(text):

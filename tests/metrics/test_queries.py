@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from twofold.config_loading import load
 from twofold.errors import ConfigError, ScorerBroken
 from twofold.metrics.queries import SqlExecution, is_ordered, query_of
 from twofold.plugins.protocols import Explains
+from twofold.settings.loading import load
 from twofold.study.scorer_check import self_test
 from twofold.testing.conformance_metric import PROMISES, Subject
 from twofold.types import Answer, Example, Message
@@ -47,6 +47,7 @@ DEAR = "SELECT name FROM pump WHERE price > 100;"
         ("select p.name as n from pump p where not p.price <= 100 order by id desc", 1),
         ("Use this:\n```sql\nSELECT name FROM pump WHERE price >= 250;\n```\nIt lists both.", 1),
         ("The query is: SELECT name FROM pump WHERE price > 100;", 1),
+        ("SELECT replace(name, '-', ' ') FROM pump WHERE printf('%.1f', price) = '250.5'", 1),
         ("SELECT name FROM pump WHERE price > 99", 0),
         ("SELECT name, price FROM pump WHERE price > 100", 0),
         ("SELECT name FROM pump WHERE price > 100 UNION ALL SELECT 'Beta'", 0),
@@ -77,6 +78,9 @@ def test_the_order_counts_where_the_reference_has_one(metric: SqlExecution) -> N
         ("WITH RECURSIVE n(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM n LIMIT 5000) SELECT x FROM n", "1000 rows"),
         ("SELECT zeroblob(2000000000)", "too big"),
         ("SELECT load_extension('x')", "not authorized"),
+        # One instruction of SQLite's machine, which nothing interrupts, for hours.
+        ("SELECT instr(hex(zeroblob(4000000)), hex(zeroblob(2000000)) || '1')", "more than 0.5 s"),
+        ("SELECT replace(nme, 'a', 'b') FROM pump", "no such column: nme"),
         ("SELECT * FROM pragma_table_info('pump')", "not authorized|prohibited|no such"),
         ("SELECT name FROM pump WHERE price > 99", "3 rows where the reference has 2"),
     ],

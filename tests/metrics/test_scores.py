@@ -16,9 +16,11 @@ from hypothesis import strategies as st
 
 from data_sets import folder
 from twofold.errors import ConfigError
+from twofold.metrics import labels
 from twofold.metrics.text import common_subsequence
 from twofold.metrics.values import tokens
 from twofold.plugins import loading
+from twofold.stats import intervals
 from twofold.types import Answer, Citation, Example, Message, Span
 
 
@@ -202,6 +204,26 @@ def test_macro_f1_is_the_mean_of_the_classes_f1():
     assert make("macro_f1").pool(items) == pytest.approx((10 / 12 + 4 / 6 + 0) / 3)
     assert make("macro_f1").pooled
     assert make("macro_f1").score(*items[0]) == 1
+
+
+def test_macro_f1_and_its_interval_read_each_answer_once(monkeypatch):
+    # A hundred folds of an interval ask for every answer a hundred times; reading one searches it for every label.
+    names = tuple(f"label {number} of many" for number in range(77))
+    items = [
+        (example(names[n % 77], id=f"e{n}"), Answer(text=f"The message {n} is about {names[n % 75]}."))
+        for n in range(100)
+    ]
+    read = []
+    monkeypatch.setattr(labels, "_reread", lambda text, known: read.append(text) or text)
+    labels._read.cache_clear()
+    metric = make("macro_f1", labels=names)
+    first = intervals.pooled(metric.pool, items)
+    assert len(read) == len(items)
+    assert first.n == len(items)
+    assert first == intervals.pooled(metric.pool, items)
+    # Another choice of labels is another reading.
+    assert make("macro_f1", labels=names[:3]).pool(items) != first.mean
+    labels._read.cache_clear()
 
 
 OBJECT = '{"intent": "Play", "slots": {"artist": "Ana", "year": 1999, "tags": ["x", "y"]}}'

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import calendar
 import re
+import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -40,7 +41,7 @@ _DATE = re.compile(
     (?<![\d.,/-])(?P<y1>{_YEAR})(?P<sign>[-/.])(?P<m1>{_NUMERIC_MONTH})(?P=sign)(?P<d1>{_DAY})(?![\d/]|-\d|\.\d)
     |(?P<y2>{_YEAR})\s?[年년]\s?(?P<m2>\d{{1,2}})\s?[月월](?:\s?(?P<d2>\d{{1,2}})\s?[日号號일])?
     |(?<![\w./-])(?P<a>{_DAY})(?P<sign2>[-/.])\s?(?P<b>{_DAY})(?P=sign2)\s?(?P<y3>{_YEAR}|\d\d(?![\d:]))(?![\d/]|-\d|\.\d)
-    |(?<!\d)(?P<d4>{_DAY})(?:st|nd|rd|th|er|º|ª|\.)?{_OF}(?P<m4>{_NAME})\b\.?(?:,?{_OF}(?P<y4>{_YEAR})\b)?
+    |(?<!\d)(?P<d4>{_DAY})(?:st|nd|rd|th|er|º|ª|\.)?{_OF}(?P<m4>{_NAME})\b\.?(?:,?{_OF}(?P<y4>{_YEAR}|(?<=-)\d\d|['’]\d\d)\b)?
     |\b(?P<m5>{_NAME})\b\.?\s(?P<d5>{_DAY})(?:st|nd|rd|th)?\b(?![.:]\d)(?:,?\s(?P<y5>{_YEAR})\b)?
     |\b(?P<m6>{_NAME})\b\.?,?{_OF}(?P<y6>{_YEAR})\b
     |(?<![\d.,/-])(?P<y7>{_YEAR})-(?P<m7>0[1-9]|1[0-2])(?![\d/]|-\d)
@@ -82,7 +83,7 @@ def dates(text: str, *, first: Literal["day", "month"] = "day") -> tuple[Date, .
         text: Any.
         first: What comes first in ``03/04/2021``; where only one order is a date, that one is read.
     """
-    plain = re.sub("[\u00a0\u202f\u2009]", " ", text[:_LONGEST])
+    plain = _ascii_digits(re.sub("[\u00a0\u202f\u2009]", " ", text[:_LONGEST]))
     out = []
     for match in _DATE.finditer(plain):
         before = re.findall(r"[\w’']+", plain[max(0, match.start() - 20) : match.start()].lower())[-2:]
@@ -92,12 +93,23 @@ def dates(text: str, *, first: Literal["day", "month"] = "day") -> tuple[Date, .
     return tuple(out)
 
 
+def _ascii_digits(text: str) -> str:
+    """The text with the digits of other scripts, and wide ones, as ASCII; each stays in its place."""
+    if text.isascii():
+        return text
+    return "".join(str(unicodedata.decimal(letter, letter)) for letter in text)
+
+
+def _century(year: str) -> int:
+    """A year of four figures, or of two, with an apostrophe or without."""
+    figures = year.lstrip("'’")
+    return int(figures) if len(figures) > 2 else int(figures) + (1900 if int(figures) >= _CENTURY else 2000)
+
+
 def _read(match: re.Match[str], first: str) -> Date | None:
     got = {name: value for name, value in match.groupdict().items() if value is not None}
     if "a" in got:
-        figure, second, year = int(got["a"]), int(got["b"]), int(got["y3"])
-        if len(got["y3"]) == 2:
-            year += 1900 if year >= _CENTURY else 2000
+        figure, second, year = int(got["a"]), int(got["b"]), _century(got["y3"])
         # A point stands between day and month, whatever the order elsewhere.
         orders = (
             [(second, figure), (figure, second)]
@@ -112,7 +124,9 @@ def _read(match: re.Match[str], first: str) -> Date | None:
     month = None
     if month_text is not None:
         month = int(month_text) if month_text.isdigit() else _NUMBER_OF[month_text.lower()]
-    return _existing(None if year_text is None else int(year_text), month, None if day_text is None else int(day_text))
+    return _existing(
+        None if year_text is None else _century(year_text), month, None if day_text is None else int(day_text)
+    )
 
 
 def _is_word(match: re.Match[str], name: str, *, year: bool) -> bool:
@@ -141,7 +155,7 @@ class DateMatch:
     reference, not less. Dates of the question are passed over. It applies to examples whose reference has a date.
     """
 
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
 
     class Options(protocols.Options):
         """Options of `date_match`."""

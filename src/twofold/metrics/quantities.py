@@ -50,6 +50,8 @@ _WORDS = {
 }  # fmt: skip
 _WORD_NUMBER = re.compile(rf"(?<![\w-])(?:{'|'.join(_WORDS)})(?![\w-])", re.IGNORECASE)
 _PER_CENT = re.compile(r"\b(?:per cent|pour cent|por cento|por ciento|per cento)\b", re.IGNORECASE)
+_MINUS = re.compile(r"(?<![\d%°)] )\bminus\s(?=\d)", re.IGNORECASE)
+"""The word before a number that it makes negative; after another number it is a subtraction."""
 _UNIT = (
     r"(?:(?:square|sq\.?|cubic|cu\.?)\s)?[°%‰]?\s?[^\W\d_]*(?:[²³]|\^[23])?"
     r"(?:\s?/\s?[^\W\d_]+(?:[²³]|\^[23])?|\s(?:per|pro)\s[^\W\d_]+)?"
@@ -99,7 +101,7 @@ def quantities(text: str, *, comma: bool = False) -> tuple[Quantity, ...]:
         comma: Read a comma as the decimal sign and points as groups of thousands, where both readings are possible.
     """
     plain = re.sub("[\u00a0\u202f\u2009]", " ", text[:_LONGEST]).replace("−", "-")
-    plain = _PER_CENT.sub("percent", plain)
+    plain = _MINUS.sub("-", _PER_CENT.sub("percent", plain))
     plain = _WORD_NUMBER.sub(lambda match: str(_WORDS[match.group().lower()]), _digits(plain))
     out: list[Quantity] = []
     for match in _QUANTITY.finditer(plain):
@@ -214,7 +216,7 @@ class NumericMatch:
     has a number.
     """
 
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
 
     class Options(protocols.Options):
         """Options of `numeric_match`."""

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import re
-import sqlite3
-import time
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, ClassVar
@@ -16,7 +14,9 @@ from pydantic import Field, field_serializer, field_validator, model_validator
 from twofold.corpus.statements import reads_only
 from twofold.errors import ScorerBroken, SourceQuery
 from twofold.hashing import digest_file
+from twofold.metrics import query_run
 from twofold.metrics.formal import language
+from twofold.metrics.query_run import QueryResult
 from twofold.plugins import protocols
 from twofold.types import Answer, Example
 
@@ -28,23 +28,6 @@ _QUOTED = re.compile(r"'(?:[^']|'')*'|\"(?:[^\"]|\"\")*\"|`[^`]*`|--[^\n]*|/\*.*
 """What is no code of a query: a comment that nothing closes goes to the end, as in SQLite."""
 _INNER = re.compile(r"\([^()]*\)")
 _MAGIC = b"SQLite format 3\0"
-_LONGEST_VALUE = 10_000_000
-"""Bytes of one value: ``zeroblob`` would else fill the memory."""
-_LARGEST_RESULT = 200_000_000
-"""Bytes of all values of a result, texts by characters: rows of the longest values would fill the memory as well."""
-_READS = frozenset((sqlite3.SQLITE_SELECT, sqlite3.SQLITE_READ, sqlite3.SQLITE_FUNCTION, sqlite3.SQLITE_RECURSIVE))
-"""What SQLite's authorizer lets a statement do."""
-_FUNCTIONS_REFUSED = frozenset(("load_extension", "readfile", "writefile", "random", "randomblob"))
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class QueryResult:
-    """What a query gave."""
-
-    rows: tuple[tuple[Any, ...], ...] = ()
-    """Its rows in order, numbers as values."""
-    reason: str = ""
-    """Why there are none: an error of the database, or a limit."""
 
 
 def query_of(text: str) -> str:
@@ -74,7 +57,7 @@ class SqlExecution:
     and `reason` says why. A reference that fails ends the study with an error.
     """
 
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
     executes: ClassVar[bool] = True
     replayed: ClassVar[bool] = False
     files: ClassVar[tuple[str, ...]] = ("database",)
@@ -190,37 +173,8 @@ def _run(query: str, database: Path, content: str, seconds: float, max_rows: int
         reads_only(query)
     except SourceQuery as error:
         return QueryResult(reason=error.message.replace("`query`", "the answer"))
-    deadline = time.monotonic() + seconds
-    # Immutable: a file beside which another program writes would else be locked, or written to for its journal.
-    connection = sqlite3.connect(f"{database.resolve().as_uri()}?mode=ro&immutable=1", uri=True)
-    try:
-        connection.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, _LONGEST_VALUE)
-        connection.setlimit(sqlite3.SQLITE_LIMIT_ATTACHED, 0)
-        connection.set_authorizer(_authorized)
-        # SQLite has no timeout for statements: the handler runs every 10,000 instructions and ends the query.
-        connection.set_progress_handler(lambda: int(time.monotonic() > deadline), 10_000)
-        rows, size = [], 0
-        for row in connection.execute(query):
-            rows.append(row)
-            size += sum(len(value) for value in row if isinstance(value, (str, bytes)))
-            if size > _LARGEST_RESULT:
-                return QueryResult(reason=f"it gives more than {_LARGEST_RESULT // 10**6} MB")
-            if len(rows) > max_rows:
-                return QueryResult(reason=f"it gives more than {max_rows} rows")
-    except sqlite3.Error as error:
-        if "interrupted" in str(error):
-            return QueryResult(reason=f"it takes more than {seconds:g} s")
-        return QueryResult(reason=f"{type(error).__name__}: {str(error)[:200]}")
-    except (MemoryError, OverflowError) as error:
-        return QueryResult(reason=type(error).__name__)
-    finally:
-        connection.close()
-    return QueryResult(rows=tuple(tuple(map(_value, row)) for row in rows))
-
-
-def _authorized(action: int, _first: str | None, second: str | None, *_rest: str | None) -> int:
-    allowed = action in _READS and not (action == sqlite3.SQLITE_FUNCTION and (second or "") in _FUNCTIONS_REFUSED)
-    return sqlite3.SQLITE_OK if allowed else sqlite3.SQLITE_DENY
+    result = query_run.run(query, database, seconds=seconds, max_rows=max_rows)
+    return replace(result, rows=tuple(tuple(map(_value, row)) for row in result.rows))
 
 
 def _value(value: Any) -> Any:
