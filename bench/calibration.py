@@ -34,9 +34,10 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from twofold.config import StudySection
+from twofold.settings.sections import StudySection
 from twofold.stats import intervals
-from twofold.types import Arm, Verdict
+from twofold.types import Arm
+from twofold.verdict.outcome import Verdict
 from twofold.verdict.power import prospect, spreads_of
 from twofold.verdict.rule import VerdictFacts, decide
 

@@ -56,8 +56,8 @@ def pages_of(kind: str, paths: list[Path]) -> int:
 
 
 def twofold() -> tuple[Read, Callable[[], float]]:
-    from twofold.config import DocumentsSection
     from twofold.corpus.files import FileReader
+    from twofold.settings.sections import DocumentsSection
     from twofold.types import Loaded
 
     reader = FileReader(DocumentsSection())

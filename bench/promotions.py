@@ -29,9 +29,9 @@ from collections.abc import Callable
 import calibration
 import numpy as np
 
-from twofold.config import StudySection
 from twofold.hashing import plain
 from twofold.lifecycle.retraining import improves
+from twofold.settings.sections import StudySection
 from twofold.stats import intervals
 from twofold.study import looks
 

@@ -30,12 +30,12 @@ from typing import Any
 
 import numpy as np
 
-from twofold.config import ExamplesSection
 from twofold.examples import loading, splitting
 from twofold.hashing import digest_file
 from twofold.host.cache import cache_root
 from twofold.models import hub
 from twofold.plugins import loading as plugin_loading
+from twofold.settings.sections import ExamplesSection
 from twofold.stats import intervals
 from twofold.study.compose import groups_of, numbers
 from twofold.study.retrieval.benchmark import labelled

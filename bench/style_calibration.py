@@ -22,9 +22,9 @@ from pathlib import Path
 
 import numpy as np
 
-from twofold.config import StudySection
 from twofold.metrics.style import Style
 from twofold.plugins.protocols import Options
+from twofold.settings.sections import StudySection
 from twofold.stats import pooling
 from twofold.types import Answer, Arm, Example, Message
 from twofold.verdict.rule import VerdictFacts, decide

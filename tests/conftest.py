@@ -21,6 +21,7 @@ from forked_workers import pytest_unconfigure, pytest_xdist_setupnodes  # noqa: 
 from longest_first import pytest_collection_modifyitems  # noqa: F401 - a hook of this session
 from short_vocabulary import write_tokenizer
 from skip_limit import pytest_configure, pytest_sessionfinish, pytest_terminal_summary  # noqa: F401 - hooks of this session
+from small_project import write_measurable
 from twofold.host import cache, children
 from twofold.models import hub
 from twofold.project import Project
@@ -125,6 +126,15 @@ def forked_children(torch_nursery: Callable[[], forked.Nursery]) -> Iterator[Non
 def started_children(monkeypatch: pytest.MonkeyPatch) -> None:
     """Children are started as users start them."""
     monkeypatch.setattr(children, "running", STARTED)
+
+
+@pytest.fixture(scope="session")
+def measured(tmp_path_factory: pytest.TempPathFactory, own_cache: Path) -> Path:
+    """A small project whose study chose `rag`; not to be changed."""
+    directory = write_measurable(tmp_path_factory.mktemp("measured") / "p")
+    with Project.open(directory) as project:
+        assert project.study()["verdict"]["arm"] == "rag"
+    return directory
 
 
 @pytest.fixture(scope="session")

@@ -6,11 +6,11 @@ from typing import Any
 
 import numpy as np
 
-from twofold.config import CostsSection
 from twofold.costs.metering import QUANTITIES, AnswerAmounts, Metered, of_answers, opened
 from twofold.costs.parts import scenario
 from twofold.costs.prices import Prices
 from twofold.costs.totals import CostBook
+from twofold.settings.sections import CostsSection
 
 PRICES = {
     "prompt_tokens": 0.2,

@@ -53,3 +53,25 @@ def write_project(
     (directory / "data" / "examples.jsonl").write_text("\n".join(map(json.dumps, examples)), encoding="utf-8")
     (directory / "twofold.toml").write_text(SETTINGS + settings, encoding="utf-8")
     return directory
+
+
+def write_measurable(directory: Path) -> Path:
+    """Write a project of thirty questions whose study takes a second, and return its directory."""
+    documents = [
+        {"id": "parking", "title": "On parking", "text": "Parking costs 4 euros a day. It is free on Sunday."},
+        {"id": "canteen", "title": "On the canteen", "text": "The canteen opens at seven."},
+    ]
+    questions = [
+        ("parking", "What does parking cost?", "4 euros"),
+        ("canteen", "When does the canteen open?", "seven"),
+    ]
+    return write_project(directory, documents, questions, copies=15, settings=_STUDY)
+
+
+_STUDY = """
+[study]
+arms = ["base", "rag"]
+diagnostics = []
+latency_sample = 0
+resamples = 400
+"""

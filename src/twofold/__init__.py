@@ -18,7 +18,7 @@ _HOME = {
     "Project": "project",
     "System": "answering.system",
     "TwofoldError": "errors",
-    "Verdict": "types",
+    "Verdict": "verdict.outcome",
 }
 """Public name to the module that defines it."""
 

@@ -4,6 +4,6 @@ from twofold.project import Project as Project
 from twofold.types import Answer as Answer
 from twofold.types import Document as Document
 from twofold.types import Example as Example
-from twofold.types import Verdict as Verdict
+from twofold.verdict.outcome import Verdict as Verdict
 
 __version__: str

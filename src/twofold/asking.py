@@ -67,6 +67,8 @@ class ChosenArm:
     """Key of the tuned model's artifact; empty for an arm without tuning."""
     calibration: str = ""
     """Key of the stored calibration of abstention; empty where there is none."""
+    prompt: str = ""
+    """Key of the optimised prompt that the study measured; empty for an arm without, or one that was not measured."""
 
 
 class Provenance(TypedDict):
@@ -138,7 +140,9 @@ def chosen(models: Models, calibrations: Calibrations, records: Path, *, arm: st
         # The newest with today's settings: a changed document must not make a live question calibrate.
         calibration = calibrations.newest(measured=used)
     adapter = _adapter(models, choice.arm, measured.get("training") or {}, model) if choice.arm.tuning else ""
-    return replace(choice, model=adapter, calibration=calibration)
+    # The one that was measured: with other examples or documents of today another one might be chosen.
+    prompt = str(measured.get("description", {}).get("optimised", {}).get("key", "")) if choice.arm.optimised else ""
+    return replace(choice, model=adapter, calibration=calibration, prompt=prompt)
 
 
 def _choice(models: Models, record: Any, study: str, *, since: str, arm: str, model: str) -> ChosenArm:
@@ -277,7 +281,7 @@ def open_system(workspace: Workspace, choice: ChosenArm, splits: Callable[[], Sp
     workspace = workspace.of(choice.arm)
     adapter = workspace.models.load(choice.model) if choice.model else None
     calibration = workspace.systems.calibrations.stored(choice.calibration) if choice.calibration else None
-    return workspace.systems.served(choice.arm, splits, adapter=adapter, calibration=calibration)
+    return workspace.systems.served(choice.arm, splits, adapter=adapter, calibration=calibration, prompt=choice.prompt)
 
 
 def require_answerable(search: Search, choice: ChosenArm, *, root: Path) -> None:

@@ -350,6 +350,8 @@ class Timing:
     """Searching."""
     generation: float = 0.0
     """Generating."""
+    first: float | None = None
+    """Of `generation`, up to the first token; None: nothing tells."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -372,6 +374,8 @@ class Completion:
     """Tokens."""
     seconds: float = 0.0
     """Wall time (share of the batch when batched)."""
+    first: float | None = None
+    """Of `seconds`, up to the first token: the reading of the prompt. None where the generator does not tell."""
     finish: Literal["stop", "length"] = "stop"
     """Why it ended."""
     failure: Failure | None = None
@@ -475,7 +479,9 @@ class Arm:
     tuning: Literal["", "closed-book", "open-book"] = ""
     """The kind of adapter, if any."""
     shots: int = 0
-    """Few-shot examples from train put into the prompt."""
+    """Few-shot examples from train put into the prompt; where it is optimised, as many as it starts from."""
+    optimised: bool = False
+    """Are instruction and shots chosen on dev among several?"""
     oracle: bool = False
     """Diagnostic: the gold documents are shown instead of retrieved ones."""
     schema: bool = False
@@ -486,18 +492,21 @@ class Arm:
     """Does a linear model of the labels answer, without a language model?"""
     model: str = ""
     """Name of the further model, ``[models.NAME]``, that answers; empty: the project's own."""
+    run: int = 0
+    """Number of the training run whose weights answer, from 1, as in ``ft@2``; 0: the run that is carried on."""
 
     @property
     def complexity(self) -> int:
-        """Order of simplicity for ties: linear -1, base 0, schema 1, prompt 2, whole 4, rag 8, ft 16, ft+rag 24.
+        """Order of simplicity for ties: linear -1, base 0, schema 1, prompt 2, optimised 6, whole 8, rag 16, ft 32.
 
         Powers of two, by what a part takes to keep: a schema is a file, shots and whole documents are tokens of every
-        answer, an index is kept up to date, weights are trained and served again. So an arm without another's costliest
-        part is simpler, and no two arms tie. Simplest is what needs no language model, and answers in milliseconds.
+        answer, an optimised prompt is searched for again when the model changes, an index is kept up to date, weights
+        are trained and served again. So an arm without another's costliest part is simpler, and no two arms tie.
+        Simplest is what needs no language model, and answers in milliseconds.
         """
         searches = self.retrieval and not self.whole
-        costs = {-1: self.linear, 1: self.schema, 2: self.shots, 4: self.whole, 8: searches, 16: self.tuning}
-        return sum(cost for cost, part in costs.items() if part)
+        parts = {1: self.schema, 2: self.shots, 4: self.optimised, 8: self.whole, 16: searches, 32: self.tuning}
+        return -1 if self.linear else sum(cost for cost, part in parts.items() if part)
 
     @property
     def cell(self) -> bool:
@@ -511,12 +520,19 @@ class Arm:
 
     @property
     def learner(self) -> Arm:
-        """The arm whose adapter answers here: neither examples in the prompt nor a schema change a training row."""
-        if not self.shots and not self.schema:
+        """The arm whose adapter answers here: neither examples in the prompt nor a schema change a training row.
+
+        Of all training runs it is the same arm; which run answers, `run` of the arm itself says.
+        """
+        if not self.shots and not self.schema and not self.run:
             return self
-        model, slash, parts = self.name.rpartition("/")
+        model, slash, parts = self.name.partition("@")[0].rpartition("/")
         left = [part for part in parts.split("+") if part not in ("prompt", "schema")]
-        return replace(self, name=model + slash + ("+".join(left) or "base"), shots=0, schema=False)
+        return replace(self, name=model + slash + ("+".join(left) or "base"), shots=0, schema=False, run=0)
+
+    def of_run(self, number: int) -> Arm:
+        """The arm that answers with the weights of this training run, from 1."""
+        return replace(self, name=f"{self.name.partition('@')[0]}@{number}", run=number)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -549,41 +565,3 @@ class Effect:
     """Name of that test."""
     decides: Estimate | None = None
     """Of a pair: the same difference with the interval of its own that the verdict is decided by."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Flip:
-    """A condition that would change the verdict, computed from the study's own numbers."""
-
-    condition: str
-    """Plain words, for example ``if p95 latency may be at most 0.40 s``."""
-    outcome: Outcome
-    """The verdict under the condition."""
-    arm: str = ""
-    """The arm chosen then."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Verdict:
-    """The study's answer."""
-
-    outcome: Outcome
-    """``undecided`` is a proper answer."""
-    arm: str = ""
-    """The arm chosen; empty unless `outcome` is ``choose``."""
-    headline: str = ""
-    """The verdict in plain words, with counts of right answers."""
-    sentence: str = ""
-    """The verdict with scores and intervals, after the sentence of the split policy."""
-    because: tuple[str, ...] = ()
-    """Reasons, built from the numbers."""
-    provisional: tuple[str, ...] = ()
-    """Every reason for doubt; empty when there is none."""
-    more_examples: int | None = None
-    """When undecided: examples to collect so that a gain of 2 × margin is shown in 8 of 10 studies; None: no number."""
-    further: Json = field(default_factory=dict)
-    """When undecided between arms: what further examples would show (`verdict.power.Further`); else empty."""
-    flips: tuple[Flip, ...] = ()
-    """Conditions that would change the verdict."""
-    looks: int = 1
-    """Number of studies that looked at this test split, this one included."""

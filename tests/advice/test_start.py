@@ -264,3 +264,17 @@ def test_a_reserve_is_set_aside_where_there_are_enough_examples(count: int, quic
     assert section.reserve == share
     assert section.train + section.dev + section.test + section.reserve == pytest.approx(1)
     assert ("--final" in text) is bool(share), "no advice to open what is not there"
+
+
+def test_arms_that_make_a_study_of_labels_or_json_fairer_are_named_where_they_can_be_added() -> None:
+    labels = starting_config(
+        "l", [], about([(f"message {n} {one}", one) for n in range(9) for one in ("card", "cash")])
+    )
+    told = labels.partition("[study]")[2]
+    assert 'add the arms "schema" and "linear"' in told
+    answers = [(f"play {n}", json.dumps({"intent": "play", "artist": f"band {n}"})) for n in range(20)]
+    told = starting_config("j", [], about(answers)).partition("[study]")[2]
+    assert 'add the arm "schema"' in told
+    assert '"linear"' not in told
+    free = [(f"question {n}?", f"a sentence of many words, the {n}th of its kind") for n in range(20)]
+    assert '"schema"' not in starting_config("f", [], about(free))

@@ -26,6 +26,7 @@ LOOKED_FOR = {
     "errors.py": ({"'errno'", "'sqlite_errorname'"}, "errors of the system and of SQLite"),
     "files/writing.py": ({"'O_DIRECTORY'"}, "Windows opens no directories"),
     "generation/runtimes/transformers.py": ({"'get_base_model'"}, "a model of PEFT or of transformers"),
+    "host/load.py": ({"'getloadavg'", "'sched_getaffinity'"}, "calls that not every system has"),
     "hashing.py": ({"'model_dump'"}, "any value may stand in a key"),
     "host/capabilities.py": ({"'sysconf'", "'sched_getaffinity'"}, "not every system has them"),
     "models/adapter_layers.py": (

@@ -122,7 +122,7 @@ def test_an_unknown_arm_is_refused(call: Call) -> None:
     code, value, err = call("ask", "--arm", "ragg", "why irrigate?")
     assert code == 2
     assert value["error"]["code"] == "config"
-    assert "prompt, ft, rag, whole" in err
+    assert "prompt, optimised, ft, rag, whole" in err
 
 
 def test_a_study_from_plan_to_show(made: Path, call: Call, capsys: pytest.CaptureFixture[str]) -> None:

@@ -76,8 +76,8 @@ from feature_files import (
     word,
 )
 
-from twofold.config import DocumentsSection
 from twofold.corpus.files import FileReader
+from twofold.settings.sections import DocumentsSection
 from twofold.types import Loaded
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "what-is-read.md"

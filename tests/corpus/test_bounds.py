@@ -7,10 +7,10 @@ import json
 from hypothesis import given
 from hypothesis import strategies as st
 
-from twofold.config import DocumentsSection
 from twofold.corpus.bounds import ALL, IDENTITY, TITLE, VALUE, bounded
 from twofold.corpus.files import FileReader
 from twofold.errors import BadRecord
+from twofold.settings.sections import DocumentsSection
 from twofold.types import Document, Loaded
 
 

@@ -14,7 +14,6 @@ from feature_files import Feature, cell, formats, sheet
 from features import FEATURES, PAGE, WORDS, outcome
 
 from twofold.answering.citing import place_at
-from twofold.config import DocumentsSection
 from twofold.corpus.chunkers.headings import HeadingChunker
 from twofold.corpus.files import FileReader
 from twofold.corpus.outline import headings_of
@@ -23,6 +22,7 @@ from twofold.corpus.readers.html import HtmlReader
 from twofold.corpus.readers.office.number_formats import shown
 from twofold.corpus.sentences import ends
 from twofold.corpus.sources.web import _bare, _marked_utf8
+from twofold.settings.sections import DocumentsSection
 from twofold.types import Chunk, Document, Loaded
 
 pytest.importorskip("kreuzberg")

@@ -20,11 +20,11 @@ from hypothesis import strategies as st
 
 from data_sets import folder, whole_sets
 from lazily import Lazily
-from twofold.config import DocumentsSection
 from twofold.corpus.files import FileReader
 from twofold.corpus.loading import load_documents
 from twofold.corpus.sandbox import Worker
 from twofold.errors import ReaderCrashed
+from twofold.settings.sections import DocumentsSection
 from twofold.types import Document, Loaded, Problem
 
 pytest.importorskip("kreuzberg")

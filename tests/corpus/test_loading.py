@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 
 from data_sets import folder, whole_sets
-from twofold.config import DocumentsSection
 from twofold.corpus.loading import load_documents
 from twofold.errors import BadRecord, FileTooLarge, TooFewExamples, UnreadableFile
 from twofold.files.reading import PER_FILE, read_bytes
+from twofold.settings.sections import DocumentsSection
 from twofold.types import Document, Problem
 
 

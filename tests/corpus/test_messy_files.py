@@ -11,10 +11,10 @@ from typing import Any
 import pytest
 
 from data_sets import whole_sets
-from twofold.config import DocumentsSection
 from twofold.corpus.chunkers.headings import HeadingChunker
 from twofold.corpus.files import FileReader
 from twofold.corpus.loading import load_documents
+from twofold.settings.sections import DocumentsSection
 from twofold.types import Document, Loaded, Problem
 
 pytest.importorskip("kreuzberg")

@@ -11,9 +11,9 @@ from typing import Any
 
 import pytest
 
-from twofold.config import ToolSection
 from twofold.plugins.loading import make
 from twofold.plugins.protocols import Tool
+from twofold.settings.sections import ToolSection
 from twofold.types import Filter
 
 CASE = Path(__file__).parents[2] / "examples" / "farm-adviser"

@@ -59,6 +59,16 @@ def test_fields_in_different_orders_may_come_in_any() -> None:
     assert not check.is_valid({"to": "x", "from": "y", "by": "z"})
 
 
+@pytest.mark.parametrize(("number", "most"), [(98, None), (99, 2)])
+def test_fields_in_any_order_are_no_more_than_were_seen_where_hardly_more_are_to_be_expected(
+    number: int, most: int | None
+) -> None:
+    """A grammar of patterns would let a model write fields until its limit."""
+    pairs = [{"from": "A", "to": "B"}, {"to": "B", "from": "A"}, {"by": "C"}]
+    schema = inferred([pairs[place % 3] for place in range(number)])
+    assert schema.get("maxProperties") == most
+
+
 @pytest.mark.parametrize(
     ("values", "closed"),
     [
@@ -90,6 +100,18 @@ def test_labels_are_a_choice_and_not_to_know_is_one_where_examples_say_so() -> N
     assert json.loads(schema)["enum"] == ["card", "cash", "The documents do not say."]
 
 
+def test_few_answers_of_each_of_many_labels_are_a_closed_set() -> None:
+    """150 intents with four messages of each: no label comes five times, and hardly a new one is to be expected."""
+    intents = [f"intent_{number % 150}" for number in range(600)]
+    known = [example(label, number) for number, label in enumerate(intents)]
+    assert json.loads(answer_schemas.inferred(known, abstention=""))["enum"] == sorted(set(intents))
+    names = [f"{label}_{number // 300}" for number, label in enumerate(intents)]  # two of each
+    with pytest.raises(
+        ConfigError, match=r"300 different ones in 600 answers, 0 of them seen once; labels occur thrice"
+    ):
+        answer_schemas.inferred([example(label, number) for number, label in enumerate(names)], abstention="")
+
+
 def test_choices_of_each_example_are_its_schema() -> None:
     known = [example("a", number, choices=("a", "b")) for number in range(3)]
     assert answer_schemas.inferred(known, abstention="") == ""
@@ -99,7 +121,12 @@ def test_choices_of_each_example_are_its_schema() -> None:
     ("answers", "said"),
     [
         ([], "no training answer"),
-        ([f"It rained for {number} days." for number in range(30)], "neither JSON nor labels, such as that of e0"),
+        (
+            [f"It rained for {number} days." for number in range(30)],
+            r"a closed set of labels \(30 different ones; .* 5 times or more, and 0 of 30 are\), such as that of e0",
+        ),
+        (["card", "cash"] * 3, r"2 different ones; .* have to be ones that occur 5 times or more, and 0 of 6 are"),
+        (["card"] * 6, r"a closed set of labels \(all are alike\)"),
         ([*['{"a": 1}'] * 30, "{a: 1"], "1 training answer of 31 are no JSON, such as that of e30"),
     ],
 )

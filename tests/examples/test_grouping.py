@@ -12,7 +12,6 @@ from typing import Any
 import numpy as np
 import pytest
 
-from twofold.config import ExamplesSection
 from twofold.examples import twins
 from twofold.examples.leaks import Leaks, leaks
 from twofold.examples.loading import load_examples
@@ -21,6 +20,7 @@ from twofold.examples.preparing import paraphrases, prepared
 from twofold.examples.splitting import split
 from twofold.examples.twins import same_documents
 from twofold.prompts import Template
+from twofold.settings.sections import ExamplesSection
 from twofold.tuning.training_data import preferred_rows
 from twofold.types import Document, Example, Message, Role, Span
 

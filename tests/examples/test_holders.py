@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
-from twofold.config import ExamplesSection
 from twofold.examples.splitting import Splits, split
 from twofold.examples.twins import compared, holders
+from twofold.settings.sections import ExamplesSection
 from twofold.types import Document, Example, Message
 
 

@@ -10,11 +10,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from data_sets import folder, whole_sets
-from twofold.config import ExamplesSection
 from twofold.examples.leaks import bare, drop_leaks, leak_error, leaks
 from twofold.examples.loading import load_examples
 from twofold.examples.near_duplicates import NEAR
 from twofold.examples.splitting import split
+from twofold.settings.sections import ExamplesSection
 from twofold.types import Example, Message, Span
 
 

@@ -9,11 +9,11 @@ from typing import Any
 import pytest
 
 from data_sets import folder, whole_sets
-from twofold.config import DocumentsSection
 from twofold.corpus.loading import load_documents
 from twofold.errors import BadRecord, DataError, TooFewExamples, UnreadableFile
 from twofold.examples.checking import check
 from twofold.examples.loading import example_digest, load_examples
+from twofold.settings.sections import DocumentsSection
 from twofold.types import Document, Example, Message, Problem, Span
 
 

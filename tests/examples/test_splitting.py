@@ -10,11 +10,11 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from data_sets import folder, whole_sets
-from twofold.config import ExamplesSection
 from twofold.errors import BadRecord, LeakFound, TooFewExamples
 from twofold.examples.loading import example_digest, load_examples
 from twofold.examples.splitting import Splits, split
 from twofold.hashing import digest
+from twofold.settings.sections import ExamplesSection
 from twofold.types import Example, Message, SplitName
 
 

@@ -10,10 +10,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from twofold.config import DocumentsSection
 from twofold.corpus.files import FileReader
 from twofold.corpus.loading import load_documents
 from twofold.files.delimited import table_of
+from twofold.settings.sections import DocumentsSection
 from twofold.types import Document, Loaded, Problem
 
 

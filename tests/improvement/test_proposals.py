@@ -6,12 +6,13 @@ from dataclasses import replace
 
 import pytest
 
-from twofold.config import Config, ExamplesSection
+from twofold.config import Config
 from twofold.errors import StudyError
 from twofold.examples.splitting import split
 from twofold.improvement import proposals
 from twofold.improvement.proposals import Cause
 from twofold.improvement.record import Step
+from twofold.settings.sections import ExamplesSection
 from twofold.types import Example, Message
 
 RAG, BOTH, BASE = (Config().arm(name) for name in ("rag", "ft+rag", "base"))

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from twofold import config_loading
 from twofold.errors import ConfigError
 from twofold.improvement import settings
+from twofold.settings import loading as config_loading
 
 TEXT = """# Ours.
 [retrieval]

@@ -14,9 +14,9 @@ from sync_project import by_file, found, held, sync
 
 from forked import Nursery
 from twofold.cli.main import main
-from twofold.config_loading import laid_over
 from twofold.errors import DataError, IndexMismatch, StoreError, UnknownDocument
 from twofold.project import Project
+from twofold.settings.loading import laid_over
 from twofold.study.retrieval.benchmark import opened
 
 

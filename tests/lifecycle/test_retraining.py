@@ -13,12 +13,12 @@ import pytest
 
 from tuning_endpoint import Endpoint, served
 from twofold.cli.main import main
-from twofold.config import ExamplesSection, RetrainingSection
 from twofold.errors import TooFewExamples
 from twofold.examples.loading import example_digest
 from twofold.examples.splitting import split
 from twofold.lifecycle.retraining import WORN, fair, reasons
 from twofold.project import Project
+from twofold.settings.sections import ExamplesSection, RetrainingSection
 from twofold.store.lock import ProjectLock
 from twofold.study import looks
 from twofold.types import Example, Message

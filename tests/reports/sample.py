@@ -16,11 +16,12 @@ from typing import Any
 import numpy as np
 
 from data_sets import folder
-from twofold.config import Config, StudySection
+from twofold.config import Config
 from twofold.diagnosis.causes import CAUSES
 from twofold.diagnosis.ledger import ledger
 from twofold.hashing import plain
 from twofold.metrics.overlap import ExactMatch, TokenF1
+from twofold.settings.sections import StudySection
 from twofold.stats import intervals
 from twofold.study.compose import cut_answers, timing
 from twofold.types import Answer, Chunk, Citation, Example, Failure, Hit, Message, Span, Timing

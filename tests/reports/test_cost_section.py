@@ -9,13 +9,13 @@ from pathlib import Path
 import pytest
 from bs4 import BeautifulSoup
 
-from twofold.config import CostsSection
 from twofold.costs.metering import opened
 from twofold.costs.parts import scenario
 from twofold.costs.prices import of_rows
 from twofold.costs.report import costs_of
 from twofold.reports.cost_lines import break_even_text, money
 from twofold.reports.study_page import render
+from twofold.settings.sections import CostsSection
 from twofold.verdict.record import true_minus
 
 CELLS = "[...document.querySelectorAll('#costs tbody tr')].map(r => [...r.children].slice(1).map(c => c.textContent))"

@@ -385,3 +385,16 @@ def test_arms_that_were_timed_on_fewer_questions_are_not_said_to_have_been_timed
     slow["arms"]["base"]["latency"]["n"] = asked - 5
     shown = words(fresh(render(slow, rows)).select_one("#latency"))
     assert f"measured on {asked - 5} to {asked} questions per arm" in shown
+
+
+def test_answers_that_cite_nothing_are_counted_only_where_an_arm_has_passages(made) -> None:
+    record, rows, _ = copy.deepcopy(made("choose"))
+    for arm in record["arms"].values():
+        arm["uncited"] = [3, 9]
+    assert "uncited" not in words(fresh(render(record, rows)).select_one("#arms table thead"))
+    record["arms"]["rag"]["description"]["retrieval"] = {"k": 2}
+    page = fresh(render(record, rows))
+    assert "uncited" in words(page.select_one("#arms table thead"))
+    assert {len(row.find_all(["th", "td"])) for row in page.select("#arms table")[0].find_all("tr")} == {
+        len(page.select_one("#arms table thead tr").find_all("th"))
+    }

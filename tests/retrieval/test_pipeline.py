@@ -10,12 +10,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from twofold.assembly.workspace import Workspace
-from twofold.config import PRESETS, Config
-from twofold.config_loading import laid_over, load, origins
+from twofold.config import Config
 from twofold.errors import ConfigError, UnknownName
 from twofold.plugins import loading
+from twofold.plugins.presets import PRESETS
 from twofold.plugins.protocols import Parts
 from twofold.retrieval.retrievers.pipeline import Pipeline
+from twofold.settings.loading import laid_over, load, origins
 from twofold.store.catalogue import Catalogue
 from twofold.testing.conformance_index import DIMENSION, FINGERPRINT, chunk, put
 from twofold.testing.hashing_embedder import HashingEmbedder

@@ -18,33 +18,7 @@ from forked import Forked, Nursery
 from small_project import write_project
 from twofold.project import Project
 
-PARKING, CANTEEN = "Parking costs 4 euros a day. It is free on Sunday.", "The canteen opens at seven."
 STORED = Path(__file__).parents[1] / "samples" / "stored_project_2.tar.xz"
-STUDY = """
-[study]
-arms = ["base", "rag"]
-diagnostics = []
-latency_sample = 0
-resamples = 400
-"""
-
-
-@pytest.fixture(scope="session")
-def measured(tmp_path_factory: pytest.TempPathFactory, own_cache: Path) -> Path:
-    """A small project whose study chose `rag`; not to be changed."""
-    documents = [
-        {"id": "parking", "title": "On parking", "text": PARKING},
-        {"id": "canteen", "title": "On the canteen", "text": CANTEEN},
-    ]
-    questions = [
-        ("parking", "What does parking cost?", "4 euros"),
-        ("canteen", "When does the canteen open?", "seven"),
-    ]
-    directory = tmp_path_factory.mktemp("measured") / "p"
-    write_project(directory, documents, questions, copies=15, settings=STUDY)
-    with Project.open(directory) as project:
-        assert project.study()["verdict"]["arm"] == "rag"
-    return directory
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -14,11 +14,11 @@ import pytest
 from pydantic import ValidationError
 from serving_process import Running, served
 
-from twofold.config import ServingSection
 from twofold.project import Project
 from twofold.serving import app, guard
 from twofold.serving.counters import Counters
 from twofold.serving.keys import KEYS, Keys
+from twofold.settings.sections import ServingSection
 
 SITE = "https://intranet.example"
 ASKED = {"origin": SITE, "access-control-request-method": "POST", "access-control-request-headers": "authorization"}

@@ -17,8 +17,8 @@ from pathlib import Path
 import httpx
 from serving_process import served
 
+from twofold.labelling.labels import LABELS, LabelLog
 from twofold.serving.keys import KEYS, Keys
-from twofold.serving.labels import LABELS, LabelLog
 from twofold.serving.limits import USE, UseLedger
 
 QUESTION = [{"role": "user", "content": "What does parking cost?"}]

@@ -15,10 +15,10 @@ from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from oidc_stand_in import AUDIENCE, CLIENT, OidcProvider
 from pydantic import ValidationError
 
-from twofold.config import OidcSection
 from twofold.errors import BadKey, Forbidden, IssuerDown
 from twofold.serving import oidc
 from twofold.serving.oidc import AGAIN, FRESH, STALE, Provider, looks_like_token
+from twofold.settings.sections import OidcSection
 
 
 class Clock:

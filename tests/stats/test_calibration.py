@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from twofold.config import StudySection
+from twofold.settings.sections import StudySection
 from twofold.study import looks
 from twofold.verdict import rule
 

@@ -11,8 +11,11 @@ from typing import Any
 import pytest
 
 from twofold.errors import StudyError
+from twofold.plugins import loading
 from twofold.reports import archive
 from twofold.reports.comparison import compare
+from twofold.study.comparing import statistics
+from twofold.study.replaying import answer_of, example_of
 from twofold.study.verifying import Verification, verify
 from twofold.testing.projects import make_project
 from twofold.verdict.certificate import seal_of
@@ -181,9 +184,61 @@ def test_a_race_is_compared_by_the_questions_that_both_asked_and_said_to_have_st
     assert comparison.to_json()["stopped_early"] == list(comparison.early)
 
 
-def test_studies_that_a_pooled_metric_decided_are_compared_by_another_alone(by_style: Path) -> None:
+def both(first: Any, second: Any, directory: Path, **options: str) -> Any:
+    return compare(first, second, statistic=statistics(first, second, directory=directory), **options)
+
+
+def test_two_races_are_compared_with_intervals_that_hold_whenever_they_stopped(raced: Path) -> None:
+    record, rows = archive.read_record(raced), archive.read_answers(raced)
+    later: Any = json.loads(json.dumps(rows))
+    for row in later[::2]:
+        row["arms"]["rag"] |= {
+            "text": "nothing",
+            "failure": None,
+            "scores": {**row["arms"]["rag"]["scores"], "contains": 0.0},
+        }
+    result = both((record, rows), (record, later), raced, arm="rag").result
+    plain = compare((record, rows), (record, later), arm="rag").result
+    assert (result.kind, plain.kind) == ("anytime", "")
+    assert [answer.change for answer in result.answers] == [answer.change for answer in plain.answers]
+    assert result.difference.mean == pytest.approx(plain.difference.mean)
+    assert result.difference.low < result.difference.mean < plain.difference.high < result.difference.high
+    assert (plain.standing(0.02), result.standing(0.02)) == ("worse", "cannot tell")
+    for mean, fixed in zip(result.means, plain.means, strict=True):
+        assert mean.mean == pytest.approx(fixed.mean)
+        assert mean.low <= mean.mean <= mean.high
+    # Of another order nothing follows: the race before it stopped by other questions.
+    shuffled: Any = json.loads(json.dumps(record))
+    shuffled["config"]["study"]["seed"] += 1
+    assert both((record, rows), (shuffled, later), raced, arm="rag").result.kind == ""
+
+
+def test_studies_that_a_pooled_metric_decided_are_compared_by_the_statistic_of_the_questions_in_both(
+    by_style: Path,
+) -> None:
+    record, rows = archive.read_record(by_style), archive.read_answers(by_style)
+    later: Any = json.loads(json.dumps(rows[3:]))
+    for row in later:
+        if row["arms"]["base"]["failure"] is None:
+            row["arms"]["base"] |= {"text": row["references"][0], "raw": row["references"][0]}
+    comparison = both((record, rows), (record, later), by_style, arm="base")
+    result, style = comparison.result, loading.make("metrics", "style", {})
+    assert result.kind == comparison.to_json()["kind"] == "pooled"
+    assert result.only == (3, 0)
+    for side, mean in zip((rows[3:], later), result.means, strict=True):
+        items = [(example_of(row), answer_of(row, "base")) for row in side if row["arms"]["base"]["failure"] is None]
+        assert mean.mean == pytest.approx(style.pool(items))
+    assert result.difference.low <= result.difference.mean <= result.difference.high
+    assert result.shown == "better", "answers that are the references have their style"
+    assert result.counts()["better"] > 0
+    assert result.difference.failed > 0
+    same = both((record, rows), (record, rows), by_style, arm="base")
+    assert (same.same, same.result.difference.mean, same.standing(0.0)) == (True, 0.0, "not worse")
+
+
+def test_where_the_pooled_metric_is_not_to_be_had_another_is_named(by_style: Path, tmp_path: Path) -> None:
     stored = archive.read_record(by_style), archive.read_answers(by_style)
     with pytest.raises(StudyError, match=r"no question of .* has a score in 'style' in both") as refused:
-        compare(stored, stored, arm="base")
+        both(stored, stored, tmp_path, arm="base")
     assert "Both measured besides: token_f1" in refused.value.cure
     assert compare(stored, stored, arm="base", metric="token_f1").early == ()

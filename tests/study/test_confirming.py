@@ -17,7 +17,8 @@ from twofold.reports import archive
 from twofold.study import looks
 from twofold.study.confirming import Hypothesis, confirmed, hypothesis, restated
 from twofold.study.verifying import verify
-from twofold.types import Effect, Estimate, Verdict
+from twofold.types import Effect, Estimate
+from twofold.verdict.outcome import Verdict
 
 SEALED = {"train": 0.3, "dev": 0.1, "test": 0.35, "reserve": 0.25}
 
@@ -183,6 +184,14 @@ def test_an_arm_that_may_not_be_chosen_is_no_rival(project: Project, settings: d
     first["arms"]["prompt"]["acceptable"] = True
     first["arms"]["base"]["metrics"]["token_f1"]["mean"] = 0.9
     assert hypothesis(first, config).words == "rag is better than prompt", "base scores more, and is ruled out"
+    # After a race: base was asked easier questions, and loses more than prompt on those that rag was asked, too.
+    first["arms"]["base"]["acceptable"] = True
+    assert hypothesis(first, config).rival == "base"
+    gains = {"rag - base": 0.3, "rag - prompt": 0.1}
+    for pair in first["comparisons"]:
+        pair["estimate"]["mean"] = gains.get(pair["name"], 0.0)
+    raced = {**first, "race": {"planned": 60}}
+    assert hypothesis(raced, config).rival == "prompt"
 
 
 # ---------------------------------------------------------------- the one interval

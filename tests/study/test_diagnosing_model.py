@@ -19,7 +19,7 @@ LOW = 8
 
 @pytest.mark.slow
 def test_a_limit_that_is_too_low_is_found_where_the_answer_was_right_without_it(tmp_path: Path) -> None:
-    if not all(row["pulled"] for row in hub.listing()):
+    if not all(row["pulled"] for row in hub.listing() if not row["optional"]):
         pytest.skip("the embedded models are not in the cache: twofold models pull")
     local = {"generator": {"name": "local", "options": {}}, "batch": 16}
     settings = {

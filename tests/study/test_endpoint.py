@@ -11,11 +11,11 @@ import pytest
 
 from tuning_endpoint import Endpoint, served
 from twofold.cli.main import main
-from twofold.config import MetricPart
 from twofold.errors import GenerationError
 from twofold.plugins.specs import informed
 from twofold.project import Project
 from twofold.reports.study_page import render_summary
+from twofold.settings.sections import MetricPart
 from twofold.types import Example, Message
 
 Answer = Callable[[dict[str, Any]], tuple[int, Any]]

@@ -9,11 +9,11 @@ import pytest
 
 from small_project import write_project
 from twofold import Project
-from twofold.config import MetricPart
 from twofold.errors import ConfigError
 from twofold.plugins import loading
 from twofold.reports.archive import read_record
 from twofold.reports.study_page import render_summary
+from twofold.settings.sections import MetricPart
 from twofold.study.judging import RightAnswers, right_answers
 from twofold.testing.projects import make_project
 

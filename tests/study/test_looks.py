@@ -13,12 +13,12 @@ from typing import Any
 import pytest
 
 from stand_in_trainer import StandIn
-from twofold.config import StudySection
 from twofold.errors import StudyError
 from twofold.host import capabilities
 from twofold.plugins import loading
 from twofold.project import Project
 from twofold.reports import archive
+from twofold.settings.sections import StudySection
 from twofold.study import looks
 from twofold.study import run as study_run
 from twofold.study.looks import Look, level_of

@@ -11,11 +11,11 @@ from typing import Any
 import pytest
 
 from twofold.config import Config
-from twofold.config_loading import origins
 from twofold.errors import ConfigError, ScorerBroken
 from twofold.hashing import plain
 from twofold.plugins import loading
 from twofold.project import Project
+from twofold.settings.loading import origins
 
 LEAST = {"name": "citation_support", "options": {"least": 0.9}}
 FIRST = {"name": "recall", "options": {"k": 1}}

@@ -43,7 +43,7 @@ else:
 
 
 def test_sync_and_ask_with_every_socket_blocked(tmp_path: Path, folder: Path) -> None:
-    for name in hub.definitions():
+    for name in hub.usual():
         hub.pull(name)
     Project.create(tmp_path / "project", folder).close()
     question = "what can help guide early season irrigation decisions?"

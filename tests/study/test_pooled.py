@@ -22,12 +22,18 @@ def test_style_decides_and_its_number_is_the_one_that_is_shown(
     project: Project, fast: Callable[..., dict[str, Any]]
 ) -> None:
     with Project.open(project.directory, settings(fast, "base", "rag", abstention="I cannot tell.")) as opened:
-        opened.plan()
+        plan = opened.plan()
         record = opened.study()
         # An earlier study without scores of questions foretells nothing, and stops nothing.
-        opened.plan()
+        again = opened.plan()
         rows = archive.read_answers(opened.records / record["study"])
         page = archive.read_record(opened.records / record["study"])
+    for planned in (plan, again):
+        assert (
+            planned.shows
+            == "what gain is shown cannot be told before a study: style is a statistic of all answers together"
+        )
+        assert not any("can seldom show" in warning for warning in planned.warnings)
     (pair,) = record["comparisons"]
     shown = {name: arm["metrics"]["style"] for name, arm in record["arms"].items()}
     assert pair["name"] == "rag - base"
@@ -55,6 +61,17 @@ def test_an_arm_that_only_declines_has_no_style_and_is_not_chosen(
         record = opened.study()
     assert record["verdict"]["outcome"] == "none acceptable"
     assert [arm["metrics"]["style"]["mean"] for arm in record["arms"].values()] == [0, 0]
+
+
+def test_beside_another_metric_the_style_of_an_arm_that_only_declines_is_no_number(
+    project: Project, fast: Callable[..., dict[str, Any]]
+) -> None:
+    chosen = settings(fast, "base", mode="abstain")
+    study = {**chosen["study"], "metric": "token_f1", "metrics": ["style"]}
+    with Project.open(project.directory, chosen | {"study": study}) as opened:
+        metrics = opened.study()["arms"]["base"]["metrics"]
+    assert "style" not in metrics
+    assert metrics["token_f1"]["mean"] == 0
 
 
 @pytest.mark.slow

@@ -9,11 +9,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from twofold.config import ExamplesSection
-from twofold.config_loading import laid_over
 from twofold.errors import GenerationError, LeakFound
 from twofold.examples.preparing import prepared
 from twofold.project import Project
+from twofold.settings.loading import laid_over
+from twofold.settings.sections import ExamplesSection
 from twofold.study import review
 from twofold.types import Example, Message, Problem
 

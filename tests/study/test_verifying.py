@@ -264,6 +264,9 @@ def test_answers_that_were_forgotten_are_said_and_answers_that_vanish_are_faults
     [
         ('{"format": 2, "twofold": "9.9"}', "has the format 2"),
         ('{"format": 1}', "this is no certificate: arms"),
+        ('{"format": true}', "has the format True"),
+        ('{"format": 1.0, "twofold": ["9.9"]}', "has the format 1.0"),
+        ('{"format": {"a": 1}}', "has the format {'a': 1}"),
         ("[]", "this is no certificate"),
         ("{", "cannot be read"),
         ('{"format": 1, "format": 1}', "twice"),
@@ -274,6 +277,14 @@ def test_what_is_no_certificate_of_this_format_is_named_with_a_cure(tmp_path: Pa
     with pytest.raises(StudyError, match=message) as refused:
         verify(tmp_path)
     assert refused.value.cure
+
+
+@pytest.mark.parametrize("facts", [None, [], "x", float("nan")])
+def test_facts_that_are_no_object_are_faults(copied: Path, facts: Any) -> None:
+    stored = json.loads((copied / "verdict.json").read_text(encoding="utf-8"))
+    (copied / "verdict.json").write_text(json.dumps({**stored, "facts": facts}), encoding="utf-8")
+    (copied / "answers.jsonl.gz").unlink()
+    assert any("cannot be worked out again" in fault for fault in verify(copied).faults)
 
 
 def test_a_study_without_a_certificate_is_named_with_a_cure(tmp_path: Path) -> None:

@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 
 from twofold.assembly import rehearsal
-from twofold.config import Part
 from twofold.host import capabilities, pace
 from twofold.plugins.jobs import TrainerJob
 from twofold.prompts import Template, pair, render
+from twofold.settings.sections import Part
 from twofold.training import reckoning
 from twofold.training.options import LoraOptions
 from twofold.training.schedule import followed, free_evaluations, marks

@@ -15,11 +15,11 @@ import pytest
 import stand_in_trainer
 import twofold
 from twofold.assembly.workspace import Workspace
-from twofold.config_loading import laid_over
 from twofold.errors import AccessDenied, StudyError, TooFewExamples
 from twofold.lifecycle.embedder import embedder_job
 from twofold.project import Project
 from twofold.prompts import Template
+from twofold.settings.loading import laid_over
 from twofold.study.admission import admitted
 from twofold.tuning.training_data import preferred_rows
 from twofold.types import Filter, Query

@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 from test_decide import ARMS, FACTS
 
-from twofold.config import StudySection
-from twofold.types import Arm, Verdict
+from twofold.settings.sections import StudySection
+from twofold.types import Arm
+from twofold.verdict.outcome import Verdict
 from twofold.verdict.rule import decide
 
 BASE, _, _, FT, _ = ARMS

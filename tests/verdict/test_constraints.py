@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from test_decide import ARMS, CITES, FACTS, run, scores, verdict
 
-from twofold.config import StudySection
+from twofold.settings.sections import StudySection
 from twofold.types import Estimate
 from twofold.verdict.rule import VerdictFacts, constraint_objections, constraint_questions, whole
 
@@ -137,6 +137,15 @@ def test_a_latency_limit_within_the_interval_is_open():
     assert verdict(MEANS, facts=facts, max_latency_p95=1.5).arm == "ft+rag"
     found = verdict(MEANS, facts=facts, max_latency_p95=0.5)
     assert "p95 latency .70 [.55, 1.40] s is above the limit of .50 s" in " ".join(found.because)
+
+
+def test_seconds_of_a_busy_machine_are_a_doubt_where_they_have_a_limit():
+    busy = replace(timed(both=(0.55, 1.4)), latency_others={"ft+rag": 0.45, "rag": 0.02})
+    doubts = " ".join(verdict(MEANS, facts=busy, max_latency_p95=1.5).provisional)
+    assert "other programs took 45 % of the processor while ft+rag was timed" in doubts
+    quiet = replace(busy, latency_others={"ft+rag": 0.1})
+    for facts, limit in ((busy, 0.0), (quiet, 1.5)):
+        assert "processor" not in " ".join(verdict(MEANS, facts=facts, max_latency_p95=limit).provisional)
 
 
 def test_latency_flips_stand_at_the_ends_of_the_interval():

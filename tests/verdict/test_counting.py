@@ -9,10 +9,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from twofold.config import Config, PromptSection, StudySection
+from twofold.config import Config
+from twofold.settings.sections import PromptSection, StudySection
 from twofold.stats.intervals import kish
-from twofold.types import Arm, Estimate, Example, Message, Verdict
+from twofold.types import Arm, Estimate, Example, Message
 from twofold.verdict.doubting import labels_left_out, unseen_labels
+from twofold.verdict.outcome import Verdict
 from twofold.verdict.rule import VerdictFacts, applies, decide
 
 BASE, RAG, FT = Arm(name="base"), Arm(name="rag", retrieval=True), Arm(name="ft", tuning="closed-book")

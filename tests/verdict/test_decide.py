@@ -11,12 +11,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from twofold.config import StudySection
 from twofold.errors import StudyError
 from twofold.hashing import plain
+from twofold.settings.sections import StudySection
 from twofold.stats import intervals
-from twofold.types import Arm, Estimate, Verdict
+from twofold.types import Arm, Estimate
 from twofold.verdict.evidence import from_simple
+from twofold.verdict.outcome import Verdict
 from twofold.verdict.rule import VerdictFacts, constraint_objections, decide
 
 ARMS = (
@@ -309,6 +310,31 @@ def test_each_reason_for_doubt_is_told(change, words):
     assert [words in doubt for doubt in found.provisional if doubt != SEED] == [True]
     assert SEED in found.provisional
     assert found.looks == facts.looks
+
+
+def test_what_is_doubtful_about_an_adapter_is_told_once():
+    rising = DONE | {"rising": True}
+    facts = VerdictFacts(effort={"ft": rising, "ft+rag": rising}, forgetting_reported={"ft": "x", "ft+rag": "x"})
+    means = [0.1, 0.15, 0.3, 0.25, 0.7]
+    apart = verdict(means, facts=facts).provisional
+    shared = verdict(means, facts=replace(facts, same_weights={"ft+rag": "ft"})).provisional
+    assert sum("still rose" in doubt for doubt in apart) == sum("forgetting gate" in doubt for doubt in apart) == 2
+    assert sum("forgetting gate" in doubt for doubt in shared) == 1
+    told = [doubt for doubt in shared if "still rose" in doubt]
+    assert len(told) == 1
+    assert told[0].startswith("ft's dev score (ft+rag: the same adapter) still rose")
+
+
+def test_nobody_is_shown_what_sources_would_change_where_there_are_none():
+    means = [0.1, 0.15, 0.7, 0.1, 0.2]
+    facts = late(ft=CUT_SHORT)
+    condition = "if answers had to name their source"
+    assert condition in {flip.condition for flip in verdict(means, facts=facts).flips}
+    without = verdict(means, facts=replace(facts, documents=False))
+    assert condition not in {flip.condition for flip in without.flips}
+    # Whoever demands them is still shown what the demand costs.
+    demanded = verdict(means, facts=replace(facts, documents=False), must_cite=True)
+    assert "if answers need not name their source" in {flip.condition for flip in demanded.flips}
 
 
 def test_small_studies_and_missing_arms_are_doubted():

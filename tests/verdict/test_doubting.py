@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from twofold.config import Config
 from twofold.types import Arm, Example, Message
 from twofold.verdict import doubting
 
@@ -53,3 +55,30 @@ def test_a_single_arm_is_named_with_what_to_measure_beside_it() -> None:
     assert "--arms base,rag`" in doubting.one_arm([Arm(name="base")], documents=True)[0]
     assert "--arms base,prompt`" in doubting.one_arm([Arm(name="base")], documents=False)[0]
     assert doubting.one_arm([rag, Arm(name="base")], documents=True) == []
+
+
+LABELLED = [example(str(place), f"message {place}", ("card", "cash")[place % 2]) for place in range(12)]
+JSON_ANSWERS = [example(str(place), f"request {place}", '{"intent": "play"}') for place in range(12)]
+
+
+@pytest.mark.parametrize(("examples", "answers"), [(LABELLED, "labels"), (JSON_ANSWERS, "JSON")])
+def test_tuning_is_doubted_where_no_arm_is_held_to_the_form_of_the_answers(
+    examples: list[Example], answers: str
+) -> None:
+    assert doubting.unheld(Config(), examples) == answers
+    tuned, held = Arm(name="ft", tuning="closed-book"), Arm(name="schema", schema=True)
+    [line] = doubting.no_schema_arm(answers, [Arm(name="base"), tuned])
+    assert line.startswith(f"the answers are {answers}, and constrained decoding is not among the arms")
+    assert line.endswith("add the arm schema")
+    assert doubting.no_schema_arm(answers, [tuned, held]) == doubting.no_schema_arm(answers, [Arm(name="base")]) == []
+    every = Config.model_validate({"generation": {"schema": {"type": "object"}}})
+    assert doubting.unheld(every, examples) == "", "a schema holds every arm"
+    only = Config.model_validate({"generation": {"schema": {"type": "object"}, "schema_for": "schema"}})
+    assert doubting.unheld(only, examples) == answers
+
+
+def test_free_text_and_choices_are_held_to_no_form() -> None:
+    free = [example(str(place), f"question {place}", f"a sentence of its own, number {place}") for place in range(12)]
+    assert doubting.unheld(Config(), free) == doubting.unheld(Config(), []) == ""
+    assert doubting.unheld(Config(), [replace(one, choices=("card", "cash")) for one in LABELLED]) == ""
+    assert doubting.no_schema_arm("", [Arm(name="ft", tuning="closed-book")]) == []

@@ -15,6 +15,7 @@ from twofold.stats.pooling import PooledScores
 from twofold.types import Estimate
 from twofold.verdict.certificate import facts_json, facts_of
 from twofold.verdict.evidence import RaceEvidence, VerdictFacts
+from twofold.verdict.repeats import Runs
 
 FLOATS = st.floats(allow_nan=False)
 
@@ -55,6 +56,7 @@ def test_every_field_comes_back_as_it_was(numbers: list[float], marks: list[bool
         latency_ends={"a": (low, math.inf), "b": (-math.inf, high)},
         latency_wanted=7,
         latency_answers=counts,
+        latency_others=dict.fromkeys("ab", 0.25),
         cost_per_1000={"a": (low, math.inf)},
         cost_terms=f"EUR {text}",
         citing={"a": estimate},
@@ -91,7 +93,11 @@ def test_every_field_comes_back_as_it_was(numbers: list[float], marks: list[bool
         ),
         right=None,
         pooled={"a": PooledScores(estimate=estimate, whole=estimate, scores=np.array(numbers, dtype=np.float64))},
+        runs={"a": Runs(count=3, different=2, served=2, first_seed=7, fallen=1)},
         test_share=0.25,
+        unheld="JSON",
+        documents=False,
+        same_weights=words,
     )
     default = VerdictFacts()
     untouched = [f.name for f in fields(facts) if same(asdict(facts)[f.name], asdict(default)[f.name])]
@@ -102,3 +108,5 @@ def test_every_field_comes_back_as_it_was(numbers: list[float], marks: list[bool
 
 def test_facts_of_a_study_of_the_simplest_kind_come_back() -> None:
     assert back(VerdictFacts()) == VerdictFacts()
+    # As certificates were before there were such facts, which `verify` reads still.
+    assert not {"runs", "documents", "same_weights"} & facts_json(VerdictFacts()).keys()

@@ -8,9 +8,10 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from twofold.config import StudySection
+from twofold.settings.sections import StudySection
 from twofold.stats import pooling
-from twofold.types import Arm, Verdict
+from twofold.types import Arm
+from twofold.verdict.outcome import Verdict
 from twofold.verdict.rule import VerdictFacts, decide
 
 ARMS = (Arm(name="base"), Arm(name="prompt", shots=4), Arm(name="rag", retrieval=True))

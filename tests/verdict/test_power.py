@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from twofold.config import StudySection
 from twofold.project import Project
 from twofold.reports import archive
+from twofold.settings.sections import StudySection
 from twofold.stats import intervals
 from twofold.study.plan import prospect_text
 from twofold.verdict.power import Prospect, Simulation, Spreads, prospect, spreads_of

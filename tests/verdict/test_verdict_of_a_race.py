@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from twofold.config import StudySection
+from twofold.settings.sections import StudySection
 from twofold.stats import intervals
 from twofold.types import Arm
 from twofold.verdict.evidence import RaceEvidence

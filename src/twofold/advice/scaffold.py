@@ -20,7 +20,6 @@ from pathlib import Path
 from twofold import config
 from twofold.advice.start import Paths, starting_config
 from twofold.answering import access
-from twofold.config import DocumentsSection
 from twofold.corpus.files import FileReader
 from twofold.corpus.loading import ERRORS, load_documents
 from twofold.errors import BadRecord, ConfigError, DataError, ScannedFile, TooFewExamples
@@ -32,6 +31,7 @@ from twofold.files import writing
 from twofold.files.paths import NOT_DOCUMENTS, expand, skipped
 from twofold.files.reading import CSV, MIB, Record, counted, excerpt, read_bytes, records_of, suffix_of
 from twofold.plugins.protocols import Progress, quiet
+from twofold.settings.sections import DocumentsSection
 from twofold.types import Document, Example, Problem
 
 _RECORDS = ("documents.jsonl", "documents.jsonl.gz")

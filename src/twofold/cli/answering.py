@@ -69,8 +69,8 @@ class Answerer:
         # Before the settings are read: without a server nothing of this is needed.
         if presence.published(self._run.directory) is None:
             return None
-        from twofold.config_loading import load
         from twofold.serving import warm
+        from twofold.settings.loading import load
 
         server = warm.server(self._run.directory, load(self._run.directory, self._run.overrides))
         if server is None:

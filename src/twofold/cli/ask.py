@@ -95,7 +95,7 @@ def ask(
         raise typer.BadParameter("--test-citations and --chat cannot be combined")
     if chat:
         from twofold.cli.chat import Chat
-        from twofold.config_loading import load
+        from twofold.settings.loading import load
 
         Chat(run, load(run.directory, run.overrides), body).run(words)
         return

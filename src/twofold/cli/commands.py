@@ -30,7 +30,9 @@ from twofold.cli import (
     improve,
     index,
     init,
+    judge,
     keys,
+    label,
     mcp,
     models,
     plugins,
@@ -73,7 +75,9 @@ command(app, "forget")(forget.forget)
 command(app, "ask")(ask.ask)
 command(app, "tune")(tune.tune)
 command(app, "study")(study.study)
+command(app, "label")(label.label)
 command(app, "diagnose")(diagnose.diagnose)
+command(app, "judge")(judge.judge)
 command(app, "serve")(serve.serve)
 command(app, "mcp")(mcp.mcp)
 app.add_typer(keys.app, name="keys")

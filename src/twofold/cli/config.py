@@ -23,7 +23,7 @@ def config(
     ] = False,
 ) -> None:
     """Print every value with its origin: default, twofold.toml, or override."""
-    from twofold.config_loading import load, origins
+    from twofold.settings.loading import load, origins
 
     if pipeline:
         stages = stages_of(load(run.directory, run.overrides))

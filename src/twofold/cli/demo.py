@@ -33,7 +33,7 @@ def demo(
 
     with run.progress() as progress:
         # First of all: without models everything after it would fail halfway.
-        for name in hub.definitions():
+        for name in hub.usual():
             hub.pull(name, progress=progress)
     with resources.as_file(resources.files("twofold") / "demo") as source:
         # Run again, the demo goes on where it was: projects are resumed, not made anew.

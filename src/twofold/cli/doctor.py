@@ -51,7 +51,9 @@ def lines(findings: Json) -> Iterator[str]:
     for row in findings["models"]:
         yield _row(
             f"{row['kind']} model",
-            f"{row['name']}, {row['bytes'] / 2**20:.0f} MiB" if row["pulled"] else f"{row['name']} is not here",
+            f"{row['name']}, {row['bytes'] / 2**20:.0f} MiB"
+            if row["pulled"]
+            else f"{row['name']} is not here{', and optional' if row['optional'] else ''}",
         )
     yield from _speed(findings["speed"])
     for row in findings["uses"]:

@@ -17,12 +17,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from twofold.assembly import rehearsal
-from twofold.config import Config, Part
+from twofold.config import Config
 from twofold.errors import ModelNotPulled, ProjectMissing, TwofoldError, install
 from twofold.host import cache, capabilities
 from twofold.models import hub
 from twofold.plugins import loading
 from twofold.plugins.protocols import Progress
+from twofold.settings.sections import Part
 from twofold.types import Json
 
 if TYPE_CHECKING:
@@ -79,7 +80,7 @@ def examine(
     speed["arithmetic"] = attempt("arithmetic", capabilities.measured, None)
     extras = attempt("extras", _extras, [])
     present = attempt("models", hub.listing, [])
-    here = {row["kind"] for row in present if row["pulled"]}
+    here = {row["kind"] for row in present if row["pulled"] and not row["optional"]}
     lacking = {row["extra"] for row in extras if row["missing"]}
     if not quick:
         if capabilities.torch_version():
@@ -303,7 +304,7 @@ def advise(findings: Json, config: Config) -> list[str]:
     lacking = [row["extra"] for row in findings["extras"] if row["missing"] and row["extra"] in NEEDED]
     if lacking:
         todo.append(f"Install what answering, embedding and tuning need: {install(','.join(lacking))}")
-    if any(not row["pulled"] for row in findings["models"]):
+    if any(not row["pulled"] and not row.get("optional") for row in findings["models"]):
         todo.append("Pull the embedded models: twofold models pull")
     for row in findings["disk"]:
         if row["free_bytes"] < ROOM_BYTES:

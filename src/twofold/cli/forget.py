@@ -50,6 +50,7 @@ def forget(
         f"{counted(catalogue['scores'], 'score')}",
         f"caches: {sum(done['caches']['tools'].values())} answers of live tools, {done['caches']['bench']} indexes",
         *(f"study {name}: {counted(count, 'answer')}" for name, count in done["studies"].items()),
+        *([f"labels: {done['labels']}"] if done["labels"] else []),
         *(f"made questions, improvement/{name}: {count}" for name, count in done["questions"].items()),
         *(f"artifact {use['key']}: trained with it ({use['used']}); remove it with care" for use in done["artifacts"]),
         f"receipt: {done['receipt']}",

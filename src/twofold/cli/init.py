@@ -49,7 +49,7 @@ def init(
     answers. Unread files are listed, each with its reason.
     """
     from twofold.advice.scaffold import create
-    from twofold.config_loading import load
+    from twofold.settings.loading import load
 
     with run.progress() as progress:
         created = create(target, source, quick=quick, link=link, progress=progress)

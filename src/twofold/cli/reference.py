@@ -98,8 +98,9 @@ def commands() -> str:
 def configuration() -> str:
     """Every key of `twofold.toml`."""
     from twofold import config, prompts
+    from twofold.settings import sections
 
-    notes = _field_notes(config)
+    notes = _field_notes(sections)
     wording = _field_notes(prompts)["Template"]
     lines = ["# Configuration: `twofold.toml`", "", *_paragraphs(inspect.getdoc(config) or ""), ""]
     lines += [
@@ -117,17 +118,17 @@ def configuration() -> str:
         rows = []
         for key, value in model.model_fields.items():
             default = value.get_default(call_default_factory=True)
-            shown = default.name if isinstance(default, config.Part) else default
+            shown = default.name if isinstance(default, sections.Part) else default
             kind = _source_type(model, key)
             # In TOML a plugin is a table with a name, whatever class holds it.
-            kind = "plugin" if isinstance(default, config.Part) and kind == "Part" else kind
+            kind = "plugin" if isinstance(default, sections.Part) and kind == "Part" else kind
             documented = [notes[owner.__name__] for owner in model.__mro__ if owner.__name__ in notes]
             note = next((known[key] for known in documented if key in known), "")
             note = note or (wording.get(key, "") if section == "prompt" else "")
             shown_default = (
                 "required" if value.is_required() else f"`{json.dumps(shown, ensure_ascii=False, default=plain)}`"
             )
-            if model is config.ModelSection:
+            if model is sections.ModelSection:
                 shown_default = "as in `[generation]`"
             rows.append((f"`{value.alias or key}`", f"`{kind}`", shown_default, note))
         lines += _table(("key", "type", "default", "meaning"), rows)
@@ -221,16 +222,19 @@ def records() -> str:
     """The frozen records, the fields of `study.json`, and the results of `Project`."""
     from twofold import types
     from twofold.diagnosis import record as diagnosis
+    from twofold.judge import record as judgement
     from twofold.lifecycle import record as lifecycle
     from twofold.study import plan_record
-    from twofold.verdict import certificate, record
+    from twofold.verdict import certificate, latency_record, record
 
     lines = ["# Records", ""]
     for title, module in (
         ("In code: `twofold.types`", types),
         ("On disk: `study.json` and `answers.jsonl.gz`", record),
+        ("On disk: the seconds in `study.json`", latency_record),
         ("On disk: `verdict.json`, the certificate of a study", certificate),
         ("On disk: `diagnosis.json`, beside a study that was diagnosed", diagnosis),
+        ("On disk: `judgement.json`, beside a study that was judged", judgement),
         ("Returned by `Project.plan` and `Project.tuning.plan`", plan_record),
         ("Returned by `Project.tune` and `Project.tuning.retrain`", lifecycle),
     ):

@@ -11,6 +11,7 @@ from twofold.cli.session import Run
 from twofold.cli.terminal import one_line
 
 if TYPE_CHECKING:
+    from twofold.judge.record import JudgementRecord
     from twofold.verdict.record import StudyRecord
 
 
@@ -37,7 +38,15 @@ def show(
         if rollback and record["study"] != rollback["study"]:
             reason = f": {one_line(rollback['why'])}" if rollback["why"] else ""
             run.note(f"note: study {rollback['study']} decides what answers, after a rollback{reason}")
-        run.result(automation(record, project.directory), outcome(record, project.directory))
+        judgement = None
+        try:
+            judgement = archive.read_judgement(project.records / record["study"])
+        # The record is whole: only what a judge was worth is not known.
+        except StudyError as error:
+            run.note(f"warning: {one_line(str(error))}; {error.cure}")
+        value = automation(record, project.directory)
+        value |= {"judgement": judgement} if judgement else {}
+        run.result(value, outcome(record, project.directory, judgement))
 
 
 def report_of(record: StudyRecord, directory: Path) -> Path:
@@ -45,11 +54,13 @@ def report_of(record: StudyRecord, directory: Path) -> Path:
     return directory / "studies" / record["study"] / "report.html"
 
 
-def outcome(record: StudyRecord, directory: Path) -> str:
+def outcome(record: StudyRecord, directory: Path, judgement: JudgementRecord | None = None) -> str:
     """The summary for people, and where the report is."""
+    from twofold.reports.judged_lines import judge_lines
     from twofold.reports.study_page import render_summary
 
-    return f"{render_summary(record).rstrip()}\n\nreport: {report_of(record, directory)}"
+    judged = "".join(f"\n{line}" for line in ("", *judge_lines(judgement))) if judgement else ""
+    return f"{render_summary(record).rstrip()}{judged}\n\nreport: {report_of(record, directory)}"
 
 
 def automation(record: StudyRecord, directory: Path) -> dict[str, Any]:
@@ -66,4 +77,5 @@ def automation(record: StudyRecord, directory: Path) -> dict[str, Any]:
         **({"forecast": record["forecast"]} if "forecast" in record else {}),
         **({"linear": record["linear"]} if "linear" in record else {}),
         **({"race": record["race"]} if "race" in record else {}),
+        **({"reproof": record["reproof"]} if "reproof" in record else {}),
     }

@@ -13,7 +13,7 @@ from twofold.cli.session import Run
 from twofold.errors import ConfigError
 from twofold.files.reading import counted
 from twofold.hashing import plain
-from twofold.reports.tuning_lines import methods_lines, tuned_lines
+from twofold.reports.tuning_lines import methods_lines, runs_lines, tuned_lines
 from twofold.verdict.effort import cure, shortfall, unfinished
 
 if TYPE_CHECKING:
@@ -117,6 +117,7 @@ def tune(
     how = "was there already" if done.cached else f"trained in {duration(done.report['seconds'])}"
     lines = [f"adapter of {arm} {how}: {counted(done.report['steps'], 'step')}, best at {done.report['best_step']}"]
     lines += [*tuned_lines(done.report), *methods_lines(arm, done.report.get("methods", ()))]
+    lines += runs_lines(arm, done.report.get("runs", ()))
     lines.append(f"tuned model {done.id}: {done.path}")
     run.result(plain(done.to_json()), "\n".join(lines))
     run.note(short_of(arm, done.report.get("effort")))

@@ -13,7 +13,6 @@ from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any
 
-from twofold.config import DocumentsSection
 from twofold.corpus.bounds import bounded
 from twofold.corpus.sandbox import Worker
 from twofold.errors import BadRecord, ConfigError, DataError, MissingExtra, ScannedFile, UnreadableFile
@@ -22,6 +21,7 @@ from twofold.hashing import digest
 from twofold.plugins import loading
 from twofold.plugins.protocols import ReadsPlaces
 from twofold.plugins.traits import ReaderTraits
+from twofold.settings.sections import DocumentsSection
 from twofold.types import Document, Json, Loaded, Problem
 
 log = logging.getLogger(__name__)

@@ -8,13 +8,13 @@ from collections.abc import Collection, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from twofold.config import DocumentsSection
 from twofold.corpus.files import FileReader
 from twofold.errors import BadRecord, LeftOut, TooFewExamples, UnreadableFile
 from twofold.files.paths import NOT_DOCUMENTS, check_named, expand, stem_of
 from twofold.files.reading import JSON, JSONL, Findings, as_problem, below, counted, raise_first, renamed, suffix_of
 from twofold.hashing import digest, digest_bytes, digest_file
 from twofold.plugins.protocols import Progress
+from twofold.settings.sections import DocumentsSection
 from twofold.types import Document, Loaded, Problem
 
 log = logging.getLogger(__name__)

@@ -1,8 +1,9 @@
 """The JSON schema that the answers of examples have in common: their labels, or the form of their JSON. Pure.
 
 It is inferred to hold a model to what was seen, and so it is careful where an unseen answer may differ: a field is
-required only where every answer has it, texts are an enumeration only where hardly a new one is to be expected, and
-fields stand in one order only where all answers agree on it.
+required only where every answer has it, texts are an enumeration only where hardly a new one is to be expected,
+fields stand in one order only where all answers agree on it, and their number is bounded only where hardly more are to
+be expected.
 """
 
 from __future__ import annotations
@@ -13,10 +14,10 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from graphlib import CycleError, TopologicalSorter
 from itertools import chain, combinations
-from typing import Any
+from typing import Any, Literal
 
 from twofold.errors import ConfigError
-from twofold.examples.quality.labels import labels
+from twofold.examples.quality.labels import labels, why_open
 from twofold.files.reading import counted, excerpt
 from twofold.types import Example, Json
 
@@ -64,10 +65,21 @@ def inferred(examples: Sequence[Example], *, abstention: str) -> str:
         names = sorted(set(firsts)) + ([abstention] if abstention and len(known) < len(examples) else [])
         return json.dumps({"type": "string", "enum": names}, ensure_ascii=False)
     raise ConfigError(
-        f"no schema can be inferred: the answers of {counted(len(known), 'training example')} are neither JSON nor "
-        f"labels, such as that of {broken[0].id}: {excerpt(broken[0].references[0], 60)!r}",
+        f"no schema can be inferred: the answers of {counted(len(known), 'training example')} are neither JSON nor a "
+        f"closed set of labels ({why_open(firsts)}), such as that of "
+        f"{broken[0].id}: {excerpt(broken[0].references[0], 60)!r}",
         cure=_CURE,
     )
+
+
+def form(examples: Sequence[Example]) -> Literal["JSON", "labels", ""]:
+    """What a schema of these examples' answers would be of; empty where they have none, or bring choices."""
+    known = [example for example in examples if example.references]
+    if not known or any(example.choices for example in known):
+        return ""
+    if not _parsed(known)[1]:
+        return "JSON"
+    return "labels" if labels(known) == [example.references[0].strip() for example in known] else ""
 
 
 def outside(schema: str, examples: Sequence[Example]) -> list[Example]:
@@ -162,6 +174,10 @@ def _object(values: Sequence[Mapping[str, Any]]) -> Json:
         for name, schema in schemas.items():
             names.setdefault(json.dumps(schema), []).append(_SPECIAL.sub(r"\\\1", name))
         result["patternProperties"] = {f"^({'|'.join(alike)})$": json.loads(text) for text, alike in names.items()}
+        # A grammar lets patterns match for ever, one name twice too: a small model then fills fields until its limit.
+        # The next of n objects has more fields than all of them with a chance of at most 1 / (n + 1).
+        if UNSEEN * (len(values) + 1) >= 1:
+            result["maxProperties"] = max(map(len, values))
     return {**result, "required": required, "additionalProperties": False}
 
 

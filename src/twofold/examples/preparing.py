@@ -9,10 +9,10 @@ from types import MappingProxyType
 import numpy as np
 from numpy.typing import NDArray
 
-from twofold.config import ExamplesSection
 from twofold.examples.leaks import Leaks, agree, drop_leaks, leak_error, leaks
 from twofold.examples.questions import Questions
 from twofold.examples.splitting import Splits, split
+from twofold.settings.sections import ExamplesSection
 from twofold.types import Example, Problem
 
 PARAPHRASE = 0.9

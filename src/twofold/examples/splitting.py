@@ -11,12 +11,12 @@ from datetime import datetime
 from itertools import chain
 from typing import TypedDict
 
-from twofold.config import ExamplesSection
 from twofold.errors import BadRecord, LeakFound, TooFewExamples
 from twofold.examples.grouping import documents_of, group_name, grouped
 from twofold.examples.loading import moment_of
 from twofold.examples.questions import Questions
 from twofold.files.reading import counted
+from twofold.settings.sections import ExamplesSection
 from twofold.types import Example, SplitName
 
 _NONE: Mapping[str, str] = {}

@@ -18,7 +18,6 @@ from functools import partial
 from pathlib import Path
 from typing import Literal
 
-from twofold import config_loading
 from twofold.curation import questions as making
 from twofold.curation.templates import as_record
 from twofold.errors import (
@@ -40,6 +39,7 @@ from twofold.lifecycle.comparison import Scored, compared, improves, scores_of
 from twofold.plugins.protocols import Progress, quiet
 from twofold.project import Project
 from twofold.reports import archive, decisive
+from twofold.settings import loading as config_loading
 from twofold.store.lock import ProjectLock
 from twofold.store.model_registry import user
 from twofold.study import more_data

@@ -9,10 +9,10 @@ from typing import Any
 import tomlkit
 from tomlkit.exceptions import TOMLKitError
 
-from twofold import config_loading
 from twofold.config import FILE
 from twofold.errors import ConfigError
 from twofold.files import writing
+from twofold.settings import loading as config_loading
 from twofold.types import Json
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -12,6 +13,7 @@ from twofold.assembly.searching import Search
 from twofold.errors import DiskFull, StoreError, StudyError, refused
 from twofold.files import writing
 from twofold.indexing.report import EmptiedCaches, Erased
+from twofold.labelling.labels import LABELS, LabelLog
 from twofold.reports import archive
 from twofold.store.forgotten import RECEIPTS, Forgotten
 
@@ -100,6 +102,7 @@ class Eraser:
         # drafts of a killed study may hold the text as well
         for draft in (self.root / RECORDS).glob(".*.partial"):
             shutil.rmtree(draft, ignore_errors=True)
+        labels = self._unlabelled()
         questions = self._unmade(document)
         caches = self._empty_caches()
         # A trial erases from its own copy: what answers has the document still, until its own next sync.
@@ -111,9 +114,23 @@ class Eraser:
             "catalogue": erased,
             "studies": studies,
             "unreadable": unreadable,
+            "labels": labels,
             "questions": questions,
             "caches": caches,
         }
+
+    def _unlabelled(self) -> int:
+        """Remove labels of answers that studies do not have any more: they quote them. Returns how many.
+
+        By what studies still have, and not by what was just removed: after a kill between the two it is done again.
+        """
+        log = LabelLog(self.root / LABELS)
+        stored: dict[str, set[str]] = {}
+        for path in sorted((self.root / RECORDS).glob("[0-9]*/answers.jsonl.gz")) if log.exists else ():
+            # What cannot be read is named as unreadable, and its labels stay.
+            with suppress(StudyError, LookupError, TypeError):
+                stored[path.parent.name] = {row["id"] for row in archive.read_answers(path.parent)}
+        return log.drop(stored)
 
     def _unmade(self, document: str) -> dict[str, int]:
         """Take the training questions made on a document out of the files of `GAPS`; file → how many.

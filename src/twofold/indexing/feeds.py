@@ -12,7 +12,6 @@ from pathlib import Path
 from threading import Event
 
 from twofold.assembly.searching import Search
-from twofold.config import DocumentsSection, SourceSection
 from twofold.corpus.files import FileReader
 from twofold.corpus.loading import content_of, holds_none, load_documents, no_documents
 from twofold.corpus.sources.folder import FolderSource
@@ -37,6 +36,7 @@ from twofold.indexing.sync import Feed, Sync
 from twofold.plugins import loading
 from twofold.plugins.protocols import Discards, Progress
 from twofold.plugins.results import Item
+from twofold.settings.sections import DocumentsSection, SourceSection
 from twofold.store.catalogue import Catalogue
 from twofold.store.forgotten import present
 from twofold.types import Document, Loaded, Problem

@@ -192,6 +192,8 @@ class Erased(TypedDict):
     """Study → number of answers taken out of its record."""
     unreadable: list[str]
     """Studies whose damaged record may still show the document."""
+    labels: int
+    """Labels of answers that were taken out; they quote the answers."""
     questions: dict[str, int]
     """File of questions that `twofold improve` made → number taken out of it."""
     caches: EmptiedCaches

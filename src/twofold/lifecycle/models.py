@@ -6,6 +6,7 @@ import json
 from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,7 @@ from twofold.lifecycle.model_records import (
     TrainersJob,
 )
 from twofold.lifecycle.record import Retrained, Trigger
+from twofold.models import hub
 from twofold.plugins import loading
 from twofold.plugins.protocols import Cancels, Exports, Generator, Progress, quiet
 from twofold.reports import archive
@@ -144,6 +146,9 @@ class TunedModels:
             # After the export was compared: until here the path to the local base was needed.
             _named(folder / "adapter_config.json", record["base"])
             (folder / "README.md").write_text(page, encoding="utf-8")
+            # Terms of use of the base bind whoever gets its derivatives, and ask that these come along.
+            for paper, content in hub.papers(str(record["base"].get("model", ""))).items():
+                (folder / paper).write_bytes(content)
             receipt: ExportReceipt = {
                 **exported,
                 "id": record["id"],
@@ -187,11 +192,11 @@ class TunedModels:
         """Cancel what trainers have under way elsewhere for an arm."""
         workspace = self.workspace.of(arm)
         cancelled: list[TrainersJob] = []
-        for method in workspace.adapters.methods:
+        for run, method in product(workspace.adapters.runs(arm), workspace.adapters.methods):
             trainer = loading.make("trainers", method.name, method.options)
             if isinstance(trainer, Cancels):
                 # The trainer's file of jobs lies in the working directory of the artifact to be.
-                key = workspace.adapters.trained_key(workspace.adapters.job(arm, self.splits(), method), method)
+                key = run.trained_key(run.job(arm, self.splits(), method), method)
                 done = trainer.cancel(workspace.artifacts.working(key))
                 cancelled.append({"trainer": method.name, **done})
         return cancelled
@@ -224,6 +229,7 @@ class TunedModels:
             embedder = record["config"].get("retrieval", {}).get("embedder", {})
             models.append(str(embedder.get("options", {}).get("model", "")))
             used |= {str(a["description"].get("retrieval", {}).get("abstention", "")) for a in record["arms"].values()}
+            used |= {str(a["description"].get("optimised", {}).get("key", "")) for a in record["arms"].values()}
             used |= {key for _, key in self._trained(name)}
         used |= {model.partition(":")[2] for model in models if model.startswith("artifact:")}
         manifests = artifacts.list()

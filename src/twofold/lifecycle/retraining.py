@@ -24,7 +24,7 @@ from pathlib import Path
 from twofold.assembly.adapters import Adapters
 from twofold.assembly.models import Models
 from twofold.assembly.workspace import Workspace
-from twofold.config import Config, RetrainingSection, StudySection
+from twofold.config import Config
 from twofold.errors import TooFewExamples
 from twofold.examples.leaks import leaks
 from twofold.examples.questions import Questions
@@ -35,6 +35,7 @@ from twofold.lifecycle.comparison import compared, improves, scores_of
 from twofold.lifecycle.record import NO_CHAMPION, Comparison, Outcome, Retrained, Trigger
 from twofold.plugins import specs
 from twofold.plugins.protocols import Progress
+from twofold.settings.sections import RetrainingSection, StudySection
 from twofold.store.catalogue import Catalogue
 from twofold.store.model_record import ModelRecord, read_everything
 from twofold.store.model_registry import CANDIDATE, CHAMPION, now, short

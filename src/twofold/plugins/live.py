@@ -39,6 +39,7 @@ class DetailedCompletion(Completion):
             text=completion.text,
             usage=completion.usage,
             seconds=completion.seconds,
+            first=completion.first,
             finish=completion.finish,
             failure=completion.failure,
             chances=tuple(chances),
@@ -85,7 +86,7 @@ class KnowsRounding(Protocol):
 
     @property
     def byte_equal(self) -> bool:
-        """Has a greedy completion the same bytes alone, in any batch and live?"""
+        """Has a greedy completion the same bytes alone, in any batch and live, but for words that are all but tied?"""
         ...
 
 

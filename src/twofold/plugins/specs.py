@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from twofold.config import Config, MetricPart, Part, StudySection
+from twofold.config import Config
 from twofold.errors import ConfigError
 from twofold.plugins import loading, protocols
 from twofold.plugins.traits import GeneratorSettings, MetricTraits, TrainerSettings
+from twofold.settings.sections import MetricPart, Part, StudySection
 from twofold.types import Example, Json
 
 _INNER: dict[str, protocols.Kind] = {

@@ -137,6 +137,8 @@ class TrainerSettings(_Stated):
     """Above 0 the trainer gets rows of general ability to mix in (`TrainerJob.replay`)."""
     epochs: float = 1.0
     """Number of times that every row is read."""
+    evaluations: int = 1
+    """How often the dev split is scored at most."""
     minutes: float = 0.0
     """Limit of the training, in minutes; 0 for none."""
     price_per_million: float = 0.0

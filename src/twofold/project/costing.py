@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import date
 from itertools import product
 from pathlib import Path
@@ -16,6 +16,7 @@ from twofold.errors import StudyError, UnreadableFile
 from twofold.files.reading import MIB, decode, read_bytes
 from twofold.indexing.erasure import RECORDS
 from twofold.reports import archive
+from twofold.text.arm_names import model_of
 from twofold.verdict.evidence import RIGHT, is_wrong
 from twofold.verdict.record import AnswerRow, StudyRecord
 
@@ -66,13 +67,17 @@ class Costing:
         Raises:
             BadRecord, UnreadableFile: as `prices`.
         """
-        table = self.prices(path)
+        table = self.prices(path, answered=record["arms"])
         if not table.file and record.get("prices"):
             table = of_rows(record["prices"], file=f"{record['study']}/study.json")
         return table
 
-    def prices(self, path: Path | str = "") -> Prices:
+    def prices(self, path: Path | str = "", *, answered: Iterable[str] = ()) -> Prices:
         """The table of prices: the one named, else ``[costs].prices``, else `prices.csv` where the project has one.
+
+        Args:
+            path: A table.
+            answered: Arms of a record, whose further models the configuration may not have any more.
 
         Raises:
             BadRecord: it is wrong; file and line are named.
@@ -90,7 +95,8 @@ class Costing:
                 cure="Name an existing table (CSV), or write one with `twofold cost --template > prices.csv`.",
             )
         text = decode(read_bytes(place, limit=MIB), name=str(place))
-        return parsed(text, name=str(place), today=date.today())
+        models = {*self._config.models, *map(model_of, answered)}
+        return parsed(text, name=str(place), today=date.today(), models=models)
 
 
 def _of_before(record: StudyRecord, rows: Sequence[AnswerRow]) -> metering.Metered:

@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from itertools import chain
 from pathlib import Path
 
-from twofold.config import DocumentsSection
 from twofold.corpus.loading import load_documents
 from twofold.curation import difficulty
 from twofold.curation import questions as making
@@ -16,6 +15,7 @@ from twofold.examples.feedback import Mined
 from twofold.files.paths import expand
 from twofold.plugins.protocols import Progress, quiet
 from twofold.project.material import Material
+from twofold.settings.sections import DocumentsSection
 
 
 class Curation:

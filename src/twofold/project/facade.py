@@ -10,7 +10,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from twofold import asking, config_loading
+from twofold import asking
 from twofold.advice import scaffold
 from twofold.answering import system as answering
 from twofold.assembly.workspace import Workspace
@@ -28,9 +28,11 @@ from twofold.project.advising import Advising
 from twofold.project.costing import Costing
 from twofold.project.curation import Curation
 from twofold.project.diagnosis import Diagnosis
+from twofold.project.judging import Judging
 from twofold.project.material import Material
 from twofold.project.probing import Probing
 from twofold.project.tuning import Tuning
+from twofold.settings import loading as config_loading
 from twofold.store.catalogue import Catalogue
 from twofold.store.lock import ProjectLock
 from twofold.study import forecast, review, run
@@ -73,6 +75,8 @@ class Project:
         """Forecasts from short probes."""
         self.diagnosis = Diagnosis(self._material, self.cost)
         """Causes of a study's wrong answers."""
+        self.judging = Judging(self._material)
+        """A model that judges a study's answers, on probation."""
         self._where: tuple[Condition, ...] = ()
 
     # ------------------------------------------------------------ opening
@@ -378,7 +382,7 @@ class Project:
         # First: differences are those of each variant to it.
         configs = {"project": self.config}
         for name, values in variants.items():
-            configs[name] = config_loading.laid_over(self.config, values)
+            configs[name] = config_loading.laid_over(self.config, values, directory=self.directory)
         self.workspace.search.require_principal()
         rules_of(self.config, unit)  # refuses, before the sync, a unit that cannot be ranked
         request = Bench(configs=configs, split=split, synthetic=synthetic, unit=unit, ablation=ablation, weigh=weigh)

@@ -5,7 +5,6 @@ from __future__ import annotations
 from contextlib import nullcontext
 from dataclasses import replace
 
-from twofold import config_loading
 from twofold.assembly.workspace import Workspace
 from twofold.errors import ConfigError
 from twofold.indexing import feeds
@@ -15,6 +14,7 @@ from twofold.lifecycle.models import TunedModels
 from twofold.lifecycle.record import EmbedderPlan, Retraining, TunedEmbedder
 from twofold.plugins.protocols import Progress, quiet
 from twofold.project.material import Material
+from twofold.settings import loading as config_loading
 from twofold.study import forecast
 from twofold.study.admission import require_sound
 from twofold.study.plan_record import TuningPlan

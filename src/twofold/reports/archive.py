@@ -18,6 +18,8 @@ from twofold.diagnosis.record import FORMAT as DIAGNOSIS_FORMAT
 from twofold.errors import StudyError
 from twofold.files import writing
 from twofold.hashing import canonical_json, plain
+from twofold.judge import record as judge_record
+from twofold.judge.record import JudgementRecord
 from twofold.reports import study_page
 from twofold.store.erasure import shows
 from twofold.types import Json
@@ -25,7 +27,8 @@ from twofold.verdict.certificate import FILE as CERTIFICATE
 from twofold.verdict.certificate import REMOVED, Certificate
 from twofold.verdict.record import FORMAT, AnswerRow, StudyRecord, counted
 
-_DAMAGED = (OSError, ValueError, TypeError)
+# Brackets without end are no JSON that can be read (RecursionError).
+_DAMAGED = (OSError, ValueError, TypeError, RecursionError)
 
 
 def next_name(records: Path, project: str, *, used: Collection[str] = ()) -> str:
@@ -110,8 +113,39 @@ def write_diagnosis(directory: Path, diagnosis: DiagnosisRecord) -> DiagnosisRec
     record, rows = read_record(directory), read_answers(directory)
     text = json.dumps(plain(diagnosis), indent=1, ensure_ascii=False)
     writing.write(directory / FILE, text.encode(), mode=0o600)
-    writing.write(directory / "report.html", study_page.render(record, rows, diagnosis).encode(), mode=0o600)
+    page = study_page.render(record, rows, diagnosis, judgement=earlier_judgement(directory))
+    writing.write(directory / "report.html", page.encode(), mode=0o600)
     return diagnosis
+
+
+def write_judgement(directory: Path, judgement: JudgementRecord) -> None:
+    """Write ``judgement.json`` beside a study's record, in the place of an earlier one, and its report anew."""
+    record, rows = read_record(directory), read_answers(directory)
+    text = json.dumps(plain(judgement), indent=1, ensure_ascii=False)
+    writing.write(directory / judge_record.FILE, text.encode(), mode=0o600)
+    page = study_page.render(record, rows, _earlier(directory), judgement=judgement)
+    writing.write(directory / "report.html", page.encode(), mode=0o600)
+
+
+def read_judgement(directory: Path) -> JudgementRecord | None:
+    """Read ``judgement.json`` back; None where no judge was tried.
+
+    Raises:
+        StudyError: it is damaged, or of a newer format.
+    """
+    path = directory / judge_record.FILE
+    if not path.is_file():
+        return None
+    stored = _stored(path, "judgement", newest=judge_record.FORMAT, cure="Run `twofold judge` again.")
+    return cast("JudgementRecord", stored)
+
+
+def earlier_judgement(directory: Path) -> JudgementRecord | None:
+    """The judgement that is there; None also for a damaged one, which the next takes the place of."""
+    try:
+        return read_judgement(directory)
+    except StudyError:
+        return None
 
 
 def _earlier(directory: Path) -> DiagnosisRecord | None:
@@ -169,7 +203,9 @@ def redact(directory: Path, document: str, chunks: Collection[str]) -> int:
     if len(remaining) < len(rows):
         removed = counted(len(rows) - len(remaining), "answer")
         record["warnings"] = [*record["warnings"], f"{REMOVED}{removed}, for a document is forgotten"]
-    texts = {"report.html": study_page.render(record, remaining, diagnosis).encode()}
+    # A judgement quotes nothing: its counts and figures stay.
+    page = study_page.render(record, remaining, diagnosis, judgement=earlier_judgement(directory))
+    texts = {"report.html": page.encode()}
     if len(remaining) < len(rows):
         texts["study.json"] = json.dumps(plain(record), indent=1, ensure_ascii=False).encode()
     # What shows the document last: a removal that was interrupted finds it still there, and is done again.
@@ -218,6 +254,10 @@ def _parsed(path: Path) -> Json:
     # A newer one may have another form, and is refused for being newer.
     if path.name == FILE and not newer:
         _require_diagnosis(stored)
+    if path.name == judge_record.FILE and stored.get("format", 0) <= judge_record.FORMAT:
+        lacking = [key for key in JudgementRecord.__required_keys__ if key not in stored]
+        if lacking:
+            raise ValueError(f"it has no {min(lacking)}")
     return stored
 
 
@@ -258,7 +298,7 @@ def read_answers(directory: Path) -> list[AnswerRow]:
     try:
         with gzip.open(path, "rt", encoding="utf-8") as lines:
             return [json.loads(line) for line in lines]
-    except (OSError, EOFError, zlib.error, ValueError) as error:
+    except (OSError, EOFError, zlib.error, ValueError, RecursionError) as error:
         raise StudyError(
             f"the study's answers cannot be read: {error}", file=path, cure="Run the study again."
         ) from error

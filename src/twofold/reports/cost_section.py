@@ -12,7 +12,6 @@ from typing import Any
 
 from markupsafe import Markup
 
-from twofold.config import CostsSection
 from twofold.costs.metering import QUANTITIES, MeteredStudy, halved, opened, without_nan
 from twofold.costs.parts import RISK, Scenario, parts_of, scenario
 from twofold.costs.prices import UNITS, of_rows, unit_of
@@ -20,6 +19,7 @@ from twofold.costs.report import CostRecord, costs_of
 from twofold.costs.totals import CostBook
 from twofold.reports import charts
 from twofold.reports.cost_lines import break_even_text, machine_text, money, unknown_text
+from twofold.settings.sections import CostsSection
 from twofold.types import Json
 from twofold.verdict.record import StudyRecord, true_minus
 from twofold.verdict.wording import percent

@@ -46,7 +46,7 @@ def differences(first: StudyRecord, second: StudyRecord, arms: tuple[str, str]) 
         ("metric", _metrics(first, second)),
         ("documents", [_documents(record) for record in sides]),
         (f"arm {name}", [_description(record, arm) for record, arm in zip(sides, arms, strict=True)]),
-        ("config", [dict(record["config"]) for record in sides]),
+        ("config", [_settings(record) for record in sides]),
         ("environment", [_environment(record) for record in sides]),
     ]
     for part, (before, after) in parts:
@@ -59,6 +59,11 @@ def _metrics(first: StudyRecord, second: StudyRecord) -> list[dict[str, str]]:
     first_keys, second_keys = first.get("metric_keys", {}), second.get("metric_keys", {})
     both = sorted(first_keys.keys() & second_keys.keys())
     return [{name: first_keys[name] for name in both}, {name: second_keys[name] for name in both}]
+
+
+def _settings(record: StudyRecord) -> Json:
+    # A judge comes after the study: no setting of it changes an answer or a score.
+    return {section: values for section, values in record["config"].items() if section != "judge"}
 
 
 def _documents(record: StudyRecord) -> Json:

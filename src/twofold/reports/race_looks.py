@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from twofold.types import Json
-from twofold.verdict.record import StudyRecord
+from twofold.verdict.racing import took_text
+from twofold.verdict.record import StudyRecord, price_text
 
 
 def race_looks(record: StudyRecord) -> Json:
@@ -29,6 +30,16 @@ def race_looks(record: StudyRecord) -> Json:
                 "wealth": wealth,
             }
         )
+    saved = []
+    for name, row in race["saved"].get("arms", {}).items():
+        amount = price_text(row["amount"]) if "amount" in row else "–"
+        saved.append([name, race["answers"][name], row["answers"], took_text(row["seconds"]), amount])
     # Half of the error probability, divided over the arms that may be crowned falsely.
     bar = max(1, len(race["answers"]) - 1) / (race["alpha"] / 2)
-    return {"looks": rows, "bar": f"{bar:,.0f}", "numbers": [f"{arm} {n:,}" for arm, n in race["answers"].items()]}
+    return {
+        "looks": rows,
+        "bar": f"{bar:,.0f}",
+        "numbers": [f"{arm} {n:,}" for arm, n in race["answers"].items()],
+        "saved": saved if race["saved"].get("answers") else [],
+        "money": race["saved"].get("currency", "") or "configured prices" if "amount" in race["saved"] else "",
+    }

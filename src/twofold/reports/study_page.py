@@ -17,15 +17,22 @@ from typing import TYPE_CHECKING, Any
 from markupsafe import Markup, escape
 
 from twofold.diagnosis.record import DiagnosisRecord
+from twofold.judge.record import JudgementRecord
 from twofold.reports import charts, judged_by, styles, tradeoffs, why_wrong, word_weight
 from twofold.reports.cost_section import cost_section
 from twofold.reports.explorer import OPEN_WITHOUT_SCRIPT, explore, safe_json
 from twofold.reports.forecast_lines import expected_title, forecast_lines
+from twofold.reports.judged_lines import judge_section
+from twofold.reports.latency_parts import divided, load_text, parts_table, quantile_text
 from twofold.reports.linear_lines import linear_line
 from twofold.reports.model_lines import model_lines, model_rows
+from twofold.reports.prompt_lines import CAUTION, prompt_lines, prompt_tables
 from twofold.reports.race_looks import race_looks
+from twofold.reports.reproof_lines import reproof_lines, reproof_table
+from twofold.reports.summary_tables import aligned, training_lines
 from twofold.reports.training_plots import training_plots
-from twofold.reports.tuning_lines import methods_lines, tuned_lines
+from twofold.reports.training_runs import run_table, without_runs
+from twofold.reports.tuning_lines import tuned_lines
 from twofold.stats import intervals
 from twofold.text.arm_names import model_of, models_of, of_model, without_model
 from twofold.types import Json
@@ -54,17 +61,29 @@ if TYPE_CHECKING:
 
 CELLS = (("base", "ft"), ("rag", "ft+rag"))
 """Arms of the 2 × 2 table: rows without and with retrieval, columns base and tuned weights."""
+BATCHED = (
+    "medians of the batched run, a local model's generation as a share of its batch's seconds, an endpoint's as the "
+    "whole wait of a request among those sent together"
+)
+"""What the columns of seconds mean that were measured while the arms answered in batches."""
 _OUTCOMES = {"choose": "Choose", "undecided": "Undecided", "none acceptable": "None acceptable"}
 """Heading of the page by the verdict's outcome."""
 
 
-def render(record: StudyRecord, answers: Sequence[AnswerRow], diagnosis: DiagnosisRecord | None = None) -> str:
+def render(
+    record: StudyRecord,
+    answers: Sequence[AnswerRow],
+    diagnosis: DiagnosisRecord | None = None,
+    *,
+    judgement: JudgementRecord | None = None,
+) -> str:
     """The report as one HTML file that needs no network.
 
     Args:
         record: What ``study.json`` holds.
         answers: The lines of ``answers.jsonl.gz``.
         diagnosis: What ``diagnosis.json`` holds; None where the study was not diagnosed.
+        judgement: What ``judgement.json`` holds; None where no judge was tried.
     """
     style, program = styles.of_reports(), script()
     return (
@@ -76,7 +95,7 @@ def render(record: StudyRecord, answers: Sequence[AnswerRow], diagnosis: Diagnos
             style_digest=_digest(style),
             script_digest=_digest(program),
             unreadable="",
-            **_shown(record, answers, diagnosis),
+            **_shown(record, answers, diagnosis, judgement),
         )
     )
 
@@ -86,6 +105,7 @@ def render_body(
     answers: Sequence[AnswerRow],
     diagnosis: DiagnosisRecord | None = None,
     *,
+    judgement: JudgementRecord | None = None,
     unreadable: str = "",
 ) -> str:
     """The report without a frame, for a page that brings the style sheet ``report`` and `script`.
@@ -94,9 +114,10 @@ def render_body(
         record: What ``study.json`` holds.
         answers: The lines of ``answers.jsonl.gz``.
         diagnosis: What ``diagnosis.json`` holds; None where the study was not diagnosed.
+        judgement: What ``judgement.json`` holds; None where no judge was tried.
         unreadable: Why a diagnosis that is there cannot be read, and the cure.
     """
-    values = {**_shown(record, answers, diagnosis), "unreadable": unreadable}
+    values = {**_shown(record, answers, diagnosis, judgement), "unreadable": unreadable}
     body = _environment().get_template("report_body.html.jinja").render(**values)
     return f'{body}<script type="application/json" id="data">{values["data"]}</script>'
 
@@ -122,8 +143,16 @@ def script() -> str:
     return "\n".join(_source(_environment(), name) for name in ("report.js", "cost.js"))
 
 
-def _shown(record: StudyRecord, answers: Sequence[AnswerRow], diagnosis: DiagnosisRecord | None) -> Json:
+def _shown(
+    record: StudyRecord,
+    answers: Sequence[AnswerRow],
+    diagnosis: DiagnosisRecord | None,
+    judgement: JudgementRecord | None,
+) -> Json:
     """What the templates show."""
+    runs = run_table(record)
+    # Single training runs have a table of their own.
+    record, answers = without_runs(record, answers)
     explorer = explore(record, answers, diagnosis)
     causes = why_wrong.why_wrong(record, answers, diagnosis)
     cost = cost_section(record)
@@ -144,6 +173,9 @@ def _shown(record: StudyRecord, answers: Sequence[AnswerRow], diagnosis: Diagnos
         "metrics": _metric_names(record),
         "judged_by": judged_by.lines(record),
         "linear": linear_line(record),
+        "prompts": prompt_tables(record),
+        "caution": CAUTION,
+        "judge": judge_section(judgement),
         "asked_text": asked_text(record["policy"]),
         "paid": paid_text(record["bill"]),
         "level": level,
@@ -154,7 +186,10 @@ def _shown(record: StudyRecord, answers: Sequence[AnswerRow], diagnosis: Diagnos
         "table_arms": {name for table in tables for row in table["cells"] for name in row},
         "models": model_rows(record),
         "raced": race_looks(record),
+        "edited": reproof_table(record),
         "efforts": effort_table(record["arms"]),
+        "runs": runs,
+        "batched": BATCHED,
         "least_p95": intervals.least_for_upper_end(0.95, level=_own_level(record)),
         "winner": record["verdict"]["arm"],
         "arms_plot": _both(
@@ -179,6 +214,11 @@ def _shown(record: StudyRecord, answers: Sequence[AnswerRow], diagnosis: Diagnos
 
 def render_summary(record: StudyRecord) -> str:
     """The verdict, the arms' figures, effects, doubts and cost as plain text for a terminal."""
+    # Single training runs have a table of their own.
+    return _summary(without_runs(record)[0], run_table(record))
+
+
+def _summary(record: StudyRecord, runs: Sequence[Sequence[str]]) -> str:
     verdict = record["verdict"]
     least = record.get("right_from", RIGHT)
     lines: list[str] = []
@@ -201,7 +241,7 @@ def render_summary(record: StudyRecord) -> str:
                 cells += [_share(arm, "right")] if least is not None else []
                 cells += [str(estimate["n"]) if estimate else "-", str(_failed(arm)), _share(arm, "cut")]
             table.append([f"{mark} {name}", *cells])
-        lines += [*_aligned(table, width), ""]
+        lines += [*aligned(table, width), ""]
     legend = ["* chosen"] if verdict["arm"] else []
     legend += ["! not acceptable"] if any(not arm["acceptable"] for arm in arms.values()) else []
     legend += [f"{percent(record['level'])} intervals"]
@@ -214,24 +254,13 @@ def render_summary(record: StudyRecord) -> str:
     if record["effects"]:
         table = [[f"effect, {percent(record['level'])} interval", "estimate", "p"]]
         table += [["  " + e["name"], estimate_text(e["estimate"]), _p_value(e["p"])] for e in record["effects"]]
-        lines += [*_aligned(table, width), ""]
+        lines += [*aligned(table, width), ""]
     because = f"because ({percent(_decided_at(record))} intervals)"
     for title, items in ((because, verdict["because"]), ("provisional", verdict["provisional"])):
         if items:
             lines += [f"{title}:", *(f"  - {item}" for item in items), ""]
-    efforts = effort_table(arms)
-    if efforts:
-        indented = [efforts[0], *(["  " + row[0], *row[1:]] for row in efforts[1:])]
-        lines += ["effort of the tuned arms:", *_aligned(indented, width), ""]
-    tuned: list[str] = []
-    for name, arm in arms.items():
-        tuned += [f"  {name}: {line}" for line in tuned_lines(arm["training"])]
-    if tuned:
-        lines += ["tuned weights:", *tuned, ""]
-    for name, arm in arms.items():
-        compared = methods_lines(name, arm["training"].get("methods", ()) if arm["training"] else ())
-        lines += [*compared, ""] if compared else []
-    lines += forecast_lines(record)
+    lines += training_lines(arms, runs, width)
+    lines += [*prompt_lines(record), *reproof_lines(record), *forecast_lines(record)]
     lines += [f"beside the arms: {beside}", ""] if (beside := linear_line(record)) else []
     cached = sum(item["cached"] for item in record["bill"])
     total = sum(item["items"] for item in record["bill"])
@@ -250,6 +279,7 @@ def verdict_picture(record: StudyRecord) -> str:
         f"{record['project']}"
     )
     sentence = true_minus(record["verdict"].get("headline") or _sentence(record))
+    record, _ = without_runs(record)
     return charts.picture(_arm_rows(record), sentence=sentence, caption=caption)
 
 
@@ -279,7 +309,7 @@ def _environment() -> jinja2.Environment:
         signed=lambda value, digits=0: true_minus(f"{'+' if value > 0 else ''}{number_text(value, digits)}"),
         decimals=number_text,
         share=_share,
-        quantile=_quantile,
+        quantile=quantile_text,
         counted=counted,
         count=lambda value: f"{value:,.0f}",
         score=_short,
@@ -350,40 +380,35 @@ def _share(arm: Mapping[str, Any], key: str) -> str:
     return share_text(count, total) if key == "cut" and count else f"{count} of {total}"
 
 
-def _ends(low: float | None, high: float | None) -> str:
-    return f"[{', '.join('–' if end is None else number_text(end, 2) for end in (low, high))}]"
-
-
-def _quantile(pace: Mapping[str, Any] | None, name: str = "") -> str:
-    """Seconds with their interval: of ``p50`` or ``p95`` of a latency record, or of a `QuantileRecord`."""
-    if not pace:
-        return "–"
-    if not name:
-        return f"{number_text(pace['value'], 2)} {_ends(pace['low'], pace['high'])}"
-    ends = pace.get("intervals", {}).get(name)
-    return f"{number_text(pace[name], 2)} {_ends(*ends)}" if ends else number_text(pace[name], 2)
-
-
 def _seconds_table(record: StudyRecord, first: int) -> list[str]:
     """Seconds of every arm for the terminal, and what a missing end means."""
     table = [["seconds", "p50", "p95", "× base", "answers", "retrieval", "generation"]]
     for name, arm in record["arms"].items():
         pace = arm["latency"]
         timing = arm.get("timing", {})
-        cells = [_quantile(pace, "p50"), _quantile(pace, "p95"), _quantile(pace.get("ratio") if pace else None)]
+        cells = [
+            quantile_text(pace, "p50"),
+            quantile_text(pace, "p95"),
+            quantile_text(pace.get("ratio") if pace else None),
+        ]
         cells.append(str(pace["n"]) if pace else "–")
-        table.append([f"  {name}", *cells, _quantile(timing.get("retrieval")), _quantile(timing.get("generation"))])
+        table.append(
+            [f"  {name}", *cells, quantile_text(timing.get("retrieval")), quantile_text(timing.get("generation"))]
+        )
     least = intervals.least_for_upper_end(0.95, level=_own_level(record))
     timed = {arm["latency"]["n"] for arm in record["arms"].values() if arm["latency"]}
     why = "answers: a slow arm is timed on fewer, for 20 seconds or a tenth of its answering time"
     failed = timed_failures(record["arms"])
+    parts, load = parts_table(record), load_text(record)
     return [
-        *_aligned(table, first),
+        *aligned(table, first),
+        *(aligned(parts, first) if parts else []),
+        *([load] if load else []),
         *([why] if len(timed) > 1 else []),
         *([f"{counted(failed, 'failed answer')} among them: counted at the time limit"] if failed else []),
         f"{percent(_own_level(record))} intervals; p50, p95: one question at a time, {turns_text(record['arms'])}; "
         "× base: median ratio to the arm base; retrieval, "
-        f"generation: medians of the batched run; –: too few answers for an end (an upper end of p95 needs {least})",
+        f"generation: {BATCHED}; –: too few answers for an end (an upper end of p95 needs {least})",
     ]
 
 
@@ -417,13 +442,6 @@ def _flip(flip: Mapping[str, Any]) -> Markup:
 
 def _failed(arm: Mapping[str, Any]) -> int:
     return sum(failure["count"] for failure in arm["failures"])
-
-
-def _aligned(table: Sequence[Sequence[str]], first: int) -> list[str]:
-    sizes = [max(map(len, column)) for column in zip(*table, strict=True)]
-    sizes[0] = max(sizes[0], first)
-    table = [[("  " + row[0] if index == 0 else row[0]), *row[1:]] for index, row in enumerate(table)]
-    return ["  ".join(map(str.ljust, row, sizes)) for row in table]
 
 
 def _flat(value: Any, path: str = "") -> list[tuple[str, str]]:
@@ -535,14 +553,16 @@ def _latency(record: StudyRecord) -> Json:
         # A slow arm is timed on fewer, see `study.latency`.
         questions = f"{min(sizes)} to {questions}"
     paces = {name: arm["latency"] for name, arm in record["arms"].items()}
-    ratios = [f"{name} {_quantile(pace['ratio'])}" for name, pace in paces.items() if pace and "ratio" in pace]
+    ratios = [f"{name} {quantile_text(pace['ratio'])}" for name, pace in paces.items() if pace and "ratio" in pace]
     turns = turns_text(record["arms"])
+    parts = divided(record)
     return {
         "plot": _pair(*drawn) if points else "",
         "without": without,
         "asked": questions,
         "ratios": ratios,
         "turns": turns,
+        "parts": {**parts, "plot": _pair(*parts["plot"]) if parts["plot"] else ""},
     }
 
 

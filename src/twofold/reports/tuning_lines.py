@@ -77,6 +77,18 @@ def methods_lines(arm: str, methods: Sequence[Mapping[str, Any]]) -> list[str]:
     return ["  ".join(map(str.ljust, row, sizes)).rstrip() for row in table]
 
 
+def runs_lines(arm: str, runs: Sequence[Mapping[str, Any]]) -> list[str]:
+    """The training runs of one arm, a line for each; nothing where there was one."""
+    lines = []
+    for row in runs:
+        score = f"dev {metric_title(row['metric'])} {estimate_text(row['dev'])}"
+        gate = f", gate {row['gate'].replace('failed', 'FAILED')}" if row["gate"] else ""
+        lines.append(
+            f"{'*' if row['carried'] else ' '} {arm}@{row['run']}: seed {row['seed']}, {score}{gate}, {row['model']}"
+        )
+    return lines
+
+
 def _steps(effort: Mapping[str, Any] | None) -> str:
     if not effort:
         return "-"

@@ -20,11 +20,11 @@ from typing import Any
 from urllib.parse import quote, urlencode, urlsplit
 
 from twofold.answering import access
-from twofold.config import OidcSection
 from twofold.corpus.fetching import Fetcher, Response
 from twofold.errors import AccessDenied, BadKey, Forbidden, IssuerDown, SourceError
 from twofold.serving.keys import SCOPES, Identity, Scope
 from twofold.serving.sessions import Expiring, network
+from twofold.settings.sections import OidcSection
 from twofold.types import Json
 
 log = logging.getLogger(__name__)

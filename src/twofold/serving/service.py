@@ -7,13 +7,13 @@ from collections.abc import Callable
 from contextlib import suppress
 
 from twofold.errors import NotServed, PartDown
+from twofold.labelling.labels import LABELS, LabelLog
 from twofold.project import Project
 from twofold.serving.arms import ServedArms
 from twofold.serving.embedding import Embedding
 from twofold.serving.feedback import FeedbackLog
 from twofold.serving.identity import Identities
 from twofold.serving.keys import KEYS, Keys
-from twofold.serving.labels import LABELS, LabelLog
 from twofold.serving.limits import USE, UseLedger
 from twofold.serving.presence import Presence
 from twofold.serving.pushed import Pushed

@@ -10,6 +10,8 @@ from typing import Any
 
 from twofold.diagnosis.record import FILE, DiagnosisRecord
 from twofold.errors import Forbidden, NotServed, StudyError
+from twofold.judge import record as judge_record
+from twofold.judge.record import JudgementRecord
 from twofold.reports import archive
 from twofold.serving.identity import Caller
 from twofold.verdict.record import AnswerRow, StudyRecord
@@ -59,6 +61,18 @@ class StudyShelf:
         path = directory / FILE
         diagnosis: DiagnosisRecord | None = self._cached(path, lambda: archive.read_diagnosis(directory))
         return diagnosis
+
+    def judgement(self, study: str) -> JudgementRecord | None:
+        """What a judge of a study is worth; None where none was tried.
+
+        Raises:
+            NotServed: there is no such study.
+            StudyError: the file is damaged.
+        """
+        directory = self.records / self._name(study)
+        path = directory / judge_record.FILE
+        judgement: JudgementRecord | None = self._cached(path, lambda: archive.read_judgement(directory))
+        return judgement
 
     def shows_answers(self, caller: Caller) -> bool:
         """May the caller see what was answered?"""

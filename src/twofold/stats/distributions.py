@@ -1,4 +1,4 @@
-"""Quantiles and tails of Student's t and of the binomial distribution, without SciPy. Pure."""
+"""Quantiles and tails of Student's t, χ² and of the binomial distribution, without SciPy. Pure."""
 
 from __future__ import annotations
 
@@ -66,6 +66,31 @@ def binomial_upper(count: float, n: float, level: float) -> float:
             break
         share = following if low < following < high else (low + high) / 2
     return share
+
+
+@lru_cache(maxsize=256)
+def chi_square_quantile(probability: float, freedom: int) -> float:
+    """Quantile of the χ² distribution with a whole number of degrees of freedom, by halves (accurate to 1e-12)."""
+    low, high = 0.0, 1.0
+    while chi_square_below(high, freedom) < probability:
+        low, high = high, 2 * high
+    while high - low > 1e-13 * high:
+        middle = (low + high) / 2
+        low, high = (middle, high) if chi_square_below(middle, freedom) < probability else (low, middle)
+    return high
+
+
+def chi_square_below(x: float, freedom: int) -> float:
+    """Distribution function of χ² with a whole number of degrees of freedom (Abramowitz & Stegun 26.4.4, 26.4.5)."""
+    if x <= 0:
+        return 0.0
+    # From one or two degrees of freedom on, two at a time.
+    shape = 0.5 if freedom % 2 else 1.0
+    above = math.erfc(math.sqrt(x / 2)) if freedom % 2 else math.exp(-x / 2)
+    while shape < freedom / 2:
+        above += math.exp(shape * math.log(x / 2) - x / 2 - math.lgamma(shape + 1))
+        shape += 1
+    return 1 - above
 
 
 def t_below(t: float, freedom: float) -> float:

@@ -69,6 +69,9 @@ class Interval:
     """Least and greatest difference of a question."""
     degenerate: bool = False
     """Do the arms score alike on every question?"""
+    trained: float = 0.0
+    """Half width that the chance of training has in the interval (`repeats.widened`); in `se` and `critical` it is not.
+    """
 
     def estimate(self, failed: int = 0) -> Estimate:
         """The same as a record."""

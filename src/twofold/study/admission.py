@@ -11,24 +11,33 @@ from twofold.advice.observing import base_vocabulary
 from twofold.answering.readers import readers_now
 from twofold.assembly.models import Models
 from twofold.assembly.searching import Search
-from twofold.assembly.systems import Systems
 from twofold.assembly.workspace import Workspace
-from twofold.config import Config, MetricPart, StudySection
-from twofold.errors import BadRecord, ConfigError, ScorerBroken, StudyError, TooFewExamples, UnknownDocument
-from twofold.examples import answer_schemas, checking
+from twofold.config import Config
+from twofold.errors import (
+    BadRecord,
+    ConfigError,
+    ScorerBroken,
+    StudyError,
+    TooFewExamples,
+    TwofoldError,
+    UnknownDocument,
+)
+from twofold.examples import checking
 from twofold.examples.questions import Questions
 from twofold.examples.splitting import Splits
-from twofold.files.reading import counted, excerpt
+from twofold.files.reading import counted
 from twofold.hashing import digest, plain
 from twofold.plugins import loading, protocols, specs
 from twofold.plugins.protocols import Doubts, Metric
 from twofold.plugins.traits import GeneratorSettings, MetricTraits
 from twofold.reports.archive import latest, read_record
+from twofold.settings.sections import MetricPart, StudySection
 from twofold.store.forgotten import RECEIPTS, Forgotten
 from twofold.store.model_record import read_everything
-from twofold.study import looks
+from twofold.study import looks, repeats
 from twofold.study.confirming import Hypothesis, hypothesis, unseen
 from twofold.study.judging import RightAnswers, right_answers
+from twofold.study.schema_checks import outside_schemas
 from twofold.study.scorer_check import self_test
 from twofold.text.arm_names import model_of, of_model
 from twofold.types import Arm, Document, Example, Json, Problem
@@ -40,6 +49,7 @@ class Admitted:
 
     arms: tuple[Arm, ...]
     diagnostics: tuple[Arm, ...]
+    """Arms beside them, which no verdict chooses: oracles, and the single training runs of tuned arms."""
     metrics: Mapping[str, tuple[Metric, str]]
     """Name → the metric, and its key: of its name, version and options."""
     specs: Mapping[str, Json]
@@ -101,6 +111,7 @@ def admitted(
     diagnostics = tuple(arm for arm in map(config.arm, config.study.diagnostics) if arm not in arms)
     _require_arms(arms, diagnostics)
     require_apart(config, (*arms, *diagnostics))
+    _require_models(workspace, (*arms, *diagnostics))
     known = workspace.catalogue.documents.digests() if documents is None else documents or config.sources
     if lacking := nothing_to_read(config, has_documents=bool(known)):
         raise lacking
@@ -108,6 +119,7 @@ def admitted(
     specs.decider(config.study, pooled=True)
     test = splits.test
     stated = None
+    runs = repeats.runs_of(workspace, arms)
     if final:
         # An opening that was killed, or had failed answers, may be run to its end: it does not unseal its own
         # questions.
@@ -118,7 +130,7 @@ def admitted(
         test = Questions(unseen(splits.reserve, rows))
         stated = hypothesis(latest(records), config)
         arms = tuple(map(config.arm, (stated.rival, stated.arm)))
-        diagnostics = ()
+        diagnostics, runs = (), repeats.runs_of(workspace, arms)
     # Counted before: the questions that the principal may not read are left out, and said to be.
     every = len(test)
     test = _open(workspace.search, test)
@@ -126,13 +138,14 @@ def admitted(
         closed = "; those there are were made from documents that the study's principal may not read" if every else ""
         raise TooFewExamples(f"the test split is empty: there is no question to measure with{closed}")
     unused = [f"{error.message}: {error.cure}" for error in unused_models(config)]
+    idle = repeats.idle(config, arms, runs)
     left_out = f"{counted(every - len(test), 'question')} left out: made from what the study's principal may not read"
     _require_shots(splits, arms)
     unlabelled: list[str] = []
     for model in dict.fromkeys(arm.model for arm in (*arms, *diagnostics)):
         mine = [arm for arm in (*arms, *diagnostics) if arm.model == model]
         parts = workspace.of(mine[0])
-        unlabelled += _outside_schemas(parts.systems, splits, mine, test=test)
+        unlabelled += outside_schemas(parts.systems, splits, mine, test=test)
         _require_room(workspace.search, parts.config, mine, test=test, documents=documents)
     for arm in arms:
         if arm.linear:  # refuses answers that are no labels
@@ -145,14 +158,14 @@ def admitted(
     tests, blind = _tested(metrics, test, section=config.study, right=right, planned=planned)
     return Admitted(
         arms=arms,
-        diagnostics=diagnostics,
+        diagnostics=(*diagnostics, *runs),
         metrics={name: metric for name, metric in metrics.items() if name not in blind},
         specs=described,
         test=test,
         judged=splits.judged(test),
         tests=tests,
         notes=notes,
-        left_out=(*([left_out] if every > len(test) else []), *unlabelled, *blind.values(), *unused),
+        left_out=(*([left_out] if every > len(test) else []), *unlabelled, *blind.values(), *unused, *idle),
         hypothesis=stated,
     )
 
@@ -407,6 +420,32 @@ def require_apart(config: Config, arms: Sequence[Arm]) -> None:
         known[key] = name
 
 
+def _require_models(workspace: Workspace, arms: Sequence[Arm]) -> None:
+    """Refuse models whose options differ, but in nothing that decides an answer, such as a timeout or a price.
+
+    Raises:
+        ConfigError: two generators have the same key, and the same limits of their answers.
+    """
+    known: dict[str, str] = {}
+    # With one model there is nothing to compare, and no generator to open.
+    for model, arm in {arm.model: arm for arm in arms}.items() if len({arm.model for arm in arms}) > 1 else ():
+        parts = workspace.of(arm)
+        try:
+            generator = parts.models.generator()
+        except TwofoldError:  # what lacks is said where the model is needed
+            continue
+        spelled = parts.config.generation.model_dump(mode="json", exclude={"batch", "generator"})
+        key = digest("model", {**spelled, "generator": generator.key})
+        generator.close()
+        name = f"[models.{model}]" if model else "[generation]"
+        if key in known:
+            raise ConfigError(
+                f"{name} and {known[key]} are the same model: what differs in their options decides no answer",
+                cure="Remove one of the two, or give it the model and options that it is to have.",
+            )
+        known[key] = name
+
+
 def unused_models(config: Config) -> list[ConfigError]:
     """Warnings of models that are described and answer in no arm of the study or the server."""
     used = {model_of(name) for name in (*config.study.arms, *config.study.diagnostics, *config.serving.arms)}
@@ -425,6 +464,8 @@ def _require_shots(splits: Splits, arms: Sequence[Arm]) -> None:
     for arm in arms:
         if arm.shots and not splits.train:
             raise splits.lack("train", f"the arm {arm.name} shows {arm.shots} examples, which it takes from those")
+        if arm.optimised and not splits.dev:
+            raise splits.lack("dev", f"the arm {arm.name} chooses its prompt by the examples")
         if arm.linear and not splits.train:
             raise splits.lack("train", f"the arm {arm.name} learns its labels from those")
 
@@ -458,36 +499,6 @@ def _require_room(
             f"{vocabulary.window:,}",
             cure="Leave that arm out, use a model with a longer context, or name fewer documents in [documents].paths.",
         )
-
-
-def _outside_schemas(systems: Systems, splits: Splits, arms: Sequence[Arm], *, test: Sequence[Example]) -> list[str]:
-    """Warnings of questions whose right answers an arm's schema does not let it write.
-
-    Raises:
-        ConfigError: it allows no right answer of the training examples, or cannot be inferred from them.
-    """
-    shaped = next((arm for arm in arms if arm.schema), None)
-    if shaped is None:
-        return []
-    if not splits.train and not systems.models.configured_schema:
-        raise splits.lack("train", f"the schema of the arm {shaped.name} is inferred from those")
-    # All arms with the part have one schema.
-    schema = systems.schema(shaped, splits)
-    known = [example for example in splits.train if example.references]
-    if known and len(answer_schemas.outside(schema, known)) == len(known):
-        raise ConfigError(
-            f"no answer of the {counted(len(known), 'training example')} satisfies the schema of the arm {shaped.name}",
-            cure="Correct [generation].schema, or remove it: it is then inferred from these answers.",
-        )
-    barred = answer_schemas.outside(schema, test)
-    if not barred:
-        return []
-    first = barred[0]
-    return [
-        f"{counted(len(barred), 'question')} of {len(test)} {'has' if len(barred) == 1 else 'have'} right answers that "
-        f"the schema of {shaped.name} does not allow, such as {first.id}: {excerpt(first.references[0], 60)!r}; it "
-        "answers them wrong: add training examples with such answers, or write the schema ([generation].schema)"
-    ]
 
 
 def _require_arms(arms: Sequence[Arm], diagnostics: Sequence[Arm]) -> None:

@@ -10,10 +10,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from twofold.config import Config, Part
+from twofold.config import Config
 from twofold.plugins import loading, protocols
 from twofold.plugins.traits import GeneratorSettings, RewriterSettings, RewriterTraits
 from twofold.retrieval.rewriters.model import ModelOptions
+from twofold.settings.sections import Part
 from twofold.study.admission import is_endpoint
 from twofold.verdict.record import CostRow, counted
 

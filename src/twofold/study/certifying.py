@@ -6,11 +6,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from twofold.config import StudySection
 from twofold.hashing import digest, plain
 from twofold.host.package import sources_digest
 from twofold.plugins.protocols import Metric
 from twofold.plugins.traits import MetricTraits
+from twofold.settings.sections import StudySection
 from twofold.study.admission import is_endpoint
 from twofold.study.confirming import Hypothesis
 from twofold.study.replaying import questions_digest, rescored, row_digest, row_question, system_row
@@ -23,6 +23,7 @@ from twofold.verdict.certificate import (
     MetricRow,
     OutcomeRow,
     RaceRow,
+    arms_json,
     facts_json,
     record_digest,
     seal_of,
@@ -91,7 +92,7 @@ def certify(
             name: _metric(name, metric, key, spec=specs[name], rows=stored_rows)
             for name, (metric, key) in metrics.items()
         },
-        "arms": plain(list(decided.arms)),
+        "arms": arms_json(decided.arms),
         "section": masked(plain(decided.section)),
         "timing_level": stored["config"]["study"]["level"],
         "facts": facts_json(decided.facts),

@@ -10,19 +10,23 @@ import numpy as np
 
 from twofold.answering.citing import whereabouts
 from twofold.assembly.searching import Search
-from twofold.config import Config, StudySection
+from twofold.config import Config
 from twofold.examples.questions import Questions
 from twofold.hashing import plain
 from twofold.metrics.abstention import AbstentionF1
 from twofold.plugins.protocols import Metric, Pools
 from twofold.plugins.traits import MetricTraits
+from twofold.settings.sections import StudySection
 from twofold.stats import intervals
 from twofold.store import weighing
 from twofold.store.catalogue import Catalogue
+from twofold.study import repeats
+from twofold.study.cut_short import cut_kind
 from twofold.study.measure import MeasuredArm
 from twofold.types import Answer, Estimate, Example, Json
 from twofold.verdict.evidence import rights
-from twofold.verdict.record import AnswerRow, ArmAnswer, ArmRecord, LatencyRecord, QuantileRecord
+from twofold.verdict.latency_record import LatencyRecord, QuantileRecord
+from twofold.verdict.record import AnswerRow, ArmAnswer, ArmRecord
 
 
 def numbers(scores: Sequence[float | None]) -> Any:
@@ -63,11 +67,14 @@ def arm_record(
             estimates[name] = plain(decided)
         elif isinstance(metric, AbstentionF1) and all(example.answerable for example in test):
             continue  # nothing was to be declined, and 1 would be a lie
+        elif item.runs:
+            mean = repeats.mean_of(item.runs, name, metric, test=test, section=section)
+            estimates |= {} if mean is None else {name: plain(mean)}
         elif MetricTraits.of(metric).pooled:
             items = [(e, a) for e, a in zip(test, item.answers, strict=True) if a.failure is None]
             answered = np.array([a.failure is None for a in item.answers])
-            if not items:
-                continue  # every answer failed: there is no value, and 0 would be a lie
+            if all(metric.score(example, answer) is None for example, answer in items):
+                continue  # every answer failed, or none has a score: there is no value, and 0 or 1 would be a lie
             estimates[name] = plain(
                 intervals.pooled(
                     cast(Pools, metric).pool,
@@ -88,7 +95,7 @@ def arm_record(
                 )
             )
     least = right_from(metrics[section.metric.name][0])
-    right = rights({"": numbers(item.scores[section.metric.name])[counts]}, least)[""]
+    right = rights({"": [numbers(run.scores[section.metric.name])[counts] for run in item.each]}, least)[""]
     kinds = Counter((f.code, f.message[:200]) for f in failed)
     measures = item.measures
     spent = float(measures.get("seconds", 0.0))
@@ -124,6 +131,7 @@ def arm_record(
             "gate",
             "merge_back",
             "methods",
+            "runs",
             "effort",
             "model",
         )
@@ -150,6 +158,8 @@ def arm_record(
     }
     if item.judged_by:
         record["judged_by"] = item.judged_by
+    if item.runs:
+        record["runs"] = repeats.record_of(item, section.metric.name, counts, level=section.level)
     if least is not None:
         record["right"] = [right.count, right.of]
     return record
@@ -189,6 +199,12 @@ def cited_share(answers: Sequence[Answer], test: Sequence[Example], *, level: fl
 def cut_answers(answers: Sequence[Answer]) -> int:
     """How many of the answers ended at the token limit."""
     return sum(1 for answer in answers if answer.cut and answer.failure is None)
+
+
+def cut_kinds(test: Sequence[Example], answers: Sequence[Answer]) -> list[tuple[str, int]]:
+    """Kinds of the answers that ended at the token limit, the most frequent first."""
+    cut = [(e, a) for e, a in zip(test, answers, strict=True) if a.cut and a.failure is None]
+    return Counter(cut_kind(example, answer) for example, answer in cut).most_common()
 
 
 def letters(answers: Sequence[Answer]) -> float:

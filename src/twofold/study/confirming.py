@@ -11,19 +11,22 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
-from twofold.config import Config, StudySection
+from twofold.config import Config
 from twofold.errors import StudyError
 from twofold.examples.splitting import Splits
+from twofold.settings.sections import StudySection
 from twofold.study.looks import Look, asked_digests, question, same, seen
-from twofold.types import Effect, Example, Json, Verdict
+from twofold.types import Effect, Example, Json
+from twofold.verdict.outcome import Verdict
 from twofold.verdict.record import EstimateRecord, StudyRecord, counted, estimate_text, plain_number
 from twofold.verdict.wording import metric_title
 
 WORTHWHILE = 100
 """Test questions from which a plan tells how a reserve is set aside: with fewer, each is needed for the verdict."""
-_STATED = ("metric", "margin", "level")
+_STATED = ("metric", "margin", "level", "seeds")
 """Keys of [study] that the hypothesis takes from the earlier study."""
 _FREE: Json = {"must_cite": False, "permissions": False, "max_latency_p95": 0.0, "min_score": 0.0}
 """Constraints were settled by the earlier verdict; a confirmation is about the score."""
@@ -78,7 +81,8 @@ def hypothesis(latest: StudyRecord | None, config: Config) -> Hypothesis:
     # By another metric, margin or level it would be a hypothesis that was stated after the verdict.
     before = latest["config"]["study"]
     now = config.study.model_dump(mode="json")
-    other = [key for key in _STATED if before[key] != now[key]]
+    # One training run is written down nowhere.
+    other = [key for key in _STATED if before.get(key) != now.get(key)]
     if other:
         raise StudyError(
             f"study {name} chose {verdict['arm']} by another {', '.join(f'[study].{key}' for key in other)}",
@@ -105,7 +109,7 @@ def hypothesis(latest: StudyRecord | None, config: Config) -> Hypothesis:
             f"nothing to confirm: study {name} measured {chosen} alone",
             cure="Name at least two arms in [study].arms.",
         )
-    rival = max(others, key=lambda arm: _counted(latest["arms"][arm]["metrics"][latest["metric"]]))
+    rival = max(others, key=partial(_standing, latest, chosen))
     return Hypothesis(
         study=name,
         arm=chosen,
@@ -115,6 +119,18 @@ def hypothesis(latest: StudyRecord | None, config: Config) -> Hypothesis:
         metric=latest["metric"],
         systems={arm: latest["arms"][arm]["key"] for arm in (chosen, rival)},
     )
+
+
+def _standing(latest: StudyRecord, chosen: str, arm: str) -> float:
+    """How well an arm did beside the others: by its mean score; after a race by its difference to the chosen arm.
+
+    A race asks arms different questions, and a mean of easier ones is no better arm: a difference is of common ones.
+    """
+    if "race" not in latest:
+        return _counted(latest["arms"][arm]["metrics"][latest["metric"]])
+    gains = {effect["name"]: effect["estimate"]["mean"] for effect in latest["comparisons"]}
+    name = f"{arm} - {chosen}"
+    return gains[name] if name in gains else -gains[f"{chosen} - {arm}"]
 
 
 def _counted(score: EstimateRecord) -> float:

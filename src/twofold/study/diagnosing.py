@@ -22,7 +22,7 @@ from twofold.assembly.models import Models
 from twofold.assembly.searching import Search
 from twofold.assembly.systems import Systems
 from twofold.assembly.workspace import Workspace
-from twofold.config import Config, CostsSection, MetricPart
+from twofold.config import Config
 from twofold.costs.prices import UNPRICED, Prices
 from twofold.diagnosis import evidence
 from twofold.diagnosis.arm import ArmCases, ArmPlan, diagnose_arm, remarks
@@ -41,6 +41,7 @@ from twofold.plugins.protocols import Metric, Progress, Retriever, quiet
 from twofold.plugins.traits import MetricTraits, hosted
 from twofold.prompts import Template
 from twofold.reports import archive
+from twofold.settings.sections import CostsSection, MetricPart
 from twofold.store.answers import Scores
 from twofold.study import calls, more_data
 from twofold.study.admission import is_endpoint

@@ -1,4 +1,4 @@
-"""The newest study of the same arms: how much its differences vary, for the plan of the next one."""
+"""The gains that a study could show, by how much the newest one of the same arms varied."""
 
 from __future__ import annotations
 
@@ -7,10 +7,23 @@ from pathlib import Path
 
 import numpy as np
 
+from twofold.config import Config
 from twofold.errors import StudyError
+from twofold.examples.splitting import Splits
+from twofold.plugins import loading
+from twofold.plugins.traits import MetricTraits
 from twofold.reports.archive import read_answers, read_record
 from twofold.stats import intervals
-from twofold.verdict.power import Spreads, spreads_of
+from twofold.study.plan import group_sizes
+from twofold.verdict.power import Prospect, Spreads, prospect, spreads_of
+from twofold.verdict.record import ArmAnswer
+
+
+def score_of(answer: ArmAnswer | None, metric: str) -> float | None:
+    """The score as the verdict counts it: a failed answer 0; None where there is none."""
+    if answer is None:
+        return None
+    return 0.0 if answer["failure"] else answer["scores"].get(metric)
 
 
 def spreads(records: Path, arms: Sequence[str], metric: str) -> Spreads | None:
@@ -25,9 +38,9 @@ def spreads(records: Path, arms: Sequence[str], metric: str) -> Spreads | None:
                 continue  # all its answers were taken out, for a document was forgotten
             scores = []
             for row in rows:
-                answers = [row["arms"][name] for name in arms]
-                # A failed answer counts 0, as in the verdict.
-                scores.append([0.0 if answer["failure"] else answer["scores"].get(metric) for answer in answers])
+                # An arm that a race deferred was not asked every question: pairs are of those that both were asked.
+                answers = [row["arms"].get(name) for name in arms]
+                scores.append([score_of(answer, metric) for answer in answers])
             differences = intervals.contrasts(
                 np.array(scores, dtype=float),
                 [row["group"] for row in rows],
@@ -40,3 +53,22 @@ def spreads(records: Path, arms: Sequence[str], metric: str) -> Spreads | None:
         if differences:
             return spreads_of(differences, arms)
     return None
+
+
+def seen_by(
+    splits: Splits,
+    config: Config,
+    *,
+    arms: int,
+    level: float,
+    final: bool = False,
+    earlier: Spreads | None = None,
+) -> Prospect:
+    """The gains that the study could show, decided at the level of its look; see `power.prospect`."""
+    name = config.study.decides.name
+    # How often two arms disagree on a question says nothing of a statistic of all answers together, and a stored study
+    # has no score of its single questions.
+    if MetricTraits.of(loading.find("metrics", name)).pooled:
+        return Prospect(chances=(), best=(), least=None, statistic=name)
+    sizes = group_sizes(splits.reserve if final else splits.test)
+    return prospect(sizes, arms=arms, section=config.study, level=level, earlier=earlier)

@@ -12,7 +12,7 @@ import statistics
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
-from itertools import chain
+from itertools import chain, product
 from pathlib import Path
 from typing import Any
 
@@ -20,25 +20,26 @@ from twofold import prompts
 from twofold.answering.system import Renderer, query, shots_of
 from twofold.assembly import rehearsal
 from twofold.assembly.adapters import KEYS
+from twofold.assembly.prompt_search import budget
 from twofold.assembly.whole_documents import WholeDocuments
 from twofold.assembly.workspace import Workspace
-from twofold.config import Part
 from twofold.errors import ModelError, TwofoldError
 from twofold.examples.questions import Questions
 from twofold.examples.splitting import Splits
 from twofold.forgetting import suite as forgetting
-from twofold.host import capabilities, pace
+from twofold.host import pace
 from twofold.plugins import loading, specs
 from twofold.plugins.jobs import TrainerJob
 from twofold.plugins.protocols import Progress, quiet
 from twofold.plugins.traits import TrainerSettings
-from twofold.study import calls, latency, looks, race_plan, racing
+from twofold.settings.sections import Part
+from twofold.study import calls, latency, looks, race_plan, racing, repeats, reproof
 from twofold.study import plan as planning
 from twofold.study.admission import admitted, is_endpoint, require_sound, require_trainable
 from twofold.study.confirming import reserve_warnings
-from twofold.study.earlier import spreads
+from twofold.study.earlier import seen_by, spreads
 from twofold.study.plan_record import StudyPlan, TuningPlan
-from twofold.study.planned_models import PlannedModel, lacking, planned
+from twofold.study.planned_models import PlannedModel, lacking, planned, slowness
 from twofold.study.stand_ins import StandIns, pieces
 from twofold.text.arm_names import of_model
 from twofold.training import reckoning
@@ -47,9 +48,6 @@ from twofold.tuning import training_data as rows
 from twofold.tuning.finalize import ALONE, DEV
 from twofold.types import Arm, Chunk, Document, Example, Hit, Json, Prompt
 
-# 502 in bf16 and 115 in f32 by `twofold doctor` (notebook, 2026-11-28).
-REFERENCE_GFLOPS, WITHOUT_BF16 = 500.0, 115.0
-"""A core's GFLOP/s, in its faster arithmetic, on the machine whose paces are `plan.DEFAULTS`; and without bf16."""
 _SAMPLE = 40
 """Test questions whose prompts are rendered to learn their length."""
 _CUT = 400
@@ -100,11 +98,11 @@ def plan(
     kinds = looks.kinds_against(promoted=any(workspace.models.chosen(arm) for arm in checked.arms))
     earlier = looks.earlier(rows, looks.asked_digests(checked.test), kinds=kinds)
     level = config.study.level if final else looks.level_of(1 + earlier, config.study.level)
-    seen = planning.seen_by(splits, config, arms=len(checked.arms), level=level, final=final, earlier=spread)
+    seen = seen_by(splits, config, arms=len(checked.arms), level=level, final=final, earlier=spread)
     steps, costs = planning.bill(work), [*planning.costs(work), *calls.costs(work.calls)]
-    raced = (
-        race_plan.plan(checked.test, config, arms=len(arms), level=level, steps=steps, costs=costs) if race else None
-    )
+    raced = None
+    if race:
+        raced = race_plan.of_study(workspace, checked, splits, records=records, level=level, steps=steps, costs=costs)
     return StudyPlan(
         steps=steps,
         costs=costs,
@@ -114,6 +112,8 @@ def plan(
         prospect=seen,
         warnings=[
             *planning.no_chance(work),
+            *reproof.remarks(records, workspace.catalogue, steps),
+            *repeats.remarks(checked.diagnostics),
             *checked.left_out,
             *planning.warnings(
                 splits,
@@ -121,7 +121,7 @@ def plan(
                 questions=checked.test,
                 seen=seen,
                 looks=earlier,
-                documents=bool(config.documents.paths or config.sources),
+                config=config,
                 final=final,
             ),
             *looks.mixtures(rows, splits),
@@ -210,6 +210,7 @@ class _Forecast:
         self.stand_ins = StandIns(chunks, (*self.splits.train, *self.splits.dev, *self.test))
         tuning: list[planning.TuningWork] = []
         answering: list[planning.Answering] = []
+        optimising: list[planning.Answering] = []
         for arm in self.arms:
             item = self._answering(arm, self.test)
             # `ft` and `prompt+ft` answer with one adapter: it is trained for the first of them.
@@ -217,6 +218,8 @@ class _Forecast:
                 planned, known = self._tuning(arm, item, measure=measure, progress=progress)
                 measured = measured and known
                 tuning += planned
+            if arm.optimised:
+                optimising.append(self._optimising(arm, item))
             answering.append(item)
         self._retrieval_paces(measure=measure, progress=progress)
         whole = sum(len(d.text) for d in self.documents if d.id in chunks) or 1
@@ -228,10 +231,11 @@ class _Forecast:
             chunks=sum(max(1.0, len(d.text) * per_character) for d in self.stale),
             answering=answering,
             tuning=tuning,
+            optimising=optimising,
             paces=self.paces,
             slowness=slowness(),
             examples=len(self.test) * len(self.arms),
-            calls=self._calls(answering, tuning),
+            calls=self._calls(answering, tuning, optimising),
             models={name: known.plan() for name, known in self.models.items() if name in speaking},
             allowed=partial(latency.allowed, self.config.study),
             least=latency.LEAST,
@@ -242,11 +246,17 @@ class _Forecast:
     # ------------------------------------------------------------ calls of models beside the answers
 
     def _calls(
-        self, answering: Sequence[planning.Answering], tuning: Sequence[planning.TuningWork]
+        self,
+        answering: Sequence[planning.Answering],
+        tuning: Sequence[planning.TuningWork],
+        optimising: Sequence[planning.Answering],
     ) -> list[calls.Calls]:
         config = self.config
         requests = calls.in_metrics(config, answers=len(self.test) * len(self.arms))
         answers = [(f"answer {item.arm.name}", item, item.requests, item.requests) for item in answering]
+        # What is searched for to choose a prompt is searched for once, whatever the number of candidates.
+        dev = len(self.splits.dev)
+        answers += [(f"{planning.OPTIMISE} {i.arm.name}", i, i.requests, min(dev, i.requests)) for i in optimising]
         for tuned in tuning:
             name = tuned.dev.arm.name
             beside = planning.BESIDE
@@ -387,8 +397,10 @@ class _Forecast:
         key = self._system_key(arm)
         digests = set(Questions.of(questions).digests)
         cached = len(digests & set(self.workspace.catalogue.answers.get(key))) if key else 0
-        # Nobody could run an oracle: it is not timed.
-        timed = arm.oracle or (key is not None and self._timed(key, len(questions)))
+        # One of the runs is the arm that is served: its answers are there already.
+        cached = len(digests) if arm.run == 1 else cached
+        # Nobody could run an oracle, and single runs take as long as the one that is served: these are not timed.
+        timed = arm.oracle or arm.run > 0 or (key is not None and self._timed(key, len(questions)))
         item = planning.Answering(
             arm=arm,
             prompt_tokens=statistics.fmean(read) if read else 0.0,
@@ -403,6 +415,13 @@ class _Forecast:
         # A linear model takes neither tokens nor an endpoint.
         free = {"prompt_tokens": 0.0, "completion_tokens": 0.0, "prices": (0.0, 0.0), "concurrency": 0}
         return replace(item, **free) if arm.linear else item  # type: ignore[arg-type]
+
+    def _optimising(self, arm: Arm, item: planning.Answering) -> planning.Answering:
+        """The search for an arm's prompt: of its answers at most, for how many there will be depends on the scores."""
+        parts = self.workspace.of(arm)
+        number = budget(parts.config, len(self.workspace.search.readable(self.splits.dev)))
+        known = not (arm.retrieval and self.unsynced) and parts.arms.optimised(arm, self.splits)
+        return replace(item, questions=number, cached=number if known else 0, single=0)
 
     def _timed(self, key: str, count: int) -> bool:
         catalogue = self.workspace.catalogue
@@ -460,14 +479,14 @@ class _Forecast:
         finished = 0
         replays = False
         measured = True
-        for method in workspace.adapters.methods:
+        for run, method in product(workspace.adapters.runs(arm), workspace.adapters.methods):
             options = loading.options("trainers", method.name, method.options)
             try:
                 job = self._job(arm, method)
             except ModelError as error:
                 self._note(error)
                 return [], False
-            known = None if arm.retrieval and self.unsynced else workspace.adapters.known_keys(arm, self.splits, method)
+            known = None if arm.retrieval and self.unsynced else run.known_keys(arm.learner, self.splits, method)
             self._doubt(arm, known)
             adapted, trained = (
                 known is not None and workspace.artifacts.find(known[name]) is not None
@@ -558,15 +577,6 @@ class _Forecast:
             filter=learning.filter,
         )
         return learning.job(arm, method, renderer)
-
-
-def slowness() -> float:
-    """How much longer a matrix product takes here than where `plan.DEFAULTS` are from: measured, or by kind of CPU."""
-    chosen = capabilities.arithmetic().dtype
-    speeds = capabilities.measured()
-    usual = REFERENCE_GFLOPS if chosen == "bf16" else WITHOUT_BF16
-    reached = speeds[chosen] if speeds else usual
-    return REFERENCE_GFLOPS / (reached * max(1, capabilities.cores()) / 2)  # the defaults are of two cores
 
 
 def _other(method: Part, options: Any, job: TrainerJob, *, cached: bool, elsewhere: bool) -> planning.Training:

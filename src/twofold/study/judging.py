@@ -12,12 +12,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from twofold.assembly.searching import Search
-from twofold.config import MetricPart
 from twofold.examples.questions import Questions
 from twofold.hashing import digest
 from twofold.metrics.detector import FEWEST, area
 from twofold.metrics.planting import Texts, errors
 from twofold.plugins.protocols import Doubts, Metric
+from twofold.settings.sections import MetricPart
 from twofold.stats import intervals
 from twofold.types import Answer, Estimate, Example, Filter, Hit, Query
 

@@ -14,7 +14,6 @@ import numpy as np
 
 from twofold.advice.linear import linear_labels
 from twofold.advice.start import is_closed_set
-from twofold.config import StudySection
 from twofold.errors import MissingExtra
 from twofold.examples.classifier import LEARNED, evenly
 from twofold.examples.questions import Questions
@@ -22,6 +21,7 @@ from twofold.examples.splitting import Splits
 from twofold.hashing import plain
 from twofold.plugins.protocols import Metric
 from twofold.plugins.traits import MetricTraits
+from twofold.settings.sections import StudySection
 from twofold.stats import intervals
 from twofold.study.admission import is_endpoint
 from twofold.types import Answer, Estimate

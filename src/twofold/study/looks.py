@@ -24,13 +24,13 @@ from itertools import chain
 from pathlib import Path
 from typing import Any, Literal
 
-from twofold.config import StudySection
 from twofold.errors import StudyError
 from twofold.examples.questions import conversation_digest
 from twofold.examples.splitting import Splits
 from twofold.files import writing
 from twofold.hashing import digest
 from twofold.reports.archive import read_answers, read_record
+from twofold.settings.sections import StudySection
 from twofold.stats.intervals import least_for_upper_end
 from twofold.store.catalogue import Catalogue
 from twofold.types import Example

@@ -9,12 +9,12 @@ from functools import partial
 from itertools import chain
 from typing import TypeVar
 
-from twofold.answering import cached as answer_cache
+from twofold.answering import cached, reuse
 from twofold.answering.scoring import scores
 from twofold.answering.system import System
 from twofold.assembly.arms import Arms
+from twofold.assembly.prompt_search import PHASE
 from twofold.assembly.workspace import Workspace
-from twofold.config import Part
 from twofold.errors import GenerationError
 from twofold.examples.questions import Questions
 from twofold.examples.splitting import Splits
@@ -23,9 +23,10 @@ from twofold.host import pace
 from twofold.host.meter import Meter
 from twofold.plugins.protocols import Explains, Metric, Progress
 from twofold.plugins.traits import MetricTraits
+from twofold.settings.sections import Part
 from twofold.store.catalogue import Catalogue
 from twofold.study.judging import Corpus
-from twofold.study.plan import BESIDE
+from twofold.study.plan import BESIDE, OPTIMISE
 from twofold.types import Answer, Arm, Example, Json
 from twofold.verdict.effort import STOPPED
 from twofold.verdict.record import BillItem, counted
@@ -67,6 +68,16 @@ class MeasuredArm:
     """Metric that explains itself → why each answer scores 0; empty for the others."""
     covers: tuple[bool, ...] = ()
     """Marks of the study's questions that a race asked the arm; empty: all were. Answers and scores are of these."""
+    runs: list[MeasuredArm] = field(default_factory=list)
+    """Of a tuned arm the single training runs that were measured, in their order; empty: there is one."""
+
+    @property
+    def each(self) -> list[MeasuredArm]:
+        """What makes the arm's score: each of its training runs, or the arm itself."""
+        return self.runs or [self]
+
+    anew: str = ""
+    """Why no completion of before was used again; empty where such are."""
 
     def part_of(self, items: Sequence[Item]) -> list[Item]:
         """What belongs to the questions that the arm was asked, of something that there is for every question."""
@@ -104,31 +115,36 @@ def measure(
         # By digest: the same question under two ids is answered once.
         return [(d, e) for d, e in dict(zip(digests, test, strict=True)).items() if d not in answered]
 
+    opening = partial(load, system, splits, test, progress=named(progress, f"load {arm.name}"))
+    # A tuned model tells when it is opened how well merging kept its answers, which the record shows.
+    anew = reuse.why_not(system.generator, batch=parts.config.generation.batch)
+    later = not arm.tuning and not anew
     try:
         missing = todo()
         with Meter() as answering:
             # Nothing is opened where everything is answered: loading a model takes longer than the whole rerun.
-            if missing:
-                load(system, splits, test, progress=named(progress, f"load {arm.name}"))
+            if missing and not later:
+                opening()
                 # Opening may show that an endpoint refuses an option: then the key is another, with other answers.
                 system = system.as_sent()
                 missing = todo()
-            answer_missing(
+            reused = answer_missing(
                 catalogue,
                 system,
                 missing,
                 batch=parts.config.generation.batch,
                 total=len(digests),
                 progress=named(progress, f"answer {arm.name}"),
+                opening=opening if later else None,
             )
         generator = system.generator.description
         description = {**system.description, "generator": generator}
         price = float(generator.get("price", 0.0))
-        bill.append(answering_step(arm, len(digests), len(missing), spent=answering, price=price))
+        bill.append(answering_step(arm, len(digests), len(missing) - reused, spent=answering, price=price))
     finally:
         system.close()
     measured = measured_arm(catalogue, arm, digests, system=system.key, description=description, training=training)
-    measured.diagnostic = diagnostic
+    measured.diagnostic, measured.anew = diagnostic, anew
     return measured
 
 
@@ -187,12 +203,16 @@ def ready(
     # Seconds of this arm only.
     spent_on.clear()
     with Meter() as making:
-        system, training = maker.system(arm, splits, progress=named(progress, f"tune {arm.name}"))
+        stage = "optimise" if arm.optimised else "tune"
+        system, training = maker.system(arm, splits, progress=named(progress, f"{stage} {arm.name}"))
+    if arm.optimised:
+        bill.append(_optimising_step(arm, system.description["optimised"], spent_on.seconds.get(PHASE)))
     if training is not None:
         detail = f"{counted(training['steps'], 'step')}, best at step {training['best_step']}, {_ended(training)}"
-        several = training.get("methods", ())
+        several, runs = training.get("methods", ()), training.get("runs", ())
         detail += f"; {training['method']} is the best of {len(several)} methods on dev" if several else ""
-        count = max(1, len(several))
+        detail += f"; run {training['run']} is the best of {len(runs)} on dev" if runs else ""
+        count = max(1, len(several)) * max(1, len(runs))
         cached = count if training["cached"] else 0
         beside = {name: spent_on.seconds.get(phase, 0.0) for phase, name in BESIDE.items()}
         # Dev scores, latency and the gate have lines of their own: they are no part of the training's seconds.
@@ -200,6 +220,13 @@ def ready(
         bill.append(_item(f"tune {arm.name}", count, cached, spent, detail))
         bill += [_item(f"{name} {arm.name}", count, 0, seconds, "") for name, seconds in beside.items() if seconds]
     return system, training
+
+
+def _optimising_step(arm: Arm, report: Json, seconds: float | None) -> BillItem:
+    """The step that chose the arm's prompt; `seconds` is None where it was chosen before."""
+    spent = int(report["spent"])
+    detail = f"dev answers of {counted(len(report['candidates']), 'prompt')}"
+    return _item(f"{OPTIMISE} {arm.name}", spent, spent if seconds is None else 0, seconds or 0.0, detail)
 
 
 def answer_missing(
@@ -210,7 +237,8 @@ def answer_missing(
     batch: int,
     total: int,
     progress: Progress,
-) -> None:
+    opening: Callable[[], None] | None = None,
+) -> int:
     """Answer in batches, each committed with what it cost; those that fail once more, then they stay failed.
 
     Args:
@@ -220,18 +248,41 @@ def answer_missing(
         batch: Answers made at a time.
         total: All questions, for the progress.
         progress: Told after each batch.
+        opening: Called before the first prompt is generated, where one is; None: the model is open.
+
+    Returns:
+        How many answers were read from completions that were there before (see `reuse`).
     """
     done = total - len(missing)
     progress("", done, total)
-    answers = partial(_answered, catalogue, system, batch=batch)
-    answered, spent = answers(missing, progress=lambda count: progress("", done + count, total))
+    answers = partial(_answered, catalogue, system, batch=batch, opening=opening)
+    first = answers(missing, progress=lambda count: progress("", done + count, total))
+    fresh, spent = list(first.fresh.values()), first.seconds
     # Once more after all others: what made an endpoint fail is often over by then.
-    again = [pair for pair, answer in zip(missing, answered, strict=True) if answer.failure is not None]
+    again = [pair for pair in missing if pair[0] in first.failed]
     if again:
-        repeated, more = answers(again, progress=lambda _: progress("", total, total))
-        answered = [*(a for a in answered if a.failure is None), *repeated]
-        spent = spent + more
-    keep_pace(system, answered, spent, single=False)
+        repeated = answers(again, progress=lambda _: progress("", total, total))
+        fresh = [*(a for a in fresh if a.failure is None), *repeated.fresh.values()]
+        spent = spent + repeated.seconds
+    keep_pace(system, fresh, spent, single=False)
+    return first.reused
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Fresh:
+    """What a run answered itself."""
+
+    fresh: dict[str, Answer]
+    """Digest of a question → its answer, without those of completions that were there before."""
+    seconds: float
+    """Seconds that these took."""
+    reused: int
+    """Number of the other ones."""
+
+    @property
+    def failed(self) -> set[str]:
+        """Digests of the questions whose answer failed."""
+        return {name for name, answer in self.fresh.items() if answer.failure is not None}
 
 
 def _answered(
@@ -241,31 +292,25 @@ def _answered(
     *,
     batch: int,
     progress: Callable[[int], None],
-) -> tuple[list[Answer], float]:
-    """The answers, each batch committed with what it cost, and the seconds they took; `progress` gets their number."""
-    count = 0
-    meter = Meter()
-    spent = 0.0
-
-    def answer(part: Sequence[Example]) -> list[Answer]:
-        # Answering alone: what it takes to commit is no pace.
-        with meter:
-            return system.answer(part)
-
-    def done(answers: Sequence[Answer]) -> None:
-        nonlocal count, spent
-        _add_cost(catalogue, system.key, answers, meter)
-        count, spent = count + len(answers), spent + meter.seconds
+    opening: Callable[[], None] | None,
+) -> _Fresh:
+    """Answer, each batch committed with what it cost before the next begins; `progress` gets the number answered."""
+    count, reused, spent = 0, 0, 0.0
+    fresh: dict[str, Answer] = {}
+    batches = reuse.answered(system, missing, catalogue.answers, batch=batch, opening=opening)
+    for part in cached.stored(catalogue.answers, lambda: system.key, batches):
+        _add_cost(catalogue, system.key, part)
+        others = {name: answer for name, answer in part.answers if name not in part.reused}
+        count, reused, fresh = count + len(part.answers), reused + len(part.reused), fresh | others
+        # Answering alone: what it takes to commit is no pace, nor what a completion took that was there before.
+        spent += part.seconds if not part.reused else sum(answer.timing.retrieval for answer in others.values())
         progress(count)
-
-    fresh = answer_cache.committed(
-        catalogue.answers, lambda: system.key, missing, answer=answer, batch=batch, done=done
-    )
-    return fresh, spent
+    return _Fresh(fresh=fresh, seconds=spent, reused=reused)
 
 
-def _add_cost(catalogue: Catalogue, system: str, answers: Sequence[Answer], meter: Meter) -> None:
+def _add_cost(catalogue: Catalogue, system: str, part: reuse.AnsweredBatch) -> None:
     """Add a batch to what answering took the system so far."""
+    answers = [answer for _, answer in part.answers]
     costs = catalogue.measures.get(system, "answering") or {
         "n": 0,
         "seconds": 0.0,
@@ -289,13 +334,13 @@ def _add_cost(catalogue: Catalogue, system: str, answers: Sequence[Answer], mete
         {
             "n": n,
             "answered": answered,
-            "seconds": costs["seconds"] + meter.seconds,
+            "seconds": costs["seconds"] + part.seconds,
             # Seconds of these that the answers' own timing has; the rest went into rendering, waiting and reading.
             **({"inner": costs.get("inner", 0.0) + inner} if known else {}),
             # Means over all answers so far that did not fail, whichever run made them.
             "prompt_tokens": read / max(1, answered),
             "completion_tokens": written / max(1, answered),
-            "peak_mib": max(costs["peak_mib"], meter.peak_mib),
+            "peak_mib": max(costs["peak_mib"], part.peak_mib),
         },
     )
 

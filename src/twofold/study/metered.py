@@ -29,6 +29,7 @@ from twofold.store import embedding_time
 from twofold.store.catalogue import Catalogue
 from twofold.study import latency
 from twofold.study.measure import MeasuredArm
+from twofold.tuning.prompt_candidates import instructed
 from twofold.tuning.training_data import few_shots
 from twofold.types import Example
 from twofold.verdict.evidence import is_wrong
@@ -84,12 +85,19 @@ def _amounts(
 ) -> AnswerAmounts:
     config, part = search.config, item.part_of(test)
     few = few_shots(train, item.arm.shots, seed=config.study.seed)
+    template = config.template
+    if item.arm.optimised:
+        # As the arm was asked, which need not be by the usual draw.
+        report = item.description["optimised"]
+        by_id = {example.id: example for example in train}
+        few = tuple(by_id[shot] for shot in report["shots"])
+        template = instructed(template, report["instruction"])
     shots = shots_of(few, search.gold(few) if few and item.arm.retrieval else None)
     texts: list[str] = []
     for example, answer in zip(part, item.answers, strict=True):
         prompt = prompts.render(
             example.messages,
-            template=config.template,
+            template=template,
             hits=answer.hits if item.arm.retrieval else None,
             shots=shots,
             choices=example.choices,
@@ -160,8 +168,9 @@ def _alone(catalogue: Catalogue, item: MeasuredArm) -> TimedAlone | None:
 
 def _training(item: MeasuredArm) -> MeteredTraining:
     report: Any = item.training
-    # Where methods were compared, all of them were trained.
-    compared = [row["seconds"] for row in report.get("methods", ()) if row["seconds"] is not None]
+    # Where methods or runs were compared, all of them were trained.
+    rows = report.get("runs") or report.get("methods", ())
+    compared = [row["seconds"] for row in rows if row["seconds"] is not None]
     paid = report.get("cost") or {}
     return {"seconds": float(sum(compared) if compared else report["seconds"]), "tokens": paid.get("tokens")}
 

@@ -25,7 +25,7 @@ from twofold.training.schedule import (
 )
 from twofold.types import Arm, Example
 from twofold.verdict import doubting
-from twofold.verdict.power import DISAGREE, Prospect, Spreads, prospect
+from twofold.verdict.power import DISAGREE, Prospect
 from twofold.verdict.record import BillItem, CostRow, PolicyRecord, counted, number_text
 
 if TYPE_CHECKING:
@@ -62,6 +62,8 @@ BESIDE = {
     "gate": "forgetting of",
 }
 """Work beside training that a tuned arm takes: phase of `pace.Spent` → step of plan and bill."""
+OPTIMISE = "optimise the prompt of"
+"""Step of plan and bill that chooses an arm's prompt."""
 REMOTE = 1.5
 """Seconds of one answer by an endpoint that was never measured."""
 _SETTLED, _DECIDE = 0.5, 0.002
@@ -190,6 +192,8 @@ class Work:
     tuning: Sequence[TuningWork]
     paces: Mapping[str, float]
     """Paces of generator, retrieval and embedder measured here."""
+    optimising: Sequence[Answering] = ()
+    """Answers to dev questions by which prompts are chosen, at most."""
     slowness: float = 1.0
     """How much longer a matrix product takes than on the defaults' machine, for what was not measured."""
     examples: int = 0
@@ -237,6 +241,9 @@ def bill(work: Work) -> list[BillItem]:
         if name in tunings:
             for step in _tuning(tunings[name], work):
                 add(*step)
+        for search in work.optimising:
+            if search.arm == item.arm:
+                add(*_optimising(search, work))
         text = f"{item.prompt_tokens:.0f} + {item.completion_tokens:.0f} tokens a question" + _unknown(item, work)
         opened = _opening(item, work) if item.todo else 0.0
         add(f"answer {name}", item.questions, item.cached, opened + item.todo * _batched(item, work), text)
@@ -265,7 +272,9 @@ def _tuning(item: TuningWork, work: Work) -> list[tuple[str, int, int, float, st
         answering = work.seconds("load", paces) + item.replayed * work.seconds("general", paces) * 2
         steps.append((f"{BESIDE['replay']} {name}", item.replayed, 0, answering, "general prompts, by the base"))
     training = 0.0 if not left else sum(training_seconds(one, work) for one in item.trainings)
-    detail = "; ".join(_training_detail(one, work) for one in item.trainings)
+    # Training runs of one method have one line.
+    alike = Counter(_training_detail(one, work) for one in item.trainings)
+    detail = "; ".join(f"{count} × {text}" if count > 1 else text for text, count in alike.items())
     steps.append((f"tune {name}", methods, item.finished, training, detail))
     several = "" if item.shares == 1 else f"; fewer than {left * item.shares} candidates where little is forgotten"
     # Candidates are merged into a copy; the one more that answers is the untuned model, which is only loaded.
@@ -285,6 +294,12 @@ def _tuning(item: TuningWork, work: Work) -> list[tuple[str, int, int, float, st
         total = methods * item.shares
         steps.append((f"{BESIDE['gate']} {name}", total, 0 if left else total, seconds, detail))
     return steps
+
+
+def _optimising(item: Answering, work: Work) -> tuple[str, int, int, float, str]:
+    seconds = (_opening(item, work) + item.todo * _batched(item, work)) if item.todo else 0.0
+    detail = "dev answers at most, as many as tuning takes; candidate prompts share them" + _unknown(item, work)
+    return f"{OPTIMISE} {item.arm.name}", item.questions, item.cached, seconds, detail
 
 
 def training_seconds(item: Training, work: Work) -> float:
@@ -396,6 +411,7 @@ def costs(work: Work) -> list[CostRow]:
     """Rows of what has a price: requests to an endpoint, hours of training."""
     rows: list[CostRow] = []
     answers = [(f"answer {item.arm.name}", item, 1.0) for item in work.answering]
+    answers += [(f"{OPTIMISE} {item.arm.name}", item, 1.0) for item in work.optimising]
     answers += [(f"{BESIDE['dev']} {tuning.dev.arm.name}", tuning.dev, tuning.answered) for tuning in work.tuning]
     for adapter in work.tuning:
         if adapter.taught:
@@ -436,7 +452,8 @@ def no_chance(work: Work) -> list[str]:
                 f"{affordable_steps(training, work)} of {counted(training.steps, 'step')}; remove the cap "
                 f"(--minutes, or minutes or euros in [tuning.trainer.options]), or allow {math.ceil(least / 60)} min"
             )
-    return lines
+    # Training runs of one arm are cut alike.
+    return list(dict.fromkeys(lines))
 
 
 def policy(splits: Splits, config: Config, *, sealed: Sequence[Example] = (), raced: int = 0) -> PolicyRecord:
@@ -482,7 +499,7 @@ def warnings(
     questions: Sequence[Example],
     seen: Prospect,
     looks: int,
-    documents: bool,
+    config: Config,
     final: bool = False,
 ) -> list[str]:
     """Doubts that can be told before anything is spent.
@@ -493,13 +510,13 @@ def warnings(
         questions: The test split, or the sealed ones where the reserve is opened.
         seen: What the study could show.
         looks: Earlier looks at these questions.
-        documents: Does the project have documents?
+        config: In force.
         final: Is the reserve opened?
     """
     sizes = group_sizes(questions)
     largest = max(sizes, default=0) / max(1, sum(sizes))
     doubts = [*splits.warnings, *doubting.few_groups(len(sizes), intervals.kish(sizes), largest)]
-    if seen.least is None or seen.least > 0.15:
+    if not seen.statistic and (seen.least is None or seen.least > 0.15):
         what = "sealed question" if final else "test question"
         gain = "any gain" if seen.least is None else f"a gain below {number_text(seen.least, 2)}"
         doubts.append(f"{counted(len(questions), what)} can seldom show {gain}: add questions")
@@ -510,7 +527,9 @@ def warnings(
         doubts.append(f"few training examples ({len(splits.train)}): tuning may look worse than it could be")
     doubts += doubting.contradictions(questions)
     if not final:
-        doubts += [*doubting.one_arm(arms, documents=documents), *doubting.no_prompt_arm(arms)]
+        doubts += doubting.one_arm(arms, documents=bool(config.documents.paths or config.sources))
+        doubts += doubting.no_prompt_arm(arms)
+        doubts += doubting.no_schema_arm(doubting.unheld(config, splits.train), arms)
     if looks and not final:
         doubts.append(
             f"these test questions were looked at {'once' if looks == 1 else f'{looks} times'} before: the next look "
@@ -523,6 +542,10 @@ def warnings(
 
 def prospect_text(seen: Prospect) -> str:
     """``a gain of .10 is shown in 1 to 3 of 10 such studies, a gain of .20 in 5 to 9``, with what that stands on."""
+    if seen.statistic:
+        return (
+            f"what gain is shown cannot be told before a study: {seen.statistic} is a statistic of all answers together"
+        )
     if not any(round(10 * share) for share in seen.best):
         return f"no gain up to {number_text(max(gain for gain, _ in seen.chances), 2)} can be shown with so few"
     clauses: list[str] = []
@@ -539,17 +562,3 @@ def prospect_text(seen: Prospect) -> str:
 def _tenths(low: float, high: float) -> str:
     first, last = f"{10 * low:.0f}", f"{10 * high:.0f}"
     return first if first == last else f"{first} to {last}"
-
-
-def seen_by(
-    splits: Splits,
-    config: Config,
-    *,
-    arms: int,
-    level: float,
-    final: bool = False,
-    earlier: Spreads | None = None,
-) -> Prospect:
-    """The gains that the study could show, decided at the level of its look; see `power.prospect`."""
-    sizes = group_sizes(splits.reserve if final else splits.test)
-    return prospect(sizes, arms=arms, section=config.study, level=level, earlier=earlier)

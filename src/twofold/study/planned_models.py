@@ -20,6 +20,10 @@ from twofold.study.plan import ModelPlan
 from twofold.training import reckoning
 from twofold.types import Arm, Json
 
+# 502 in bf16 and 115 in f32 by `twofold doctor` (notebook, 2026-11-28).
+REFERENCE_GFLOPS, WITHOUT_BF16 = 500.0, 115.0
+"""A core's GFLOP/s, in its faster arithmetic, on the machine whose paces are `plan.DEFAULTS`; and without bf16."""
+
 
 @dataclass(kw_only=True)
 class PlannedModel:
@@ -121,3 +125,12 @@ def _encoder(model: str) -> Any:
     from twofold.training.options import LoraOptions
 
     return reckoning.encoder_of(model, LoraOptions()) if model else None
+
+
+def slowness() -> float:
+    """How much longer a matrix product takes here than where `plan.DEFAULTS` are from: measured, or by kind of CPU."""
+    chosen = capabilities.arithmetic().dtype
+    speeds = capabilities.measured()
+    usual = REFERENCE_GFLOPS if chosen == "bf16" else WITHOUT_BF16
+    reached = speeds[chosen] if speeds else usual
+    return REFERENCE_GFLOPS / (reached * max(1, capabilities.cores()) / 2)  # the defaults are of two cores

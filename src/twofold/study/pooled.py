@@ -8,10 +8,10 @@ from typing import Any, cast
 
 import numpy as np
 
-from twofold.config import StudySection
 from twofold.examples.questions import Questions
 from twofold.plugins.protocols import Metric, Pools
 from twofold.plugins.traits import MetricTraits
+from twofold.settings.sections import StudySection
 from twofold.stats import pooling
 from twofold.stats.pooling import PooledScores
 from twofold.study.scorer_check import gold_answer
@@ -57,7 +57,7 @@ def compared(
     pooled: dict[str, PooledScores] = {}
     for name, these in answers.items():
         pairs = zip(test, these, counts, strict=True)
-        items = [_item(metric, example, answer) for example, answer, counted in pairs if counted]
+        items = [item_of(metric, example, answer) for example, answer, counted in pairs if counted]
         columns[name] = np.full(len(items), np.nan)
         # An arm that only declined has a statistic, 0; one whose answers all failed was not measured.
         if any(answer.failure is None for answer in these):
@@ -68,7 +68,8 @@ def compared(
     return PooledArms(columns=columns, folds=folds, counts=counts, pooled=pooled)
 
 
-def _item(metric: Metric, example: Example, answer: Answer) -> tuple[Example, Answer] | None:
+def item_of(metric: Metric, example: Example, answer: Answer) -> tuple[Example, Answer] | None:
+    """What a statistic takes in of an answer; None where it is none: it failed, or has no score."""
     if answer.failure is not None or metric.score(example, answer) is None:
         return None
     return example, answer

@@ -10,7 +10,6 @@ from pathlib import Path
 from twofold.answering import access
 from twofold.assembly import schemas
 from twofold.config import Config
-from twofold.config_loading import every_value
 from twofold.corpus import filtering
 from twofold.corpus.loading import id_of_another_source, load_documents
 from twofold.errors import ConfigError, LeakFound, TooFewExamples, TwofoldError, UnknownName
@@ -22,6 +21,7 @@ from twofold.files.reading import as_problem
 from twofold.metadata.conditions import conditions
 from twofold.metrics import changes
 from twofold.plugins.protocols import Embedder
+from twofold.settings.loading import every_value
 from twofold.store.forgotten import RECEIPTS, Forgotten, present
 from twofold.study.admission import nothing_to_read, unused_models
 from twofold.types import Document, Example, Problem

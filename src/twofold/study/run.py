@@ -8,23 +8,17 @@ metric therefore makes only scores again.
 from __future__ import annotations
 
 import contextlib
-from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 from twofold import __version__
 from twofold.advice.probes import comparing, forecasts
 from twofold.assembly.models import Models
 from twofold.assembly.searching import Search
 from twofold.assembly.workspace import Workspace
-from twofold.config import Config, StudySection
-from twofold.costs.metering import Metered, opened
-from twofold.costs.parts import scenario
 from twofold.costs.prices import UNPRICED, Prices
-from twofold.costs.totals import CostBook
 from twofold.diagnosis.contrasts import contrasts
 from twofold.errors import StoreError
 from twofold.examples.splitting import Splits
@@ -32,14 +26,14 @@ from twofold.forgetting.suite import outcome
 from twofold.hashing import digest, plain
 from twofold.host import capabilities
 from twofold.host.meter import Meter, environment
-from twofold.plugins import specs
 from twofold.plugins.protocols import Progress, quiet
 from twofold.plugins.traits import place_of
 from twofold.reports.archive import next_name, read_record, write_record
+from twofold.reports.prompt_lines import found_nothing
+from twofold.settings.sections import StudySection
 from twofold.stats import intervals
-from twofold.stats.pooling import PooledScores
 from twofold.store.catalogue import Catalogue
-from twofold.study import confirming, latency, linear, looks, pooled, racing
+from twofold.study import confirming, latency, linear, looks, priced, racing, repeats, reproof
 from twofold.study import plan as planning
 from twofold.study.admission import Admitted, admitted
 from twofold.study.certifying import Decided, certify
@@ -48,13 +42,14 @@ from twofold.study.compose import (
     arm_record,
     cited_share,
     cut_answers,
+    cut_kinds,
     letters,
-    numbers,
     retrieval_record,
     right_from,
     uncited,
 )
-from twofold.study.cut_short import cut_kind
+from twofold.study.deciding import DECIDE, deciding
+from twofold.study.earlier import seen_by
 from twofold.study.judging import Corpus
 from twofold.study.measure import MeasuredArm, answers_digest, measure, require_answers, score
 from twofold.study.metered import metered
@@ -63,11 +58,11 @@ from twofold.study.retrieval.abstention import abstention
 from twofold.study.retrieval.benchmark import LEARNED, labelled, learned_train, rules_of
 from twofold.study.this_look import look_of
 from twofold.text.masking import masked
-from twofold.types import Answer, Arm, Estimate, Example, Json
+from twofold.types import Arm, Estimate, Example, Json
 from twofold.verdict import doubting
 from twofold.verdict.evidence import RaceEvidence, from_simple
 from twofold.verdict.record import FORMAT, AnswerRow, BillItem, PolicyRecord, StudyRecord, timed_failures
-from twofold.verdict.rule import VerdictFacts, applies, constraint_objections, constraint_questions, decide, whole
+from twofold.verdict.rule import VerdictFacts, constraint_objections, constraint_questions, decide, whole
 
 RACED = (
     "a race measures no effects of retrieval and tuning, no linear model beside the arms, and compares no forecast: "
@@ -112,7 +107,9 @@ def study(
     rows = looks.ledger(records, workspace.catalogue)
     bill: list[BillItem] = []
     with Meter() as meter, _pinned(workspace.search, (*arms, *checked.diagnostics)):
-        measured, checked, raced = _measured(workspace, checked, splits, rows, race=race, bill=bill, progress=progress)
+        measured, checked, raced = _measured(
+            workspace, checked, splits, rows, race=race, prices=prices, bill=bill, progress=progress
+        )
     test = checked.test
     by_arm = {item.arm.name: item for item in measured}
     # With the answers in it: a study whose failed answers were mended is another one.
@@ -131,7 +128,7 @@ def study(
             # Seconds decide where latency has a limit: on another machine it is another study.
             **({"machine": capabilities.fingerprint()} if config.study.max_latency_p95 else {}),
             # The verdict names what costs would change, by these prices and this use.
-            **_priced(config, prices),
+            **priced.identity(config, prices),
             # Another level stops a race elsewhere.
             **({"race": [planned.digest, raced.record["alpha"]]} if raced else {}),
         },
@@ -160,8 +157,8 @@ def study(
     amounts = metered(
         workspace.search, by_arm, checked.judged, train=splits.train, right=right, level=config.study.level
     )
-    # counts: shape (questions,), bool. columns: arm → shape (questions that count,), NaN where an answer failed.
-    columns, groups, counts, statistics = _deciding(config, by_arm, checked, section=section)
+    # counts: shape (questions,), bool. columns: arm → shape (questions that count,), or (runs, questions that count).
+    columns, groups, counts, statistics = deciding(checked, by_arm, section=section, progress=progress)
     retrieval = retrieval_record(workspace.search, by_arm, checked.judged, section=section)
     facts = _facts(
         workspace.models,
@@ -179,7 +176,7 @@ def study(
         measured={
             "pooled": statistics,
             "recall": Estimate(**retrieval["recall"]) if retrieval.get("recall") else None,
-            **_costs(config, amounts, prices),
+            **priced.facts(config, amounts, prices),
         },
         race=raced.facts(counts) if raced else None,
     )
@@ -227,7 +224,7 @@ def study(
                 ),
                 level=config.study.level,
             )
-            for name, item in by_arm.items()
+            for name, item in _shown(by_arm, progress)
         },
         "retrieval": retrieval,
         "contrasts": contrasts(answered, config.study.metric.name, level=level, right=facts.right),
@@ -255,16 +252,17 @@ def study(
         # In the ledger, so that a second opening can be refused with what the first one found.
         look = replace(look, outcome=record["confirmation"]["outcome"])
     _constrained(record, arms, section, facts, whole(columns, groups, level=level, pooled=statistics, race=facts.race))
-    seen = planning.seen_by(splits, config, arms=len(arms), level=level, final=final)
+    seen = seen_by(splits, config, arms=len(arms), level=level, final=final)
     record["warnings"] = [
         *checked.left_out,
+        *found_nothing(record),
         *planning.warnings(
             splits,
             arms,
             questions=planned,
             seen=seen,
             looks=look.look - 1,
-            documents=bool(config.documents.paths or config.sources),
+            config=config,
             final=final,
         ),
         *looks.mixtures(rows, splits),
@@ -283,6 +281,7 @@ def study(
                 section=section,
             )
         ),
+        *reproof.beside(record, records, answered, answers=workspace.catalogue.answers, measured=by_arm),
         *([] if final or race else _forecast(records.parent / forecasts.FOLDER, record, metrics[record["metric"]][1])),
         *prices.warnings,
         *(
@@ -320,10 +319,19 @@ def study(
         specs=checked.specs,
     )
     write_record(records / record["study"], record, answered, certificate=certificate)
+    progress(DECIDE, len(by_arm) + 2, len(by_arm) + 2)
     # Last: a study that the catalogue knows is whole.
-    study_row = {"study": record["study"], "identity": name_of, "look": plain(look)}
-    workspace.catalogue.studies.put(record["study"], study_row, planned.digest)
+    workspace.catalogue.studies.put(
+        record["study"], {"study": record["study"], "identity": name_of, "look": plain(look)}, planned.digest
+    )
     return record
+
+
+def _shown(by_arm: Mapping[str, MeasuredArm], progress: Progress) -> Iterator[tuple[str, MeasuredArm]]:
+    """Each arm by name, with the progress of `deciding.DECIDE`: what decides is done, and so are the arms before."""
+    for number, item in enumerate(by_arm.items(), start=1):
+        progress(DECIDE, number, len(by_arm) + 2)
+        yield item
 
 
 def _seconds(catalogue: Catalogue, by_arm: Mapping[str, MeasuredArm], arms: Sequence[Arm]) -> dict[str, list[float]]:
@@ -360,6 +368,7 @@ def _measured(
     rows: Sequence[looks.Look],
     *,
     race: bool,
+    prices: Prices,
     bill: list[BillItem],
     progress: Progress,
 ) -> tuple[list[MeasuredArm], Admitted, racing.Raced | None]:
@@ -370,7 +379,7 @@ def _measured(
         GenerationError: every answer of every arm failed.
     """
     if race:
-        raced, checked = racing.run(workspace, checked, splits, rows=rows, bill=bill, progress=progress)
+        raced, checked = racing.run(workspace, checked, splits, rows=rows, prices=prices, bill=bill, progress=progress)
         return raced.measured, checked, raced
     arms = (*checked.arms, *checked.diagnostics)
     # Before a sealed question is asked: the reserve can be opened once.
@@ -386,10 +395,13 @@ def _measured(
         others = any(other.model != arm.model for other in left)
         require_answers(workspace.of(arm).config.generation.generator, measured, more=bool(left), others=others)
     corpus = Corpus(search=workspace.search) if workspace.catalogue.documents.digests() else None
-    for item in measured:
+    for number, item in enumerate(measured):
+        progress("score", number, len(measured))
         score(workspace.catalogue, item, test=checked.judged, metrics=dict(checked.metrics), corpus=corpus)
         # A deciding metric without scores of questions has none for each.
         item.scores.setdefault(workspace.config.study.metric.name, [None] * len(item.answers))
+    progress("score", len(measured), len(measured))
+    repeats.joined(measured)
     return measured, checked, None
 
 
@@ -411,33 +423,6 @@ def _answered(
     return answered
 
 
-def _priced(config: Config, prices: Prices) -> Json:
-    """Prices and use that costs are worked out from; empty without a price, when no cost is in the verdict."""
-    if not prices.amounts:
-        return {}
-    use = scenario(config.costs, max_age_days=config.retraining.max_age_days)
-    # Where the table lies, when its prices were seen and by whom changes no cost.
-    section = use.section.model_dump(mode="json", exclude={"prices"})
-    return {
-        "prices": dict(prices.amounts),
-        "currency": prices.currency,
-        "use": {**section, "retrainings": use.retrainings},
-    }
-
-
-def _costs(config: Config, amounts: Metered, prices: Prices) -> Json:
-    """The facts on costs, where those of all arms are known: an arm of unknown cost keeps to no limit."""
-    use = scenario(config.costs, max_age_days=config.retraining.max_age_days)
-    book = CostBook(opened(amounts, batched=config.costs.batched), prices, use)
-    costs = {arm: book.per_answer(arm) for arm in book.arms}
-    if any(cost.unknown for cost in costs.values()):
-        return {}
-    return {
-        "cost_per_1000": {arm: (1000 * cost.known.low, 1000 * cost.known.high) for arm, cost in costs.items()},
-        "cost_terms": f"{prices.currency}, at {use.volume:,.0f} answers a month",
-    }
-
-
 def _constrained(
     record: StudyRecord,
     arms: Sequence[Arm],
@@ -453,35 +438,12 @@ def _constrained(
         record["arms"][name]["in_question"] = reasons
 
 
-def _deciding(
-    config: Config, by_arm: Mapping[str, MeasuredArm], checked: Admitted, *, section: StudySection
-) -> tuple[dict[str, Any], Any, Any, Mapping[str, PooledScores]]:
-    """The columns that decide, the groups of their questions, which questions count, and statistics of a pooled metric.
-
-    A metric of questions has its scores as columns and no statistics; see `verdict.applies` and `pooled.compared`.
-    """
-    name = config.study.metric.name
-    metric, _ = checked.metrics[name]
-    measured = {arm.name: by_arm[arm.name] for arm in checked.arms}
-    if pooled.is_pooled(metric):
-        answers = {arm: item.answers for arm, item in measured.items()}
-        arms = pooled.compared(metric, checked.judged, answers, section=section)
-        return dict(arms.columns), arms.folds, arms.counts, arms.pooled
-    deciding = {arm: item.over_all(item.scores[name]) for arm, item in measured.items()}
-    lost = {}
-    for arm, item in measured.items():
-        # What a race did not ask says nothing of the question, as what failed does.
-        lost[arm] = [answer is None or answer.failure is not None for answer in item.over_all(item.answers)]
-    specs.require_same_questions(name, deciding, lost)
-    counts = applies(deciding, lost)
-    columns = {arm: numbers(scores)[counts] for arm, scores in deciding.items()}
-    return columns, checked.test.groups[counts], counts, {}
-
-
-def _cut_kinds(test: Sequence[Example], answers: Sequence[Answer]) -> list[tuple[str, int]]:
-    """Kinds of the answers that ended at the token limit, the most frequent first."""
-    cut = [(e, a) for e, a in zip(test, answers, strict=True) if a.cut and a.failure is None]
-    return Counter(cut_kind(example, answer) for example, answer in cut).most_common()
+def _same_weights(adapters: Mapping[str, str]) -> dict[str, str]:
+    """Arm → the first arm with the same adapter, for all but the first, from arm → key of its adapter."""
+    first: dict[str, str] = {}
+    for name, key in adapters.items():
+        first.setdefault(key, name)
+    return {name: first[key] for name, key in adapters.items() if first[key] != name}
 
 
 def _key_of(by_arm: Mapping[str, MeasuredArm], name: str) -> str:
@@ -562,6 +524,7 @@ def _facts(
         level=level,
         next_level=looks.level_of(look.look + 1, timing_level),
         labels=doubting.labels_left_out(models.config, (*splits.train, *splits.dev, *test)),
+        unheld=doubting.unheld(models.config, splits.train),
         synthetic=sum(1 for e in test if e.origin == "synthetic"),
         questions=len(test),
         failed_share={name: count / len(parts[name]) for name, count in failed.items()},
@@ -569,11 +532,12 @@ def _facts(
         latency_ends={name: latency.ends(value, level=timing_level) for name, value in timed.items() if value},
         latency_wanted=intervals.least_for_upper_end(0.95, level=timing_level),
         latency_answers={name: len(value["seconds"]) for name, value in timed.items() if value},
+        latency_others=latency.others(timed, {name: by_arm[name].description["generator"] for name in timed}),
         citing=citing,
         uncited=uncited(models.config, schema=all(by_arm[arm.name].description.get("schema") for arm in arms)),
         letters={name: letters(by_arm[name].answers) for name in failed},
         cut_share={n: cut_answers(by_arm[n].answers) / max(1, len(parts[n]) - lost) for n, lost in failed.items()},
-        cut_kinds={n: kinds[0][0] for n in failed if (kinds := _cut_kinds(parts[n], by_arm[n].answers))},
+        cut_kinds={n: kinds[0][0] for n in failed if (kinds := cut_kinds(parts[n], by_arm[n].answers))},
         effort={name: report["effort"] for name, report in training.items() if report.get("effort")},
         unanswerable=sum(1 for e in test if not e.answerable) if any(arm.retrieval for arm in arms) else None,
         reserve=len(reserve),
@@ -593,5 +557,9 @@ def _facts(
         confirms=stated.study if stated else "",
         right=right,
         race=race,
+        runs=repeats.facts_of({arm.name: by_arm[arm.name] for arm in arms}),
+        # A project whose documents were all deleted may still have arms that were given passages.
+        documents=bool(catalogue.documents.digests()) or any(arm.retrieval for arm in arms),
+        same_weights=_same_weights({name: report["key"] for name, report in training.items() if report.get("key")}),
         **measured,
     )

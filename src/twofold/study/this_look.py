@@ -30,7 +30,7 @@ def look_of(
     Raises:
         StudyError: the reserve was opened before, by another study than this one begun anew.
     """
-    decided = {arm.name: by_arm[arm.name] for arm in checked.arms}
+    decided = {run.arm.name: run for arm in checked.arms for run in by_arm[arm.name].each}
     # In an order that ids do not change: a look is known by its questions and answers.
     places = sorted(range(len(checked.test)), key=lambda place: looks.question(checked.test[place]))
     texts = {}

@@ -7,13 +7,13 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from functools import partial
+from itertools import chain
 from pathlib import Path
 from typing import Any, cast
 
 import numpy as np
 
 from twofold import __version__
-from twofold.config import StudySection
 from twofold.errors import StudyError, TwofoldError
 from twofold.hashing import digest, plain
 from twofold.host.package import sources_digest
@@ -21,12 +21,14 @@ from twofold.plugins import loading
 from twofold.plugins.protocols import Metric, Pools
 from twofold.plugins.traits import MetricTraits
 from twofold.reports import archive
+from twofold.settings.sections import StudySection
 from twofold.stats import intervals, pooling
 from twofold.study import latency, looks, pooled
 from twofold.study.admission import is_endpoint
 from twofold.study.compose import cited_share, cut_answers, letters
 from twofold.study.confirming import Hypothesis, restated
 from twofold.study.race_looks import raced_again
+from twofold.study.repeats import runs_unlike
 from twofold.study.replaying import (
     answer_of,
     example_of,
@@ -38,9 +40,11 @@ from twofold.study.replaying import (
 )
 from twofold.study.shards import order_of, size_of
 from twofold.types import Answer, Json
+from twofold.verdict import repeats
 from twofold.verdict.certificate import (
     FILE,
     FORMAT,
+    LATER,
     REMOVED,
     SAME,
     SECRET,
@@ -59,6 +63,7 @@ from twofold.verdict.certificate import (
 )
 from twofold.verdict.evidence import VerdictFacts
 from twofold.verdict.record import AnswerRow, StudyRecord, counted
+from twofold.verdict.repeats import names_of
 from twofold.verdict.rule import applies
 
 _BROKEN = (TwofoldError, ValueError, TypeError, LookupError, ArithmeticError, AttributeError)
@@ -132,11 +137,12 @@ def read_certificate(path: Path) -> Certificate:
             f"the certificate cannot be read: {error}", file=path, cure="Restore the file from its author or a backup."
         ) from error
     number = stored.get("format") if isinstance(stored, dict) else None
-    if isinstance(number, int) and number != FORMAT:
+    # 1.0 and true are equal to 1, and no format of a certificate.
+    if number is not None and (type(number) is not int or number != FORMAT):
         raise StudyError(
-            f"the certificate has the format {number}, and this Twofold {__version__} verifies {FORMAT}",
+            f"the certificate has the format {str(number)[:40]}, and this Twofold {__version__} verifies {FORMAT}",
             file=path,
-            cure=f"Verify it with the Twofold that wrote it ({stored.get('twofold', 'unknown')}).",
+            cure=f"Verify it with the Twofold that wrote it ({str(stored.get('twofold', 'unknown'))[:40]}).",
         )
     if number is None or not Certificate.__required_keys__ <= stored.keys():
         lacking = sorted(Certificate.__required_keys__ - (stored.keys() if isinstance(stored, dict) else set()))
@@ -171,7 +177,9 @@ def verify(path: Path) -> Verification:
     findings.check("the verdict, its flips, effects and comparisons", lambda: _decision(certificate))
     if certificate["race"] is not None:
         findings.check("the race, run again from the outcomes", lambda: _race(certificate))
-    if certificate["facts"].get("pooled"):
+    # Facts that are no object are a fault of the decision, which is worked out from them.
+    is_pooled = isinstance(certificate["facts"], dict) and bool(certificate["facts"].get("pooled"))
+    if is_pooled:
         findings.check("statistics of all answers, from their stored columns", lambda: _columns(certificate))
     findings.check("the means of every arm and metric", lambda: _means(certificate))
     findings.check("facts that follow, and the keys of the metrics", lambda: _facts(certificate))
@@ -182,7 +190,7 @@ def verify(path: Path) -> Verification:
     if rows is None:
         if certificate["race"] is not None:
             findings.open.append(_ORDER)
-        if certificate["facts"].get("pooled"):
+        if is_pooled:
             findings.open.append(
                 f"{_decider(certificate)} is taken from its stored columns: its answers are not at hand"
             )
@@ -243,10 +251,10 @@ def _decision(certificate: Certificate) -> list[str]:
     # Which questions count by a pooled metric follows from the answers alone (`_statistics`).
     if certificate["facts"].get("pooled"):
         return lines
-    scores, lost = {}, {}
-    for arm in arms_of(certificate["arms"]):
-        lost[arm.name] = [_lost(row, arm.name) for row in certificate["outcomes"]]
-        scores[arm.name] = [row["scores"].get(arm.name, {}).get(name) for row in certificate["outcomes"]]
+    scores, lost, runs = {}, {}, facts_of(certificate["facts"]).runs
+    for arm in chain.from_iterable(names_of(arm.name, runs) for arm in arms_of(certificate["arms"])):
+        lost[arm] = [_lost(row, arm) for row in certificate["outcomes"]]
+        scores[arm] = [row["scores"].get(arm, {}).get(name) for row in certificate["outcomes"]]
     if [row["counts"] for row in certificate["outcomes"]] != applies(scores, lost).tolist():
         lines.append("which questions count does not follow from the scores")
     return lines
@@ -302,14 +310,16 @@ def _means(certificate: Certificate) -> list[str]:
     deciders = {arm["name"] for arm in certificate["arms"]}
     decider = _decider(certificate)
     groups = np.array([row["group"] for row in outcomes], dtype=np.intp)
+    level, runs = certificate["section"]["level"], facts_of(certificate["facts"]).runs
     for arm, stored in certificate["estimates"].items():
-        failed = sum(1 for row in outcomes if arm in row["failed"])
+        each = names_of(arm, runs)
+        failed = sum(1 for row in outcomes if not row["failed"].keys().isdisjoint(each))
         for name, estimate in stored.items():
-            scores = column(outcomes, arm, name)
+            scores = np.stack([column(outcomes, run, name) for run in each])
             # Those of the deciding metric are the verdict's own; a pooled metric scores no single question.
-            if (arm in deciders and name == decider) or not np.isfinite(scores).any():
+            if (arm in deciders and name == decider) or not np.isfinite(scores).all(axis=0).any():
                 continue
-            again = intervals.estimate(scores, groups, level=certificate["section"]["level"], failed=failed)
+            again = repeats.estimate(scores, groups, level=level, failed=failed)
             lines += unlike(estimate, plain(again), f"estimates.{arm}.{name}")
         for name in certificate["metrics"]:
             if name not in stored and np.isfinite(column(outcomes, arm, name)).any():
@@ -322,9 +332,11 @@ def _facts(certificate: Certificate) -> list[str]:
     facts, outcomes, section = certificate["facts"], certificate["outcomes"], certificate["section"]
     restored = facts_of(facts)
     # A fact that this version does not know would be left out in silence.
-    lines = unlike(facts, facts_json(restored), "facts")
+    stated = {key: value for key, value in facts_json(restored).items() if key in facts or key not in LATER}
+    lines = unlike(facts, stated, "facts")
     if restored.race is not None and certificate["race"] is None:
         lines.append("facts.race is that of a race, and the certificate has none to run again")
+    lines += runs_unlike(certificate, restored)
     names = [arm["name"] for arm in certificate["arms"]]
     again: Json = {"level": section["level"], "questions": len(outcomes), "failed_share": {}}
     for name in names:
@@ -413,7 +425,7 @@ def _answers(
         _order(findings, certificate, rows, record=record)
     decides = _decider(certificate)
     for name, row in certificate["metrics"].items():
-        metric = row["replay"] or _metric(name, row)
+        metric = row["replay"] or replayed_metric(name, row)
         if isinstance(metric, str):
             findings.open.append(f"{name} is not scored again: {metric}")
         elif not MetricTraits.of(metric).pooled:
@@ -462,7 +474,7 @@ def _shards(certificate: Certificate, rows: Sequence[AnswerRow], record: StudyRe
     return unlike(race["shards"], expected, "race.shards")
 
 
-def _metric(name: str, row: MetricRow) -> Metric | str:
+def replayed_metric(name: str, row: MetricRow) -> Metric | str:
     """The metric as it was, or why it is not to be had here."""
     spec = row["spec"]
     try:
@@ -522,16 +534,20 @@ def _rescored(name: str, metric: Metric, rows: Sequence[AnswerRow]) -> list[str]
 def _pooled(certificate: Certificate, rows: Sequence[AnswerRow], *, name: str, metric: Metric) -> list[str]:
     lines = []
     numbers = {row["id"]: row["group"] for row in certificate["outcomes"]}
-    section = certificate["section"]
+    section, runs = certificate["section"], facts_of(certificate["facts"]).runs
     for arm, estimates in certificate["estimates"].items():
-        reached = [row for row in rows if arm in row["arms"]]
-        answered = [row for row in reached if row["arms"][arm]["failure"] is None]
+        reached, each = [row for row in rows if arm in row["arms"]], names_of(arm, runs)
+        lost = [row["id"] for row in reached for run in each if row["arms"][run]["failure"] is not None]
+        answered = [row for row in reached if row["id"] not in lost]
         # Of the candidates the deciding one is a statistic of its own (`_statistics`).
         if name not in estimates or (name == _decider(certificate) and arm in certificate["facts"]["pooled"]):
             continue
-        again = intervals.pooled(
+        items = []
+        for run in each:
+            items.append([(example_of(row), answer_of(row, run)) for row in answered])
+        again = repeats.pooled(
             cast(Pools, metric).pool,
-            [(example_of(row), answer_of(row, arm)) for row in answered],
+            items,
             np.array([numbers[row["id"]] for row in answered]),
             level=section["level"],
             seed=section["seed"],

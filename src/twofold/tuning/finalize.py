@@ -20,7 +20,6 @@ import numpy as np
 
 from twofold.answering import cached as answer_cache
 from twofold.answering.system import System
-from twofold.config import MetricPart, Part, TuningSection
 from twofold.errors import ConfigError, StoreError
 from twofold.examples.questions import Questions
 from twofold.forgetting import suite
@@ -30,6 +29,8 @@ from twofold.host import pace, timing
 from twofold.models.adapter_files import combined, scaled, why_not_scalable
 from twofold.plugins import loading
 from twofold.plugins.protocols import Progress, Retriever
+from twofold.plugins.traits import TrainerSettings
+from twofold.settings.sections import MetricPart, Part, TuningSection
 from twofold.stats import intervals
 from twofold.store.artifacts import Artifacts, file_digests
 from twofold.store.catalogue import Catalogue
@@ -70,6 +71,16 @@ def spec(section: TuningSection, *, schema: str = "") -> Json:
         names = ("merge_back", "merge_keep", "merge_drop")
         identity |= section.model_dump(mode="json", include=set(names))
     return identity
+
+
+def looks(section: TuningSection) -> int:
+    """How often tuning answers the dev questions at most: checkpoints of every method, and shares of its change."""
+    shares = 1 + (len(section.merge_back) if section.gate != "off" else 0)
+    count = 0
+    for method in methods(section):
+        options = loading.options("trainers", method.name, method.options)
+        count += TrainerSettings.of(options).evaluations + shares
+    return count
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -327,10 +338,11 @@ def _learned(parts: Sequence[Path], work: Path) -> None:
 
 
 def best_of(rows: Sequence[Json], *, enforce: bool) -> Json:
-    """The method to carry on: the best on dev of those that the gate does not fail (where it counts), else of all.
+    """The method or run to carry on: the best on dev of those the gate does not fail (where it counts), else of all.
 
-    Dev scores within one standard error of the best (of the paired difference) count as equal: of these the method with
-    the fewest trained parameters is carried on; one that does not say how many has the most.
+    Dev scores within one standard error of the best (of the paired difference) count as equal: of these the one with
+    the fewest trained parameters is carried on, one that does not say how many having the most; of runs, which have
+    equally many, the first.
 
     Args:
         rows: Reports of finished adapters (see `report`); among equals the first.
@@ -380,6 +392,41 @@ def compared(rows: Sequence[Json], best: Json) -> Json:
         "cached": all(row["cached"] for row in rows),
         "methods": [method_row(row, carried=row is best) for row in rows],
         "effort": {**cut["effort"], "method": cut["method"]} if cut else best.get("effort"),
+    }
+
+
+def repeated(rows: Sequence[Json], best: Json) -> Json:
+    """The report of an arm that was trained several times: ``cached``, ``runs`` (a row each) and ``effort``.
+
+    A run that a cap cut makes the mean of the runs too low: the arm then counts as not given its chance.
+
+    Args:
+        rows: Reports of all runs, each with its ``run`` and ``seed``.
+        best: The one that is carried on.
+    """
+    cut = next((row for row in (best, *rows) if row.get("effort") and not row["effort"]["chance"]), None)
+    return {
+        "cached": all(row["cached"] for row in rows),
+        "runs": [run_row(row, carried=row is best) for row in rows],
+        "effort": cut["effort"] if cut else best.get("effort"),
+    }
+
+
+def run_row(run_report: Json, *, carried: bool) -> Json:
+    """One line of the training runs of an arm; of several methods it has the best, and the seconds of all."""
+    methods = run_report.get("methods") or [run_report]
+    spent = [row["seconds"] for row in methods if row.get("seconds") is not None]
+    return {
+        "run": run_report["run"],
+        "seed": run_report["seed"],
+        "key": run_report["key"],
+        "model": run_report["model"],
+        "carried": carried,
+        "dev": run_report["dev_score"]["score"],
+        "metric": run_report["dev_score"]["metric"],
+        "gate": suite.outcome(run_report["gate"]) if run_report["gate"] else None,
+        "effort": run_report.get("effort"),
+        "seconds": float(sum(spent)) if spent else None,
     }
 
 

@@ -16,7 +16,6 @@ from pathlib import Path
 
 from twofold import prompts
 from twofold.answering.system import as_hits, question
-from twofold.config import TuningSection
 from twofold.errors import TooFewExamples
 from twofold.examples import feedback
 from twofold.examples.cloze import cloze
@@ -24,6 +23,7 @@ from twofold.examples.grouping import group_name
 from twofold.examples.leaks import bare, leaks
 from twofold.examples.splitting import Splits
 from twofold.prompts import Template
+from twofold.settings.sections import TuningSection
 from twofold.types import Chunk, Example, Hit, Pair, Span
 
 

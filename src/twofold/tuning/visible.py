@@ -27,9 +27,10 @@ from twofold.types import Arm, Chunk, DevItem, Example, Filter, Json, Pair, Retr
 
 if TYPE_CHECKING:
     from twofold.answering.sufficiency import Calibration, Case
-    from twofold.config import Config, Part
+    from twofold.config import Config
     from twofold.examples.splitting import Splits
     from twofold.plugins.protocols import Retriever
+    from twofold.settings.sections import Part
 
 Rows = tuple[tuple[Pair, ...], ...]
 _SPARE = 3

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from twofold.config import StudySection
+from twofold.settings.sections import StudySection
 from twofold.stats import intervals
 from twofold.verdict.evidence import VerdictFacts
 from twofold.verdict.record import estimate_text

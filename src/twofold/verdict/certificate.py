@@ -16,18 +16,24 @@ from typing import Any, TypedDict
 import numpy as np
 from pydantic import TypeAdapter
 
-from twofold.config import StudySection
 from twofold.hashing import digest, plain
+from twofold.settings.sections import StudySection
 from twofold.stats import pooling
-from twofold.types import Arm, Effect, Estimate, Json, Verdict
+from twofold.types import Arm, Effect, Estimate, Json
 from twofold.verdict.evidence import VerdictFacts
+from twofold.verdict.outcome import Verdict
 from twofold.verdict.record import RaceRecord
+from twofold.verdict.repeats import names_of
 from twofold.verdict.rule import decide
 
 FORMAT = 1
 """Rises when a reader of the old shape would be wrong."""
 FILE = "verdict.json"
 """The certificate's name beside `study.json`."""
+LATER = frozenset({"latency_others", "unheld"})
+"""Fields of `VerdictFacts` that certificates of before lack, which had the field's default."""
+USUAL: dict[str, Any] = {"runs": {}, "documents": True, "same_weights": {}}
+"""Later fields of `VerdictFacts`, left out at these values: most certificates stay what they were before the fields."""
 SAME = 1e-9
 """Numbers this close are equal: sums of another processor differ in their last digits."""
 SECRET = "an option of it is a secret"
@@ -146,7 +152,8 @@ def record_digest(record: Mapping[str, Any]) -> str:
 
 def facts_json(facts: VerdictFacts) -> Json:
     """Facts as JSON, infinite numbers as `spelt` has them."""
-    return plain(spelt(asdict(facts)))  # type: ignore[no-any-return]
+    stored: Json = plain(spelt(asdict(facts)))
+    return {name: value for name, value in stored.items() if name not in USUAL or value != USUAL[name]}
 
 
 def spelt(value: Any) -> Any:
@@ -188,6 +195,15 @@ def facts_of(stored: Json) -> VerdictFacts:
     return replace(facts, pooled=statistics, race=race)
 
 
+def arms_json(arms: Sequence[Arm]) -> list[Json]:
+    """The arms as JSON; the number of a training run only where it names one."""
+    stored: list[Json] = plain(list(arms))
+    for arm in stored:
+        if not arm["run"]:
+            del arm["run"]
+    return stored
+
+
 def arms_of(stored: Sequence[Json]) -> tuple[Arm, ...]:
     """The arms of a certificate.
 
@@ -216,7 +232,10 @@ def decided(
     outcomes = [row for row in certificate["outcomes"] if row["counts"]]
     metric = section.metric.name
     facts = facts_of(certificate["facts"])
-    scores = {arm.name: column(outcomes, arm.name, metric) for arm in arms}
+    scores: dict[str, Any] = {}
+    for arm in arms:
+        rows = [column(outcomes, name, metric) for name in names_of(arm.name, facts.runs)]
+        scores[arm.name] = np.stack(rows) if arm.name in facts.runs else rows[0]
     groups: Any = np.array([row["group"] for row in outcomes], dtype=np.intp)
     if facts.pooled:
         scores |= {name: value.scores for name, value in facts.pooled.items()}

@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 
-from twofold.config import StudySection
+from twofold.settings.sections import StudySection
 from twofold.types import Arm, Estimate
 from twofold.verdict.evidence import Choice, Evidence, VerdictFacts
 from twofold.verdict.record import counted, estimate_text, number_text, plain_number, share_text

@@ -6,6 +6,7 @@ import re
 from collections.abc import Sequence
 
 from twofold.config import Config
+from twofold.examples import answer_schemas
 from twofold.examples.leaks import bare
 from twofold.types import Arm, Example
 from twofold.verdict.evidence import GIANT, WANTED_GROUPS
@@ -115,6 +116,28 @@ def contradictions(questions: Sequence[Example]) -> list[str]:
         f"{counted(len(torn), 'question')} {stand} more than once with answers that contradict each other, for example "
         f"{names}: whatever an arm says is wrong for one of them; list all right answers in one example (`twofold "
         "check` names them)"
+    ]
+
+
+def unheld(config: Config, train: Sequence[Example]) -> str:
+    """What the answers are that an arm with a schema would hold (``JSON`` or ``labels``); empty where all arms do."""
+    section = config.generation
+    everywhere = bool(section.json_schema) and section.schema_for == "every arm"
+    return "" if everywhere else answer_schemas.form(train)
+
+
+def no_schema_arm(answers: str, arms: Sequence[Arm]) -> list[str]:
+    """Is a tuned arm, which learns the form of the answers, compared with no arm whose answers are held to it?
+
+    Args:
+        answers: What they are, as `unheld` says it.
+        arms: Those that answer.
+    """
+    if not answers or not any(arm.tuning for arm in arms) or any(arm.schema for arm in arms):
+        return []
+    return [
+        f"the answers are {answers}, and constrained decoding is not among the arms: tuning's gain may be overstated; "
+        "add the arm schema"
     ]
 
 

@@ -8,10 +8,13 @@ from dataclasses import dataclass, field
 from itertools import chain
 from typing import Any, Literal
 
+import numpy as np
+
 from twofold.plugins import traits
 from twofold.stats.intervals import Interval
 from twofold.stats.pooling import PooledScores
 from twofold.types import Arm, Estimate, Outcome
+from twofold.verdict.repeats import Runs
 
 WANTED_GROUPS = 20
 """Groups that are worth fewer of equal size than this are a reason for doubt."""
@@ -68,6 +71,8 @@ class VerdictFacts:
     """Level of the look after this one, which a study with more examples would be; 0: as this one."""
     labels: int = 0
     """Labels of the data, where the prompt names hardly any of them and no question its choices; 0: else."""
+    unheld: str = ""
+    """``JSON`` or ``labels``, where the answers are such and not every arm is held to a schema (`doubting.unheld`)."""
     synthetic: int = 0
     """Questions written by a model."""
     questions: int = 0
@@ -82,6 +87,8 @@ class VerdictFacts:
     """Answers that an upper end of the interval of `latency_p95` needs."""
     latency_answers: Mapping[str, int] = field(default_factory=dict)
     """Arm → answers that `latency_p95` stands on."""
+    latency_others: Mapping[str, float] = field(default_factory=dict)
+    """Arm whose model runs in this process → share of the processor that other programs took while it was timed."""
     cost_per_1000: Mapping[str, tuple[float, float]] = field(default_factory=dict)
     """Arm → ends of the interval of what a thousand answers cost, everything included; empty unless known of all."""
     cost_terms: str = ""
@@ -132,6 +139,12 @@ class VerdictFacts:
     """Score from which an answer counts as right; None: the deciding metric has none."""
     pooled: Mapping[str, PooledScores] = field(default_factory=dict)
     """Arm → its value, where the deciding metric is a statistic of all answers together; empty for a mean of scores."""
+    runs: Mapping[str, Runs] = field(default_factory=dict)
+    """Arm → its training runs, where several were measured: its scores are then of shape (runs, questions)."""
+    documents: bool = True
+    """Has the project documents, or an arm passages, that an answer could name as its source?"""
+    same_weights: Mapping[str, str] = field(default_factory=dict)
+    """Tuned arm → the arm before it whose adapter it shares: held to a schema or not, it was one training."""
     test_share: float = 1.0
     """Test questions as a share of all examples: what is collected is divided over all splits."""
 
@@ -178,6 +191,8 @@ class Right:
     """Has any arm a score strictly between 0 and 1? Then "right" means at least half right."""
     least: float | None = RIGHT
     """Score from which an answer is right; None: no score tells, and `count` is of those that score above 0."""
+    runs: int = 1
+    """Training runs that `count` is the mean of, rounded."""
 
     @property
     def nothing(self) -> str:
@@ -191,13 +206,22 @@ class Right:
 
 
 def rights(scores: Mapping[str, Any], least: float | None = RIGHT) -> dict[str, Right]:
-    """Count the right answers of arms from their scores, shape (questions,), NaN where the answer failed."""
-    known = {name: list(filter(math.isfinite, column)) for name, column in scores.items()}
+    """Count the right answers of arms from their scores, NaN where the answer failed.
+
+    Args:
+        scores: Arm → scores, shape (questions,), or (runs, questions).
+        least: Score from which an answer is right; None: no score tells.
+    """
+    shapes = {name: np.atleast_2d(np.asarray(column, dtype=float)).shape for name, column in scores.items()}
+    known = {name: list(filter(math.isfinite, np.ravel(column))) for name, column in scores.items()}
     graded = any(value not in (0.0, 1.0) for value in chain.from_iterable(known.values()))
     counts: dict[str, Right] = {}
     for name, column in known.items():
-        count = sum(1 for value in column if not is_wrong(value, least))
-        counts[name] = Right(count=count, of=len(scores[name]), graded=graded, least=least)
+        runs, questions = shapes[name]
+        right = sum(1 for value in column if not is_wrong(value, least))
+        # One right answer in any run is enough not to be none.
+        count = max(round(right / runs), int(right > 0))
+        counts[name] = Right(count=count, of=questions, graded=graded, least=least, runs=runs)
     return counts
 
 

@@ -9,10 +9,11 @@ import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import chain
 
-from twofold.config import StudySection
+from twofold.settings.sections import StudySection
 from twofold.stats.intervals import Interval
-from twofold.types import Arm, Estimate, Flip, Outcome
+from twofold.types import Arm, Estimate, Outcome
 from twofold.verdict.evidence import Evidence, VerdictFacts
+from twofold.verdict.outcome import Flip
 from twofold.verdict.record import counted, number_text, plain_number
 
 OutcomeIf = Callable[[StudySection, frozenset[str]], tuple[Outcome, str]]
@@ -20,6 +21,10 @@ OutcomeIf = Callable[[StudySection, frozenset[str]], tuple[Outcome, str]]
 NONE: frozenset[str] = frozenset()
 COSTS = "if a thousand answers may cost at most"
 """The beginning of every condition that names a cost: whoever must not see prices must not see these."""
+SECONDS = "if p95 latency may be at most"
+"""The beginning of every condition that names measured seconds."""
+TRAINING = "changed more often than every"
+"""Stands in every condition that names the time of a training."""
 
 
 def flips(
@@ -75,7 +80,7 @@ def _latency(section: StudySection, facts: VerdictFacts) -> Iterator[Case]:
     for limit in sorted(limits, reverse=True):
         # A looser limit than the one in force is tried by `_switches`, once and wholly.
         if not section.max_latency_p95 or limit < section.max_latency_p95:
-            yield f"if p95 latency may be at most {plain_number(limit)} s", _with(section, max_latency_p95=limit), NONE
+            yield f"{SECONDS} {plain_number(limit)} s", _with(section, max_latency_p95=limit), NONE
 
 
 def _just_under(end: float) -> float:
@@ -117,7 +122,9 @@ def _switches(arms: Sequence[Arm], section: StudySection, facts: VerdictFacts) -
     if section.min_score:
         yield "if no minimum score were required", _with(section, min_score=0.0), NONE
     cite = "need not name their source" if section.must_cite else "had to name their source"
-    yield f"if answers {cite}", _with(section, must_cite=not section.must_cite), NONE
+    # Without documents no answer could ever name one: a demand that nobody would make.
+    if facts.documents or section.must_cite:
+        yield f"if answers {cite}", _with(section, must_cite=not section.must_cite), NONE
     allowed = "did not have to hold" if section.permissions else "had to hold"
     yield f"if per-document permissions {allowed}", _with(section, permissions=not section.permissions), NONE
     if facts.remote:
@@ -129,5 +136,5 @@ def _switches(arms: Sequence[Arm], section: StudySection, facts: VerdictFacts) -
         often = counted(round(minutes), "minute") if minutes >= 1 else counted(round(60 * minutes), "second")
         # Without documents there are still categories, forms and facts that examples taught.
         what = "documents" if any(arm.retrieval for arm in arms) else "what examples teach"
-        condition = f"if {what} changed more often than every {often} (one training of a closed-book adapter)"
+        condition = f"if {what} {TRAINING} {often} (one training of a closed-book adapter)"
         yield condition, section, frozenset(stale)

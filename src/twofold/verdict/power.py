@@ -19,7 +19,7 @@ from itertools import chain
 import numpy as np
 import numpy.typing as npt
 
-from twofold.config import StudySection
+from twofold.settings.sections import StudySection
 from twofold.stats import distributions
 from twofold.stats import intervals as stats
 from twofold.verdict.evidence import GIANT, WANTED_GROUPS, Choice, Evidence, VerdictFacts
@@ -80,6 +80,8 @@ class Prospect:
     above 1."""
     measured: bool = False
     """Do the spreads come from an earlier study?"""
+    statistic: str = ""
+    """The deciding metric where nothing tells its chances: one that is a statistic of all answers together."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -276,10 +278,12 @@ def _off(worth: float, z: float = 0.5244) -> tuple[float, float]:
 def further(evidence: Evidence, choice: Choice, *, section: StudySection, facts: VerdictFacts) -> Further | None:
     """Forecast the use of further examples; None unless the verdict is undecided between arms and there is a margin.
 
+    None, too, where training runs differ more than the questions leave open: further questions would not tell.
+
     A study with more examples asks these questions again, so it is the next look and is decided at that look's level.
     From the standard errors alone: the differences that happened to be seen tell nothing about what would be seen.
     """
-    if choice.outcome != "undecided" or not choice.open or not section.margin:
+    if choice.outcome != "undecided" or not choice.open or not section.margin or trained_apart(evidence, choice):
         return None
     # With more examples the same questions are asked again: that is the next look, which has less to spend.
     level = facts.next_level or evidence.level
@@ -310,6 +314,13 @@ def further(evidence: Evidence, choice: Choice, *, section: StudySection, facts:
     giant = evidence.largest if evidence.largest >= GIANT else 0.0
     sizes: dict[str, float] = {"n": n, "worth": worth, "giant": giant * n, "share": facts.test_share}
     return Further(gain=gain, to_see=_needed(to_see, **sizes), to_bound=_needed(to_bound, **sizes))
+
+
+def trained_apart(evidence: Evidence, choice: Choice) -> bool:
+    """Does the chance of training make the interval of an open pair wider than its questions do?"""
+    gaps = [evidence.difference(*pair) for pair in choice.open]
+    # Half widths are added in quadrature: more than half of the square is then that of the runs.
+    return any(2 * gap.trained**2 > ((gap.high - gap.low) / 2) ** 2 for gap in gaps)
 
 
 def _needed(ratio: float | None, *, n: float, worth: float, giant: float, share: float) -> Needed | None:

@@ -45,6 +45,16 @@ def evidence_of(
     )
 
 
+def took_text(seconds: float) -> str:
+    """``40 s``, ``12 min``: what a race saved of somebody's time."""
+    return f"{seconds / 60:.0f} min" if seconds >= 60 else f"{seconds:.0f} s"
+
+
+def _each(parts: Sequence[str]) -> str:
+    """What each arm has of a sum, where several have."""
+    return f" ({', '.join(parts)})" if len(parts) > 1 else ""
+
+
 def sentences(record: RaceRecord) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """How a race went, and what is to be doubted for its sake."""
     n, planned = record["questions"], record["planned"]
@@ -72,14 +82,22 @@ def sentences(record: RaceRecord) -> tuple[tuple[str, ...], tuple[str, ...]]:
     saved = record["saved"]
     if saved["answers"]:
         total = sum(record["answers"].values())
-        minutes = saved["seconds"] / 60
-        took = f"{minutes:.0f} min" if minutes >= 1 else f"{saved['seconds']:.0f} s"
+        rows = {name: row for name, row in saved.get("arms", {}).items() if row["answers"]}
+        times = [f"{name} {took_text(row['seconds'])}" for name, row in rows.items()]
         reasons.append(
             f"{total:,} of {total + saved['answers']:,} planned answers were made; the others would have taken about "
-            f"{took}."
+            f"{took_text(saved['seconds'])}{_each(times)}."
         )
         if saved.get("amount"):
-            reasons.append(f"{SPARED} {price_text(saved['amount'])}.")
+            paid = [f"{name} {price_text(row.get('amount', 0.0))}" for name, row in rows.items() if "amount" in row]
+            currency = f" {saved['currency']}" if saved.get("currency") else ""
+            lacking = f"; not known of {', '.join(saved['unpriced'])}" if saved.get("unpriced") else ""
+            reasons.append(f"{SPARED} {price_text(saved['amount'])}{currency}{_each(paid)}{lacking}.")
+        elif saved.get("unpriced"):
+            reasons.append(
+                f"What they would have cost is not known of {', '.join(saved['unpriced'])}: the table of prices lacks "
+                "an item, or the endpoint counts no tokens."
+            )
     doubts = []
     if early:
         doubts.append(

@@ -13,6 +13,7 @@ from typing import Any, NotRequired, TypedDict
 from twofold.costs.metering import Metered
 from twofold.costs.prices import PriceRow
 from twofold.types import Json
+from twofold.verdict.latency_record import LatencyRecord, QuantileRecord
 
 FORMAT = 1
 
@@ -50,32 +51,6 @@ class VerdictRecord(TypedDict):
     further: NotRequired[Json]
     flips: list[Json]
     looks: int
-
-
-class QuantileRecord(TypedDict):
-    """A median with its distribution-free interval; an end is None where `n` is too small for it."""
-
-    value: float
-    low: float | None
-    high: float | None
-    n: int
-
-
-class LatencyRecord(TypedDict):
-    """Seconds for one question at a time (batch 1), asked in turns over the arms, apart from the batched run."""
-
-    p50: float
-    p95: float
-    n: int
-    intervals: NotRequired[dict[str, list[float | None]]]
-    """``p50`` and ``p95`` → ends of the distribution-free interval (`intervals.quantile_interval`); None: no end."""
-    failed: NotRequired[int]
-    """Of `n`, answers that failed: they count at their limit."""
-    in_turns: NotRequired[bool]
-    """Were all arms asked in turns? False where this machine has no room for all models together: those of one model
-    were then asked in turns, and seconds of arms with other models stand beside each other less surely."""
-    ratio: NotRequired[QuantileRecord]
-    """Median of the seconds over the arm base's, question by question."""
 
 
 class FailureRecord(TypedDict):
@@ -121,12 +96,28 @@ class TrainingRecord(TypedDict):
     """``{"coefficient", "because", "reached", "base_dev", "front"}``: the share of the tuned change that was kept."""
     model: NotRequired[str]
     """Id of the tuned model (`store.model_registry.model_id`): what `ask` answers with."""
+    runs: NotRequired[list[Json]]
+    """Where several runs were trained, a row for each (`finalize.run_row`); one is ``carried``."""
     methods: NotRequired[list[Json]]
     """Where several methods were compared, a row for each (`finalize.method_row`); one is ``carried``."""
     effort: NotRequired[Json | None]
     """How far training came: ``{"planned", "steps", "epochs", "stopped", "limit_minutes", "moved", "rising",
     "dev_first", "dev_best", "chance", "minutes", "minutes_needed"}``; ``chance`` false: no verdict may crown another
     arm over this one. None: unknown."""
+
+
+class RunsRecord(TypedDict):
+    """The training runs of a tuned arm, where several were measured: its scores are their means."""
+
+    names: list[str]
+    """The single runs among the record's arms, such as ``ft@1``."""
+    seeds: list[int]
+    scores: list[float]
+    """Mean score of each in the study's metric, failed answers as wrong."""
+    deviation: EstimateRecord
+    """Standard deviation between runs, with its interval."""
+    served: int
+    """Number of the run whose adapter answers, from 1, chosen on dev (`finalize.best_of`)."""
 
 
 class ArmRecord(TypedDict):
@@ -165,6 +156,9 @@ class ArmRecord(TypedDict):
     """Constraints that it is shown neither to meet nor not to meet."""
     diagnostic: bool
     """Shown for explanation, never chosen."""
+    runs: NotRequired[RunsRecord]
+    """Of a tuned arm with several training runs. `key`, tokens, latency and training are those of the one that is
+    served, `metrics` the means of all."""
 
 
 class BillItem(TypedDict):
@@ -319,8 +313,47 @@ class RaceRecord(TypedDict):
     """Arm → questions that it was asked."""
     saved: Json
     """``answers`` planned that were not made, the ``seconds`` that they would have taken by the arms' own means, and,
-    where the generator has prices, their ``amount`` in the currency of these."""
+    where there are prices, their ``amount``, in the currency of the generator's options, or in ``currency`` where the
+    table of prices tells it, without the arms in ``unpriced`` (no price, or no count of tokens); ``arms``: the first
+    three of each arm."""
     looks: list[RaceLook]
+
+
+class ReproofRow(TypedDict):
+    """One question that documents edited since the earlier study have to do with."""
+
+    id: str
+    change: str
+    """``better``, ``worse``, ``other words``, ``same`` or ``not comparable`` (`side_by_side.CHANGES`)."""
+    documents: list[str]
+    """Documents whose passages came into the prompt, left it, or moved in it; empty where the same was shown."""
+
+
+class ReproofArm(TypedDict):
+    """What became of one arm's answers."""
+
+    questions: int
+    """Asked in both studies."""
+    shown: int
+    """Of them, questions with other passages in the prompt, or in another order."""
+    generated: int
+    """Answers of this study that were generated; the others were read from completions of the same prompts."""
+    changes: dict[str, int]
+    """Change → number of questions."""
+    rows: list[ReproofRow]
+    """Questions with other passages, or another answer."""
+    retrained: NotRequired[bool]
+    """Its training examples are rendered otherwise now, so that its adapter is another."""
+    anew: NotRequired[str]
+    """Why no completion was used again."""
+
+
+class ReproofRecord(TypedDict):
+    """What edits of the documents changed since an earlier study with the same settings."""
+
+    study: str
+    """The earlier one."""
+    arms: dict[str, ReproofArm]
 
 
 class StudyRecord(TypedDict):
@@ -390,6 +423,8 @@ class StudyRecord(TypedDict):
     """The table of prices in force; empty where the project had none."""
     race: NotRequired[RaceRecord]
     """Where the study was a race."""
+    reproof: NotRequired[ReproofRecord]
+    """Where documents were edited since an earlier study with the same settings."""
     ablation: NotRequired[Json]
     """Gain and cost of each retrieval stage (`ablation.ablate`), where [study].ablation is on."""
 

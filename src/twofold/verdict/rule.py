@@ -25,7 +25,9 @@ Berger 1982), and the arms that could be chosen falsely exclude one another (Gut
 2019). So at most alpha of all studies choose an arm that is no better than a simpler one (`bench/calibration.py`).
 Simultaneous intervals, the main effects and the interaction are shown beside the verdict and decide nothing.
 
-6. **A race** (`RaceEvidence`) decides by the same rule, with its confidence sequences as intervals; after its last
+6. **Repeats.** Of several training runs the mean decides, and every interval includes how much they differ
+   (`stats.repeats`): what is chosen is the way of training, not a lucky adapter.
+7. **A race** (`RaceEvidence`) decides by the same rule, with its confidence sequences as intervals; after its last
    shard the arm that it crowned need only not lie behind a more complex one. Without a crown one test decides, of all
    questions, at half of what the study may spend: the race spent the other half.
 
@@ -47,14 +49,15 @@ from typing import Any
 
 import numpy as np
 
-from twofold.config import StudySection
 from twofold.errors import StudyError
 from twofold.hashing import plain
+from twofold.settings.sections import StudySection
 from twofold.stats import intervals as stats
 from twofold.stats import pooling
+from twofold.stats.repeats import widened
 from twofold.text.arm_names import of_model
-from twofold.types import Arm, Effect, Estimate, Outcome, Verdict
-from twofold.verdict import brevity, constrained, wording
+from twofold.types import Arm, Effect, Estimate, Outcome
+from twofold.verdict import brevity, constrained, repeats, wording
 from twofold.verdict.constrained import constraint_objections, constraint_questions
 from twofold.verdict.constrained import lasting as _lasting
 from twofold.verdict.effort import unfinished
@@ -70,6 +73,7 @@ from twofold.verdict.evidence import (
     rights,
 )
 from twofold.verdict.flips import flips
+from twofold.verdict.outcome import Verdict
 from twofold.verdict.power import further
 
 __all__ = [
@@ -103,8 +107,9 @@ def decide(
     Args:
         arms: The candidates (no diagnostic arms), in the order of the study.
         scores: Arm name → scores in [0, 1], shape (questions,), NaN where the answer failed, or was not asked for
-            (`RaceEvidence.covers`). Questions that the metric does not score are left out (`applies`). Of a pooled
-            metric, `PooledScores.scores`, with the record itself in `facts.pooled`: an answer that is missing is
+            (`RaceEvidence.covers`); of several training runs shape (runs, questions), whose mean decides. Questions
+            that the metric does not score are left out (`applies`). Of a pooled metric, `PooledScores.scores`, with the
+            record itself in `facts.pooled`: an answer that is missing is
             counted there already. An arm without any answer has NaN.
         groups: Integer group of each question, shape (questions,); of a pooled metric its fold (`pooling.folds_of`).
         metric: Name of the metric that decides.
@@ -130,16 +135,16 @@ def decide(
     # A later look at the same questions has less to spend: every interval below has the coverage that is left.
     section = section.model_copy(update={"level": 1 - spent})
     ordered = from_simple(arms, facts)
-    columns = {arm.name: np.asarray(scores[arm.name], dtype=float) for arm in ordered}
+    columns = repeats.columns_of({arm.name: scores[arm.name] for arm in ordered})
     # An arm without a single score has no interval; it is named, not compared.
     alive = tuple(arm for arm in ordered if np.isfinite(columns[arm.name]).any())
     places = np.asarray(groups)
     # counted: arm → (questions,), a failed answer 0; columns keep NaN there for the means
     counted = failures_as_wrong({arm.name: columns[arm.name] for arm in alive}, race=facts.race)
-    evidence = _weigh(alive, columns, places, section, facts, counted=counted)
+    evidence = _weigh(alive, columns, places, section, facts, counted=counted, scores=scores)
     # Decided twice where answers failed: counted as wrong, and left out; the sentence says where these differ.
-    answered = _if_answered(alive, columns, places, section, facts) if _differ(counted, columns, facts) else evidence
-    effects, comparisons = _effects(evidence, counted, places, section, facts)
+    answered = _if_answered(evidence, columns, places, section, facts, counted=counted, scores=scores)
+    effects, comparisons = _effects(evidence, counted, places, section, facts, scores=scores)
     unmeasured = [arm.name for arm in ordered if arm not in alive]
     late = [arm.name for arm in ordered if arm.tuning and unfinished(facts.effort.get(arm.name))]
 
@@ -203,6 +208,7 @@ def decide(
             *constrained.questions(choice, unmet, against=against),
             *wording.because(evidence, choice, section=section, against=against, facts=facts),
             *(facts.race.reasons if facts.race else ()),
+            *repeats.reasons(facts.runs, scores, level=section.level),
             *([work] if work and not slight else []),
         ),
         provisional=(
@@ -258,16 +264,19 @@ def whole(
 ) -> dict[str, Estimate]:
     """Arm → its mean score with failed answers as 0, for arms that have a score at all; see `Evidence.whole`.
 
-    The interval is that of all questions: how many fail is as much a matter of chance as what the others score.
+    The interval is that of all questions: how many fail is as much a matter of chance as what the others score. That of
+    several training runs, whose scores have the shape (runs, questions), includes how much these differ.
     """
     if pooled:
         return {name: pooled[name].whole for name in columns if name in pooled}
+    scores, columns = columns, repeats.columns_of(columns)
     counted = failures_as_wrong(columns, race=race)
     estimates: dict[str, Estimate] = {}
     for name, column in columns.items():
         if np.isfinite(column).any():
             failed = int((np.isnan(column) & _covers(race, name)).sum())
             value = stats.estimate(counted[name], groups, level=_level_of_one(level, race), failed=failed)
+            value = repeats.widened(value, scores[name], level=level, failed_as_wrong=True)
             estimates[name] = _at_stopping(value, name, race)
     return estimates
 
@@ -307,11 +316,20 @@ def _differ(counted: Mapping[str, Any], columns: Mapping[str, Any], facts: Verdi
 
 
 def _if_answered(
-    arms: tuple[Arm, ...], columns: Mapping[str, Any], groups: Any, section: StudySection, facts: VerdictFacts
+    evidence: Evidence,
+    columns: Mapping[str, Any],
+    groups: Any,
+    section: StudySection,
+    facts: VerdictFacts,
+    *,
+    counted: Mapping[str, Any],
+    scores: Mapping[str, Any],
 ) -> Evidence | None:
     """The evidence of the questions that both arms of a pair answered; None where two arms have no such question."""
+    if not _differ(counted, columns, facts):
+        return evidence
     try:
-        return _weigh(arms, columns, groups, section, facts, counted=columns)
+        return _weigh(evidence.arms, columns, groups, section, facts, counted=columns, scores=scores)
     except StudyError:
         return None
 
@@ -341,8 +359,9 @@ def _weigh(
     facts: VerdictFacts,
     *,
     counted: Mapping[str, Any],
+    scores: Mapping[str, Any],
 ) -> Evidence:
-    """Means of the scores there are (`columns`), differences of those that count (`counted`)."""
+    """Means of the scores there are (`columns`), differences of those that count (`counted`), runs in `scores`."""
     names, race = [arm.name for arm in arms], facts.race
     level, estimates = _level_of_one(section.level, race), {}
     for name in names:
@@ -351,6 +370,7 @@ def _weigh(
             estimates[name] = facts.pooled[name].estimate
         else:
             value = stats.estimate(columns[name], groups, level=level, failed=failed)
+            value = repeats.widened(value, scores[name], level=level)
             estimates[name] = _at_stopping(value, name, race, share=value.n / (value.n + failed))
     joint: dict[str, stats.Interval] = {}
     alone: dict[str, stats.Interval] = {}
@@ -364,13 +384,18 @@ def _weigh(
             joint = contrasts(matrix, groups, stats.pairs(names), **settings)
         else:
             joint = alone = _raced(alone, names, race)
-    put = columns if race is None else {name: columns[name][race.covers[name]] for name in names}
+        runs = repeats.by_run(scores, {name: counted[name] for name in names})
+        if runs is not None:
+            alone = widened(alone, stats.pairs(names), runs, level=level)
+            joint = widened(joint, stats.pairs(names), runs, level=level, joint=True)
+    # Of several training runs each has its own right answers.
+    put = scores if race is None else {name: columns[name][race.covers[name]] for name in names}
     right = _rights(names, put, facts)
     largest = float(np.unique(groups, return_counts=True)[1].max() / len(groups)) if len(groups) else 0.0
     return Evidence(
         arms=arms,
         estimates=estimates,
-        whole=whole(columns, groups, level=section.level, pooled=facts.pooled, race=race),
+        whole=whole(scores, groups, level=section.level, pooled=facts.pooled, race=race),
         joint=joint,
         alone=alone,
         level=section.level,
@@ -428,7 +453,13 @@ def _cells(arms: Sequence[Arm], model: str) -> dict[str, str]:
 
 
 def _effects(
-    evidence: Evidence, columns: Mapping[str, Any], groups: Any, section: StudySection, facts: VerdictFacts
+    evidence: Evidence,
+    columns: Mapping[str, Any],
+    groups: Any,
+    section: StudySection,
+    facts: VerdictFacts,
+    *,
+    scores: Mapping[str, Any],
 ) -> tuple[list[Effect], list[Effect]]:
     """The effects over the 2 × 2 table, each with an interval of its own, and the pairs with simultaneous ones."""
 
@@ -448,19 +479,23 @@ def _effects(
     names = [arm.name for arm in evidence.arms]
     effects: list[Effect] = []
     contrasts = pooling.contrasts if facts.pooled else stats.contrasts
+    runs = repeats.by_run(scores, {name: columns[name] for name in names})
     for model in sorted({arm.model for arm in evidence.arms}):  # the project's own first, whose name is empty
         cells = _cells(evidence.arms, model)
         if not cells:
             continue
+        weights = stats.factorial(names, **cells)
         intervals = contrasts(
             np.stack([columns[name] for name in names], axis=1),
             groups,
-            stats.factorial(names, **cells),
+            weights,
             level=section.level,
             resamples=section.resamples,
             seed=section.seed,
             joint=False,
         )
+        if runs is not None:
+            intervals = widened(intervals, weights, runs, level=section.level)
         named = {of_model(name, model): interval for name, interval in intervals.items()}
         effects += listed(named, "wild cluster bootstrap-t")
     return effects, comparisons

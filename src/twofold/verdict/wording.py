@@ -7,10 +7,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from twofold.config import StudySection
+from twofold.settings.sections import StudySection
 from twofold.stats.intervals import Interval
 from twofold.types import Arm, Estimate
-from twofold.verdict import doubting
+from twofold.verdict import doubting, repeats
 from twofold.verdict.effort import cure, shortfall, unfinished
 from twofold.verdict.evidence import GIANT, Choice, Evidence, VerdictFacts, is_small
 from twofold.verdict.power import Further, Needed
@@ -186,7 +186,7 @@ def _counts(name: str, evidence: Evidence, terms: Criteria) -> str:
     mine = evidence.right[name]
     if mine.least is None:
         return f"{name} scores {terms.title} {scored(evidence.estimates[name])}"
-    done = f"{mine.count:,} of {counted(mine.of, 'question')}"
+    done = f"{'on average ' if mine.runs > 1 else ''}{mine.count:,} of {counted(mine.of, 'question')}"
     if not mine.graded:
         return f"{name} answers {done} right"
     return f"{name} answers {done} at least half right ({terms.title} {plain_number(mine.least)} or more)"
@@ -197,8 +197,8 @@ def _of(name: str, beside: str, evidence: Evidence) -> str:
     mine = evidence.right[name]
     if mine.least is None:
         return scored(evidence.estimates[name])
-    same = mine.of == evidence.right[beside].of
-    return f"{mine.count:,}" if same else f"{mine.count:,} of {mine.of:,}"
+    count = f"{'on average ' if mine.runs > 1 else ''}{mine.count:,}"
+    return count if mine.of == evidence.right[beside].of else f"{count} of {mine.of:,}"
 
 
 def _listed(names: Sequence[str]) -> str:
@@ -462,6 +462,9 @@ def _doubts_questions(evidence: Evidence, facts: VerdictFacts) -> list[str]:
 
 NOTABLE = 0.05
 """Share of failed or cut answers above which they are a doubt."""
+CROWDED = 0.2
+"""Share of the processor taken by other programs from which seconds are a doubt where they have a limit: a model that
+uses every core is then slowed down by about a quarter."""
 USEFUL = 0.05
 """An arm that answers a smaller share of the questions right is of little use, however it compares."""
 
@@ -516,31 +519,42 @@ def _doubts_answers(
                 f"latency is a constraint, and p95 rests on {counted(few, 'answer')} of an arm: below {least} answers "
                 "its upper end assumes log-normal seconds; add test questions"
             )
+        busiest = max(facts.latency_others, key=lambda arm: facts.latency_others[arm], default="")
+        if busiest and facts.latency_others[busiest] >= CROWDED:
+            out.append(
+                f"latency is a constraint, and other programs took {100 * facts.latency_others[busiest]:.0f} % of the "
+                f"processor while {busiest} was timed: alone it would be faster; end them, and raise "
+                "[study].latency_sample to time all arms again"
+            )
     return out
 
 
 def _doubts_training(facts: VerdictFacts, arms: Sequence[Arm], choice: Choice) -> list[str]:
     tuned = [arm.name for arm in arms if arm.tuning]
     out = []
+    # What is said of an adapter is said once, by its first arm.
+    first = {name: facts.same_weights.get(name, name) for name in (*facts.forgetting_reported, *facts.forgetting_open)}
     for arm, why in facts.forgetting_reported.items():
-        out.append(f"{arm} failed the forgetting gate, which is only reported ([tuning].gate): {why}")
-    out += [f"the forgetting gate of {name} is open: {why}" for name, why in facts.forgetting_open.items()]
+        if first[arm] == arm:
+            out.append(f"{arm} failed the forgetting gate, which is only reported ([tuning].gate): {why}")
+    out += [f"the forgetting gate of {n} is open: {why}" for n, why in facts.forgetting_open.items() if first[n] == n]
     for name in tuned:
+        if name in facts.same_weights:
+            continue
+        beside = [arm for arm, other in facts.same_weights.items() if other == name]
         effort = facts.effort.get(name)
         if effort is None:
             out.append(f"the training effort of {name} is unknown")
         elif unfinished(effort) and name not in choice.waiting:
             out.append(f"{shortfall(name, effort)}: with more training its score may differ")
         elif effort.get("rising") and not unfinished(effort):
-            out.append(f"{name}'s dev score still rose at the end of training: more epochs may help")
-    if tuned:
-        these = "this adapter" if len(tuned) == 1 else "these adapters"
-        out.append(
-            f"one training run of {_listed(tuned)}: the scores are of {these}, and another seed may give other weights"
-        )
+            whose = f"{name}'s dev score" + (f" ({', '.join(beside)}: the same adapter)" if beside else "")
+            out.append(f"{whose} still rose at the end of training: more epochs may help")
+    out += repeats.doubts(tuned, facts.runs)
     # A study that confirms measures two arms only, whatever the first study compared.
     if not facts.confirms:
         out += doubting.no_prompt_arm(arms)
+        out += doubting.no_schema_arm(facts.unheld, arms)
         out += doubting.unseen_labels(facts.labels, arms)
     if tuned and facts.dev_examples < 30:
         examples = counted(facts.dev_examples, "example")

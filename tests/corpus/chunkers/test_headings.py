@@ -12,12 +12,12 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from data_sets import folder, whole_sets
-from twofold.config import DocumentsSection
 from twofold.corpus.chunkers.cutting import PIECE
 from twofold.corpus.chunkers.headings import HeadingChunker, WholeChunker
 from twofold.corpus.loading import load_documents
 from twofold.corpus.outline import headings_of
 from twofold.plugins import loading
+from twofold.settings.sections import DocumentsSection
 from twofold.types import Document
 
 WORDS = re.compile(r"\w+|[^\w\s]")

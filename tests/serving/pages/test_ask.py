@@ -19,9 +19,9 @@ from test_holdings import STAFF
 from small_project import write_project
 from twofold.cli.main import main
 from twofold.errors import BadKey, Closing, DeadlinePassed, NotServed, QueueFull, TooLong, TwofoldError
+from twofold.labelling.labels import LABELS, LabelLog
 from twofold.project import Project
 from twofold.serving import faults
-from twofold.serving.labels import LABELS, LabelLog
 from twofold.serving.pages import ask
 from twofold.serving.pages.layout import environment
 from twofold.serving.service import FEEDBACK

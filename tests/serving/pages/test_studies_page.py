@@ -13,11 +13,11 @@ from typing import Any
 import browsing
 import pytest
 
-from twofold.config import StudySection
 from twofold.plugins.protocols import quiet
 from twofold.project import Project
 from twofold.serving.pages.studies import Sides, _public, chosen, unpriced, without_costs
 from twofold.serving.shelf import StudyShelf
+from twofold.settings.sections import StudySection
 from twofold.verdict.flips import _cost
 from twofold.verdict.racing import sentences
 from twofold.verdict.rule import VerdictFacts
@@ -142,6 +142,37 @@ def test_a_damaged_diagnosis_hides_no_study(workbench: Any, text: str, fault: st
         assert fault in shown
         assert cure in shown
     assert "Question by question" in study.text, "the rest of the report stands"
+
+
+def test_a_judge_is_shown_with_the_study_and_a_damaged_one_hides_nothing(workbench: Any) -> None:
+    path = workbench.directory / "studies" / "0001-project" / "judgement.json"
+    score: Any = {"mean": 0.7, "low": 0.6, "high": 0.8, "n": 30, "failed": 0}
+    bar: Any = {"name": "repeats", "title": "share", "estimate": score, "bar": 0.5, "passed": True, "needed": None}
+    counts = dict.fromkeys(("questions", "cached", "unreadable", "failed", "tokens", "seconds", "amount", "tries"), 1)
+    judgement: Any = {
+        **counts,
+        **{"format": 1, "study": "0001-project", "created": "", "twofold": "", "model": "big", "generator": {}},
+        **{"mode": "rubric", "rubric": "", "references": True, "constrained": True, "level": 0.95, "people": ["ann"]},
+        **{"marks": 30, "marked": 30, "items": 60, "passed": True, "sentence": "the judge big passed", "doubts": []},
+        "bars": [{**bar, "detail": ""}],
+        "fingerprint": "",
+        "arms": {"rag": {"score": score, "people": score, "weight": 0.5, "judged": 60}},
+    }
+    shown = []
+    try:
+        for text in (json.dumps(judgement), '{"format": 1}', '{"format": 99}'):
+            path.write_text(text, encoding="utf-8")
+            with workbench.server.client() as client:
+                reply = client.get("/studies/0001-project")
+            assert reply.status_code == 200, reply.text
+            shown.append(html.unescape(re.sub(r"<[^>]+>", "", reply.text)).replace("’", "'"))
+    finally:
+        path.unlink()
+    assert "The judge big passed" in shown[0]
+    assert "30 answers of 60 marked by 1 person" in shown[0]
+    assert "The study's judgement cannot be read: it has no" in shown[1]
+    assert "The judgement was written by a newer Twofold" in shown[2]
+    assert all("Question by question" in text for text in shown)
 
 
 def test_two_studies_are_compared_question_by_question(window: Window, workbench: Any) -> None:

@@ -13,10 +13,10 @@ import pytest
 from twofold.cli.bench import parse_variant
 from twofold.cli.main import main
 from twofold.config import Config
-from twofold.config_loading import laid_over
 from twofold.errors import ConfigError, StudyError, TooFewExamples
 from twofold.examples.questions import Questions
 from twofold.project import Project
+from twofold.settings.loading import laid_over
 from twofold.study import looks
 from twofold.study.retrieval.ablation import ablate, stages
 from twofold.study.retrieval.benchmark import Rules, chosen, labelled, learned_train, opened

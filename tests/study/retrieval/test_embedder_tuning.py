@@ -10,12 +10,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from twofold.config_loading import laid_over
 from twofold.errors import IndexMismatch, NothingToLearn
 from twofold.lifecycle import embedder
 from twofold.plugins import loading
 from twofold.plugins.jobs import EmbedderJob, SearchPair
 from twofold.project import Project
+from twofold.settings.loading import laid_over
 from twofold.training.embedder import EmbedderOptions, EmbedderTrainer
 from twofold.types import Example, Message
 

@@ -10,9 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from twofold.answering import sufficiency
-from twofold.config_loading import laid_over
 from twofold.errors import TooFewExamples
 from twofold.project import Project
+from twofold.settings.loading import laid_over
 from twofold.types import Chunk, Example, Hit, Message, Query, Retrieval, Span
 
 

@@ -11,10 +11,10 @@ import pytest
 
 from twofold.answering.system import query
 from twofold.cli.main import main
-from twofold.config_loading import laid_over
 from twofold.project import Project
 from twofold.reports import word_weight
 from twofold.retrieval.fusion import LEXICAL_WEIGHT
+from twofold.settings.loading import laid_over
 from twofold.store import weighing
 from twofold.study.retrieval import blend
 from twofold.study.retrieval.blend import WEIGHTS, settle

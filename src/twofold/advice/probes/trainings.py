@@ -20,7 +20,7 @@ from twofold.advice.probes import curve
 from twofold.advice.probes.record import CurvePoint, TuningCurve
 from twofold.assembly import rehearsal
 from twofold.assembly.workspace import Workspace
-from twofold.config import Config, Part
+from twofold.config import Config
 from twofold.errors import TwofoldError
 from twofold.examples.questions import Questions
 from twofold.examples.splitting import Splits
@@ -28,6 +28,7 @@ from twofold.hashing import digest, plain
 from twofold.host import capabilities, pace
 from twofold.plugins import loading, specs
 from twofold.plugins.protocols import Progress
+from twofold.settings.sections import Part
 from twofold.stats import intervals
 from twofold.store.artifacts import Artifacts
 from twofold.training import reckoning
@@ -166,7 +167,8 @@ def _trained(brief: Workspace, splits: Splits, arm: Arm, *, size: int, progress:
     recipe = digest("short training", {"recipe": _recipe(brief, arm, splits), "train": sorted(part.train.digests)})
     stored = brief.catalogue.measures.get(recipe, _MEASURED)
     if stored is None:
-        _, report = brief.adapters.adapter(arm, part, progress=progress)
+        # One run, however many a study takes: the curve is about numbers of examples.
+        _, report = brief.adapters.adapter(arm.of_run(1), part, progress=progress)
         dev = report["dev_score"]
         stored = {
             "rows": size,

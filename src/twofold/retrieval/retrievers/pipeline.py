@@ -16,10 +16,10 @@ from typing import Any, ClassVar, TypeVar
 
 from pydantic import Field
 
-from twofold.config import Part
 from twofold.plugins import loading, protocols
 from twofold.plugins.protocols import Parts, Reranker, Retriever, Rewriter
 from twofold.retrieval.fusion import distinct, fuse
+from twofold.settings.sections import Part
 from twofold.types import Hit, Json, Query, Retrieval, Rewritten, Usage
 
 T = TypeVar("T")

@@ -12,13 +12,13 @@ from pydantic import Field
 
 from twofold.answering.citing import place_at
 from twofold.errors import NotServed
+from twofold.labelling.labels import LabelledAnswer
 from twofold.metadata.facets import allowed
 from twofold.project import Project
 from twofold.serving.arm import age
 from twofold.serving.bodies import Body, Name, Text
 from twofold.serving.entrance import Asks, JsonReply, Served
 from twofold.serving.holdings import readable
-from twofold.serving.labels import LabelledAnswer
 from twofold.serving.pages.layout import fragment, page
 from twofold.types import Document, Filter
 

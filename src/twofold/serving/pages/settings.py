@@ -10,12 +10,12 @@ from typing import Any, Literal
 
 from fastapi import APIRouter, Request  # noqa: TID253
 
-from twofold import config_loading
 from twofold.errors import TwofoldError
 from twofold.hashing import plain
 from twofold.project import Project
 from twofold.serving.entrance import Administers, Served
 from twofold.serving.pages.layout import page
+from twofold.settings import loading as config_loading
 from twofold.text.masking import masked
 
 router = APIRouter(include_in_schema=False)

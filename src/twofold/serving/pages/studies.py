@@ -13,6 +13,7 @@ from markupsafe import Markup
 
 from twofold.diagnosis.record import ArmDiagnosis, DiagnosisRecord, LedgerRow, LeverRow
 from twofold.errors import BadRequest, NotServed, StudyError, TwofoldError
+from twofold.judge.record import JudgementRecord
 from twofold.reports import study_page
 from twofold.reports.comparison import incomparable, measures_fault, metrics_of, stopped_early
 from twofold.reports.differences import differences
@@ -25,6 +26,7 @@ from twofold.serving.pages.layout import fragment, page, served
 from twofold.serving.service import Service
 from twofold.serving.shelf import StudyShelf
 from twofold.store import lock
+from twofold.study.comparing import statistics
 from twofold.types import Estimate, Json
 from twofold.verdict.flips import COSTS
 from twofold.verdict.racing import SPARED
@@ -104,8 +106,9 @@ async def compare(
     def compared() -> SideBySide:
         # Refused here under access control: answers quote documents.
         parts = [(record, shelf.answers(record["study"], caller)) for record in (first, second)]
-        fault = measures_fault(second, sides.metric)
-        return side_by_side(parts[0], parts[1], (sides.before, sides.after), metric=sides.metric, lower_is_better=fault)
+        arms, fault = (sides.before, sides.after), measures_fault(second, sides.metric)
+        statistic = statistics(parts[0], parts[1], directory=shelf.records / second["study"])(arms, sides.metric)
+        return side_by_side(parts[0], parts[1], arms, metric=sides.metric, lower_is_better=fault, statistic=statistic)
 
     result = await asyncio.to_thread(compared)
     answers = [answer for answer in result.answers if change in ("", answer.change)]
@@ -166,8 +169,10 @@ async def study(request: Request, service: Served, caller: Asks, *, study: str) 
             diagnosis = _counts_alone(diagnosis)
         if diagnosis is not None and not caller.covers("admin"):
             diagnosis = unpriced(diagnosis)
+        judgement, damaged = _judged(service.studies, record["study"])
         visible = record if caller.covers("admin") else _public(record, closed=not shown)
-        return study_page.render_body(visible, rows, diagnosis, unreadable=fault)
+        faults = " ".join(filter(None, (fault, damaged)))
+        return study_page.render_body(visible, rows, diagnosis, judgement=judgement, unreadable=faults)
 
     text = await asyncio.to_thread(body)
     # Rendered by a template of its own, which escapes what the record holds.
@@ -197,6 +202,15 @@ def diagnosed(studies: StudyShelf, study: str) -> tuple[DiagnosisRecord | None, 
     """The diagnosis of a study, if any, and why one that is there cannot be read: the study is shown all the same."""
     try:
         return studies.diagnosis(study), ""
+    except StudyError as error:
+        words = sentence(error.message, error.cure)
+        return None, words[:1].upper() + words[1:]
+
+
+def _judged(studies: StudyShelf, study: str) -> tuple[JudgementRecord | None, str]:
+    """The judgement of a study, if any, and why one that is there cannot be read."""
+    try:
+        return studies.judgement(study), ""
     except StudyError as error:
         words = sentence(error.message, error.cure)
         return None, words[:1].upper() + words[1:]
@@ -252,7 +266,8 @@ def _public(record: StudyRecord, *, closed: bool) -> StudyRecord:
     public.pop("metered", None)
     public["verdict"] = without_costs(record["verdict"])
     if "race" in record:
-        saved = {key: value for key, value in record["race"]["saved"].items() if key != "amount"}
+        hidden = ("amount", "currency", "unpriced", "arms")
+        saved = {key: value for key, value in record["race"]["saved"].items() if key not in hidden}
         public["race"] = {**record["race"], "saved": saved}
     public["bill"] = [_without_amount(item) for item in record["bill"]]
     if not closed:

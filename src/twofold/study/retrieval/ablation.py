@@ -10,9 +10,9 @@ from collections.abc import Sequence
 
 from twofold.assembly.searching import Search
 from twofold.config import Config
-from twofold.config_loading import laid_over
 from twofold.plugins import loading
 from twofold.plugins.protocols import Progress, quiet
+from twofold.settings.loading import laid_over
 from twofold.study.retrieval.benchmark import METRICS, Rules, compare, opened, titled
 from twofold.types import Example, Json
 

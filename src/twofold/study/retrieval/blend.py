@@ -19,7 +19,6 @@ from numpy.typing import NDArray
 
 from twofold.answering.system import query
 from twofold.assembly.searching import Search
-from twofold.config import Part
 from twofold.errors import ConfigError
 from twofold.examples.questions import Questions
 from twofold.examples.splitting import Splits
@@ -29,6 +28,7 @@ from twofold.plugins import loading
 from twofold.plugins.protocols import CountsUnknown, Embedder, Index, Progress, Retriever, quiet
 from twofold.plugins.traits import RetrieverSettings, RewriterSettings
 from twofold.retrieval.fusion import LEXICAL_WEIGHT
+from twofold.settings.sections import Part
 from twofold.stats import intervals
 from twofold.store import weighing
 from twofold.store.weighing import SettledWords, WeightRow, WordChoice

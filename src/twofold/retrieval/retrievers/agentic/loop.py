@@ -18,7 +18,6 @@ from typing import Any, ClassVar, Literal
 
 from pydantic import Field
 
-from twofold.config import Part
 from twofold.errors import DataError
 from twofold.metadata.conditions import written
 from twofold.plugins import loading, protocols
@@ -27,6 +26,7 @@ from twofold.plugins.results import ToolAnswer
 from twofold.retrieval.retrievers.agentic.budget import Caps, Ledger
 from twofold.retrieval.retrievers.agentic.judge import EvidenceChain, salient
 from twofold.retrieval.retrievers.agentic.planner import Decision, Model, Planner, PlanningState, RulePlanner, mark
+from twofold.settings.sections import Part
 from twofold.types import Chunk, Hit, Query, Retrieval
 
 
