@@ -205,8 +205,8 @@ def stream(event: object) -> Callable[[Route], None]:
 @pytest.mark.parametrize(
     ("error", "title", "button"),
     [
-        (QueueFull("8 requests wait"), "Many people are asking at the moment", "Ask again in 1 s"),
-        (Closing("the server is stopping"), "The server takes no questions at the moment", "Ask again in 2 s"),
+        (QueueFull("8 requests wait"), "Many people are asking at the moment", "Ask again in"),
+        (Closing("the server is stopping"), "The server takes no questions at the moment", "Ask again in"),
         (DeadlinePassed("no answer within 60 s"), "The answer took too long", "Ask again"),
         (BadKey("the session is over"), "You are signed out", "Sign in"),
         (TooLong("9000 tokens"), "The conversation is too long for the model", "Ask it in a new conversation"),
@@ -217,18 +217,22 @@ def test_what_goes_wrong_is_said_with_what_to_do(window: Window, error: TwofoldE
     view = window()
     page = view.open("/ask")
     put(page)
+    if isinstance(error, QueueFull | Closing):
+        # Long enough to be read on a busy machine before it has run down.
+        error.retry_after = 6.0
     page.route(CHAT, refusal(error))
     put(page, "And on Sunday?")
     expect(page.locator(".notice.bad .title")).to_have_text(title)
     expect(page.locator(".notice.bad")).to_contain_text(error.message, ignore_case=True)
     # Words for programs: headers, parameters, code between backticks.
     assert not re.search(r"Retry-After|max_tokens|Authorization|`", page.locator(".notice.bad").inner_text())
-    expect(page.locator(".notice.bad").get_by_text(button, exact=True)).to_be_visible()
+    words = re.compile(rf"^{button}{' [1-6] s' if button == 'Ask again in' else ''}$")
+    expect(page.locator(".notice.bad").get_by_text(words)).to_be_visible()
     assert view.violations() == []
     page.unroute(CHAT)
     if button.startswith("Ask"):
         # Waits until the seconds of Retry-After are over.
-        page.locator(".notice.bad button:not([disabled])").first.click(timeout=5000)
+        page.locator(".notice.bad button:not([disabled])").first.click(timeout=30000)
         expect(page.locator(".notice.bad")).to_have_count(0)
         expect(page.locator(".said").last).to_contain_text("Sunday")
 
