@@ -62,6 +62,8 @@ def test_a_linear_model_that_is_better_is_said_to_be(
     assert found["difference"] is not None
     assert found["difference"]["mean"] == pytest.approx(arm - found["score"]["mean"])
     assert found["difference"]["high"] < 0
+    # There are no documents, so that nobody would demand sources of the answers.
+    assert not any("name their source" in flip["condition"] for flip in record["verdict"]["flips"])
     for shown in (render_summary(record), render(record, [])):
         assert "a linear model on the words" in shown
         assert f"the linear model is better, and {found['arm']} is not needed for these labels" in shown

@@ -23,7 +23,8 @@ def test_style_decides_and_its_number_is_the_one_that_is_shown(
 ) -> None:
     with Project.open(project.directory, settings(fast, "base", "rag", abstention="I cannot tell.")) as opened:
         plan = opened.plan()
-        record = opened.study()
+        seen: list[tuple[str, int, int]] = []
+        record = opened.study(progress=lambda *step: seen.append(step))
         # An earlier study without scores of questions foretells nothing, and stops nothing.
         again = opened.plan()
         rows = archive.read_answers(opened.records / record["study"])
@@ -34,6 +35,9 @@ def test_style_decides_and_its_number_is_the_one_that_is_shown(
             == "what gain is shown cannot be told before a study: style is a statistic of all answers together"
         )
         assert not any("can seldom show" in warning for warning in planned.warnings)
+    # What comes after the last answer can take long: it is shown from its beginning to its end.
+    assert [step for step in seen if step[0] == "score"] == [("score", done, 2) for done in range(3)]
+    assert [step for step in seen if step[0] == "decide"] == [("decide", done, 4) for done in (0, 1, 2, 4)]
     (pair,) = record["comparisons"]
     shown = {name: arm["metrics"]["style"] for name, arm in record["arms"].items()}
     assert pair["name"] == "rag - base"

@@ -111,6 +111,7 @@ def test_one_seed_leaves_record_and_certificate_as_they_were(studies: Studies) -
     assert "runs" not in single["arms"]["ft"]
     assert any(doubt.startswith("one training run of ft") for doubt in single["verdict"]["provisional"])
     stored = json.loads((studies.where.parent / single["study"] / "verdict.json").read_text(encoding="utf-8"))
+    assert stored["facts"]["same_weights"] == {"prompt+ft": "ft"}
     assert "runs" not in stored["facts"]
     assert all("run" not in arm for arm in stored["arms"])
 

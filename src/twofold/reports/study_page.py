@@ -18,6 +18,7 @@ from markupsafe import Markup, escape
 
 from twofold.diagnosis.record import DiagnosisRecord
 from twofold.judge.record import JudgementRecord
+from twofold.plugins.traits import place_of
 from twofold.reports import charts, judged_by, styles, tradeoffs, why_wrong, word_weight
 from twofold.reports.cost_section import cost_section
 from twofold.reports.explorer import OPEN_WITHOUT_SCRIPT, explore, safe_json
@@ -61,11 +62,6 @@ if TYPE_CHECKING:
 
 CELLS = (("base", "ft"), ("rag", "ft+rag"))
 """Arms of the 2 × 2 table: rows without and with retrieval, columns base and tuned weights."""
-BATCHED = (
-    "medians of the batched run, a local model's generation as a share of its batch's seconds, an endpoint's as the "
-    "whole wait of a request among those sent together"
-)
-"""What the columns of seconds mean that were measured while the arms answered in batches."""
 _OUTCOMES = {"choose": "Choose", "undecided": "Undecided", "none acceptable": "None acceptable"}
 """Heading of the page by the verdict's outcome."""
 
@@ -189,7 +185,7 @@ def _shown(
         "edited": reproof_table(record),
         "efforts": effort_table(record["arms"]),
         "runs": runs,
-        "batched": BATCHED,
+        "batched": _batched_text(record),
         "least_p95": intervals.least_for_upper_end(0.95, level=_own_level(record)),
         "winner": record["verdict"]["arm"],
         "arms_plot": _both(
@@ -269,6 +265,17 @@ def _summary(record: StudyRecord, runs: Sequence[Sequence[str]]) -> str:
         f"peak {record['peak_mib']:.0f} MiB" + (f"; {paid}" if (paid := paid_text(record["bill"])) else "")
     )
     return "\n".join(true_minus(line.rstrip()) for line in lines) + "\n"
+
+
+def _batched_text(record: StudyRecord) -> str:
+    """What the columns of seconds mean that were measured while the arms answered in batches."""
+    places = {place_of(arm["description"]["generator"]) for arm in record["arms"].values()}
+    if places <= {"in this process"}:
+        return "medians of the batched run"
+    return (
+        "medians of the batched run, a local model's generation as a share of its batch's seconds, an endpoint's as "
+        "the whole wait of a request among those sent together"
+    )
 
 
 def verdict_picture(record: StudyRecord) -> str:
@@ -408,7 +415,7 @@ def _seconds_table(record: StudyRecord, first: int) -> list[str]:
         *([f"{counted(failed, 'failed answer')} among them: counted at the time limit"] if failed else []),
         f"{percent(_own_level(record))} intervals; p50, p95: one question at a time, {turns_text(record['arms'])}; "
         "× base: median ratio to the arm base; retrieval, "
-        f"generation: {BATCHED}; –: too few answers for an end (an upper end of p95 needs {least})",
+        f"generation: {_batched_text(record)}; –: too few answers for an end (an upper end of p95 needs {least})",
     ]
 
 

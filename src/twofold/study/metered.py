@@ -74,7 +74,7 @@ def metered(
         "training": {name: _training(item) for name, item in arms.items() if item.training},
         "alone": {name: timed for name, item in arms.items() if (timed := _alone(search.catalogue, item))},
         "index": _index(search) if retrieves else None,
-        "documents": _has_documents(search),
+        "documents": has_documents(search),
         "hosted": [name for name, item in arms.items() if traits.hosted(item.description["generator"])],
         "hardware": f"{cpu.model or 'unknown processor'}, {capabilities.cores()} cores",
     }
@@ -175,7 +175,7 @@ def _training(item: MeasuredArm) -> MeteredTraining:
     return {"seconds": float(sum(compared) if compared else report["seconds"]), "tokens": paid.get("tokens")}
 
 
-def _has_documents(search: Search) -> bool:
+def has_documents(search: Search) -> bool:
     """Are there documents, or places where some may come to be? An arm without retrieval syncs none."""
     config = search.config
     return bool(config.documents.paths or config.sources or search.catalogue.documents.digests())

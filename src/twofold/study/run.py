@@ -52,7 +52,7 @@ from twofold.study.deciding import DECIDE, deciding
 from twofold.study.earlier import seen_by
 from twofold.study.judging import Corpus
 from twofold.study.measure import MeasuredArm, answers_digest, measure, require_answers, score
-from twofold.study.metered import metered
+from twofold.study.metered import has_documents, metered
 from twofold.study.retrieval.ablation import ablate
 from twofold.study.retrieval.abstention import abstention
 from twofold.study.retrieval.benchmark import LEARNED, labelled, learned_train, rules_of
@@ -175,6 +175,7 @@ def study(
         right=right,
         measured={
             "pooled": statistics,
+            "documents": has_documents(workspace.search),
             "recall": Estimate(**retrieval["recall"]) if retrieval.get("recall") else None,
             **priced.facts(config, amounts, prices),
         },
@@ -558,8 +559,6 @@ def _facts(
         right=right,
         race=race,
         runs=repeats.facts_of({arm.name: by_arm[arm.name] for arm in arms}),
-        # A project whose documents were all deleted may still have arms that were given passages.
-        documents=bool(catalogue.documents.digests()) or any(arm.retrieval for arm in arms),
         same_weights=_same_weights({name: report["key"] for name, report in training.items() if report.get("key")}),
         **measured,
     )

@@ -142,7 +142,7 @@ class VerdictFacts:
     runs: Mapping[str, Runs] = field(default_factory=dict)
     """Arm → its training runs, where several were measured: its scores are then of shape (runs, questions)."""
     documents: bool = True
-    """Has the project documents, or an arm passages, that an answer could name as its source?"""
+    """Has the project documents, which an answer could name as its source?"""
     same_weights: Mapping[str, str] = field(default_factory=dict)
     """Tuned arm → the arm before it whose adapter it shares: held to a schema or not, it was one training."""
     test_share: float = 1.0
