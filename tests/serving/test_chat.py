@@ -55,8 +55,10 @@ def test_a_person_talks_stops_an_answer_and_leaves(project_copy: Path) -> None:
         screen.type("/new\rWhen does the canteen open?\r")
         screen.until("A new conversation.")
         screen.until("The canteen opens at seven.")  # answered here, without the server
+        screen.until(_PROMPT)  # before it stands, Ctrl-C ends the command
         screen.type("half a line" + CTRL_C)
         screen.until("Ctrl-C again leaves")
+        screen.until(_PROMPT)
         screen.type(CTRL_C)
         assert screen.ended() == 0
     turns = read_history(project_copy / "talk.jsonl")

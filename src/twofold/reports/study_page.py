@@ -269,8 +269,9 @@ def _summary(record: StudyRecord, runs: Sequence[Sequence[str]]) -> str:
 
 def _batched_text(record: StudyRecord) -> str:
     """What the columns of seconds mean that were measured while the arms answered in batches."""
-    places = {place_of(arm["description"]["generator"]) for arm in record["arms"].values()}
-    if places <= {"in this process"}:
+    # Who may not read what was measured is shown no descriptions.
+    described = [arm["description"].get("generator") for arm in record["arms"].values()]
+    if all(place_of(generator) == "in this process" for generator in described if generator):
         return "medians of the batched run"
     return (
         "medians of the batched run, a local model's generation as a share of its batch's seconds, an endpoint's as "
