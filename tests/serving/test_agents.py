@@ -19,7 +19,6 @@ import pytest
 from serving_process import Running, served
 
 from twofold.serving.agents import Agents
-from twofold.serving.counters import Counters
 from twofold.serving.keys import KEYS, Keys
 from twofold.serving.limits import USE, UseLedger
 
@@ -104,7 +103,7 @@ def test_a_protocol_that_does_not_start_is_an_error_of_every_request(monkeypatch
         raise OSError("no more tasks")
         yield
 
-    agents = Agents(service, Counters(later=lambda: 0.0), most=1000)
+    agents = Agents(service, most=1000)
     monkeypatch.setattr(agents, "_new_manager", lambda: SimpleNamespace(run=run))
 
     async def requests() -> None:

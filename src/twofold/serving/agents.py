@@ -19,12 +19,12 @@ from typing import TYPE_CHECKING
 from fastapi import APIRouter, FastAPI, Request, Response  # noqa: TID253
 from starlette.types import Receive, Scope, Send  # noqa: TID253
 
-from twofold.serving.counters import Counters
 from twofold.serving.entrance import Asks
+from twofold.serving.exchange import Exchange, request_id
 from twofold.serving.identity import Caller
 from twofold.serving.mcp import Tools, built
 from twofold.serving.service import Service
-from twofold.types import Answer
+from twofold.types import Answer, Example, Json
 
 if TYPE_CHECKING:
     from mcp.server.streamable_http_manager import StreamableHTTPSessionManager
@@ -43,20 +43,22 @@ class Agents:
 
     Args:
         service: What is served.
-        counters: Count the answers.
         most: Largest body, in bytes.
     """
 
-    def __init__(self, service: Service, counters: Counters, *, most: int) -> None:
-        def counted(answer: Answer, later: bool) -> None:
-            counters.answer(answer, later=later)
+    def __init__(self, service: Service, *, most: int) -> None:
+        def witness(example: Example, answer: Answer, origin: Json) -> None:
+            caller = _CALLER.get()
+            service.witness(
+                Exchange(request=request_id(), caller=caller, origin=origin, example=example, answer=answer)
+            )
 
         def charged(tokens: int) -> None:
             if (caller := _CALLER.get()).id and tokens:
                 service.ledger.add(caller.id, "tokens", tokens)
 
         self._tools = Tools(
-            service.project, service.arms, lambda: _CALLER.get().filter, answered=counted, spent=charged
+            service.project, service.arms, lambda: _CALLER.get().filter, answered=witness, spent=charged
         )
         self._name = f"twofold {service.project.config.project.name}"
         self._most = most

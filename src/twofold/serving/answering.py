@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import secrets
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import suppress
@@ -21,10 +20,11 @@ from twofold.serving.arm import ServedArm
 from twofold.serving.bodies import ChatBody, ChatMessage, CompletionBody, ResponseBody
 from twofold.serving.dispatch import Overrides, Ticket
 from twofold.serving.entrance import JsonReply, Visit, Visits
+from twofold.serving.exchange import Exchange, request_id
 from twofold.serving.replies import Envelope, Reply
 from twofold.serving.streams import ChatStream, CompletionStream, ResponseStream, Stream, event
 from twofold.serving.strict_json import StrictRoute
-from twofold.types import Answer, Example
+from twofold.types import Answer, Example, Json
 
 router = APIRouter(route_class=StrictRoute, tags=["answers"])
 _TOO_LONG, _SCHEMA = "generation.too-long", "generation.schema"
@@ -56,7 +56,7 @@ class Choices:
                 "n",
                 cure="Ask for fewer answers in one request, or raise [serving].queue in twofold.toml.",
             )
-        self._counters = visit.counters
+        self._visit = visit
         self._form = form
         self._charge = visit.charge
         self._charged: set[int] = set()
@@ -174,7 +174,7 @@ class Choices:
         # First: also an answer that failed, or that cannot be described, has cost its tokens.
         self._settle(number, self._tickets[number].spent)
         if answer.failure is not None:
-            self._counters.answer(answer, later=False)
+            self._show(number, answer, self._arm.origin)
             if answer.failure.code == _TOO_LONG:
                 raise TooLong(answer.failure.message)
             if answer.failure.code == _SCHEMA and self._tickets[number].overrides.schema:
@@ -182,25 +182,38 @@ class Choices:
                 raise conversation.bad(answer.failure.message, self._form, cure=cure)
             raise GenerationError(f"no answer ({answer.failure.code}): {answer.failure.message}")
         ticket = self._tickets[number]
-        await self._require_form(ticket, answer)
+        await self._require_form(number, answer)
         reply = await asyncio.to_thread(self._arm.reply, answer, ticket.example)
         if ticket.overrides.logprobs is not None:
             reply = replace(reply, chances=ticket.chances)
-        self._counters.answer(answer, later=bool(reply.origin["later_index"]))
+        self._show(number, answer, reply.origin)
         return reply
 
-    async def _require_form(self, ticket: Ticket, answer: Answer) -> None:
+    def _show(self, number: int, answer: Answer, origin: Json, *, withheld: str = "") -> None:
+        self._visit.witness(
+            Exchange(
+                request=self._visit.request,
+                number=number,
+                caller=self._visit.caller,
+                origin=origin,
+                example=self._tickets[number].example,
+                answer=answer,
+                withheld=withheld,
+            )
+        )
+
+    async def _require_form(self, number: int, answer: Answer) -> None:
         """Refuse an answer that is not of the form that its caller requested.
 
         One that its limit or a stop string ended, or that says that the documents do not tell, says so itself.
         """
-        schema, stop = ticket.overrides.schema, ticket.overrides.stop
+        schema, stop = self._tickets[number].overrides.schema, self._tickets[number].overrides.stop
         if not schema or answer.cut or answer.abstained or any(stop):
             return
         # In a thread: a long answer takes a while, in which others are answered.
         fault = await asyncio.to_thread(violation, answer.text, schema)
         if fault:
-            self._counters.answer(answer, later=False)
+            self._show(number, answer, self._arm.origin, withheld=fault)
             cure = "Write the schema without the keyword that was not held to, or ask again with another seed."
             raise conversation.bad(f"an answer did not satisfy the schema: {fault}", self._form, cure=cure)
 
@@ -239,7 +252,7 @@ def _events(form: Stream, number: int, piece: str | Reply) -> Sequence[str]:
 
 
 def _envelope(prefix: str, model: str) -> Envelope:
-    return Envelope(id=f"{prefix}{secrets.token_hex(12)}", created=int(time.time()), model=model)
+    return Envelope(id=f"{prefix}{request_id()}", created=int(time.time()), model=model)
 
 
 @router.post("/v1/chat/completions", response_class=JsonReply)

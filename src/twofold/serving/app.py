@@ -60,8 +60,9 @@ def built(service: Service, *, local: bool) -> Guard:
         local: The server listens to this machine only.
     """
     counters = Counters(later=service.later)
+    service.witnesses.append(counters.exchange)
     most = int(service.project.config.serving.max_body_mib * _MIB)
-    agents = Agents(service, counters, most=most)
+    agents = Agents(service, most=most)
     app = FastAPI(
         title="Twofold",
         lifespan=agents.running,

@@ -134,6 +134,14 @@ class ServedArm:
                 self.later()
 
     @property
+    def origin(self) -> Json:
+        """Where its answers come from: arm, model, key of the system.
+
+        Whether the index is a later one is left unknown, for a look may take a while.
+        """
+        return {**self._origin, "later_index": None}
+
+    @property
     def choice(self) -> asking.ChosenArm:
         """The arm, its tuned model and its calibration, and why it answers."""
         return self._choice

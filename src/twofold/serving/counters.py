@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest  # noqa: TID253
 
-from twofold.types import Answer
+from twofold.serving.exchange import Exchange
 
 _SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120)
 
@@ -44,13 +44,14 @@ class Counters:
         self._requests.labels(path, str(status)).inc()
         self._seconds.labels(path).observe(seconds)
 
-    def answer(self, answer: Answer, *, later: bool) -> None:
+    def exchange(self, exchange: Exchange) -> None:
         """Count an answer."""
+        answer = exchange.answer
         outcome = "failed" if answer.failure else "abstained" if answer.abstained else "answered"
         self._answers.labels(outcome).inc()
         self._tokens.labels("prompt").inc(answer.usage.prompt_tokens)
         self._tokens.labels("completion").inc(answer.usage.completion_tokens)
-        if later:
+        if exchange.origin["later_index"]:
             self._later.inc()
 
     def text(self) -> bytes:

@@ -15,6 +15,7 @@ from twofold.errors import AccessDenied, BadKey, Forbidden, IssuerDown
 from twofold.serving import faults, guard
 from twofold.serving.arms import ServedArms
 from twofold.serving.counters import Counters
+from twofold.serving.exchange import Witness, request_id
 from twofold.serving.identity import Caller, Credentials
 from twofold.serving.keys import Scope
 from twofold.serving.limits import UseLedger
@@ -106,8 +107,10 @@ class Visit:
     """The arms that answer it to its end, whatever is exchanged meanwhile."""
     caller: Caller
     """Who asks."""
-    counters: Counters
-    """Count the answers."""
+    request: str
+    """Id of the request."""
+    witness: Witness
+    """Is shown the answers."""
     ledger: UseLedger
     """What callers have used."""
     system_prompt: bool
@@ -142,7 +145,8 @@ async def _visit(request: Request, caller: Asks) -> AsyncIterator[Visit]:
         yield Visit(
             arms=arms,
             caller=caller,
-            counters=counters_of(request),
+            request=request_id(),
+            witness=service.witness,
             ledger=service.ledger,
             system_prompt=section.system_prompt,
             queue=section.queue,

@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 from twofold.errors import Closing, QueueFull
 from twofold.serving import faults
 from twofold.serving.counters import Counters
+from twofold.serving.exchange import begin_request
 
 Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]
@@ -85,6 +86,7 @@ class Guard:
             # HTTP requires it wherever GET answers, and monitors send it. A copy: by the former the body is left out.
             scope = {**scope, "method": "GET"}
         begun = time.perf_counter()
+        name = begin_request().encode()
         status = 500
         started = ended = False
 
@@ -95,7 +97,8 @@ class Guard:
                 status, started = message["status"], True
                 # Read only now: the route has left them in the scope before it replies.
                 more = [(name.encode(), value.encode()) for name, value in scope.get(MORE_HEADERS, {}).items()]
-                message = {**message, "headers": [*_completed(message.get("headers", ())), *more]}
+                headers = _completed(message.get("headers", ()))
+                message = {**message, "headers": [*headers, (b"x-request-id", name), *more]}
             await send(message)
 
         # From the head on: while the server drains also a slow body counts as under way.

@@ -41,7 +41,7 @@ class Tools:
         project: Open for as long as this is used.
         arms: The arms that answer now; the default one is asked.
         seen: Returns what the principal may see; None where access control is off.
-        answered: Counts an answer, and whether a later index than the measured one gave it.
+        answered: Is shown every question with its answer, and the origin of that.
         spent: Counts the tokens that a question has used, answered or not.
     """
 
@@ -51,7 +51,7 @@ class Tools:
         arms: Served[ServedArms],
         seen: Callable[[], Filter | None],
         *,
-        answered: Callable[[Answer, bool], object] = lambda _answer, _later: None,
+        answered: Callable[[Example, Answer, Json], object] = lambda _example, _answer, _origin: None,
         spent: Callable[[int], object] = lambda _tokens: None,
     ) -> None:
         self._project, self._arms, self._seen = project, arms, seen
@@ -90,12 +90,12 @@ class Tools:
                 self._spent(ticket.spent)
             assert answer is not None  # a stream ends with it, or raises
             if answer.failure is not None:
-                self._answered(answer, False)
+                self._answered(example, answer, arm.origin)
                 long = answer.failure.code == "generation.too-long"
                 cure = TooLong.cure if long else GenerationError.cure
                 raise _fault(faults.sentence(f"no answer ({answer.failure.code}): {answer.failure.message}", cure))
             reply = await asyncio.to_thread(arm.reply, answer, example)
-            self._answered(answer, bool(reply.origin["later_index"]))
+            self._answered(example, answer, reply.origin)
             return {
                 "answer": reply.text,
                 "abstained": answer.abstained,

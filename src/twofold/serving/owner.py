@@ -18,7 +18,8 @@ from twofold.serving import faults
 from twofold.serving.answering import Events
 from twofold.serving.arms import ServedArms
 from twofold.serving.bodies import OwnerBody
-from twofold.serving.entrance import Counted, Served, Token, service_of
+from twofold.serving.entrance import Served, Token, service_of
+from twofold.serving.exchange import request_id
 from twofold.serving.question import LiveQuestion
 from twofold.serving.streams import event
 from twofold.serving.strict_json import StrictRoute
@@ -40,17 +41,18 @@ OwnedArms = Annotated[ServedArms, Depends(_owned)]
 
 
 @router.post("/local/ask")
-async def ask(body: OwnerBody, arms: OwnedArms, *, service: Served, counters: Counted) -> Any:
+async def ask(body: OwnerBody, arms: OwnedArms, *, service: Served) -> Any:
     """Answer as `Project.ask` does: events with pieces, then one with the answer and its report."""
     # In a thread: it reads records, catalogue and folders, while others' events go out.
     live = await asyncio.to_thread(LiveQuestion, service.project, arms, body)
+    request = request_id()
 
     async def events() -> AsyncIterator[str]:
         try:
             async for piece in live.ticket.apieces():
                 if isinstance(piece, Answer):
                     report = await asyncio.to_thread(live.report, piece)
-                    counters.answer(piece, later=live.later())
+                    service.witness(await asyncio.to_thread(live.exchange, piece, request=request))
                     yield event({"answer": plain(piece), "report": report})
                 else:
                     yield event({"piece": piece})

@@ -12,6 +12,8 @@ from twofold.project import Project
 from twofold.serving.arms import ServedArms
 from twofold.serving.bodies import OwnerBody
 from twofold.serving.dispatch import Overrides
+from twofold.serving.exchange import Exchange
+from twofold.serving.identity import LOCAL, Caller
 from twofold.types import Answer
 
 
@@ -39,16 +41,27 @@ class LiveQuestion:
         arm = next((one for one in arms if replace(one.choice, why="") == plainly), None)
         if arm is None:
             raise NotServed(f"the arm {self._choice.arm.name} is not what is served")
-        self._workspace, self._system, self.later = workspace, arm.system, arm.later
+        self._workspace, self._system, self._arm = workspace, arm.system, arm
         asking.require_answerable(workspace.search, self._choice, root=root)
-        seen = asking.request_filter(project.config, question.user, question.groups)
-        narrowed = arm.narrowed(seen, question.where)
+        self._user = question.user
+        self._seen = asking.request_filter(project.config, question.user, question.groups)
+        narrowed = arm.narrowed(self._seen, question.where)
         self._behind = asking.unseen(workspace.search, self._choice, root)
         self._passed_over = asking.remarks(workspace.search, narrowed)
         self._example = answering.question(question.text, question.turns)
         # Last: whatever is refused above must leave nothing under way.
         self.ticket = arm.submit(self._example, filter=narrowed, overrides=Overrides())
         """The answer, on its way."""
+
+    def exchange(self, answer: Answer, *, request: str) -> Exchange:
+        """The answer as those who watch are shown it; waits for the index."""
+        return Exchange(
+            request=request,
+            caller=Caller(scope="admin", filter=self._seen, name=self._user or LOCAL),
+            origin={**self._arm.origin, "later_index": self._arm.later()},
+            example=self._example,
+            answer=answer,
+        )
 
     def report(self, answer: Answer) -> AnswerReport:
         """Where the answer comes from, as `Project.ask` reports it."""

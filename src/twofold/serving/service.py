@@ -11,6 +11,7 @@ from twofold.labelling.labels import LABELS, LabelLog
 from twofold.project import Project
 from twofold.serving.arms import ServedArms
 from twofold.serving.embedding import Embedding
+from twofold.serving.exchange import Exchange, Witness
 from twofold.serving.feedback import FeedbackLog
 from twofold.serving.identity import Identities
 from twofold.serving.keys import KEYS, Keys
@@ -61,6 +62,8 @@ class Service:
             lambda: project.workspace.search.embedder, queue=serving.queue, seconds=serving.seconds
         )
         """Vectors of callers' texts."""
+        self.witnesses: list[Witness] = []
+        """Are shown every answer."""
         self.presence: Presence | None = None
         """How commands of this machine find the server; None: they do not."""
 
@@ -70,6 +73,11 @@ class Service:
         self.arms.close()
         # Last: answers that end within the grace are still charged.
         self.ledger.close()
+
+    def witness(self, exchange: Exchange) -> None:
+        """Show an answer to all who watch."""
+        for witness in self.witnesses:
+            witness(exchange)
 
     def later(self) -> float:
         """1 where the index has changed since the default arm was measured, else 0; not a number while it is down."""

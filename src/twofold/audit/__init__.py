@@ -1,0 +1,1 @@
+"""Who was served what, and who changed what: the append-only, hash-chained audit log."""

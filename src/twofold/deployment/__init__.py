@@ -1,0 +1,1 @@
+"""What is handed to operations: offline bundles, backups, and their restoring."""

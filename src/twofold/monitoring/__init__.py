@@ -1,0 +1,1 @@
+"""Watching a project after its study: signals, alarms, their causes, and what to do."""

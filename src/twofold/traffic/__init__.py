@@ -1,0 +1,1 @@
+"""What was asked and answered, where the operator wants it kept: the traffic log."""
