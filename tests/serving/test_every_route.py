@@ -169,7 +169,9 @@ def routes(directory: Path) -> list[APIRoute]:
                 gather(one.original_router.routes)
 
     with Project.open(directory) as project:
-        stub: Any = SimpleNamespace(project=project, later=lambda: 0.0, arms=None, identities=None, state=dict)
+        stub: Any = SimpleNamespace(
+            project=project, later=lambda: 0.0, arms=None, identities=None, state=dict, witnesses=[]
+        )
         guard = app.built(stub, local=True)
         gather(guard._app.routes)  # type: ignore[attr-defined]
     return found
