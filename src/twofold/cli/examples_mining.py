@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
@@ -14,7 +14,10 @@ from twofold.files.reading import counted
 def mine(
     run: Run,
     *,
-    logs: Annotated[list[str], typer.Argument(metavar="LOG…", help="JSON Lines files, oldest first.")],
+    logs: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="[LOG…]", help="JSON Lines files, oldest first; by default the server's own logs."),
+    ] = None,
     out: Annotated[
         Path | None,
         typer.Option("--out", metavar="FILE", help="File to write examples to; by default mined.jsonl in the project."),
@@ -33,31 +36,29 @@ def mine(
 ) -> None:
     """Turn logged answers and the users' feedback into examples, and into preferences for tuning.
 
-    Unused log lines are written with their reason to a second file.
+    New ones are appended to their files; what an example asks already is not added. Questions that nobody has answered
+    well are listed, the most frequent first, in to_answer.jsonl: write answers there, and the next run takes them up.
+    Unused log lines are written with their reason to a file of their own.
     """
-    from twofold.curation.questions import save
-    from twofold.curation.templates import as_record
-    from twofold.examples.feedback import preference_record
+    from twofold.curation.mining import MiningFiles
 
-    with run.project() as project:
-        mined = project.curation.mine(logs, mask=mask)
-        path = out or project.curation.file("mined.jsonl")
-        pairs = preferences or project.directory / "preferences.jsonl"
-        # Nothing is dropped in silence: every unused line is there with its reason.
-        beside = path.with_name(f"{path.name.removesuffix('.jsonl')}.discarded.jsonl")
-        save([as_record(example) for example in mined.examples], path)
-        save([preference_record(one) for one in mined.preferences], pairs)
-        save(mined.discarded, beside)
+    with run.project() as project, run.progress() as progress:
+        files = MiningFiles(
+            examples=out or project.curation.file("mined.jsonl"),
+            preferences=preferences or project.directory / "preferences.jsonl",
+        )
+        report = project.curation.learn(files, logs or (), mask=mask, progress=progress)
         # Nothing was written that the project could have read.
-        run.note(unread(project, path) if mined.examples else "")
-    files = {"file": str(path), "preferences_file": str(pairs), "discarded_file": str(beside)}
-    report: dict[str, Any] = {**mined.counts, **files}
+        run.note(unread(project, files.examples) if report["examples"] else "")
     lines = [
-        f"{counted(report['examples'], 'example')} in {path}",
-        f"{counted(report['preferences'], 'preference')} in {pairs}",
+        f"{counted(report['examples'], 'new example')} in {files.examples}"
+        + (f", {report['answered']} of them answered in {files.to_answer.name}" if report["answered"] else ""),
+        f"{counted(report['preferences'], 'new preference')} in {files.preferences}",
+        f"{counted(report['to_answer'], 'question')} that nobody has answered well in {files.to_answer}",
     ]
     if report["masked"]:
         lines.append(f"personal data or secrets masked in {counted(report['masked'], 'text')}")
     if report["discarded"]:
-        lines += [f"not used ({beside}):", *(f"  {number:>5} {why}" for why, number in report["discarded"].items())]
+        reasons = (f"  {number:>5} {why}" for why, number in report["discarded"].items())
+        lines += [f"not used ({files.discarded}):", *reasons]
     run.result(report, "\n".join(lines))

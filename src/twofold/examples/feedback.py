@@ -75,6 +75,18 @@ class Preference:
     """ISO date; may be empty."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Disliked:
+    """A question whose answer people rated down, and to which no better one is known."""
+
+    question: str
+    """The last message of a conversation of one."""
+    answer: str
+    """The answer that they rated down."""
+    at: str
+    """ISO date; may be empty."""
+
+
 @dataclass(kw_only=True)
 class Mined:
     """The examples and preferences mined from feedback."""
@@ -85,6 +97,8 @@ class Mined:
     """Better and worse answers to one question."""
     discarded: list[Json] = field(default_factory=list)
     """Lines that were not used: ``question``, ``at`` (its place in the log), ``why``."""
+    disliked: list[Disliked] = field(default_factory=list)
+    """Of the discarded lines, those that a person has to answer."""
     masked: int = 0
     """Texts that personal data or secrets were taken out of."""
 
@@ -180,6 +194,10 @@ def _of_one_question(
     if best is None:
         for interaction in disliked:
             discard(interaction, "rated down, and no better answer is known")
+            # A later turn is not understood alone.
+            if len(interaction.messages) == 1:
+                question, answer = hide(interaction.messages[0].content), hide(interaction.answer)
+                out.disliked.append(Disliked(question=question, answer=answer, at=interaction.at))
         return
     right = best.correction if corrected else best.answer
     out.examples.append(_example(best, right, abstention=abstention, hide=hide))

@@ -8,16 +8,18 @@ from pathlib import Path
 from twofold.errors import BadRecord, TooFewExamples, UnreadableFile
 from twofold.examples import feedback
 from twofold.examples.feedback import Interaction, Mined
-from twofold.examples.quality.privacy import masked
 from twofold.files.paths import expand, looked_in
 from twofold.files.reading import JSONL, MIB, decode, read_bytes, suffix_of
+from twofold.text.privacy import masked
 from twofold.types import Json
 
+FEEDBACK = "serving/feedback.jsonl"
+"""Log of a project's own server."""
 MAX_MIB = 512
 """Largest log, after decompression."""
 
 
-def mine(paths: Sequence[str], root: Path, *, abstention: str = "", mask: bool = True) -> Mined:
+def mine(paths: Sequence[str], root: Path, *, abstention: str = "", mask: bool = True, required: bool = True) -> Mined:
     """Examples and preferences from logs in JSON Lines (``.gz`` too); see `examples.feedback`.
 
     A malformed line is thrown away with its reason, as a log whose writer was killed has one.
@@ -26,7 +28,8 @@ def mine(paths: Sequence[str], root: Path, *, abstention: str = "", mask: bool =
         paths: Files, folders or patterns relative to `root`, in order of time.
         root: The project.
         abstention: What a system says when the documents do not tell.
-        mask: Put the kind of personal data and secrets in their place (see `examples.quality.privacy`).
+        mask: Put the kind of personal data and secrets in their place (see `text.privacy`).
+        required: It is an error where no line has usable feedback.
 
     Raises:
         UnreadableFile: a file is missing, too large or not text.
@@ -56,7 +59,7 @@ def mine(paths: Sequence[str], root: Path, *, abstention: str = "", mask: bool =
                 log.append(interaction)
     result = feedback.mined(log, abstention=abstention, mask=masked if mask else None)
     result.discarded[:0] = broken
-    if not result.examples:
+    if required and not result.examples:
         first = result.discarded[0] if result.discarded else {"at": ", ".join(paths), "why": "no line at all"}
         raise TooFewExamples(
             f"the log contains no usable feedback; first reason, {first['at']}: {first['why']}",

@@ -4,18 +4,25 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
 from twofold.assembly.searching import Search
+from twofold.audit.log import FOLDER as AUDIT
+from twofold.audit.texts import AuditTexts
 from twofold.errors import DiskFull, StoreError, StudyError, refused
 from twofold.files import writing
+from twofold.indexing import stored_logs
 from twofold.indexing.report import EmptiedCaches, Erased
 from twofold.labelling.labels import LABELS, LabelLog
 from twofold.reports import archive
+from twofold.store.copying import STAGING
+from twofold.store.database import BATCH, BEFORE
 from twofold.store.forgotten import RECEIPTS, Forgotten
+from twofold.text.quoting import Quoted
 
 RECORDS = "studies"
 """Folder of the studies' records in a project."""
@@ -75,25 +82,27 @@ class Eraser:
         """
         catalogue, index = self.search.catalogue, self.search.index
         # before anything is erased: answers that show the document name its chunks
-        chunk_ids = [chunk.id for chunk in index.chunks_of([document])]
+        chunks_before = index.chunks_of([document])
+        chunk_ids = [chunk.id for chunk in chunks_before]
+        quotes = self.quoted(document, [chunk.text for chunk in chunks_before]).runs
         try:
-            self.forgotten.begin(document, _now(), chunk_ids)
+            self.forgotten.begin(document, _now(), chunk_ids, quotes=quotes)
         except DiskFull:  # the caches are emptied in the end anyway: emptied now, they make room for the list
             self._empty_caches()
-            self.forgotten.begin(document, _now(), chunk_ids)
+            self.forgotten.begin(document, _now(), chunk_ids, quotes=quotes)
         entry = self.forgotten.entries()[document]
-        chunks = frozenset(entry["chunks"])
+        chunks, quoted = frozenset(entry["chunks"]), Quoted(entry["quotes"])
         # withdrawn before the index changes: the next sync then compares index and catalogue after a kill in between
         catalogue.notes.put("index-version", "")
         lost = index.erase([document])
-        erased = catalogue.erasure.erase(document, chunks=chunks)
+        erased = catalogue.erasure.erase(document, chunks=chunks, quotes=quoted.within)
         version = index.state().version
         catalogue.sync.put_change(version, entry["at"], {"forgotten": 1})
         studies: dict[str, int] = {}
         unreadable: list[str] = []
         for path in sorted((self.root / RECORDS).glob("[0-9]*/study.json")):
             try:
-                removed = archive.redact(path.parent, document, chunks)
+                removed = archive.redact(path.parent, document, chunks, quotes=quoted.within)
             except (StudyError, LookupError, TypeError, AttributeError):  # of another version, or damaged
                 unreadable.append(path.parent.name)
             else:
@@ -103,7 +112,10 @@ class Eraser:
         for draft in (self.root / RECORDS).glob(".*.partial"):
             shutil.rmtree(draft, ignore_errors=True)
         labels = self._unlabelled()
+        logs = stored_logs.erase(self.root, document, quoted.within)
         questions = self._unmade(document)
+        with AuditTexts(self.root / AUDIT) as texts:
+            audit_texts = texts.erase(document)
         caches = self._empty_caches()
         # A trial erases from its own copy: what answers has the document still, until its own next sync.
         if self.search.directory != self.root / TRIAL:
@@ -115,9 +127,24 @@ class Eraser:
             "studies": studies,
             "unreadable": unreadable,
             "labels": labels,
+            "logs": logs,
             "questions": questions,
+            "audit_texts": audit_texts,
             "caches": caches,
         }
+
+    def quoted(self, document: str, chunks: Sequence[str] = ()) -> Quoted:
+        """What is looked for where a document may be quoted: what no other document says."""
+        documents = self.search.catalogue.documents
+        texts = [*chunks, *(entry.text for entry in documents.get([document]))]
+        return Quoted.of(texts, self._others(document))
+
+    def _others(self, document: str) -> Iterator[str]:
+        """The texts of all other documents, some at a time: all together may not fit into memory."""
+        documents = self.search.catalogue.documents
+        names = [name for name in documents.digests() if name != document]
+        for start in range(0, len(names), BATCH):
+            yield from (entry.text for entry in documents.get(names[start : start + BATCH]))
 
     def _unlabelled(self) -> int:
         """Remove labels of answers that studies do not have any more: they quote them. Returns how many.
@@ -175,10 +202,15 @@ class Eraser:
         tools = {path.name: len(list(path.glob("*.json"))) for path in sorted((root / "tools").glob("*"))}
         bench = len(list((root / "bench").glob("*")))
         try:
-            for folder in (root / "tools", root / "bench", root / "probes", self.root / TRIAL):
+            # A backup that is being made ready has the document, too; it then ends with an error.
+            staged = self.root.glob(f"{STAGING}*")
+            for folder in (root / "tools", root / "bench", root / "probes", self.root / TRIAL, *staged):
                 # A trial that erases by itself goes on in its folder.
                 if folder.is_dir() and folder != root:
                     shutil.rmtree(folder)
+            # What an upgrade copied has every text of before.
+            for copy in (*root.glob(f"*.{BEFORE}"), *self.root.glob(f"*.{BEFORE}")):
+                copy.unlink()
         except OSError as error:
             raise StoreError(f"a cache cannot be emptied: {error.strerror or error}", file=root) from error
         return {"tools": tools, "bench": bench}

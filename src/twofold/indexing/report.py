@@ -194,9 +194,24 @@ class Erased(TypedDict):
     """Studies whose damaged record may still show the document."""
     labels: int
     """Labels of answers that were taken out; they quote the answers."""
+    logs: ErasedLogs
     questions: dict[str, int]
     """File of questions that `twofold improve` made → number taken out of it."""
+    audit_texts: int
+    """Texts beside the audit log that were erased: questions whose answers were shown the document, and the answers."""
     caches: EmptiedCaches
+
+
+class ErasedLogs(TypedDict):
+    """What the logs of a server lost with a document (`stored_logs.erase`)."""
+
+    traffic: int
+    """Rows without their texts now; the rows stay."""
+    feedback: int
+    labels: int
+    """Labels that quote it, of chats too."""
+    edits: int
+    """Edits of examples. All three: lines that were removed."""
 
 
 class ArtifactUse(TypedDict):

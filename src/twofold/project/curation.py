@@ -5,13 +5,18 @@ from __future__ import annotations
 from collections.abc import Sequence
 from itertools import chain
 from pathlib import Path
+from typing import Any
 
 from twofold.corpus.loading import load_documents
-from twofold.curation import difficulty
+from twofold.curation import difficulty, mining
 from twofold.curation import questions as making
+from twofold.curation.mining import MinedReport, MiningFiles
 from twofold.curation.selection import By
+from twofold.errors import TooFewExamples
 from twofold.examples import feedback_logs
 from twofold.examples.feedback import Mined
+from twofold.examples.feedback_logs import FEEDBACK
+from twofold.examples.loading import load_examples
 from twofold.files.paths import expand
 from twofold.plugins.protocols import Progress, quiet
 from twofold.project.material import Material
@@ -59,6 +64,45 @@ class Curation:
         return feedback_logs.mine(
             logs, self._material.directory, abstention=self._material.config.template.abstention, mask=mask
         )
+
+    def learn(
+        self, files: MiningFiles, logs: Sequence[str] = (), *, mask: bool = True, progress: Progress = quiet
+    ) -> MinedReport:
+        """Add what logs tell to the project's examples; what is there already is not added again.
+
+        Args:
+            files: Where to.
+            logs: As `mine`; without any the logs of the project's own server, whose traffic tells what people asked in
+                vain, too.
+            mask: As `mine`.
+            progress: Shows the embedding of such questions.
+
+        Raises:
+            TooFewExamples: the logs that are named have no usable feedback, or none is named and the server has none.
+        """
+        material = self._material
+        unanswered = [] if logs else mining.in_vain(material.directory)
+        if not logs and not unanswered and not (material.directory / FEEDBACK).is_file():
+            raise TooFewExamples(
+                "there is no log of a server, and none is named",
+                cure='Name a log, or set log = "full" in [traffic] of twofold.toml and serve the project.',
+            )
+        abstention = material.config.template.abstention
+        paths = logs or ([FEEDBACK] if (material.directory / FEEDBACK).is_file() else [])
+        mined = (
+            feedback_logs.mine(paths, material.directory, abstention=abstention, mask=mask, required=bool(logs))
+            if paths
+            else Mined()
+        )
+        # A path may name the file that is now written for the first time.
+        there = [path for path in material.config.examples.paths if expand([path], material.directory)[0]]
+        known = load_examples(there, material.directory)[0] if there else []
+
+        def embed(texts: Sequence[str]) -> Any:
+            # Only where there are such questions: its weights take a while to load.
+            return material.reader.search.embedder.embed(texts, progress=progress)
+
+        return mining.grow(mined, files, known=known, unanswered=unanswered, embed=embed)
 
     def select(self, budget: int, *, by: By = "both", seed: int = 0, progress: Progress = quiet) -> difficulty.Selected:
         """Choose `budget` examples of the train split; see `curation.selection`."""

@@ -7,7 +7,7 @@ import json
 import re
 import shutil
 import zlib
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import suppress
 from functools import lru_cache
 from pathlib import Path
@@ -171,7 +171,7 @@ def read_diagnosis(directory: Path) -> DiagnosisRecord | None:
 
 
 def _redacted(
-    directory: Path, document: str, chunks: Collection[str], *, ids: Collection[str]
+    directory: Path, document: str, chunks: Collection[str], *, ids: Collection[str], quotes: Callable[[str], bool]
 ) -> DiagnosisRecord | None:
     """The diagnosis without answers that show a document; its counts stay."""
     diagnosis = read_diagnosis(directory)
@@ -179,13 +179,15 @@ def _redacted(
         return None
     arms: dict[str, ArmDiagnosis] = {}
     for name, arm in diagnosis["arms"].items():
-        rows = [row for row in arm["rows"] if row["id"] in ids and not shows(row, document, chunks)]
+        rows = [row for row in arm["rows"] if row["id"] in ids and not shows(row, document, chunks, quotes=quotes)]
         arms[name] = {**arm, "rows": rows}
     return {**diagnosis, "arms": arms}
 
 
-def redact(directory: Path, document: str, chunks: Collection[str]) -> int:
-    """Take every answer that shows or cites a document out of a record, and write its report anew.
+def redact(
+    directory: Path, document: str, chunks: Collection[str], *, quotes: Callable[[str], bool] = lambda _: False
+) -> int:
+    """Take every answer that shows, cites or quotes a document out of a record, and write its report anew.
 
     The verdict and all figures stay as they were; ``study.json`` says how many answers are not kept any more.
 
@@ -193,8 +195,9 @@ def redact(directory: Path, document: str, chunks: Collection[str]) -> int:
         How many answers were taken out.
     """
     rows = read_answers(directory) if (directory / "answers.jsonl.gz").is_file() else []
-    remaining = [row for row in rows if not shows(row, document, chunks)]
-    diagnosis = _redacted(directory, document, chunks, ids={row["id"] for row in remaining})
+    remaining = [row for row in rows if not shows(row, document, chunks, quotes=quotes)]
+    ids = {row["id"] for row in remaining}
+    diagnosis = _redacted(directory, document, chunks, ids=ids, quotes=quotes)
     # A re-run can have shown the document where no answer of the study did: the report quotes re-runs, too.
     reruns_show = diagnosis is not None and diagnosis != read_diagnosis(directory)
     if len(remaining) == len(rows) and not reruns_show:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import secrets
+from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -19,10 +20,12 @@ class FeedbackLog:
 
     Args:
         path: The file; it and its folder are made with the first line.
+        redacted: Takes personal data out of a text before it is written.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, *, redacted: Callable[[str], str] = str) -> None:
         self._path = path
+        self._redacted = redacted
         self.failure = ""
         """Why the last line could not be written; empty when it was."""
 
@@ -36,10 +39,10 @@ class FeedbackLog:
         record = {
             "id": name,
             "at": datetime.now(UTC).isoformat(timespec="seconds"),
-            "messages": [{"role": _role(one.role), "content": text_of(one)} for one in body.messages],
-            "answer": body.answer,
+            "messages": [{"role": _role(one.role), "content": self._redacted(text_of(one))} for one in body.messages],
+            "answer": self._redacted(body.answer),
             "rating": body.rating,
-            "correction": body.correction,
+            "correction": self._redacted(body.correction),
             "conversation": body.conversation,
             "hits": [
                 {"document": hit.document, "start": hit.start, "end": hit.end, "text": hit.quote, "title": hit.title}

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from typing import Any
 
-from twofold.store.database import Database
+from twofold.store.database import BEFORE, Database
 
 
 class Erasure:
@@ -18,12 +18,15 @@ class Erasure:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    def erase(self, document: str, *, chunks: Collection[str] = ()) -> dict[str, int]:
-        """Delete a document, every answer that shows or cites it and their scores, and overwrite their bytes.
+    def erase(
+        self, document: str, *, chunks: Collection[str] = (), quotes: Callable[[str], bool] = lambda _: False
+    ) -> dict[str, int]:
+        """Delete a document, every answer that shows, cites or quotes it, their scores, and overwrite their bytes.
 
         Args:
             document: Id of the document.
             chunks: Ids of its chunks, which traces may name instead of the document.
+            quotes: Does a text quote it? A tuned model's answer may, which was shown nothing.
 
         Returns:
             Numbers of deleted ``documents``, ``answers`` and ``scores``.
@@ -43,7 +46,7 @@ class Erasure:
                 rows = connection.execute("SELECT system, example, record FROM answers").fetchall()
                 showing = []
                 for system, example, record in rows:
-                    if shows(self._database.json(record), document, chunks):
+                    if shows(self._database.json(record), document, chunks, quotes=quotes):
                         showing.append((system, example))
                 for key in showing:
                     row = "WHERE system = ? AND example = ?"
@@ -51,6 +54,9 @@ class Erasure:
                     counts["scores"] += connection.execute(f"DELETE FROM scores {row}", key).rowcount
             connection.execute("VACUUM")
             connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        if self._database.path is not None:
+            # It has the document, too, and nobody goes back to before what must be gone.
+            self._database.path.with_name(BEFORE).unlink(missing_ok=True)
         return counts
 
     def forgotten(self) -> dict[str, str]:
@@ -63,8 +69,10 @@ class Erasure:
             self._database.write("DELETE FROM forgotten", [()])
 
 
-def shows(value: Any, document: str, chunks: Collection[str] = ()) -> bool:
-    """Does a JSON value contain a span of the document (a hit, a citation, a quote), or the id of one of its chunks?"""
+def shows(
+    value: Any, document: str, chunks: Collection[str] = (), *, quotes: Callable[[str], bool] = lambda _: False
+) -> bool:
+    """Does a JSON value contain a span of the document (a hit, a citation), the id of one of its chunks, or a quote?"""
     stack = [value]
     while stack:
         item = stack.pop()
@@ -74,6 +82,6 @@ def shows(value: Any, document: str, chunks: Collection[str] = ()) -> bool:
             stack += item.values()
         elif isinstance(item, list):
             stack += item
-        elif isinstance(item, str) and item in chunks:
+        elif isinstance(item, str) and (item in chunks or quotes(item)):
             return True
     return False

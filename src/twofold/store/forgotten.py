@@ -57,6 +57,8 @@ class Entry(TypedDict):
     """Is everything erased?"""
     chunks: list[str]
     """Ids of its chunks during the erasure: answers may name only these, and the index loses them first."""
+    quotes: list[str]
+    """What `text.quoting` looks for during the erasure, by digests: answers and logs may quote the document."""
 
 
 class Forgotten:
@@ -80,7 +82,14 @@ class Forgotten:
             entries: dict[str, Entry] = {}
             for name, entry in stored.items():
                 # Field by field: an entry that lacks one is damage, and is told as such.
-                entries[name] = {"at": entry["at"], "finished": entry["finished"], "chunks": entry["chunks"]}
+                # An entry of an earlier version has no quotes.
+                quotes = entry.get("quotes", [])
+                entries[name] = {
+                    "at": entry["at"],
+                    "finished": entry["finished"],
+                    "chunks": entry["chunks"],
+                    "quotes": quotes,
+                }
             return entries
         except FileNotFoundError:
             return {}
@@ -91,22 +100,24 @@ class Forgotten:
                 cure="Restore the file from a copy, or delete it and forget the documents named by the receipts again.",
             ) from error
 
-    def begin(self, document: str, at: str, chunks: Iterable[str]) -> None:
-        """Add a document to the list with an unfinished erasure; chunk ids of several attempts add up."""
+    def begin(self, document: str, at: str, chunks: Iterable[str], *, quotes: Iterable[str] = ()) -> None:
+        """Add a document to the list with an unfinished erasure; chunk ids and quotes of several attempts add up."""
         entries = self.entries()
         before = entries.get(document)
         known = before["chunks"] if before else []
+        known_quotes = before["quotes"] if before else []
         entries[document] = {
             "at": before["at"] if before else at,
             "finished": False,
             "chunks": sorted({*known, *chunks}),
+            "quotes": sorted({*known_quotes, *quotes}),
         }
         self._write(entries)
 
     def finish(self, document: str) -> None:
         """Mark the erasure of a document as finished."""
         entries = self.entries()
-        entries[document] = {**entries[document], "finished": True, "chunks": []}
+        entries[document] = {**entries[document], "finished": True, "chunks": [], "quotes": []}
         self._write(entries)
 
     def lift(self, document: str) -> bool:

@@ -17,8 +17,8 @@ from installed import needs
 from twofold.examples.loading import load_examples
 from twofold.examples.quality.inspect import PARTS, copies, inspect, privacy, verbatim
 from twofold.examples.quality.labels import noise, undeclared
-from twofold.examples.quality.privacy import masked, private
 from twofold.examples.quality.text import repaired
+from twofold.text.privacy import masked, private
 from twofold.types import Document, Example, Message, Problem
 
 needs("sklearn", reason="the extra data is not installed")

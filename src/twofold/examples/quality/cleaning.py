@@ -14,8 +14,8 @@ import numpy as np
 from twofold.examples.loading import ExampleRow, row_of
 from twofold.examples.quality import labels, text
 from twofold.examples.quality.inspect import copies
-from twofold.examples.quality.privacy import masked
 from twofold.examples.quality.text import repaired
+from twofold.text.privacy import masked
 from twofold.types import Example, Json, Problem
 
 _TEXTS = ("question", "input", "messages", "answers", "output", "outputs", "answer", "reference", "choices")

@@ -15,9 +15,9 @@ from twofold.examples.leaks import agree, bare, conversation, figures, wording
 from twofold.examples.near_duplicates import NearTexts
 from twofold.examples.quality import labels
 from twofold.examples.quality import text as findings_text
-from twofold.examples.quality.privacy import private
 from twofold.examples.quality.text import note, texts_of
 from twofold.prompts import Template
+from twofold.text.privacy import private
 from twofold.types import Document, Example, Problem
 
 Part = Literal["copies", "private", "encoding", "answers", "length", "language", "noise", "balance", "documents"]

@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 import re
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -31,7 +31,8 @@ class PrivatePlace:
     """Past the last character."""
 
 
-def _luhn(text: str) -> bool:
+def luhn(text: str) -> bool:
+    """Are these the digits of a payment card, by their number and their check digit (ISO/IEC 7812-1)?"""
     digits = [int(c) for c in text if c.isdigit()]
     doubled = [d if i % 2 == 0 else d * 2 - 9 * (d > 4) for i, d in enumerate(reversed(digits))]
     # A row of equal digits may pass the check, and is no card.
@@ -58,7 +59,8 @@ _IBAN_LENGTHS = {
 }
 
 
-def _iban(text: str) -> bool:
+def iban(text: str) -> bool:
+    """Is this the number of a bank account, by its country's length and its check digits (ISO 13616)?"""
     bare = re.sub(r"[\s-]", "", text).upper()
     if len(bare) != _IBAN_LENGTHS.get(bare[:2], 0):
         return False
@@ -76,7 +78,7 @@ def _phone(text: str) -> bool:
     return 8 <= sum(c.isdigit() for c in text) <= 15
 
 
-def _random(text: str) -> bool:
+def looks_random(text: str) -> bool:
     """Does it look random? Some digits or marks among letters, and at least 2.5 bits a character."""
     value = text.strip("\"'`.,;:)")
     entropy = -sum(n / len(value) * math.log2(n / len(value)) for n in Counter(value).values()) if value else 0.0
@@ -86,6 +88,10 @@ def _random(text: str) -> bool:
 
 def _always(_: str) -> bool:
     return True
+
+
+PrivateForm = tuple[str, Sort, re.Pattern[str], Callable[[str], bool]]
+"""Kind, sort, form, and whether what has the form is one; a form with a group is about what its last group holds."""
 
 
 _FORMS: tuple[tuple[str, Sort, str, Callable[[str], bool]], ...] = (
@@ -105,16 +111,16 @@ _FORMS: tuple[tuple[str, Sort, str, Callable[[str], bool]], ...] = (
         "secret",
         r"(?i:\b(?:pass(?:word|code)|api[ _-]?key|(?:secret|access)[ _-]?key|auth[ _-]?token)\b"
         r"[\"']?(?: is| was| to|:| =|=)[ \"']*)([^\s\"']{8,})",
-        _random,
+        looks_random,
     ),
     ("email", "personal", r"\b[\w.+-]{1,64}@(?:[A-Za-z0-9-]+\.)+[A-Za-z]{2,24}\b", _always),
-    ("IBAN", "personal", r"\b[A-Z]{2}\d{2}(?:[ -]?[A-Z0-9]{4}){2,7}(?:[ -]?[A-Z0-9]{1,3})?\b", _iban),
+    ("IBAN", "personal", r"\b[A-Z]{2}\d{2}(?:[ -]?[A-Z0-9]{4}){2,7}(?:[ -]?[A-Z0-9]{1,3})?\b", iban),
     (
         "payment card",
         "personal",
         r"(?<![\w.-])(?<!\d[ -])(?:[2-6]\d{3}(?:[ -]\d{4}){3}|3[47]\d\d[ -]\d{6}[ -]\d{5}|[2-6]\d{12,15})"
         r"(?![ .-]?\d|\w)",
-        _luhn,
+        luhn,
     ),
     (
         "social security number",
@@ -126,16 +132,20 @@ _FORMS: tuple[tuple[str, Sort, str, Callable[[str], bool]], ...] = (
     ("phone number", "personal", r"(?<![\w.-])(?:\([2-9]\d\d\) ?|[2-9]\d\d[.-])[2-9]\d\d[.-]\d{4}(?![\w-])", _phone),
     ("IP address", "personal", r"(?<![\w.])(?:\d{1,3}\.){3}\d{1,3}(?![\w.]*\d)", _address),
 )
-_COMPILED = tuple((kind, sort, re.compile(form, re.DOTALL), holds) for kind, sort, form, holds in _FORMS)
-"""A form with a group is about what the group holds."""
+FORMS: tuple[PrivateForm, ...] = tuple(
+    (kind, sort, re.compile(form, re.DOTALL), holds) for kind, sort, form, holds in _FORMS
+)
+"""What is looked for where nobody says otherwise, from the strictest form."""
 
 
-def private(text: str) -> list[PrivatePlace]:
+def private(text: str, forms: Sequence[PrivateForm] = FORMS) -> list[PrivatePlace]:
     """Personal data and secrets in `text`, in order, none overlapping; of two the one with the stricter form."""
     places: list[PrivatePlace] = []
-    for kind, sort, form, holds in _COMPILED:
+    for kind, sort, form, holds in forms:
         for match in form.finditer(text):
             start, end = match.span(form.groups)
+            if start < 0:  # a group of a form that somebody else wrote, which took no part
+                start, end = match.span()
             # Forms are tried from the strictest: what one has taken, a looser one does not take again.
             if holds(text[start:end]) and not any(start < p.end and p.start < end for p in places):
                 places.append(PrivatePlace(kind=kind, sort=sort, start=start, end=end))
@@ -144,9 +154,14 @@ def private(text: str) -> list[PrivatePlace]:
 
 def masked(text: str) -> str:
     """`text` with what `private` finds replaced by its kind in brackets; masking twice changes nothing more."""
+    return masked_at(text, private(text))
+
+
+def masked_at(text: str, places: Iterable[PrivatePlace]) -> str:
+    """`text` with these places, which are in order, replaced by their kind in brackets."""
     out = []
     at = 0
-    for place in private(text):
+    for place in places:
         out += [text[at : place.start], f"[{place.kind.upper()}]"]
         at = place.end
     return "".join([*out, text[at:]])
