@@ -46,24 +46,43 @@ def append(path: Path, line: bytes, *, mode: int) -> None:
         OSError: the disk refuses; nothing of the line is left in the file.
     """
     with locking.locked(path.with_name(f".{path.name}.lock")):
-        file = os.open(path, os.O_RDWR | os.O_CREAT, mode)
+        size = path.stat().st_size if path.exists() else 0
+        broken = False
+        if size:
+            with path.open("rb") as stream:
+                stream.seek(size - 1)
+                # a writer that was killed may have left a line without an end
+                broken = stream.read(1) != b"\n"
+        extend(path, (b"\n" if broken else b"") + line + b"\n", at=size, mode=mode)
+
+
+def extend(path: Path, data: bytes, *, at: int, mode: int) -> None:
+    """Write to the end of a file (created if missing) so that it is on the disk; the caller has the file's lock.
+
+    Args:
+        path: The file, in an existing folder.
+        data: What is added.
+        at: Size of the file before.
+        mode: Permissions of a new file.
+
+    Raises:
+        OSError: the disk refuses; nothing of the data is left in the file.
+    """
+    file = os.open(path, os.O_RDWR | os.O_CREAT, mode)
+    try:
+        os.lseek(file, at, os.SEEK_SET)
         try:
-            size = os.lseek(file, 0, os.SEEK_END)
-            os.lseek(file, max(0, size - 1), os.SEEK_SET)
-            # a writer that was killed may have left a line without an end
-            broken = size > 0 and os.read(file, 1) != b"\n"
-            data = (b"\n" if broken else b"") + line + b"\n"
-            try:
-                while data:
-                    # the system may take less than it is given
-                    data = data[os.write(file, data) :]
-                os.fsync(file)
-            except OSError:
-                # no half of a line stays
-                os.ftruncate(file, size)
-                raise
-        finally:
-            os.close(file)
+            rest = memoryview(data)
+            while rest:
+                # the system may take less than it is given
+                rest = rest[os.write(file, rest) :]
+            os.fsync(file)
+        except OSError:
+            # no half of a line stays
+            os.ftruncate(file, at)
+            raise
+    finally:
+        os.close(file)
 
 
 def save(path: Path, text: str) -> None:
