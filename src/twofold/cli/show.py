@@ -13,6 +13,7 @@ from twofold.cli.terminal import one_line
 if TYPE_CHECKING:
     from twofold.judge.record import JudgementRecord
     from twofold.verdict.record import StudyRecord
+    from twofold.verdict.validity import Validity
 
 
 def show(
@@ -22,8 +23,11 @@ def show(
         str, typer.Argument(metavar="[STUDY]", help="Name or number of the study; the latest by default.")
     ] = "",
 ) -> None:
-    """Print a study's verdict, arms and effects from its record."""
-    from twofold.errors import StudyError
+    """Print a study's verdict, arms and effects from its record, and why the verdict no longer holds if it does not.
+
+    With --json ``validity`` has the region in which the verdict stands, whether it holds or not.
+    """
+    from twofold.errors import StudyError, TwofoldError
     from twofold.reports import archive, decisive
 
     with run.project() as project:
@@ -44,9 +48,23 @@ def show(
         # The record is whole: only what a judge was worth is not known.
         except StudyError as error:
             run.note(f"warning: {one_line(str(error))}; {error.cure}")
+        validity = None
+        try:
+            validity = project.validity(record["study"])
+        # The record is whole: only whether its verdict still holds is not known.
+        except TwofoldError as error:
+            run.note(f"warning: whether the verdict still holds is not known: {one_line(str(error))}; {error.cure}")
         value = automation(record, project.directory)
         value |= {"judgement": judgement} if judgement else {}
-        run.result(value, outcome(record, project.directory, judgement))
+        value |= {"validity": validity} if validity else {}
+        run.result(value, standing(validity) + outcome(record, project.directory, judgement))
+
+
+def standing(validity: Validity | None) -> str:
+    """Whether the verdict still holds, before the summary; empty while it does."""
+    from twofold.verdict.validity import lines
+
+    return "".join(f"{line}\n" for line in lines(validity)) + "\n" if validity and lines(validity) else ""
 
 
 def report_of(record: StudyRecord, directory: Path) -> Path:

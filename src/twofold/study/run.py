@@ -26,6 +26,7 @@ from twofold.forgetting.suite import outcome
 from twofold.hashing import digest, plain
 from twofold.host import capabilities
 from twofold.host.meter import Meter, environment
+from twofold.indexing import feeds
 from twofold.plugins.protocols import Progress, quiet
 from twofold.plugins.traits import place_of
 from twofold.reports.archive import next_name, read_record, write_record
@@ -56,6 +57,7 @@ from twofold.study.metered import has_documents, metered
 from twofold.study.retrieval.ablation import ablate
 from twofold.study.retrieval.abstention import abstention
 from twofold.study.retrieval.benchmark import LEARNED, labelled, learned_train, rules_of
+from twofold.study.standing import contents_of
 from twofold.study.this_look import look_of
 from twofold.text.masking import masked
 from twofold.types import Arm, Estimate, Example, Json
@@ -228,6 +230,7 @@ def study(
             for name, item in _shown(by_arm, progress)
         },
         "retrieval": retrieval,
+        "documents": contents_of(answered, feeds.contents(workspace.catalogue)),
         "contrasts": contrasts(answered, config.study.metric.name, level=level, right=facts.right),
         "self_test": list(checked.tests),
         "leaks": leaks,
@@ -245,6 +248,7 @@ def study(
         ),
         "environment": environment(),
         "config": masked(plain(config)),
+        "overrides": masked(plain(workspace.laid_over)),
     }
     if raced:
         record["race"] = raced.record

@@ -427,6 +427,10 @@ class StudyRecord(TypedDict):
     """Where documents were edited since an earlier study with the same settings."""
     ablation: NotRequired[Json]
     """Gain and cost of each retrieval stage (`ablation.ablate`), where [study].ablation is on."""
+    overrides: NotRequired[Json]
+    """Values that the command laid over `twofold.toml`, such as ``--arms``, nested; secrets are hidden."""
+    documents: NotRequired[dict[str, str]]
+    """Of the documents that hold an answer or were shown: digest of the id → its content's (`study.standing`)."""
 
 
 class HitRow(TypedDict):
