@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Callable, Container, Iterator, Sequence
+from collections.abc import Callable, Container, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from functools import partial
@@ -188,7 +188,7 @@ def behind(search: Search, root: Path) -> list[str]:
         if not isinstance(feed.source, FolderSource):
             continue
         try:
-            changed += _changes(search, feed)
+            changed += len(changed_items(search, feed))
         except SourceUnreachable as error:
             named = f"the source {feed.name or UNNAMED!r} cannot be read ({error.message})"
             # under access control the user who asks need not know of the source
@@ -214,17 +214,22 @@ def pending(search: Search, root: Path, only: str) -> int:
     """
     if only == PUSHED and not (root / PUSHED_FOLDER).is_dir():
         return 0
-    return sum(_changes(search, feed) for feed in feeds(search, root, only=only))
+    return sum(len(changed_items(search, feed)) for feed in feeds(search, root, only=only))
 
 
-def _changes(search: Search, feed: Feed) -> int:
-    """Number of a folder's files that are new, different or gone since the last sync."""
-    known, seen, changed = search.catalogue.sync.items(feed.name), set(), 0
+def changed_items(search: Search, feed: Feed) -> tuple[str, ...]:
+    """Items of a local source that are new, different or gone since its last sync.
+
+    Raises:
+        SourceUnreachable: the folder cannot be read.
+    """
+    known, seen, changed = search.catalogue.sync.items(feed.name), set(), []
     for item in feed.source.items({}):
         seen.add(item.id)
         row = known.get(item.id)
-        changed += row is None or (item.state != row.state if row.state else _differs(item, row.content))
-    return changed + len(known.keys() - seen)
+        if row is None or (item.state != row.state if row.state else _differs(item, row.content)):
+            changed.append(item.id)
+    return (*changed, *sorted(known.keys() - seen))
 
 
 def _differs(item: Item, content: str) -> bool:
@@ -237,6 +242,16 @@ def _differs(item: Item, content: str) -> bool:
 def contents(catalogue: Catalogue | None) -> dict[str, str]:
     """Document id → digest of its content, as of the last sync; empty before the first."""
     return {name: one.content or one.digest for name, one in catalogue.documents.known().items()} if catalogue else {}
+
+
+def knows_same_documents(catalogue: Catalogue) -> bool:
+    """Is it stored which of the documents of now are the same? Else `same_documents` compares them all."""
+    known, note = contents(catalogue), catalogue.notes.get(_SAME)
+    return not known or (bool(note) and json.loads(note)["key"] == _compared_key(known))
+
+
+def _compared_key(known: Mapping[str, str]) -> str:
+    return digest("same documents", {"documents": known, "version": twins.VERSION})
 
 
 def same_documents(
@@ -255,7 +270,7 @@ def same_documents(
     known = contents(catalogue)
     if catalogue is None or not known:
         return twins.compared(read())
-    key = digest("same documents", {"documents": known, "version": twins.VERSION})
+    key = _compared_key(known)
     note = catalogue.notes.get(_SAME)
     if note and (cached := json.loads(note))["key"] == key:
         holders = {name: tuple(others) for name, others in cached["holders"].items()}

@@ -42,6 +42,7 @@ from twofold.indexing.report import (
     row_of,
     says_nothing,
 )
+from twofold.indexing.self_questioning import SelfQuestioning
 from twofold.plugins.protocols import CountsUnknown, Progress, Source
 from twofold.plugins.results import Item
 from twofold.store import embedding_time
@@ -147,6 +148,7 @@ class Sync:
         self._index = search.index
         self._embedder = search.embedder
         self._chunker = search.chunker
+        self._questions = SelfQuestioning(search.catalogue, search.chunker)
         self._read = read
         self._forgotten = forgotten
         chunks, fingerprint = digest("chunks", search.chunk_recipe), search.embedder.fingerprint
@@ -214,6 +216,7 @@ class Sync:
         if not only:
             self._catalogue.sync.drop_renewed()
         self._catalogue.sync.put_cut(self._recipe, sources)
+        self._questions.finish()
         report = self._report(deleted, orphans)
         pruned = self._prune()
         state = self._index.state()
@@ -479,6 +482,7 @@ class Sync:
                     cut.entry["seconds"] += seconds * len(cut.chunks or ())
         if empty:
             self._index.delete(empty)
+        self._questions.take((cut.document, cut.chunks or ()) for cut in cuts)
         # last: a batch that is not in the index must not count as known
         self._catalogue.sync.record([(cut.document, cut.known) for cut in batch.cuts], batch.items)
 
