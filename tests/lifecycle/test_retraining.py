@@ -72,7 +72,7 @@ def test_nothing_left_to_compare_on_is_said() -> None:
 def test_triggers_are_data() -> None:
     moment = datetime(2026, 5, 1, tzinfo=UTC)
     champion = {"made": (moment - timedelta(days=30)).isoformat(), "base": {"weights": "w1"}, "template": "t1"}
-    facts = {"new": 49, "gone": 1, "base": "w1", "template": "t1"}
+    facts = {"new": 49, "gone": 1, "base": "w1", "template": "t1", "alarms": 0}
 
     def due(section: RetrainingSection, **changed: Any) -> list[str]:
         rows = reasons(section, champion, facts=facts | changed, moment=moment)
@@ -84,6 +84,9 @@ def test_triggers_are_data() -> None:
     assert due(RetrainingSection(), base="w2", template="t2") == ["another base", "another template"]
     assert due(RetrainingSection(on=()), base="w2") == []
     assert due(RetrainingSection(on=("gone",))) == ["examples taken out"]
+    assert due(RetrainingSection(), alarms=1) == [], "not before it is asked for"
+    assert due(RetrainingSection(on=("alarm",))) == []
+    assert due(RetrainingSection(on=("alarm",)), alarms=1) == ["open proposals of alarms"]
     assert [r["due"] for r in reasons(RetrainingSection(), None, facts=facts, moment=moment)] == [True]
 
 

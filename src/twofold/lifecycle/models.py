@@ -26,6 +26,7 @@ from twofold.lifecycle.model_records import (
 )
 from twofold.lifecycle.record import Retrained, Trigger
 from twofold.models import hub
+from twofold.monitoring.store import open_retunings
 from twofold.plugins import loading
 from twofold.plugins.protocols import Cancels, Exports, Generator, Progress, quiet
 from twofold.reports import archive
@@ -175,7 +176,9 @@ class TunedModels:
         learned = (self.registry.learned(champion) if champion else None) or {}
         _, counts = retraining.fair(self.splits(), learned, near=self.workspace.config.examples.near == "drop")
         parts = self._of(champion) if champion else self.workspace
-        facts = retraining.facts_of(parts.models, parts.adapters, counts)
+        # The project's folder, where the record of looks lies.
+        alarms = open_retunings(self.records.parent)
+        facts = retraining.facts_of(parts.models, parts.adapters, {**counts, "alarms": alarms})
         return champion, retraining.reasons(
             self.workspace.config.retraining, champion, facts=facts, moment=datetime.now(UTC)
         )

@@ -106,7 +106,8 @@ def reasons(
     Args:
         section: What was asked for.
         champion: The record of the model in use; None: there is none, which makes it due.
-        facts: ``new`` and ``gone`` examples, digests of the ``base`` weights and the ``template`` in force.
+        facts: ``new`` and ``gone`` examples, digests of the ``base`` weights and the ``template`` in force, and
+            ``alarms``, the open proposals of `twofold watch` to tune again.
         moment: The time now, with a zone.
     """
     if champion is None:
@@ -127,6 +128,9 @@ def reasons(
             )
     if "gone" in section.on:
         rows.append({"reason": "examples taken out", "value": facts["gone"], "limit": 1, "due": facts["gone"] >= 1})
+    if "alarm" in section.on:
+        alarms = facts["alarms"]
+        rows.append({"reason": "open proposals of alarms", "value": alarms, "limit": 1, "due": alarms >= 1})
     return rows
 
 

@@ -22,6 +22,7 @@ CauseName = Literal[
     "model changed",
     "answers degraded",
     "cost moved",
+    "verdict expired",
     "unknown",
 ]
 """What made signals alarm, as causes are named to people."""
@@ -55,7 +56,7 @@ class Reading(TypedDict):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Look:
+class Observation:
     """What a monitor saw."""
 
     readings: tuple[Reading, ...]
@@ -69,7 +70,7 @@ class Monitor(Protocol):
     name: str
     """Under which its state is stored."""
 
-    def look(self, before: Json | None, *, moment: datetime) -> Look:
+    def look(self, before: Json | None, *, moment: datetime) -> Observation:
         """Measure now.
 
         Args:
@@ -82,7 +83,7 @@ class Monitor(Protocol):
         ...
 
 
-class Cause(TypedDict):
+class AlarmCause(TypedDict):
     """Why signals alarm."""
 
     cause: CauseName
@@ -104,6 +105,15 @@ class Proposal(TypedDict):
     evidence: list[str]
 
 
+class OpenProposal(Proposal):
+    """A proposal until its cause is over, or a person dismisses it."""
+
+    number: int
+    """By which a person dismisses it."""
+    since: str
+    """Time of the look that made it, in UTC, ISO 8601."""
+
+
 class WatchReport(TypedDict):
     """One look at a project."""
 
@@ -111,13 +121,14 @@ class WatchReport(TypedDict):
     number: int
     """How many looks there were, this one included."""
     state: Literal["ok", "alarm", "failed"]
-    """``failed``: no monitor could look."""
+    """``failed``: no monitor could look. An alarm stands until its signal is seen again and does not alarm."""
     readings: list[Reading]
     new: list[str]
     """Signals that alarm now and did not at the look before."""
     over: list[str]
     """Signals that alarmed at the look before and do not now."""
-    causes: list[Cause]
-    proposals: list[Proposal]
+    causes: list[AlarmCause]
+    proposals: list[OpenProposal]
+    """Those that are open, of earlier looks too."""
     remarks: list[str]
     """What could not be looked at, and why; jumps of the clock; missed looks."""

@@ -32,6 +32,8 @@ from twofold.project.judging import Judging
 from twofold.project.material import Material
 from twofold.project.probing import Probing
 from twofold.project.tuning import Tuning
+from twofold.project.validating import Validating
+from twofold.project.watching import Watching
 from twofold.settings import loading as config_loading
 from twofold.store.catalogue import Catalogue
 from twofold.store.lock import ProjectLock
@@ -58,7 +60,7 @@ class Project:
         self.config = settings
         self.overrides: Json = overrides or {}
         """Nested values that were laid over `twofold.toml`."""
-        self._material = Material(directory, settings, derived=derived)
+        self._material = Material(directory, settings, overrides=self.overrides, derived=derived)
         self.derived = self._material.derived
         """Directory of everything that can be made again."""
         self.records = self._material.records
@@ -71,6 +73,10 @@ class Project:
         """What will probably win, before anything is spent on it; how earlier advices fared."""
         self.cost = Costing(directory, settings)
         """Costs of a study's arms, by a call: ``project.cost(prices="prices.csv")``."""
+        self.validity = Validating(self._material, self.cost)
+        """Whether a study's verdict still holds, by a call: ``project.validity()``."""
+        self.watching = Watching(self._material, self.validity)
+        """Looks at the project after its study: alarms, their causes, what to do."""
         self.probing = Probing(self._material)
         """Forecasts from short probes."""
         self.diagnosis = Diagnosis(self._material, self.cost)

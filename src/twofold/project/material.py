@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 
@@ -36,14 +37,19 @@ class Material:
     Args:
         directory: The project.
         config: The configuration in force.
+        overrides: Nested values that were laid over `twofold.toml` for it.
         derived: Another place of catalogue and index, directly in `directory`; models and the lock stay the project's.
     """
 
-    def __init__(self, directory: Path, config: Config, *, derived: Path | None = None) -> None:
+    def __init__(
+        self, directory: Path, config: Config, *, overrides: Json | None = None, derived: Path | None = None
+    ) -> None:
         self.directory = directory
+        self._overrides: Json = overrides or {}
         self.config = config
-        self._home = directory / ".twofold"
-        self.derived = derived or self._home
+        self.home = directory / ".twofold"
+        """Directory of models and locks, and by default of all that is derived."""
+        self.derived = derived or self.home
         """Directory of everything that can be made again."""
         self.records = directory / RECORDS
         """Directory of finished studies."""
@@ -74,11 +80,11 @@ class Material:
     @cached_property
     def workspace(self) -> Workspace:
         """The project's parts."""
-        return self.under(self.config)
+        return replace(self.under(self.config), laid_over=self._overrides)
 
     def under(self, config: Config, *, everything: bool = False) -> Workspace:
         """The parts under another configuration, or such as learn from all documents (`Workspace.open`)."""
-        artifacts = Artifacts(self._home / "artifacts")
+        artifacts = Artifacts(self.home / "artifacts")
         return Workspace.open(
             self.derived, config, catalogue=self.catalogue, artifacts=artifacts, everything=everything
         )
@@ -109,6 +115,10 @@ class Material:
     @cached_property
     def examples(self) -> list[Example]:
         """All usable examples."""
+        return self.read_examples()
+
+    def read_examples(self) -> list[Example]:
+        """All usable examples as their files are now, whatever was read before."""
         return loading.load_examples(self.config.examples.paths, self.directory)[0]
 
     @property
@@ -140,8 +150,8 @@ class Material:
 
     def writing(self) -> ProjectLock:
         """The project's one writer's lock; see `Project.writing`."""
-        self._home.mkdir(mode=0o700, parents=True, exist_ok=True)
-        return ProjectLock(self._home / "lock")
+        self.home.mkdir(mode=0o700, parents=True, exist_ok=True)
+        return ProjectLock(self.home / "lock")
 
     def refresh(self, progress: Progress) -> bool:
         """Sync before something reads the documents; False where the project has none. The caller holds the lock."""

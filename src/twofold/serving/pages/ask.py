@@ -79,9 +79,9 @@ class PreferenceBody(Body):
 def ask(request: Request, service: Served, caller: Asks) -> Any:
     """The conversation."""
     config = service.project.config
-    return page(
-        request, "ask", caller, about=config.project.about, reads=bool(config.documents.paths or config.sources)
-    )
+    reads = bool(config.documents.paths or config.sources)
+    expired = service.verdicts.remark()
+    return page(request, "ask", caller, about=config.project.about, reads=reads, expired=expired)
 
 
 @router.get("/ask/source")

@@ -12,6 +12,7 @@ from fastapi.responses import RedirectResponse  # noqa: TID253
 
 from twofold.errors import BadRequest, Conflict, DataError
 from twofold.serving.entrance import Curates, Served
+from twofold.serving.exchange import note
 from twofold.serving.faults import sentence, status_of
 from twofold.serving.identity import Caller
 from twofold.serving.pages import corrections
@@ -97,6 +98,7 @@ async def save(request: Request, service: Served, caller: Curates) -> Any:
         fault = sentence(error.message, error.cure)
         status = status_of(error)
         return await _form(request, service, caller, row=row, fields=fields, mined=mined, fault=fault, status=status)
+    note(example=place)
     # 303, so that a reload stores nothing twice.
     return RedirectResponse(f"/examples?{urlencode({'stored': place})}", 303)
 
@@ -106,6 +108,7 @@ async def remove(service: Served, caller: Curates, form: Sent) -> Any:
     """Take an example out of its file."""
     row = await asyncio.to_thread(service.examples.row, form.text("file"), form.number("line"), caller.filter)
     await asyncio.to_thread(service.examples.remove, row, mark=form.text("mark"), by=caller.name)
+    note(example=row.place)
     return RedirectResponse(f"/examples?{urlencode({'removed': row.place})}", 303)
 
 

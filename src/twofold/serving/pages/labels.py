@@ -15,6 +15,7 @@ from twofold.labelling.agreement import Agreement, agreement
 from twofold.labelling.items import BlindItem
 from twofold.labelling.labels import CHOICES, REASONS, WORDS, BlindLabel, Kind
 from twofold.serving.entrance import Curates, Served
+from twofold.serving.exchange import note
 from twofold.serving.identity import Caller
 from twofold.serving.pages.forms import form_of, signature
 from twofold.serving.pages.layout import page
@@ -82,6 +83,7 @@ async def store(request: Request, service: Served, caller: Curates) -> Any:
         reasons=form.texts("reason"),
         note=form.text("note"),
     )
+    note(study=study, item=item.name)
     return _onward(kind, study, who, after=item.name)
 
 
@@ -91,6 +93,7 @@ async def undo(request: Request, service: Served, caller: Curates) -> Any:
     form = await form_of(request)
     who = signature(caller, form.text("by"))
     back = await asyncio.to_thread(service.labels.undo, form.text("label"), by=who)
+    note(study=back.study, label=back.id)
     every, _ = await _items(service, caller, study=back.study, kind=back.kind)
     arms = {answer.arm for answer in back.answers}
     item = next((item for item in every if item.row["id"] == back.example and set(item.arms) == arms), None)

@@ -32,6 +32,7 @@ PAGES: tuple[tuple[str, str, Scope], ...] = (
     ("examples", "Examples", "curate"),
     ("studies", "Studies", "ask"),
     ("models", "Models", "admin"),
+    ("watch", "Watch", "admin"),
     ("settings", "Settings", "admin"),
 )
 """Address, title and needed scope of each page, in the order of the navigation."""
@@ -80,7 +81,10 @@ def page(request: Request, name: str, caller: Caller | None, *, status: int = 20
     frame |= {"project": "", "arm": None, "signed_in": ""}
     if caller is not None:
         service = service_of(request)
-        frame["pages"] = [(path, title) for path, title, scope in PAGES if caller.covers(scope)]
+        # The page Watch where somebody looks at the project, or is to.
+        looked = service.project.watching.looked or service.project.config.watch.every
+        pages = [(path, title) for path, title, scope in PAGES if caller.covers(scope)]
+        frame["pages"] = [(path, title) for path, title in pages if path != "watch" or looked]
         frame["signed_in"] = caller.name if caller.id else ""
         frame["project"] = service.project.config.project.name
         frame["arm"] = next(iter(served(service)), None)

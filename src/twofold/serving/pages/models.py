@@ -17,6 +17,7 @@ from twofold.reports.model_card import DescribedModel, level_text
 from twofold.reports.training_plots import TrainingPlot, training_plots
 from twofold.serving import faults
 from twofold.serving.entrance import Administers, Served
+from twofold.serving.exchange import note
 from twofold.serving.identity import Caller
 from twofold.serving.pages.forms import Form, form_of
 from twofold.serving.pages.layout import page, served
@@ -111,6 +112,7 @@ def promote(service: Served, form: Sent, caller: Administers) -> Any:
     registry = service.project.models.registry
     with _refusals():
         move = registry.promote(form.text("model"), alias=form.text("alias"), who=_name(caller), why=form.text("why"))
+    note(alias=form.text("alias"), model=move["after"], before=move["before"])
     return RedirectResponse(f"/models/{short(move['after'])}", 303)
 
 
@@ -118,7 +120,10 @@ def promote(service: Served, form: Sent, caller: Administers) -> Any:
 def rollback(service: Served, form: Sent, caller: Administers) -> Any:
     """Point an alias to the model before; running servers serve it within seconds."""
     with _refusals():
-        service.project.models.registry.rollback(alias=form.text("alias"), who=_name(caller), why=form.text("why"))
+        move = service.project.models.registry.rollback(
+            alias=form.text("alias"), who=_name(caller), why=form.text("why")
+        )
+    note(alias=form.text("alias"), model=move["after"], before=move["before"])
     return RedirectResponse("/models", 303)
 
 

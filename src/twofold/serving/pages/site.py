@@ -15,10 +15,12 @@ from twofold.serving.pages import (
     models,
     settings,
     studies,
+    watch,
 )
 
 PAGES = tuple(
-    page.router for page in (layout, ask, documents, labels, corrections, examples, login, models, settings, studies)
+    page.router
+    for page in (layout, ask, documents, labels, corrections, examples, login, models, settings, studies, watch)
 )
 """The routers."""
 router = APIRouter(include_in_schema=False)

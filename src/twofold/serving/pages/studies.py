@@ -56,7 +56,9 @@ async def studies(request: Request, service: Served, caller: Asks) -> Any:
     """The list of studies, newest first."""
     rows = await asyncio.to_thread(_listed, service)
     answering = next(iter(await asyncio.to_thread(served, service)), None)
-    return page(request, "studies", caller, rows=rows, writer=writer_seen(service, caller), answering=answering)
+    standing = await asyncio.to_thread(service.verdicts.shown, caller)
+    context: Json = {"rows": rows, "answering": answering, "standing": standing}
+    return page(request, "studies", caller, writer=writer_seen(service, caller), **context)
 
 
 @router.get("/studies/progress")
@@ -175,8 +177,11 @@ async def study(request: Request, service: Served, caller: Asks, *, study: str) 
         return study_page.render_body(visible, rows, diagnosis, judgement=judgement, unreadable=faults)
 
     text = await asyncio.to_thread(body)
+    # Beside the report, which is written once: whether the verdict holds is a matter of today.
+    standing = await asyncio.to_thread(service.verdicts.shown, caller, record["study"])
     # Rendered by a template of its own, which escapes what the record holds.
-    return page(request, "studies/study", caller, record=record, report=Markup(text), shown=shown)
+    context: Json = {"record": record, "report": Markup(text), "shown": shown, "standing": standing}
+    return page(request, "studies/study", caller, **context)
 
 
 @router.get("/studies/{study}/item")
@@ -264,6 +269,8 @@ def _public(record: StudyRecord, *, closed: bool) -> StudyRecord:
     # Prices are a matter of contracts, and the section on cost stands on them.
     public.pop("prices", None)
     public.pop("metered", None)
+    # Digests of documents tell whether somebody else's is the same: nothing that is shown needs them.
+    public.pop("documents", None)
     public["verdict"] = without_costs(record["verdict"])
     if "race" in record:
         hidden = ("amount", "currency", "unpriced", "arms")
