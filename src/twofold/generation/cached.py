@@ -13,7 +13,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from twofold.files.locking import locked
-from twofold.host.cache import cache_root
+from twofold.host.cache import cache_root, taken
 from twofold.store.artifacts import Artifacts
 from twofold.types import Json
 
@@ -38,19 +38,19 @@ def derived(kind: str, key: str, make: Callable[[Path], Json]) -> Path:
     directory = artifacts.find(key)
     if directory is not None:
         os.utime(directory)  # the time of the last use, by which `_make_room` chooses
-        return directory
+        return taken(directory)
     folder.mkdir(parents=True, exist_ok=True)
     with locked(folder / f"{key.replace(':', '-')}.lock"):
         # again: another process may have made it while this one waited for the lock
         directory = artifacts.find(key)
         if directory is not None:
-            return directory
+            return taken(directory)
         # a copy that a killed process left half made cannot be continued
         shutil.rmtree(artifacts.working(key))
         work = artifacts.working(key)
         record = artifacts.finish(key, make(work))
     _make_room(artifacts)
-    return record
+    return taken(record)
 
 
 def _make_room(artifacts: Artifacts) -> None:

@@ -40,7 +40,7 @@ from twofold.files import writing
 from twofold.files.locking import locked
 from twofold.hashing import digest
 from twofold.host import children
-from twofold.host.cache import cache_root
+from twofold.host.cache import cache_root, shared_models, taken
 from twofold.models import wheels
 from twofold.models.terms import Acceptance, Terms, acceptance, text_of
 from twofold.plugins.protocols import Progress
@@ -207,13 +207,13 @@ def locate(name_or_source: str) -> Path:
     """
     definition = resolve(name_or_source)
     if _is_local(definition):
-        return _local(definition)
+        return taken(_local(definition))
     final = _place(definition)
     if not (final / MANIFEST).is_file():
         raise ModelNotPulled(
             f"the model {definition.name!r} is not in the cache", cure=f"Run `twofold models pull {definition.name}`."
         )
-    return final
+    return taken(final)
 
 
 def terms(name: str) -> Terms:
@@ -408,7 +408,12 @@ def _place(definition: ModelDefinition) -> Path:
         made_of["chat_template"] = definition.chat_template
     short = digest("model", made_of).partition(":")[2][:12]
     named = definition.name if definition.name in definitions() else "source"
-    return cache_root() / "models" / f"{named}-{short}"
+    folder = f"{named}-{short}"
+    shared = shared_models()
+    # The manifest is written last: without it the model is not whole.
+    if shared is not None and (shared / folder / MANIFEST).is_file():
+        return shared / folder
+    return cache_root() / "models" / folder
 
 
 def _is_local(definition: ModelDefinition) -> bool:

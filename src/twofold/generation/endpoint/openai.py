@@ -32,6 +32,7 @@ from twofold.generation.endpoint.refused_fields import CAN_DO_WITHOUT, FILE, OTH
 from twofold.generation.live.threads import Threads
 from twofold.hashing import digest
 from twofold.host import certificates
+from twofold.host.tracing import trace_headers
 from twofold.models.endpoints import AGAIN, LONGEST_WAIT, reason, retry_after
 from twofold.plugins.live import DetailedCompletion, LiveBatch, TokenChance
 from twofold.plugins.protocols import Options, Progress
@@ -183,7 +184,7 @@ class OpenAIGenerator:
         while True:
             body = self._sampled(prompt, temperature=temperature, seed=seed, logprobs=logprobs)
             try:
-                with self._client.stream("POST", "/chat/completions", json=body) as response:
+                with self._client.stream("POST", "/chat/completions", json=body, headers=trace_headers()) as response:
                     if response.status_code == 200:
                         for piece in self._arriving(response, begun):
                             arrived = True
@@ -397,7 +398,9 @@ class OpenAIGenerator:
     def _post(self, sent: Json, timeout: float) -> httpx.Response:
         """The response with its whole body; `timeout` covers all of it, however slowly the bytes arrive."""
         by, parts = time.monotonic() + timeout, []
-        with self._client.stream("POST", "/chat/completions", json=sent, timeout=timeout) as response:
+        with self._client.stream(
+            "POST", "/chat/completions", json=sent, headers=trace_headers(), timeout=timeout
+        ) as response:
             for part in response.iter_bytes():
                 parts.append(part)
                 if time.monotonic() > by:

@@ -21,7 +21,7 @@ from twofold.files import writing
 from twofold.generation.runtimes.contract import Request, Result, Tokens
 from twofold.hashing import digest
 from twofold.host import children
-from twofold.host.cache import cache_root
+from twofold.host.cache import cache_root, taken
 from twofold.types import Adapter, Json, Message
 
 _VERSION = 1
@@ -69,6 +69,7 @@ def check(paths: tuple[Path, Path], adapter: Adapter, tokens: Tokens, *, key: st
             # a damaged result is no result: the copy is checked again
             place.unlink(missing_ok=True)
         else:
+            taken(place)
             return report
     prompts = [tokens.encode(tokens.text([Message(role="user", content=question)])) for question in _QUESTIONS]
     reference = _reference(paths, adapter, prompts)
@@ -88,6 +89,7 @@ def check(paths: tuple[Path, Path], adapter: Adapter, tokens: Tokens, *, key: st
     report = {"checked": True, "logits": logits, "moved": moved, "greedy": same / len(prompts), "prompts": len(prompts)}
     place.parent.mkdir(parents=True, exist_ok=True)
     writing.write(place, json.dumps(report), shared=True)
+    taken(place)
     return report
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextvars import copy_context
 
 from twofold.errors import GenerationError, TwofoldError
 from twofold.plugins.live import Receive
@@ -63,7 +64,8 @@ class Threads:
                 passed(fault)
 
         try:
-            self._pool.submit(run)
+            # With the context of the asker: what the thread sends elsewhere belongs to the same trace.
+            self._pool.submit(copy_context().run, run)
         # A pool that was shut down refuses so.
         except RuntimeError as error:
             raise _closed() from error
