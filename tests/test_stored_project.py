@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 import stand_in_trainer
-from twofold.errors import IndexMismatch
+from twofold.errors import IndexMismatch, StudyError
 from twofold.metrics import overlap
 from twofold.plugins import loading
 from twofold.project import Project
@@ -20,6 +20,8 @@ from twofold.reports.study_page import render_summary
 from twofold.retrieval.analysis import ANALYSIS
 
 SAMPLES = Path(__file__).parent / "samples"
+EARLIEST = "stored_project_0"
+"""Of the first day on which a study ran: catalogue of version 1, index of format 1, neither looks nor certificate."""
 FIRST = "stored_project"
 """Before the packages moved: forty bundled questions, hashing embedder, echo generator, a stand-in's adapter."""
 SECOND = "stored_project_2"
@@ -115,3 +117,45 @@ def test_aliases_and_what_was_forgotten_stay(tmp_path: Path, monkeypatch: pytest
         project.sync()
         assert "secret" not in {document.id for document in project.documents}
         assert "secret" not in project.workspace.search.index.documents()
+
+
+def test_the_earliest_project_is_shown_answers_and_is_studied_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    directory = opened(EARLIEST, tmp_path, monkeypatch)
+    before = expected(directory)
+    with Project.open(directory) as project:
+        record = archive.find_record(project.records, "")
+        assert record["verdict"]["sentence"] == before["verdict"]
+        # A minus was a hyphen then; words and numbers are the same.
+        assert before["verdict"].endswith(render_summary(record).partition("\n")[0].replace("−", "-"))
+        with pytest.raises(IndexMismatch, match="made with format 1, and 4 is needed now"):
+            project.ask(before["question"], arm="rag")
+        project.sync(rebuild=True)
+        answer, _ = project.ask(before["question"], arm="rag")
+        assert answer.text == before["rag"]["text"]
+        assert len(project.study()["arms"]) == 2
+        assert len(archive.names(project.records)) == 2
+    assert (directory / ".twofold" / "catalogue.before-upgrade.sqlite").is_file()
+
+
+def test_an_index_of_a_later_format_is_refused_with_both_numbers(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    directory = opened(SECOND, tmp_path, monkeypatch)
+    described = directory / ".twofold" / "index" / "index.json"
+    settings = json.loads(described.read_text(encoding="utf-8"))
+    described.write_text(json.dumps({**settings, "format": 99}), encoding="utf-8")
+    with Project.open(directory) as project, pytest.raises(IndexMismatch, match="format 99, and 4") as caught:
+        project.ask(expected(directory)["question"], arm="rag")
+    assert "--rebuild" in caught.value.cure
+
+
+def test_a_study_of_a_later_format_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    directory = opened(SECOND, tmp_path, monkeypatch)
+    path = next((directory / "studies").glob("*/study.json"))
+    stored = json.loads(path.read_text(encoding="utf-8"))
+    path.write_text(json.dumps({**stored, "format": 99}), encoding="utf-8")
+    with pytest.raises(StudyError, match="newer Twofold") as caught:
+        archive.read_record(path.parent)
+    assert "Upgrade" in caught.value.cure

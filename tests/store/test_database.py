@@ -8,14 +8,17 @@ import subprocess
 import sys
 import threading
 import time
+from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from twofold.errors import ProjectLocked, StoreError
 from twofold.store.catalogue import Catalogue
+from twofold.store.database import Database
 from twofold.store.documents import KnownDocument
-from twofold.store.migrations import MIGRATIONS
+from twofold.store.migrations import CATALOGUE, MIGRATIONS
 from twofold.types import Answer, Document
 
 
@@ -44,22 +47,21 @@ def test_settings_and_migrations(path: Path) -> None:
         assert [v for (v,) in db.execute("SELECT version FROM migrations")] == list(range(1, len(MIGRATIONS) + 1))
 
 
-def test_an_older_catalogue_is_brought_up_to_date(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_older_catalogue_is_brought_up_to_date(path: Path) -> None:
     with Catalogue(path) as catalogue:
         catalogue.scores.put("s", "m", [("e", 1.0)])
     steps = (*MIGRATIONS, "ALTER TABLE documents ADD COLUMN note TEXT;\nCREATE TABLE further (x TEXT) STRICT;")
-    monkeypatch.setattr("twofold.store.database.MIGRATIONS", steps)
+    later = replace(CATALOGUE, steps=steps)
     with pytest.raises(StoreError, match="needs"):
-        Catalogue(path, readonly=True)
-    with Catalogue(path) as catalogue:
-        assert catalogue.scores.get("s", "m") == {"e": 1.0}
-        assert catalogue.database.version() == len(steps)
-    monkeypatch.setattr("twofold.store.database.MIGRATIONS", (*steps, "CREATE TABLE one (x);\nCREATE TABLE one (x);"))
+        Database(path, readonly=True, schema=later)
+    with closing(Database(path, schema=later)) as database:
+        assert database.read("SELECT value FROM scores") == [(1.0,)]
+        assert database.version() == len(steps)
+    wrong = replace(CATALOGUE, steps=(*steps, "CREATE TABLE one (x);\nCREATE TABLE one (x);"))
     with pytest.raises(StoreError, match="already exists"):
-        Catalogue(path)
-    monkeypatch.setattr("twofold.store.database.MIGRATIONS", steps)
-    with Catalogue(path) as catalogue:
-        assert catalogue.database.version() == len(steps), "a failed step leaves nothing behind"
+        Database(path, schema=wrong)
+    with closing(Database(path, schema=later)) as database:
+        assert database.version() == len(steps), "a failed step leaves nothing behind"
 
 
 def test_a_newer_catalogue_is_refused(path: Path) -> None:

@@ -13,6 +13,7 @@ from twofold.store.answers import Answers, Measures, Scores, Studies, SystemReco
 from twofold.store.database import Database
 from twofold.store.documents import Documents, Notes, SyncState
 from twofold.store.erasure import Erasure
+from twofold.store.self_questions import SelfQuestions
 from twofold.store.tuned_models import ModelTable
 
 _TAKEN = (
@@ -47,6 +48,7 @@ class Catalogue:
         self.database = Database(path, readonly=readonly)
         self.documents = Documents(self.database)
         self.sync = SyncState(self.database)
+        self.self_questions = SelfQuestions(self.database)
         self.notes = Notes(self.database)
         self.systems = SystemRecords(self.database)
         self.measures = Measures(self.database)

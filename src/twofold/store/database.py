@@ -6,6 +6,7 @@ Plain SQL with a write-ahead log: one process writes while many read.
 from __future__ import annotations
 
 import json
+import logging
 import os
 import sqlite3
 import threading
@@ -16,8 +17,13 @@ from typing import Any
 from urllib.parse import quote
 
 from twofold.errors import DiskFull, ProjectLocked, StoreError, refused
-from twofold.store.migrations import MIGRATIONS
+from twofold.files import locking, writing
+from twofold.store.migrations import CATALOGUE, Schema
 
+log = logging.getLogger(__name__)
+
+BEFORE = "before-upgrade.sqlite"
+"""End of the name of a copy beside a file: the file as it was before the last change of its form."""
 BATCH = 500
 """Values in one ``IN (…)``: SQLite before 3.32 takes at most 999 variables in a statement."""
 _PATIENCE_MS = 30_000
@@ -27,27 +33,27 @@ _BUSY = "Wait for other commands of this project to finish. Where none runs, the
 
 
 class Database:
-    """A connection that all parts of the catalogue share.
+    """A connection that all parts of the catalogue, or of another file of the project, share.
 
     Args:
         path: The SQLite file; created if missing. None: a database in memory, which writes nothing to the disk.
         readonly: Open an existing file for reading only; writing then raises `StoreError`.
+        schema: What the file contains.
 
     Raises:
         StoreError: the file is damaged, missing (when `readonly`), or written by a newer Twofold.
     """
 
-    def __init__(self, path: Path | None, *, readonly: bool = False) -> None:
+    def __init__(self, path: Path | None, *, readonly: bool = False, schema: Schema = CATALOGUE) -> None:
         self.path = path
+        self._schema = schema
         self.readonly = readonly
         # re-entrant: within a transaction its own thread reads
         self._lock = threading.RLock()
         if readonly and (path is None or not path.is_file()):
-            raise StoreError(
-                "the project has no catalogue yet", file=path, cure="Run `twofold sync` or `twofold study` first."
-            )
+            raise StoreError(f"the project has no {schema.thing} yet", file=path, cure=schema.missing)
         if path is not None and not readonly and not path.parent.is_dir():
-            raise StoreError("the catalogue's directory does not exist", file=path.parent)
+            raise StoreError(f"the {schema.thing}'s directory does not exist", file=path.parent)
         with self._guard():
             if path is not None and not readonly:
                 _make_private(path)
@@ -112,7 +118,7 @@ class Database:
         try:
             return json.loads(text)
         except ValueError as error:
-            raise StoreError(f"the catalogue holds a damaged record: {error}", file=self.path) from error
+            raise StoreError(f"the {self._schema.thing} holds a damaged record: {error}", file=self.path) from error
 
     def version(self) -> int:
         """Number of the last migration that the file has; 0 for a new file."""
@@ -153,23 +159,51 @@ class Database:
             # with a write-ahead log a killed process loses nothing by it, a power cut the last commits
             self._connection.execute("PRAGMA synchronous = NORMAL")
         file_version = self.version()
-        if file_version > len(MIGRATIONS):
+        thing, newest = self._schema.thing, len(self._schema.steps)
+        if file_version > newest:
             raise StoreError(
-                f"the catalogue has version {file_version}; this Twofold knows versions up to {len(MIGRATIONS)}",
+                f"the {thing} has version {file_version}; this Twofold knows versions up to {newest}",
                 file=self.path,
-                cure="Upgrade Twofold: a later version wrote the catalogue.",
+                cure=f"Upgrade Twofold: a later version wrote the {thing}. To stay with this one, restore a backup "
+                "from before the upgrade (`twofold restore`).",
             )
-        if file_version < len(MIGRATIONS):
+        if file_version < newest:
             if self.readonly:
                 raise StoreError(
-                    f"the catalogue has version {file_version}; this Twofold needs version {len(MIGRATIONS)}",
+                    f"the {thing} has version {file_version}; this Twofold needs version {newest}",
                     file=self.path,
-                    cure="Run any writing command once, such as `twofold sync`, to update the catalogue.",
+                    cure=self._schema.update,
                 )
-            self._migrate()
+            if file_version and self.path is not None:
+                # One process at a time, or the second would save what the first has changed.
+                with locking.locked(self.path.with_name(f".{self.path.stem}.upgrade.lock")):
+                    if self.version() < newest:
+                        self._save(self.path, alone=alone)
+                        self._migrate()
+            else:
+                self._migrate()
+
+    def _save(self, path: Path, *, alone: bool) -> None:
+        """Copy the catalogue beside itself before its form changes, in place of an earlier such copy.
+
+        Args:
+            path: The catalogue's file.
+            alone: The disk is full: there is no copy, for the catalogue must open all the same, so that `gc` can run.
+        """
+        if alone:
+            log.warning("the disk is full: %s is brought up to date, and no copy of it as it was is made", path)
+            return
+        try:
+            with writing.replacing(path.with_name(f"{path.stem}.{BEFORE}"), mode=0o600) as draft:
+                # of a process that was killed while it copied
+                draft.unlink(missing_ok=True)
+                self._connection.execute("VACUUM INTO ?", (str(draft),))
+        except OSError as error:
+            message = f"the catalogue is not brought up to date, for it cannot be copied before: {error.strerror}"
+            raise refused(message, error, file=path) from error
 
     def _migrate(self) -> None:
-        for number, script in enumerate(MIGRATIONS, 1):
+        for number, script in enumerate(self._schema.steps, 1):
             with self._transaction():
                 self._connection.execute(
                     "CREATE TABLE IF NOT EXISTS migrations "
@@ -187,12 +221,16 @@ class Database:
             yield
         except (sqlite3.Error, UnicodeEncodeError) as error:  # the second: a lone surrogate in a text
             if isinstance(error, sqlite3.DatabaseError) and "not a database" in str(error):
-                message = "this is not a catalogue: the file is damaged"
+                message = f"this is not a {self._schema.thing}: the file is damaged"
             else:
-                message = f"the catalogue failed: {error}"
+                message = f"the {self._schema.thing} failed: {error}"
             if isinstance(error, sqlite3.OperationalError) and "is locked" in str(error):
                 raise ProjectLocked(message, file=self.path, cure=_BUSY) from error
-            raise refused(message, error, file=self.path) from error
+            refusal = refused(message, error, file=self.path)
+            # A full disk has a cure of its own.
+            if self._schema.broken and not isinstance(refusal, DiskFull):
+                refusal.cure = self._schema.broken
+            raise refusal from error
 
     @contextmanager
     def _transaction(self) -> Iterator[None]:

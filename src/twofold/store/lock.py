@@ -45,10 +45,13 @@ class ProjectLock:
 
     Args:
         path: The lock file; created if missing.
+        doing: What its holder does, for the message to others.
+        cure: What others can do about it; by default that of writers.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, *, doing: str = "writing to", cure: str | None = None) -> None:
         self.path = path
+        self._doing, self._cure = doing, cure
         self._file: int | None = None
 
     def __enter__(self) -> ProjectLock:
@@ -71,7 +74,7 @@ class ProjectLock:
             os.close(file)
             pid, _, command = note.partition("\n")[0].strip().partition(" ")
             holder = (f"process {pid}" if pid else "another process") + (f" ({command})" if command else "")
-            raise ProjectLocked(f"{holder} is writing to this project", file=self.path) from error
+            raise ProjectLocked(f"{holder} is {self._doing} this project", file=self.path, cure=self._cure) from error
         except OSError as error:
             os.close(file)
             raise StoreError(f"the lock cannot be taken: {error.strerror}", file=self.path) from error

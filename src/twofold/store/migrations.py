@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 MIGRATIONS: tuple[str, ...] = (
     """
     CREATE TABLE documents (
@@ -127,5 +129,45 @@ MIGRATIONS: tuple[str, ...] = (
 
     CREATE INDEX answers_by_prompt ON answers (prompt) WHERE prompt <> '';
     """,
+    """
+    CREATE TABLE self_questions (
+        id TEXT PRIMARY KEY,
+        document TEXT NOT NULL,
+        kind TEXT NOT NULL,
+        question TEXT NOT NULL,
+        start INTEGER NOT NULL,
+        stop INTEGER NOT NULL
+    ) STRICT, WITHOUT ROWID;
+
+    CREATE INDEX self_questions_by_document ON self_questions (document);
+
+    CREATE TRIGGER self_questions_go_with_documents AFTER DELETE ON documents BEGIN
+        DELETE FROM self_questions WHERE document = old.id;
+    END;
+    """,
 )
 """SQL scripts; the n-th (from 1) takes a database from version n - 1 to n. A statement ends with its line."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Schema:
+    """What a SQLite file of a project contains."""
+
+    thing: str
+    """The file's name in messages."""
+    steps: tuple[str, ...]
+    """As `MIGRATIONS`."""
+    missing: str
+    """What to do where there is no file yet."""
+    update: str
+    """What to do where the file is an earlier version's and is opened for reading only."""
+    broken: str | None = None
+    """What to do where it is damaged or cannot be opened; None: as of every store."""
+
+
+CATALOGUE = Schema(
+    thing="catalogue",
+    steps=MIGRATIONS,
+    missing="Run `twofold sync` or `twofold study` first.",
+    update="Run any writing command once, such as `twofold sync`, to update the catalogue.",
+)
