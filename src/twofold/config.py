@@ -10,6 +10,7 @@ from pydantic import Field, model_validator
 from twofold.arm_names import PARTS, arm_of
 from twofold.errors import ConfigError
 from twofold.prompts import Template
+from twofold.settings.audit import AuditSection
 from twofold.settings.sections import (
     AccessSection,
     CostsSection,
@@ -30,6 +31,10 @@ from twofold.settings.sections import (
     ToolSection,
     TuningSection,
 )
+from twofold.settings.telemetry import TelemetrySection
+from twofold.settings.traffic import TrafficSection
+from twofold.settings.validity import ValiditySection
+from twofold.settings.watching import WatchSection
 from twofold.text.arm_names import model_of, without_model
 from twofold.types import Arm, Json
 
@@ -58,6 +63,11 @@ class Config(Section):
     serving: ServingSection = ServingSection()
     judge: JudgeSection = JudgeSection()
     costs: CostsSection = CostsSection()
+    telemetry: TelemetrySection = TelemetrySection()
+    watch: WatchSection = WatchSection()
+    traffic: TrafficSection = TrafficSection()
+    validity: ValiditySection = ValiditySection()
+    audit: AuditSection = AuditSection()
 
     @model_validator(mode="after")
     def _refuse_models_that_cannot_be_told_apart(self) -> Config:

@@ -39,6 +39,7 @@ Hierarchy (codes in brackets)::
     │   └── WrongWeights [training.weights]         an adapter was trained on other base weights
     ├── StoreError [store]
     │   ├── DiskFull [store.full]                   no space is left, or the quota is used up
+    │   ├── AuditUnwritable [store.audit]           the audit log cannot be written, and must be
     │   ├── IndexDamaged [store.index]              the index's files cannot be read
     │   ├── ProjectLocked [store.locked]            another process is writing
     │   ├── ProjectMissing [store.no-project]       no twofold.toml here
@@ -46,6 +47,7 @@ Hierarchy (codes in brackets)::
     │   └── DatabaseRefused [store.refused]         wrong password or key, or a missing right
     ├── StudyError [study]
     │   └── ScorerBroken [study.scorer]             gold answers do not score 1, or shuffled gold does
+    ├── AlertUndelivered [watch.alert]              the receiver of an alert does not take it, or not in time
     └── ServingError [serving]                      the server refuses a request, or cannot start
         ├── QueueFull [serving.busy]                more requests wait than may
         ├── OverLimit [serving.limit]               more requests or tokens than this key or address may have
@@ -400,6 +402,16 @@ def refused(message: str, error: Exception, *, file: object = None) -> StoreErro
     return (DiskFull if full else StoreError)(message, file=file)
 
 
+class AuditUnwritable(StoreError):
+    """The audit log cannot be written, and the project's settings say that nothing is done without it."""
+
+    code = "store.audit"
+    cure = (
+        "Free disk space, or mend the permissions of the folder audit, and do it again; or set [audit].on_failure = "
+        '"serve" to go on without the log.'
+    )
+
+
 class IndexDamaged(StoreError):
     """Files of the index are damaged or missing, or disappeared while they were read."""
 
@@ -448,6 +460,13 @@ class ScorerBroken(StudyError):
 
     code = "study.scorer"
     cure = "Check that references fit the metric; `twofold check` shows examples whose own reference scores below 1."
+
+
+class AlertUndelivered(TwofoldError):
+    """The receiver of an alert does not take it, or not in time; it is tried again at later looks."""
+
+    code = "watch.alert"
+    cure = "Check that the receiver runs, and its address and secret in [watch.webhook] or [watch.email]."
 
 
 class ServingError(TwofoldError):

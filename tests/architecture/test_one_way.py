@@ -86,6 +86,7 @@ WITHOUT_WATCH = {
     "host/confined.py": "the child has the kernel end it with its parent (`host.confined_child`)",
     "corpus/sandbox.py": "the worker watches its input (`corpus.worker`)",
     "generation/live/child.py": "the worker watches its input (`generation.live.worker`)",
+    "deployment/installer.py": "runs where no Twofold is; Python, pip and ssh-keygen end by themselves",
     "corpus/sources/git.py": "git ends when nobody reads what it writes",
 }
 """Modules that start a process by themselves, each with the reason why it ends with its parent all the same."""

@@ -141,6 +141,8 @@ def test_a_study_from_plan_to_show(made: Path, call: Call, capsys: pytest.Captur
     assert done["verdict"]["outcome"] in {"choose", "undecided", "none acceptable"}
     assert Path(done["report"]).is_file()
     code, shown, _ = call("show")
+    # Shown under the settings of the study, nothing has changed since.
+    assert shown.pop("validity")["state"] == "holds"
     assert (code, shown) == (0, done)
     assert main(["show", "-C", str(made), done["study"]]) == 0
     out = capsys.readouterr().out
@@ -150,6 +152,7 @@ def test_a_study_from_plan_to_show(made: Path, call: Call, capsys: pytest.Captur
     rollback.write_text('{"study": ', encoding="utf-8")
     code, shown, err = call("show", done["study"])
     rollback.unlink()
+    assert shown.pop("validity")["state"] == "holds"
     assert (code, shown) == (0, done), "a damaged file beside a whole record does not hide it"
     assert "warning: " in err
     assert "rolled-back.json: the rollback cannot be read" in err

@@ -25,13 +25,13 @@ from twofold.corpus.plain_text import clean
 from twofold.corpus.readers.office.rich_text import settled_rtf
 from twofold.corpus.readers.text import MarkdownReader
 from twofold.errors import DataError
-from twofold.examples.quality.privacy import masked
 from twofold.files.reading import csv_records
 from twofold.plugins import loading
 from twofold.retrieval.analysis import query_terms, terms
 from twofold.retrieval.retrievers.agentic.judge import names, salient
 from twofold.testing.hashing_embedder import HashingEmbedder
 from twofold.text import sanitise
+from twofold.text.privacy import masked
 from twofold.types import Document
 
 _OFFSETS = HashingEmbedder(HashingEmbedder.Options()).offsets

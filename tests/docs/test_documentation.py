@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import pkgutil
 import re
@@ -14,6 +15,7 @@ import sys
 import tomllib
 from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -21,10 +23,12 @@ import pytest
 import typer
 from settings_text import laid, written
 
+from traffic_rows import row
 from twofold.cli.commands import app
 from twofold.cli.reference import main as reference
 from twofold.models import hub
 from twofold.project import Project
+from twofold.traffic.log import TrafficLog
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGES = [ROOT / "README.md", ROOT / "AGENTS.md", *sorted((ROOT / "docs").rglob("*.md"))]
@@ -177,6 +181,7 @@ HOW_TO = (
     "hostile-text",
     "advise",
     "forecast",
+    "traffic",
 )
 NOT_RUN = {"twofold tune --what embedder --minutes 10"}
 """Minutes of training: tests/ranking trains an embedder in seconds."""
@@ -220,6 +225,7 @@ EXPECTED = {
     "sync": ("1 added", "forgotten: handbook:docs/leave.md"),
     "retrieval": ("near_duplicates", "parent"),
     "hostile-text": ("nitrogen",),
+    "traffic": ("2 rows", "exported: 2 rows", "deleted: 0 rows", "1 new example", "1 question that nobody"),
     "forecast": ("predicted gain of retrieval", "tuning was not probed", "forecast of ", "rag \u2212 base"),
     "advise": ("Start with rag: retrieval.", "This is an opinion", "[change.hourly]", '"ranking"', "advice: 0 hit"),
 }
@@ -245,6 +251,8 @@ def how_to_project(name: str, page: str, place: Path) -> Path:
     folders = {"permissions": "handbook", "retrieval": "goods"}
     if name in folders:
         settings["documents"]["paths"].append(folders[name])
+    if name == "traffic":
+        served_before(here)
     if name == "agents":
         with sqlite3.connect(here / "data" / "shop.db") as shop:
             shop.execute("CREATE TABLE stock (item TEXT, amount INTEGER)")
@@ -260,6 +268,18 @@ def how_to_project(name: str, page: str, place: Path) -> Path:
                 project.sync()
             (here / "docs" / "new.md").write_text("# New\n\nSee the canteen.", encoding="utf-8")
     return here
+
+
+def served_before(here: Path) -> None:
+    """What a server of the project has stored."""
+    now = datetime.now(UTC).isoformat(timespec="milliseconds")
+    with TrafficLog(here / "traffic.sqlite") as log:
+        log.append(
+            [row(at=now, question="Is there a gym?", abstained=True), row(at=now, question="How deep is a well?")]
+        )
+    (here / "serving").mkdir()
+    feedback = {"question": "Is there a pool?", "answer": "No.", "correction": "Yes, on the roof."}
+    (here / "serving" / "feedback.jsonl").write_text(json.dumps(feedback) + "\n", encoding="utf-8")
 
 
 def watched(words: list[str], here: Path) -> str:

@@ -113,6 +113,7 @@ BODIES: dict[str, Callable[[random.Random], Made]] = {
     "POST /examples/label/undo": form("label", "by"),
     "POST /models/promote": form("model", "alias", "why"),
     "POST /models/rollback": form("alias", "why"),
+    "POST /watch/dismiss": form("number", "why"),
 }
 """What changes something, or has a body → random values for it."""
 
@@ -170,7 +171,14 @@ def routes(directory: Path) -> list[APIRoute]:
 
     with Project.open(directory) as project:
         stub: Any = SimpleNamespace(
-            project=project, later=lambda: 0.0, arms=None, identities=None, state=dict, witnesses=[]
+            project=project,
+            later=lambda: 0.0,
+            arms=None,
+            identities=None,
+            state=dict,
+            witnesses=[],
+            numbers=[],
+            auditor=None,
         )
         guard = app.built(stub, local=True)
         gather(guard._app.routes)  # type: ignore[attr-defined]

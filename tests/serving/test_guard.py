@@ -212,7 +212,10 @@ def test_what_nobody_expected_is_a_500_in_the_shape_of_every_error(
     async def replies() -> list[httpx.Response]:
         with Project.open(measured) as project:
             # Without identities each request fails by an AttributeError.
-            stub: Any = SimpleNamespace(project=project, later=lambda: 0.0, arms=None, identities=None, state=dict)
+            stub: Any = SimpleNamespace(
+                **{"project": project, "later": lambda: 0.0, "arms": None, "identities": None, "state": dict},
+                **{"witnesses": [], "auditor": None, "numbers": []},
+            )
             transport = httpx.ASGITransport(app.built(stub, local=False))  # type: ignore[arg-type]
             async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as client:
                 page = await client.get("/documents", headers={"accept": "text/html"})

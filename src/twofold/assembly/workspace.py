@@ -19,7 +19,7 @@ from twofold.host import pace
 from twofold.plugins.protocols import Embedder
 from twofold.store.artifacts import Artifacts
 from twofold.store.catalogue import Catalogue
-from twofold.types import Arm
+from twofold.types import Arm, Json
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -51,6 +51,8 @@ class Workspace:
     """An arm made ready, training included."""
     further: dict[str, Workspace] = field(default_factory=dict)
     """The parts of each further model that was asked for; see `of`."""
+    laid_over: Json = field(default_factory=dict)
+    """Values that were laid over `twofold.toml` for this run, nested: a study records them."""
 
     @classmethod
     def open(

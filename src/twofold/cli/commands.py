@@ -16,7 +16,10 @@ from twofold import __version__
 from twofold.cli import (
     advise,
     ask,
+    audit,
+    backup,
     bench,
+    bundle,
     check,
     compare,
     config,
@@ -41,8 +44,10 @@ from twofold.cli import (
     show,
     study,
     sync,
+    traffic,
     tune,
     verify,
+    watch,
 )
 from twofold.cli.session import command
 from twofold.cli.stopping import INTERRUPTED
@@ -81,15 +86,21 @@ command(app, "judge")(judge.judge)
 command(app, "serve")(serve.serve)
 command(app, "mcp")(mcp.mcp)
 app.add_typer(keys.app, name="keys")
+command(app, "traffic")(traffic.traffic)
 command(app, "show")(show.show)
 command(app, "compare")(compare.compare)
 command(app, "verify")(verify.verify)
+command(app, "watch")(watch.watch)
+app.add_typer(audit.app, name="audit")
 command(app, "improve")(improve.improve)
 command(app, "cost")(cost.cost)
 command(app, "rollback")(rollback.rollback)
 command(app, "config")(config.config)
 command(app, "plugins", without=("project", "settings"))(plugins.plugins)
 command(app, "gc")(gc.gc)
+command(app, "bundle")(bundle.bundle)
+command(app, "backup")(backup.backup)
+command(app, "restore", without=("project", "settings"))(backup.restore)
 command(app, "demo", without=("project",))(demo.demo)
 command(app, "doctor")(doctor.doctor)
 

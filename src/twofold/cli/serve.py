@@ -4,13 +4,21 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from functools import partial
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
 from twofold.cli.session import Run
 from twofold.cli.terminal import say
+
+if TYPE_CHECKING:
+    from twofold.config import Config
+    from twofold.serving.exchange import Watcher
+    from twofold.serving.telemetry import Telemetry
+    from twofold.settings.telemetry import TelemetrySection
 
 
 def serve(
@@ -27,6 +35,10 @@ def serve(
     model: Annotated[
         list[str] | None,
         typer.Option("--model", metavar="MODEL", help="Serve this tuned model (id or alias), in its arm. Repeatable."),
+    ] = None,
+    log: Annotated[
+        Literal["plain", "json"] | None,
+        typer.Option("--log", help="Form of the log on stderr; by default as [serving].log says."),
     ] = None,
     unmeasured: Annotated[
         bool, typer.Option("--unmeasured", help="Serve also what no study has measured with these settings.")
@@ -59,7 +71,12 @@ def serve(
     from twofold.serving.service import Service
 
     # Opened twice: what is written must not share open files with what answers.
-    with run.project() as project, run.project() as curated, RunningBatches(project.config.serving.loaded) as batches:
+    with (
+        run.project() as project,
+        run.project() as curated,
+        _watchers(project.config, log) as watchers,
+        RunningBatches(project.config.serving.loaded) as batches,
+    ):
         keys = Keys(project.directory / KEYS)
         local = running.local(host)
         # Usable ones: with expired keys alone nobody could ask.
@@ -93,14 +110,58 @@ def serve(
                 measured = "measured" if model_record["measured"] else unknown
                 beside = f", and {', '.join(others)}" if others else ""
                 say(json.dumps(ready) if run.json else f"{url}/v1 serves {model_record['id']} ({measured}){beside}")
-                # Where people look; the line above is for programs.
-                run.note(f"pages for people: {present.url}/ask; Ctrl-C ends the server")
+                if expired := service.verdicts.remark():
+                    run.note(f"warning: {expired}; `twofold show` says more")
+                # Where people look; the line above is for programs, and so is a log of JSON.
+                if (log or project.config.serving.log) == "plain":
+                    run.note(f"pages for people: {present.url}/ask; Ctrl-C ends the server")
+                service.looks.start()
 
             grace = project.config.serving.grace
             try:
-                running.Server(app.built(service, local=local), grace=grace, ready=say_ready).run(sockets=[listening])
+                guard = app.built(service, local=local, watchers=watchers)
+                running.Server(guard, grace=grace, ready=say_ready).run(sockets=[listening])
             finally:
                 # Before the arms are closed: while they end, commands answer by themselves.
                 present.withdraw()
         finally:
             service.close()
+
+
+@contextmanager
+def _watchers(config: Config, log: Literal["plain", "json"] | None) -> Iterator[list[Watcher]]:
+    """What sees requests: traces and the log, each where it is wanted.
+
+    Raises:
+        MissingExtra: there is no package for traces.
+    """
+    watchers: list[Watcher] = []
+    with ExitStack() as watching:
+        if (log or config.serving.log) == "json":
+            from twofold.cli.json_log import JsonLog
+            from twofold.serving.request_log import RequestLog
+
+            # Closed last: a collector that is down is warned of until the end.
+            watchers.append(RequestLog(watching.enter_context(JsonLog()).write))
+        if config.telemetry.enabled:
+            # Before the log, whose lines name the trace.
+            watchers.insert(0, watching.enter_context(_telemetry(config.telemetry)))
+        yield watchers
+
+
+def _telemetry(section: TelemetrySection) -> Telemetry:
+    from twofold.errors import MissingExtra, install
+
+    try:
+        from twofold.serving import telemetry
+        from twofold.serving.exporting import exporters
+
+        # In the block: which package the exporters need, the section says.
+        exporting = exporters(section)
+    except ModuleNotFoundError as error:
+        if (error.name or "").startswith("twofold"):
+            raise
+        raise MissingExtra(
+            f"[telemetry] needs the package {error.name!r}, which is not installed", cure=install("telemetry")
+        ) from error
+    return telemetry.Telemetry(section, exporting)

@@ -13,13 +13,14 @@ import json
 import tomllib
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar, get_type_hints
 
 import typer
 from typer.core import TyperCommand, TyperOption
 
+from twofold.cli.audited import audited
 from twofold.cli.terminal import plain_logs, say, say_json
 from twofold.errors import ConfigError
 
@@ -46,6 +47,8 @@ class Run:
     """No progress."""
     overrides: dict[str, Any] = field(default_factory=dict)
     """Nested values of ``--set``."""
+    outcome: dict[str, Any] = field(default_factory=dict)
+    """Takes the command's result, for the audit log."""
 
     def require_folder(self) -> None:
         """For commands that need no project: a folder that was named must be there all the same.
@@ -86,6 +89,7 @@ class Run:
 
     def result(self, value: Any, text: str = "") -> None:
         """The command's result on stdout: `value` as JSON, or `text` for people."""
+        self.outcome["result"] = value
         if self.json:
             say_json(value)
         elif text:
@@ -140,12 +144,17 @@ def command(app: typer.Typer, name: str, *, without: Sequence[str] = ()) -> Call
         ]
         shared = inspect.signature(_options, eval_str=True).parameters.values()
         parameters += [p for p in shared if p.name not in without]
+        parameters.append(inspect.Parameter("context", inspect.Parameter.KEYWORD_ONLY, annotation=typer.Context))
 
         @functools.wraps(function)
-        def wrapper(**options: Any) -> None:
+        def wrapper(context: typer.Context, **options: Any) -> None:
             # Only those that the command did not leave out (`without`) are there to be taken.
             common = {key: options.pop(key) for key in _SHARED if key in options}
-            function(_options(**common), **options)
+            run = _options(**common)
+            # Without the program's name: `keys add`.
+            words = context.command_path.partition(" ")[2]
+            with audited(words, run.directory, options, overrides=run.overrides, note=run.note) as done:
+                function(replace(run, outcome=done), **options)
 
         # Typer reads both: the command's own options, then the common ones.
         wrapper.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]

@@ -11,7 +11,7 @@ from twofold.errors import PartDown, StoreError
 from twofold.serving.arm import ServedArm
 from twofold.serving.degradation import Breaker
 from twofold.serving.dispatch import Overrides, Ticket
-from twofold.types import Example, Filter, Hit, Json
+from twofold.types import Example, Filter, Hit, IndexState, Json
 
 
 class AbsentArm(ServedArm):
@@ -105,6 +105,18 @@ class AbsentArm(ServedArm):
             PartDown: always.
         """
         self._refuse()
+
+    def index(self) -> IndexState | None:
+        """Nobody knows.
+
+        Raises:
+            PartDown: always.
+        """
+        self._refuse()
+
+    def waiting(self) -> int:
+        """None: all are refused."""
+        return 0
 
     def down(self) -> list[Breaker]:
         """The index."""

@@ -20,7 +20,7 @@ from fastapi import APIRouter, FastAPI, Request, Response  # noqa: TID253
 from starlette.types import Receive, Scope, Send  # noqa: TID253
 
 from twofold.serving.entrance import Asks
-from twofold.serving.exchange import Exchange, request_id
+from twofold.serving.exchange import Exchange, Making, request_id
 from twofold.serving.identity import Caller
 from twofold.serving.mcp import Tools, built
 from twofold.serving.service import Service
@@ -47,10 +47,16 @@ class Agents:
     """
 
     def __init__(self, service: Service, *, most: int) -> None:
-        def witness(example: Example, answer: Answer, origin: Json) -> None:
-            caller = _CALLER.get()
+        def witness(example: Example, answer: Answer, origin: Json, making: Making) -> None:
             service.witness(
-                Exchange(request=request_id(), caller=caller, origin=origin, example=example, answer=answer)
+                Exchange(
+                    request=request_id(),
+                    caller=_CALLER.get(),
+                    origin=origin,
+                    example=example,
+                    answer=answer,
+                    making=making,
+                )
             )
 
         def charged(tokens: int) -> None:

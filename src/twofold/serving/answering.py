@@ -24,7 +24,7 @@ from twofold.serving.exchange import Exchange, request_id
 from twofold.serving.replies import Envelope, Reply
 from twofold.serving.streams import ChatStream, CompletionStream, ResponseStream, Stream, event
 from twofold.serving.strict_json import StrictRoute
-from twofold.types import Answer, Example, Json
+from twofold.types import Answer, Example, IndexState, Json
 
 router = APIRouter(route_class=StrictRoute, tags=["answers"])
 _TOO_LONG, _SCHEMA = "generation.too-long", "generation.schema"
@@ -186,10 +186,12 @@ class Choices:
         reply = await asyncio.to_thread(self._arm.reply, answer, ticket.example)
         if ticket.overrides.logprobs is not None:
             reply = replace(reply, chances=ticket.chances)
-        self._show(number, answer, reply.origin)
+        self._show(number, answer, reply.origin, index=reply.index)
         return reply
 
-    def _show(self, number: int, answer: Answer, origin: Json, *, withheld: str = "") -> None:
+    def _show(
+        self, number: int, answer: Answer, origin: Json, *, index: IndexState | None = None, withheld: str = ""
+    ) -> None:
         self._visit.witness(
             Exchange(
                 request=self._visit.request,
@@ -199,6 +201,7 @@ class Choices:
                 example=self._tickets[number].example,
                 answer=answer,
                 withheld=withheld,
+                making=replace(self._tickets[number].making, index=index),
             )
         )
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from fastapi import FastAPI, Request, Response  # noqa: TID253
 from fastapi.exceptions import RequestValidationError  # noqa: TID253
 from pydantic import BaseModel
@@ -16,6 +18,7 @@ from twofold.serving.agents import Agents
 from twofold.serving.agents import router as agents_router
 from twofold.serving.counters import Counters
 from twofold.serving.entrance import JsonReply
+from twofold.serving.exchange import Watcher
 from twofold.serving.guard import Guard
 from twofold.serving.pages import layout, site
 from twofold.serving.service import Service
@@ -52,15 +55,16 @@ class FaultReply(BaseModel):
 _STATUSES = (400, 401, 403, 404, 405, 408, 409, 413, 422, 429, 500, 502, 503, 504)
 
 
-def built(service: Service, *, local: bool) -> Guard:
+def built(service: Service, *, local: bool, watchers: Sequence[Watcher] = ()) -> Guard:
     """The application that serves a service.
 
     Args:
         service: What is served.
         local: The server listens to this machine only.
+        watchers: See every request and every answer.
     """
-    counters = Counters(later=service.later)
-    service.witnesses.append(counters.exchange)
+    counters = Counters(later=service.later, looks=service.numbers)
+    service.witnesses += [counters.exchange, *(watcher.exchange for watcher in watchers)]
     most = int(service.project.config.serving.max_body_mib * _MIB)
     agents = Agents(service, most=most)
     app = FastAPI(
@@ -126,6 +130,8 @@ def built(service: Service, *, local: bool) -> Guard:
         most=most,
         origins=serving.origins,
         keyless=lambda: local and not service.identities.required,
+        auditor=service.auditor,
+        watchers=watchers,
     )
 
 

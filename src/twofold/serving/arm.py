@@ -22,7 +22,7 @@ from twofold.serving.dispatch import Dispatcher, Overrides, Ticket
 from twofold.serving.live_parts import LiveParts
 from twofold.serving.replies import Cited, Reply
 from twofold.store.model_registry import model_id
-from twofold.types import Answer, Chunk, Citation, Example, Filter, Hit, Json
+from twofold.types import Answer, Chunk, Citation, Example, Filter, Hit, IndexState, Json
 
 Measured = Literal["", "now", "earlier"]
 """Was the served system measured: no, exactly as it is, or on an earlier version of the index."""
@@ -244,10 +244,25 @@ class ServedArm:
         Raises:
             PartDown: the index is down.
         """
-        if not self._choice.arm.retrieval or not self._choice.index:
-            return False
+        return self._later_than(self.index()) if self._choice.index else False
+
+    def index(self) -> IndexState | None:
+        """The index now; None for an arm that reads no documents.
+
+        Raises:
+            PartDown: the index is down.
+        """
+        if not self._choice.arm.retrieval:
+            return None
         with self._parts.index.using(INDEX_FAILURES):
-            return self._project.workspace.search.index.state().content != self._choice.index
+            return self._project.workspace.search.index.state()
+
+    def waiting(self) -> int:
+        """Requests that wait or run."""
+        return self._dispatcher.waiting
+
+    def _later_than(self, state: IndexState | None) -> bool:
+        return state is not None and bool(self._choice.index) and state.content != self._choice.index
 
     def _later_or_unknown(self) -> bool | None:
         try:
@@ -275,14 +290,19 @@ class ServedArm:
         places = whereabouts(self._project.catalogue.documents, answer, every)
         sources = self._sources([citation.span.document for citation in every])
         citations = [self._cited(answer, citation, places, sources) for citation in answer.citations]
+        state: IndexState | None = None
+        later = None if self._choice.index else False
+        with suppress(PartDown):  # then both are unknown
+            state = self.index()
+            later = self._later_than(state)
         origin = {
             **self._origin,
             "abstained": answer.abstained,
-            "later_index": self._later_or_unknown(),
+            "later_index": later,
             "degraded": self._parts.lacked(answer.trace),
             "attached": asdict(self._cited(answer, attached, places, sources)) if attached else None,
         }
-        return Reply(answer=answer, citations=tuple(citations), origin=origin)
+        return Reply(answer=answer, citations=tuple(citations), origin=origin, index=state)
 
     def passages(self, hits: Sequence[Hit], *, scores: bool) -> list[Json]:
         """Passages as a client sees them.

@@ -10,6 +10,7 @@ from fastapi import APIRouter, Query  # noqa: TID253
 from twofold.serving.bodies import DocumentBody, FeedbackBody
 from twofold.serving.conversation import bad
 from twofold.serving.entrance import Asks, Curates, JsonReply, Served
+from twofold.serving.exchange import note
 from twofold.serving.strict_json import StrictRoute
 
 router = APIRouter(route_class=StrictRoute, tags=["curation"])
@@ -31,6 +32,7 @@ async def add(body: DocumentBody, service: Served, caller: Curates) -> Any:
     if body.version:
         raise bad("a new document has no version", "version", cure="Replace a document with PUT.")
     row = await asyncio.wrap_future(service.pushed.put(body, caller.filter, replace=False))
+    note(document=row["id"], version=row["version"])
     return JsonReply(row, status_code=201)
 
 
@@ -43,7 +45,9 @@ async def document(name: str, service: Served, caller: Curates) -> Any:
 @router.put("/v1/documents", response_class=JsonReply)
 async def replace(body: DocumentBody, service: Served, caller: Curates) -> Any:
     """Replace a document, or add it; with `version` only that version is replaced."""
-    return JsonReply(await asyncio.wrap_future(service.pushed.put(body, caller.filter, replace=True)))
+    row = await asyncio.wrap_future(service.pushed.put(body, caller.filter, replace=True))
+    note(document=row["id"], version=row["version"])
+    return JsonReply(row)
 
 
 @router.delete("/v1/documents/{name:path}", response_class=JsonReply)

@@ -17,9 +17,11 @@ from dataclasses import dataclass, replace
 
 from twofold.answering.system import Prepared, System
 from twofold.errors import BadRequest, Closing, DeadlinePassed, GenerationError, QueueFull
+from twofold.host.tracing import following, trace_parent
 from twofold.plugins.live import DetailedCompletion, LiveBatch, TellsChances, TokenChance
 from twofold.plugins.protocols import Batches
 from twofold.serving.batches import opened
+from twofold.serving.exchange import Making, Milestones
 from twofold.text.wrapping import Unwrapped
 from twofold.types import Answer, Completion, Example, Filter
 
@@ -140,6 +142,11 @@ class Dispatcher:
         self._batch.close()
         self._searcher.join()
 
+    @property
+    def waiting(self) -> int:
+        """Requests that wait or run."""
+        return len(self._open)
+
     def leave(self, ticket: Ticket, *, seconds: float | None = None) -> None:
         """Free a ticket's place; called by the ticket.
 
@@ -192,8 +199,12 @@ class Dispatcher:
     def _prepare(self, tickets: Sequence[Ticket]) -> None:
         """Search for tickets with one filter in one call, and let their prompts join the batch."""
         first = tickets[0]
+        for ticket in tickets:
+            ticket.mark("searching")
         try:
-            prepared = first.system.prepare([one.example for one in tickets], filter=first.filter)
+            # Of several that are searched for in one call, no trace is the call's.
+            with following(first.trace if len(tickets) == 1 else ""):
+                prepared = first.system.prepare([one.example for one in tickets], filter=first.filter)
         # Also a panic of a library's native code, which is no `Exception`: it would end the thread in which all search.
         except BaseException as error:
             # The fault may be of one of them: each alone, so that it reaches only its own asker.
@@ -219,13 +230,14 @@ class Dispatcher:
             return
         # Beside the template's own stops, which the measured answers had too.
         prompt = replace(prepared.prompt, stop=(*prepared.prompt.stop, *overrides.stop))
-        leave = self._batch.submit(
-            prompt,
-            ticket.receive,
-            temperature=overrides.temperature,
-            seed=overrides.seed,
-            logprobs=overrides.logprobs,
-        )
+        with following(ticket.trace):
+            leave = self._batch.submit(
+                prompt,
+                ticket.receive,
+                temperature=overrides.temperature,
+                seed=overrides.seed,
+                logprobs=overrides.logprobs,
+            )
         ticket.begun(leave)
 
 
@@ -246,6 +258,11 @@ class Ticket:
         self._dispatcher = dispatcher
         self._seconds = seconds
         self._begun = time.monotonic()
+        self._begun_at = time.time()
+        # By name of a field of `Milestones`, by the monotonic clock.
+        self._marks: dict[str, float] = {}
+        self.trace = trace_parent()
+        """What requests to other servers name as their parent, while this one is answered."""
         # Filled by the batch's thread, emptied by the reader's; a deque's append and popleft need no lock.
         self._items: deque[str | Completion | Exception | None] = deque()
         self._wake: Callable[[], object] | None = None
@@ -258,6 +275,21 @@ class Ticket:
         self._over = False
         self._pieces = 0
         self._used = 0
+
+    def mark(self, moment: str) -> None:
+        """Note that a part ends now, by the name of a field of `Milestones`; the first time counts."""
+        self._marks.setdefault(moment, time.monotonic())
+
+    @property
+    def making(self) -> Making:
+        """How the answer was made, as far as it is; without the index."""
+        passed = {name: self._begun_at + at - self._begun for name, at in self._marks.items()}
+        return Making(
+            prompt=self._prepared[0].prompt if self._prepared else None,
+            template=self.system.template.digest,
+            k=self.system.k,
+            milestones=Milestones(begun=self._begun_at, **passed),
+        )
 
     @property
     def spent(self) -> int:
@@ -333,6 +365,7 @@ class Ticket:
 
     def prepared(self, prepared: Prepared) -> None:
         """Note what was found; called by the dispatcher before anything of the answer arrives."""
+        self.mark("prepared")
         self._prepared = prepared, self.system.shown(prepared)
 
     def begun(self, leave: Callable[[], None]) -> None:
@@ -343,6 +376,8 @@ class Ticket:
 
     def receive(self, item: str | Completion | Exception | None) -> None:
         """Get a piece, the completion (None: no prompt, an abstention), or an error. Called from any thread."""
+        # Before the reader wakes: it may ask for the milestones at once.
+        self.mark("first" if isinstance(item, str) else "written")
         self._items.append(item)
         if isinstance(item, str):
             self._pieces += 1
@@ -377,6 +412,7 @@ class Ticket:
                 self._over = True
                 self.chances = item.chances if isinstance(item, DetailedCompletion) else ()
                 answer = self.system.read(prepared, item)
+                self.mark("read")
                 self._used = answer.usage.prompt_tokens + answer.usage.completion_tokens
                 yield answer
 

@@ -15,7 +15,7 @@ from twofold.errors import AccessDenied, BadKey, Forbidden, IssuerDown
 from twofold.serving import faults, guard
 from twofold.serving.arms import ServedArms
 from twofold.serving.counters import Counters
-from twofold.serving.exchange import Witness, request_id
+from twofold.serving.exchange import CALLER, Witness, request_id
 from twofold.serving.identity import Caller, Credentials
 from twofold.serving.keys import Scope
 from twofold.serving.limits import UseLedger
@@ -87,6 +87,7 @@ def _caller(needed: Scope) -> Callable[[Request, Token], Awaitable[Caller]]:
             caller = await loop.run_in_executor(identities.threads, identities.caller, shown, needed)
         else:  # a look at the file's time is shorter than the way to another thread
             caller = identities.caller(shown, needed)
+        request.scope[CALLER] = caller
         if caller.id:
             # Not on the reply: a route may return one of its own, or fail, and the headers are due all the same.
             request.scope[guard.MORE_HEADERS] = service.ledger.admit(caller.id, caller.limits)

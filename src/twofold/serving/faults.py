@@ -36,6 +36,7 @@ STATUS: Mapping[type[TwofoldError], int] = {
     errors.DiskFull: 503,
     errors.DatabaseUnreachable: 503,
     errors.PartDown: 503,
+    errors.AuditUnwritable: 503,
     errors.GenerationError: 502,
     errors.EndpointUnreachable: 503,
     errors.DeadlinePassed: 504,

@@ -5,14 +5,15 @@ from __future__ import annotations
 import asyncio
 import re
 import time
-from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, MutableMapping
+from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, MutableMapping, Sequence
 from typing import Any
 from urllib.parse import urlsplit
 
-from twofold.errors import Closing, QueueFull
+from twofold.errors import AuditUnwritable, Closing, QueueFull
 from twofold.serving import faults
+from twofold.serving.auditing import Auditor
 from twofold.serving.counters import Counters
-from twofold.serving.exchange import begin_request
+from twofold.serving.exchange import Ended, Watcher, begin_request
 
 Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]
@@ -60,16 +61,28 @@ class Guard:
         origins: Other sites whose pages may send requests.
         keyless: Are requests of this machine answered without a key? Then one by another host's name is a page's trick
             (DNS rebinding), and is refused.
+        auditor: Logs what was changed, searched and refused; None: nobody does.
+        watchers: See every request but those to the addresses in `OPEN`, which machines call every few seconds.
     """
 
     def __init__(
-        self, app: App, *, counters: Counters, most: int, origins: Collection[str], keyless: Callable[[], bool]
+        self,
+        app: App,
+        *,
+        counters: Counters,
+        most: int,
+        origins: Collection[str],
+        keyless: Callable[[], bool],
+        auditor: Auditor | None = None,
+        watchers: Sequence[Watcher] = (),
     ) -> None:
         self._app = app
         self._counters = counters
         self._most = most
         self._origins = frozenset(origins)
         self._keyless = keyless
+        self._auditor = auditor
+        self._watchers = watchers
         self._room = max(ROOM, 4 * most)
         self._arriving = 0
         self.running = 0
@@ -86,7 +99,11 @@ class Guard:
             # HTTP requires it wherever GET answers, and monitors send it. A copy: by the former the body is left out.
             scope = {**scope, "method": "GET"}
         begun = time.perf_counter()
-        name = begin_request().encode()
+        request = begin_request()
+        name = request.encode()
+        watchers = () if scope["path"] in OPEN else self._watchers
+        for watcher in watchers:
+            watcher.begun(request, method=scope["method"], path=scope["path"], headers=dict(scope["headers"]))
         status = 500
         started = ended = False
 
@@ -125,7 +142,12 @@ class Guard:
             route = scope.get("route")
             # The template: else a caller could make as many rows of the metrics as there are addresses.
             path = route.path if route is not None else "other"
-            self._counters.request(path, status, time.perf_counter() - begun)
+            end = Ended(method=scope["method"], route=path, status=status, seconds=time.perf_counter() - begun)
+            self._counters.request(request, end)
+            for watcher in watchers:
+                watcher.ended(request, end)
+            if self._auditor is not None:
+                self._auditor.request(scope, status, name=request)
 
     def _refusal(self, scope: Scope) -> tuple[int, Any, dict[str, str]] | None:
         headers = dict(scope["headers"])
@@ -153,6 +175,8 @@ class Guard:
             return 403, _foreign("pages of other sites may link here, and load nothing", cure), {}
         if self.closing and scope["path"] not in OPEN:
             return faults.of_error(Closing("the server is stopping"))
+        if self._auditor is not None and self._auditor.refusing and scope["path"] not in OPEN:
+            return faults.of_error(AuditUnwritable("the audit log cannot be written, and nothing is served without it"))
         length = headers.get(b"content-length", b"0")
         # Cut to 20 digits: `int` of thousands of them is slow, and refused by Python beyond 4300.
         if not length.isdigit() or int(length[:20]) > self._most:

@@ -8,6 +8,7 @@ import math
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from inspect import signature
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +22,7 @@ from twofold.project import Project
 from twofold.serving import faults
 from twofold.serving.arms import ServedArms
 from twofold.serving.dispatch import Overrides
+from twofold.serving.exchange import Making, note
 from twofold.serving.holdings import readable
 from twofold.serving.served import Served
 from twofold.types import Answer, Document, Example, Filter, Json
@@ -41,7 +43,7 @@ class Tools:
         project: Open for as long as this is used.
         arms: The arms that answer now; the default one is asked.
         seen: Returns what the principal may see; None where access control is off.
-        answered: Is shown every question with its answer, and the origin of that.
+        answered: Is shown every question with its answer, the origin of that, and how it was made.
         spent: Counts the tokens that a question has used, answered or not.
     """
 
@@ -51,7 +53,7 @@ class Tools:
         arms: Served[ServedArms],
         seen: Callable[[], Filter | None],
         *,
-        answered: Callable[[Example, Answer, Json], object] = lambda _example, _answer, _origin: None,
+        answered: Callable[[Example, Answer, Json, Making], object] = lambda *_: None,
         spent: Callable[[int], object] = lambda _tokens: None,
     ) -> None:
         self._project, self._arms, self._seen = project, arms, seen
@@ -66,6 +68,7 @@ class Tools:
             # Brought within bounds, not refused: a model that names the number would only try another.
             within = max(1, min(k, 50))
             hits, _ = await asyncio.to_thread(arm.retrieve, example, filter=narrowed, k=within, spent=self._spent)
+            note(tool="search", arm=arm.name, documents=[hit.chunk.span.document for hit in hits])
             return {"results": await asyncio.to_thread(arm.passages, hits, scores=self._seen() is None)}
 
     async def fetch(self, document: str) -> Json:
@@ -90,12 +93,12 @@ class Tools:
                 self._spent(ticket.spent)
             assert answer is not None  # a stream ends with it, or raises
             if answer.failure is not None:
-                self._answered(example, answer, arm.origin)
+                self._answered(example, answer, arm.origin, ticket.making)
                 long = answer.failure.code == "generation.too-long"
                 cure = TooLong.cure if long else GenerationError.cure
                 raise _fault(faults.sentence(f"no answer ({answer.failure.code}): {answer.failure.message}", cure))
             reply = await asyncio.to_thread(arm.reply, answer, example)
-            self._answered(example, answer, reply.origin)
+            self._answered(example, answer, reply.origin, replace(ticket.making, index=reply.index))
             return {
                 "answer": reply.text,
                 "abstained": answer.abstained,
@@ -114,6 +117,7 @@ class Tools:
             document
         ):  # there is none, or none for this principal: the same words for both
             raise _fault(f"there is no document {name[:200]!r}. Name one that search or ask gave.")
+        note(tool="fetch", documents=[document.id])
         return {
             "id": document.id,
             "title": document.title,

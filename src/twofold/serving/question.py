@@ -55,12 +55,14 @@ class LiveQuestion:
 
     def exchange(self, answer: Answer, *, request: str) -> Exchange:
         """The answer as those who watch are shown it; waits for the index."""
+        index = self._arm.index()
         return Exchange(
             request=request,
             caller=Caller(scope="admin", filter=self._seen, name=self._user or LOCAL),
             origin={**self._arm.origin, "later_index": self._arm.later()},
             example=self._example,
             answer=answer,
+            making=replace(self.ticket.making, index=index),
         )
 
     def report(self, answer: Answer) -> AnswerReport:

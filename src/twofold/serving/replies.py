@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 from typing import Literal
 
 from twofold.plugins.live import TokenChance
-from twofold.types import Answer, Json, Usage
+from twofold.types import Answer, IndexState, Json, Usage
 
 _LEAST = -9999.0
 """Stands for the logarithm of 0, which is no JSON."""
@@ -47,6 +47,8 @@ class Reply:
     citations: tuple[Cited, ...]
     origin: Json
     """Arm, model, whether it was measured, and why it answers."""
+    index: IndexState | None = None
+    """The index now; None where the arm reads no documents, and where it did not answer."""
     chances: tuple[TokenChance, ...] | None = None
     """How likely the tokens of the completion were, as the model wrote it; None where that was not requested."""
 

@@ -12,6 +12,7 @@ from twofold.serving import conversation
 from twofold.serving.bodies import ChatMessage, EmbeddingBody, RetrieveBody
 from twofold.serving.conversation import bad
 from twofold.serving.entrance import Asks, JsonReply, Served, Visits
+from twofold.serving.exchange import note
 from twofold.serving.strict_json import StrictRoute
 from twofold.types import Json
 
@@ -28,6 +29,7 @@ async def retrieve(body: RetrieveBody, visit: Visits) -> Any:
 
     def search() -> Json:
         hits, insufficient = arm.retrieve(example, filter=which, k=body.k, spent=visit.charge)
+        note(arm=arm.name, documents=[hit.chunk.span.document for hit in hits])
         passages = arm.passages(hits, scores=visit.caller.filter is None)
         return {"object": "list", "data": passages, "insufficient": insufficient}
 

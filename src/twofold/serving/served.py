@@ -57,6 +57,7 @@ class Served(Generic[T]):
         opened: Opens what the project's newest study says is to be served.
         seconds: Time between two looks at the project.
         complete: Could all of it be opened? Else it is opened anew until it can.
+        after: Is shown what is served from now on, after each exchange.
 
     Raises:
         TwofoldError: as `opened`.
@@ -69,13 +70,14 @@ class Served(Generic[T]):
         *,
         seconds: float = 2.0,
         complete: Callable[[T], bool] = lambda _: True,
+        after: Callable[[T], object] = lambda _: None,
     ) -> None:
         self.exchanged = 0
         """How often it was exchanged."""
         self.failure = ""
         """Why what the project says now is not served; empty where it is."""
         self._again = 0.0
-        self._project, self._opened, self._complete = project, opened, complete
+        self._project, self._opened, self._complete, self._after = project, opened, complete, after
         # Before it is opened: what changes meanwhile is then seen at the next look.
         self._mark = mark(project)
         self._current = opened()
@@ -132,6 +134,7 @@ class Served(Generic[T]):
             # By `id`, which Python gives to another object later.
             del self._users[id(former)]
         former.close()
+        self._after(fresh)
         return True
 
     def close(self) -> None:

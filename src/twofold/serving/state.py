@@ -9,6 +9,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Query, Request, Response  # noqa: TID253
 
 from twofold.errors import PartDown
+from twofold.serving.counters import OPEN_METRICS, PLAIN
 from twofold.serving.entrance import Administers, Counted, JsonReply, Perhaps, Served, Visits
 from twofold.types import Json
 
@@ -67,19 +68,28 @@ async def readyz(request: Request, caller: Perhaps) -> Any:
 
 
 @router.get("/v1/models", response_class=JsonReply)
-async def models(visit: Visits) -> Any:
-    """The served arms and tuned models, the default first: why each answers, was it measured, is it loaded?"""
-    return {"object": "list", "data": await asyncio.to_thread(visit.arms.descriptions)}
+async def models(service: Served, visit: Visits) -> Any:
+    """The served arms and tuned models, the default first: why each answers, was it measured, is it loaded?
+
+    `validity` says of an arm that the verdict chose, or stands beside, whether that verdict still holds.
+    """
+
+    def described() -> list[Json]:
+        return [service.verdicts.described(model) for model in visit.arms.descriptions()]
+
+    return {"object": "list", "data": await asyncio.to_thread(described)}
 
 
 @router.get("/v1/models/{model:path}", response_class=JsonReply)
-async def model(model: str, visit: Visits) -> Any:
+async def model(model: str, service: Served, visit: Visits) -> Any:
     """One served arm."""
-    return await asyncio.to_thread(visit.arms.described, visit.arms.named(model))
+    arm = visit.arms.named(model)
+    return await asyncio.to_thread(lambda: service.verdicts.described(visit.arms.described(arm)))
 
 
 @router.get("/metrics", response_class=Response)
-async def metrics(counters: Counted, _caller: Administers) -> Any:
-    """Numbers for Prometheus."""
-    text = await asyncio.to_thread(counters.text)
-    return Response(text, media_type="text/plain; version=0.0.4; charset=utf-8")
+async def metrics(request: Request, counters: Counted, _caller: Administers) -> Any:
+    """Numbers for Prometheus; in the form of OpenMetrics, with exemplars, where the header Accept names that."""
+    exemplars = "application/openmetrics-text" in request.headers.get("accept", "")
+    text = await asyncio.to_thread(counters.text, exemplars=exemplars)
+    return Response(text, headers={"content-type": OPEN_METRICS if exemplars else PLAIN})

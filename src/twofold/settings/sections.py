@@ -281,8 +281,9 @@ class RetrainingSection(Section):
     """Number of new usable examples, outside the test split, that the champion did not learn from; 0: no trigger."""
     max_age_days: float = Field(default=0.0, ge=0)
     """Days since the champion was made; 0: no trigger."""
-    on: tuple[Literal["base", "template", "gone"], ...] = ("base", "template")
-    """Changes that trigger: new base weights, a new prompt template, removal of examples it learned from."""
+    on: tuple[Literal["base", "template", "gone", "alarm"], ...] = ("base", "template")
+    """Changes that trigger: new base weights, a new prompt template, removal of examples it learned from, and an open
+    proposal of `twofold watch` to tune again."""
 
 
 class StudySection(Section):
@@ -435,6 +436,8 @@ class ServingSection(Section):
     """Other sites whose pages may call the API, with a key: ``https://intranet.example``."""
     session_hours: float = Field(default=12.0, gt=0, le=8760)
     """Hours after which a browser has to log in again."""
+    log: Literal["plain", "json"] = "plain"
+    """Form of the log on stderr; ``json``: a line for each request, with what leads from an answer to its evidence."""
     oidc: OidcSection | None = None
     """Provider of identities; see `OidcSection`."""
 
