@@ -25,12 +25,15 @@ def test_restore_holds_until_the_next_sync_brings_it_forward(make: Callable[...,
     data = directory / "data" / "documents"
     (data / "a.txt").write_text("old water")
     before = sync(directory)["index"]["version"]
+    with Project.open(directory) as project, pytest.raises(IndexMismatch, match="no older version"):
+        project.versions.diff()
     (data / "a.txt").write_text("new wind")
     (data / "b.txt").write_text("soil")
     sync(directory)
     now = held(directory)
     with Project.open(directory) as project:
-        changes = project.versions.diff(str(before))
+        changes = project.versions.diff()
+        assert changes == project.versions.diff(str(before)), "without a study, with the version before"
         assert (changes["added"], changes["changed"]) == (["data/documents/b.txt"], ["data/documents/a.txt"])
         with project.writing():
             project.versions.restore(str(before))

@@ -105,6 +105,26 @@ def test_passages_that_are_crowded_out_alarm_with_what_was_lost(directory: Path)
     assert named(seen)[HIT]["state"] == "ok"
 
 
+def test_an_index_that_grows_may_lose_more(directory: Path) -> None:
+    first = look(directory, None)
+    more = [
+        {"id": f"new-{n}", "title": f"Rule {n}", "text": f"Rule {n} is about the visitor of house {n}."}
+        for n in range(len(DOCUMENTS) // 10)
+    ]
+    write_documents(directory, [*DOCUMENTS, *more])
+    with Project.open(directory) as project:
+        project.sync()
+    row = named(look(directory, first.state))[HIT]
+    assert row["state"] == "ok"
+    assert row["detail"]["grown"] == pytest.approx(0.1)
+    assert "up to 3.0 % are tolerated, for the index grew by 10 %" in row["why"]
+    # What an older version remembered lacks the size: growth counts from now on.
+    old = {name: value for name, value in first.state.items() if name != "chunks"}
+    row = named(look(directory, old))[HIT]
+    assert row["detail"]["grown"] == 0
+    assert "up to 2.0 % are tolerated" in row["why"]
+
+
 def test_documents_that_are_taken_out_are_no_loss(directory: Path) -> None:
     seen = look(directory, look(directory, None).state)
     write_documents(directory, DOCUMENTS[:30])

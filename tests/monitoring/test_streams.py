@@ -1,7 +1,8 @@
 import numpy as np
 import pytest
 
-from twofold.monitoring.streams import Reference, StreamStanding, advanced, comparable
+from twofold.monitoring.streams import PART, Reference, comparable
+from twofold.stats.sequential import MeanDetector
 
 RUN = 50_000.0
 
@@ -9,10 +10,10 @@ RUN = 50_000.0
 def until_alarm(rate: float, reference: Reference, *, seed: int, most: int) -> int | None:
     """Values until the alarm, in looks of 50; None: none within `most`."""
     chance = np.random.default_rng(seed)
-    standing = StreamStanding.start()
+    standing = MeanDetector()
     for look in range(most // 50):
         values = (chance.random(50) < rate).astype(float)
-        standing = advanced(standing, values, tolerated=reference.tolerated, run_length=RUN)
+        standing = standing.after(values, tolerated=reference.tolerated, run_length=RUN, block=PART)
         if standing.alarm:
             return 50 * (look + 1)
     return None
@@ -37,17 +38,17 @@ def test_a_share_that_rises_raises_one_soon(share: float, later: float, within: 
 def test_an_alarm_is_over_when_the_last_values_are_usual_again() -> None:
     reference = usual(0.05)
     bad, good = np.ones(100), np.zeros(100)
-    alarmed = advanced(StreamStanding.start(), bad, tolerated=reference.tolerated, run_length=RUN)
+    alarmed = MeanDetector().after(bad, tolerated=reference.tolerated, run_length=RUN, block=PART)
     assert alarmed.alarm
-    half = advanced(alarmed, good, tolerated=reference.tolerated, run_length=RUN)
+    half = alarmed.after(good, tolerated=reference.tolerated, run_length=RUN, block=PART)
     assert half.alarm
-    over = advanced(half, good, tolerated=reference.tolerated, run_length=RUN)
+    over = half.after(good, tolerated=reference.tolerated, run_length=RUN, block=PART)
     assert not over.alarm
     assert over.statistic == 0.0
 
 
 def test_ever_so_long_a_fault_leaves_a_number() -> None:
-    standing = advanced(StreamStanding.start(), np.ones(100_000), tolerated=0.01, run_length=RUN)
+    standing = MeanDetector().after(np.ones(100_000), tolerated=0.01, run_length=RUN, block=PART)
     assert np.isfinite(standing.statistic)
 
 

@@ -156,6 +156,9 @@ def test_a_project_that_nothing_happened_to_is_quiet(watching: Watching) -> None
         assert alarms(last) == set()
     assert last["answers.abstained"]["state"] == last["questions.drift"]["state"] == "ok"
     assert "the study" in last["questions.drift"]["why"]
+    # An alarm ends the verdict of the study that it compares with, also where the same day has no second test.
+    again = watching.look("questions", days=0.1)
+    assert last["questions.drift"]["detail"]["study"] == again["questions.drift"]["detail"]["study"] == "0001-project"
 
 
 def test_without_a_traffic_log_each_signal_of_it_says_so(watching: Watching) -> None:

@@ -8,6 +8,7 @@ import sqlite3
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
@@ -19,7 +20,7 @@ from watched import NOON, ScriptedMonitor, explain
 
 from twofold.errors import ProjectLocked, StoreError, UnknownName
 from twofold.monitoring import store as stores
-from twofold.monitoring.record import WatchReport
+from twofold.monitoring.record import AlarmCause, Reading, WatchReport
 from twofold.monitoring.store import FILE, WatchStore, open_retunings, opened
 from twofold.monitoring.watching import clock_remarks, looking, watch
 
@@ -147,6 +148,24 @@ def test_looks_are_bounded(store: WatchStore, monkeypatch: pytest.MonkeyPatch) -
     assert len(history) == 6
     assert [bool(row["detail"]) for row in history] == [False, True, False, False, True, True], "alarms stay whole"
     assert [report["number"] for report in store.reports(99)] == [9, 8, 7, 6, 5, 4]
+
+
+def test_an_alarm_asks_for_one_training(store: WatchStore, tmp_path: Path) -> None:
+    def moved(readings: Sequence[Reading], _: object) -> list[AlarmCause]:
+        names = [one["signal"] for one in readings if one["state"] == "alarm"]
+        return [{"cause": "questions moved", "signals": names, "evidence": [], "detail": {}}]
+
+    drift = ScriptedMonitor("questions", alarm=True)
+    for hours in (0, 30):  # it stands
+        watch([drift], store, moment=NOON + timedelta(hours=hours), explain=moved, tuned=True)
+    assert open_retunings(tmp_path) == 1
+    assert open_retunings(tmp_path, trained=NOON - timedelta(days=1)) == 1
+    assert open_retunings(tmp_path, trained=NOON + timedelta(hours=1)) == 0, "followed, though its cause lasts"
+    drift.alarm = False
+    watch([drift], store, moment=NOON + timedelta(hours=31), explain=moved, tuned=True)
+    drift.alarm = True
+    watch([drift], store, moment=NOON + timedelta(hours=32), explain=moved, tuned=True)
+    assert open_retunings(tmp_path, trained=NOON + timedelta(hours=1)) == 1, "it began again"
 
 
 def test_two_watchers_at_once(tmp_path: Path) -> None:

@@ -39,7 +39,7 @@ def test_a_verdict_that_expires_while_the_server_runs_is_said_on_every_face(proj
         assert any(because in remark for remark in remarks)
         model = client.get("/v1/models").json()["data"][0]
         assert model["validity"] == {"state": "expired", "because": ["documents"]}
-        for address in ("/studies", "/studies/0001-project"):
+        for address in ("/studies", "/studies/0001-project", "/watch"):
             assert "The verdict no longer holds" in page(client, address)
             assert "2 documents of 2 that the study stands on changed" in page(client, address)
         assert because in page(client, "/ask")

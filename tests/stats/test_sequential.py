@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import json
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -69,3 +71,35 @@ def test_values_outside_of_their_range_are_refused() -> None:
         with pytest.raises(ValueError, match="lie in"):
             sequential.advanced(sequential.START, values, tolerated=tolerated)
     assert sequential.advanced(sequential.START, [], tolerated=0.1) == sequential.START
+
+
+BITS = st.lists(st.integers(0, 1), min_size=1, max_size=60)
+
+
+@given(st.lists(BITS, min_size=1, max_size=8), st.floats(0.01, 0.9), st.sampled_from([0, 1, 7]))
+def test_per_look_and_per_value_are_the_same_bets_in_other_blocks(
+    looks: list[list[int]], tolerated: float, block: int
+) -> None:
+    detector, wealth, over = sequential.MeanDetector(), sequential.START, False
+    for values in looks:
+        # A detector that is stored between looks goes on as it was.
+        stored = json.loads(json.dumps(detector.to_json()))
+        detector = sequential.MeanDetector.from_json(stored).after(
+            values, tolerated=tolerated, run_length=1e9, block=block
+        )
+        size = block or len(values)
+        for start in range(0, len(values), size):
+            wealth = sequential.advanced(wealth, values[start : start + size], tolerated=tolerated)
+            over = over or sequential.statistic(wealth) >= 1e9
+        if over:
+            break
+    assert (detector.wealth, detector.alarm) == (wealth, over)
+    assert detector.window[1] <= sum(map(len, looks))
+
+
+def test_a_rise_at_the_end_of_a_long_look_is_seen_per_value_and_a_look_without_values_changes_nothing() -> None:
+    look = [0.0] * 2000 + [1.0] * 40
+    per_look = sequential.MeanDetector().after(look, tolerated=0.05, run_length=1e6)
+    per_value = sequential.MeanDetector().after(look, tolerated=0.05, run_length=1e6, block=1)
+    assert (per_look.alarm, per_value.alarm) == (False, True)
+    assert per_value.after([], tolerated=0.05, run_length=1e6) == per_value

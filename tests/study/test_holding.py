@@ -12,11 +12,21 @@ from typing import Any
 import pytest
 
 from small_project import write_project
+from traffic_rows import row
 from twofold.hashing import canonical_json
+from twofold.monitoring.causes import causes
+from twofold.monitoring.drift import SIGNAL
+from twofold.monitoring.readings import reading
+from twofold.monitoring.record import Observation, State
+from twofold.monitoring.store import opened
+from twofold.monitoring.traffic_rows import stamp
+from twofold.monitoring.watching import watch
 from twofold.project import Project
+from twofold.project.usage import volume_of
 from twofold.study import priced
-from twofold.study.standing import monthly_volume
 from twofold.study.verifying import read_certificate
+from twofold.traffic.log import FILE, TrafficLog
+from twofold.types import Json
 from twofold.verdict.certificate import decided
 from twofold.verdict.validity import Validity, lines
 
@@ -306,12 +316,25 @@ def test_the_finding_is_worked_out_again_only_when_a_file_changes(place: Path) -
 
 
 @pytest.mark.parametrize(("days", "each", "expected"), [(30, 10, 10 * 30.4375), (10, 6, 6 * 30.4375), (3, 50, None)])
-def test_a_months_volume_is_that_of_the_last_days(days: int, each: int, expected: float | None) -> None:
-    rows: Any = [
-        {"at": (NOW - timedelta(days=day, minutes=n)).isoformat()} for day in range(1, days + 1) for n in range(each)
-    ]
-    volume = monthly_volume(rows, NOW)
+def test_a_months_volume_is_that_of_the_last_days(days: int, each: int, expected: float | None, tmp_path: Path) -> None:
+    log_traffic(tmp_path, days=days, each=each)
+    # Answers of before the last 30 days, and of a clock that was set back, count in no month.
+    with TrafficLog(tmp_path / FILE) as log:
+        log.append([row(at=stamp(NOW + timedelta(days=away))) for away in (-90, -31, 2)])
+    volume = volume_of(tmp_path, NOW)
     assert volume == (None if expected is None else pytest.approx(expected, rel=0.05))
+
+
+def log_traffic(directory: Path, *, days: int, each: int) -> None:
+    """Plant so many answers on each of the last days."""
+    with TrafficLog(directory / FILE) as log:
+        for day in range(days, 0, -1):
+            log.append([row(at=stamp(NOW - timedelta(days=day, minutes=-n))) for n in range(each)])
+
+
+def test_without_a_traffic_log_there_is_no_volume_and_none_is_made(tmp_path: Path) -> None:
+    assert volume_of(tmp_path, NOW) is None
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_volume_that_turns_the_order_of_costs_ends_it(place: Path) -> None:
@@ -329,3 +352,74 @@ def test_a_volume_that_turns_the_order_of_costs_ends_it(place: Path) -> None:
     finding = looked(place, volume=0.99 * least)
     assert dimensions(finding) == ["volume"]
     assert f"answers a month 5,000,000, now {0.99 * least:,.10g}" in lines(finding)[0]
+    # The log of some answers a day says the same, unasked; one that cannot be read leaves it unknown.
+    log_traffic(place, days=10, each=5)
+    with Project.open(place) as project:
+        shown, decisive = project.validity(moment=NOW), project.validity.decisive(moment=NOW)
+    assert decisive is not None
+    assert dimensions(shown) == dimensions(decisive) == ["volume"]
+    for path in place.glob(f"{FILE}*"):
+        path.write_bytes(b"no database" * 999)
+    finding = looked(place)
+    assert (finding["state"], [one["dimension"] for one in finding["unknown"]]) == ("unknown", ["volume"])
+
+
+# ---------------------------------------------------------------- the alarm of a watch
+
+
+class Moved:
+    """A monitor whose questions have moved away from those of a study."""
+
+    name = "questions"
+
+    def __init__(self, study: str, state: State = "alarm") -> None:
+        self.study, self.state = study, state
+
+    def look(self, before: Json | None, *, moment: datetime) -> Observation:
+        why = "questions are told from the study's test questions in 97 % of cases"
+        seen = reading(SIGNAL, moment, state=self.state, why=why, detail={"study": self.study})
+        return Observation(readings=(seen,), state={})
+
+
+def look_by(place: Path, monitor: Moved, *, days: int = 0) -> None:
+    with opened(place) as store:
+        watch([monitor], store, moment=NOW - timedelta(days=9 - days), explain=causes)
+
+
+def test_the_drift_alarm_of_the_last_look_ends_the_verdict_until_it_is_over(place: Path) -> None:
+    with Project.open(place) as project:
+        holds = project.validity.decisive(moment=NOW)
+        assert holds is not None
+        look_by(place, Moved("0001-project"))
+        for finding in (project.validity(moment=NOW), project.validity.decisive(moment=NOW)):
+            assert finding is not None
+            assert (holds["state"], finding["state"], dimensions(finding)) == ("holds", "expired", ["drift"])
+            assert "in 97 % of cases" in finding["reasons"][0]["why"]
+        # Where nobody could compare since, the alarm stands.
+        look_by(place, Moved("0001-project", "unwatched"), days=1)
+        assert dimensions(project.validity(moment=NOW)) == ["drift"]
+        look_by(place, Moved("0001-project", "ok"), days=2)
+        assert project.validity(moment=NOW)["state"] == "holds"
+
+
+def test_an_alarm_beside_another_studys_questions_ends_nothing(place: Path) -> None:
+    look_by(place, Moved("0000-before"))
+    assert looked(place)["state"] == "holds"
+
+
+def test_looks_that_cannot_be_read_leave_the_drift_unknown(place: Path) -> None:
+    (place / "watch.sqlite").write_bytes(b"no database" * 999)
+    finding = looked(place)
+    assert (finding["state"], [one["dimension"] for one in finding["unknown"]]) == ("unknown", ["drift"])
+
+
+def test_a_look_names_the_expired_verdict_and_proposes_to_measure_again(place: Path) -> None:
+    look_by(place, Moved("0001-project"))
+    with Project.open(place) as project:
+        report = project.watching.look(moment=NOW)
+    readings = {one["signal"]: one for one in report["readings"]}
+    assert readings["verdict.holds"]["detail"]["dimensions"] == ["drift"]
+    assert "verdict.holds" in report["new"]
+    assert "verdict expired" in [cause["cause"] for cause in report["causes"]]
+    (again,) = [proposal for proposal in report["proposals"] if proposal["command"] == "twofold study"]
+    assert (again["action"], "97 %" in " ".join(again["evidence"])) == ("re-study", True)

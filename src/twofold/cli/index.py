@@ -66,7 +66,13 @@ def log(
 def diff(
     run: Run,
     *,
-    before: Annotated[str, typer.Argument(metavar="BEFORE", help="A version number or tag.")],
+    before: Annotated[
+        str,
+        typer.Argument(
+            metavar="[BEFORE]",
+            help="A version number or tag; by default what a study measured last, else the version before the newest.",
+        ),
+    ] = "",
     after: Annotated[
         str, typer.Argument(metavar="[AFTER]", help="A version number or tag; the newest by default.")
     ] = "",

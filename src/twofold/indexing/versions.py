@@ -64,16 +64,17 @@ class Versions:
             )
         return [row for row in rows if everything or row["change"] or row["tags"] or row["newest"]]
 
-    def diff(self, before: str, after: str = "") -> VersionDiff:
-        """Documents added, changed and deleted from one version to another (the newest by default).
+    def diff(self, before: str = "", after: str = "") -> VersionDiff:
+        """Documents added, changed and deleted from one version to another.
 
-        Versions are numbers or tags.
+        Versions are numbers or tags. By default these are the newest version that a study measured, or without one the
+        version before the newest, and the newest.
 
         Raises:
-            IndexMismatch: a version is gone, or no version has that name.
+            IndexMismatch: a version is gone, no version has that name, or there is none to compare with.
         """
         index = self.search.index
-        first = self.number(before)
+        first = self.number(before) if before else self._measured()
         second = self.number(after) if after else index.state().version
         old, new = index.contents(first), index.contents(second)
         return {
@@ -83,6 +84,20 @@ class Versions:
             "changed": sorted(name for name in new.keys() & old.keys() if new[name] != old[name]),
             "deleted": sorted(old.keys() - new.keys()),
         }
+
+    def _measured(self) -> int:
+        """The newest version that a study measured; without one, the version before the newest."""
+        rows = self.log()
+        tagged = [row["version"] for row in rows if row["tags"]]
+        if tagged:
+            return tagged[-1]
+        older = [row["version"] for row in rows if not row["newest"]]
+        if not older:
+            raise IndexMismatch(
+                "the index has no older version to compare the newest with",
+                cure="Compare after a `twofold sync` that changes something; `twofold index log` lists the versions.",
+            )
+        return older[-1]
 
     def restore(self, version: str) -> RestoredVersion:
         """Make an older version (a number or a tag) the newest; see the module.

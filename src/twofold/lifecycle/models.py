@@ -177,7 +177,9 @@ class TunedModels:
         _, counts = retraining.fair(self.splits(), learned, near=self.workspace.config.examples.near == "drop")
         parts = self._of(champion) if champion else self.workspace
         # The project's folder, where the record of looks lies.
-        alarms = open_retunings(self.records.parent)
+        times = [r["made"] for r in self.registry.records() if champion and r["arm"] == champion["arm"]]
+        trained = max(map(datetime.fromisoformat, times), default=None)
+        alarms = open_retunings(self.records.parent, trained=trained)
         facts = retraining.facts_of(parts.models, parts.adapters, {**counts, "alarms": alarms})
         return champion, retraining.reasons(
             self.workspace.config.retraining, champion, facts=facts, moment=datetime.now(UTC)

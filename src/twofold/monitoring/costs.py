@@ -48,7 +48,9 @@ class PriceWatch:
 
     def _compared(self, then: Mapping[str, float], moment: datetime) -> Reading:
         if not then:
-            why = "the study recorded no prices: write a table and run `twofold study`"
+            why = (
+                "the study recorded no prices: fill in `twofold cost --template > prices.csv`, then run `twofold study`"
+            )
             return reading(PRICES, moment, state="unwatched", why=why)
         try:
             table = prices(self._watched, today=moment)

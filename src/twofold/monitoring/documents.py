@@ -16,6 +16,7 @@ from twofold.monitoring.readings import in_words, percent, reading, share_of, un
 from twofold.monitoring.record import Observation, Reading, State
 from twofold.monitoring.served import AnsweringArm, Watched
 from twofold.types import Chunk, Json
+from twofold.verdict.record import counted
 
 SIGNALS = ("documents.removed", "documents.sources", "documents.duplicates")
 REMOVED = 0.05
@@ -101,7 +102,8 @@ class MeasuredDocuments:
         detail: Json = {"before": earlier, "now": now}
         total: Any = {"value": float(sum(now.values())), "baseline": float(sum(earlier.values())), "n": len(earlier)}
         if not shrunk:
-            why = f"{sum(now.values())} documents in {len(now)} sources; none has lost half of its documents"
+            standing = f"{counted(sum(now.values()), 'document')} in {counted(len(now), 'source')}"
+            why = f"{standing}; none has lost half of its documents"
             # The largest number seen: a source that shrinks a little with every look is noticed, too.
             largest = {name: max(now.get(name, 0), earlier.get(name, 0)) for name in {*now, *earlier}}
             return reading(SIGNALS[1], moment, state="ok", why=why, detail=detail, **total), largest

@@ -95,7 +95,8 @@ class QuestionDrift:
         waiting = f"{count} new questions; the next test needs {LEAST} and another day"
         if not last:
             return reading(SIGNAL, moment, state="learning", why=waiting, n=count)
-        return reading(SIGNAL, moment, state=last["state"], why=f"{last['why']} ({waiting})", n=count)
+        why = f"{last['why']} ({waiting})"
+        return reading(SIGNAL, moment, state=last["state"], why=why, n=count, detail={"study": state["study"]})
 
     def _tested(self, vectors: Vectors, state: Json, moment: datetime) -> Reading:
         """Test, or learn; changes `state`."""
@@ -139,7 +140,12 @@ class QuestionDrift:
             n=n,
             statistic=1 - result.p,
             threshold=1 - self._level,
-            detail={"reference": state["reference"], "p": result.p, "discrepancy": result.discrepancy},
+            detail={
+                "study": state["study"],
+                "reference": state["reference"],
+                "p": result.p,
+                "discrepancy": result.discrepancy,
+            },
         )
 
     def _test_questions(self) -> list[str]:

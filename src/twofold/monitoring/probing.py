@@ -31,7 +31,7 @@ from twofold.monitoring.record import Monitor, Observation, Reading
 from twofold.monitoring.served import Watched
 from twofold.plugins import loading
 from twofold.plugins.protocols import Retriever
-from twofold.stats import sequential
+from twofold.stats.sequential import MeanDetector
 from twofold.store.lock import at_work
 from twofold.types import Filter, Hit, Json, Query
 
@@ -45,7 +45,12 @@ LABELLED = 300
 """Labelled questions among the probes, at most."""
 TOLERATED: Mapping[str, float] = {HIT: 0.02, LEGS: 0.05, EXACT: 0.02}
 """Of the mean of a signal's values. Where 2 % of losses are tolerated, half of the drops of 10 % are found within 160
-probes (`bench/watch_alarm.py`); less would call passages lost that documents rightly added take the places of."""
+probes (`bench/watch_alarm.py`)."""
+GROWTH: Mapping[str, float] = {HIT: 0.1, LEGS: 0.15, EXACT: 0.0}
+"""Of the index's growth since the reference, what is tolerated besides: passages that were rightly added take places.
+See `bench/watch_growth.py` and `MOST_GROWN`."""
+MOST_GROWN = 0.3
+"""Growth beyond it is not made up for: that is another collection, or a flood."""
 _WORDS = {
     HIT: "{share} of {n} passages that were found are not among the first any more",
     LEGS: "the two legs agree on other hits than before by {share}, on {n} probes",
@@ -61,8 +66,6 @@ _NEAR = 1e-3
 """Of a cosine: rounding makes no difference."""
 _SHOWN = 20
 """Lost probes that a reading names."""
-_RECENT = 200
-"""Latest probes by whose losses an alarm is over."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -154,14 +157,19 @@ class SelfRetrieval:
         if not probes:
             why = "there are no probes yet: run `twofold sync`, which makes them of the documents"
             return unwatched_look(SIGNALS, moment, why=why, before=before)
-        seen = self._look(search, probes, {**memory, "study": study}, moment)
+        # Of the first reference: what grew since then took places, whenever it came.
+        memory = {"chunks": state.chunks, **memory, "study": study}
+        grown = min(MOST_GROWN, max(0.0, state.chunks / memory["chunks"] - 1))
+        seen = self._look(search, probes, memory, moment, grown=grown)
         if search.index.state().content != state.content:
             # A server indexes what it is sent without a stage: its probes may be older than its passages.
             why = "the index was changed while it was searched: the next look searches again"
             return unwatched_look(SIGNALS, moment, why=why, before=before)
         return seen
 
-    def _look(self, search: Search, probes: Mapping[str, Probe], memory: Json, moment: datetime) -> Observation:
+    def _look(
+        self, search: Search, probes: Mapping[str, Probe], memory: Json, moment: datetime, *, grown: float
+    ) -> Observation:
         number = int(memory.get("looks", 0)) + 1
         reference: dict[str, tuple[int, float | None]] = {
             name: (rank, agreement) for name, (rank, agreement) in memory.get("reference", {}).items() if name in probes
@@ -193,18 +201,34 @@ class SelfRetrieval:
         streams: dict[str, Json] = dict(memory.get("streams", {}))
         readings = []
         for signal, of in values.items():
-            before = _Stream.read(streams.get(signal))
-            stream = before.after(list(of.values()), tolerated=TOLERATED[signal], run_length=self._run_length)
+            before = MeanDetector.from_json(streams[signal]) if signal in streams else MeanDetector()
+            # Known before anything is searched for, so that the guarantee holds of the share that is tolerated now.
+            tolerated = TOLERATED[signal] + GROWTH[signal] * grown
+            stream = before.after(list(of.values()), tolerated=tolerated, run_length=self._run_length)
             streams[signal] = stream.to_json()
             detail = _detail(of, probes, {name: (reference[name][0], places[name].rank) for name in of})
             readings.append(
-                self._reading(signal, of, stream, detail={**detail, "remark": searching.why}, moment=moment)
+                self._reading(
+                    signal,
+                    of,
+                    stream,
+                    tolerated=tolerated,
+                    detail={**detail, "remark": searching.why, "grown": grown},
+                    moment=moment,
+                )
             )
         state: Json = {**memory, "looks": number, "reference": reference, "streams": streams}
         return Observation(readings=tuple(readings), state=state)
 
     def _reading(
-        self, signal: str, values: Mapping[str, float], stream: _Stream, *, detail: Json, moment: datetime
+        self,
+        signal: str,
+        values: Mapping[str, float],
+        stream: MeanDetector,
+        *,
+        tolerated: float,
+        detail: Json,
+        moment: datetime,
     ) -> Reading:
         remark = detail["remark"]
         if not values:
@@ -212,11 +236,12 @@ class SelfRetrieval:
             return reading(signal, moment, state="unwatched", why=why)
         share = share_of(sum(values.values()), len(values))
         words = _WORDS[signal].format(share=percent(share["value"]), n=len(values))
+        since = f", for the index grew by {percent(detail['grown'])}" if GROWTH[signal] * detail["grown"] else ""
         return reading(
             signal,
             moment,
             state="alarm" if stream.alarm else "ok",
-            why=f"{words}; up to {percent(TOLERATED[signal])} are tolerated" + (f" ({remark})" if remark else ""),
+            why=f"{words}; up to {percent(tolerated)} are tolerated{since}" + (f" ({remark})" if remark else ""),
             detail=detail,
             baseline=0.0,
             statistic=stream.statistic,
@@ -233,46 +258,6 @@ class SelfRetrieval:
                 id=name, kind=kind, question=question, documents=(document,), start=start, end=end, source=source
             )
         return probes
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Stream:
-    """One signal's detector after a look."""
-
-    wealth: tuple[float, ...] = sequential.START
-    alarm: bool = False
-    recent: tuple[tuple[float, int], ...] = ()
-    """Sum and number of the values of the latest looks, `_RECENT` values or more where there are so many."""
-
-    @classmethod
-    def read(cls, record: Json | None) -> _Stream:
-        """What `to_json` wrote."""
-        if record is None:
-            return cls()
-        recent = tuple((total, n) for total, n in record["recent"])
-        return cls(wealth=tuple(record["wealth"]), alarm=record["alarm"], recent=recent)
-
-    @property
-    def statistic(self) -> float:
-        return sequential.statistic(self.wealth)
-
-    def after(self, values: Sequence[float], *, tolerated: float, run_length: float) -> _Stream:
-        """After one more look; an alarm is over once the latest values are within what is tolerated."""
-        if not values:
-            return self
-        recent = [*self.recent, (sum(values), len(values))]
-        while sum(n for _, n in recent[1:]) >= _RECENT:
-            recent.pop(0)
-        total, n = sum(one for one, _ in recent), sum(count for _, count in recent)
-        if self.alarm and n >= _RECENT and total / n <= tolerated:
-            return _Stream(recent=tuple(recent))
-        wealth = sequential.advanced(self.wealth, values, tolerated=tolerated)
-        alarm = self.alarm or sequential.statistic(wealth) >= run_length
-        return _Stream(wealth=wealth, alarm=alarm, recent=tuple(recent))
-
-    def to_json(self) -> Json:
-        """For the monitor's state."""
-        return {"wealth": self.wealth, "recent": self.recent, "alarm": self.alarm}
 
 
 def _detail(values: Mapping[str, float], probes: Mapping[str, Probe], ranks: Mapping[str, tuple[int, int]]) -> Json:

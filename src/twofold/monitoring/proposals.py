@@ -85,7 +85,8 @@ _STEPS: dict[CauseName, tuple[_Step, ...]] = {
         _Step(
             action="look",
             command="twofold models list",
-            why="See which model answers, and since when; `twofold models rollback` points back to the one before.",
+            why="See which model answers, and since when; `twofold models rollback` points back to the one before. "
+            "Where settings changed, set them back in twofold.toml.",
         ),
         _Step(action="re-study", command="twofold study", why=_MEASURE),
     ),

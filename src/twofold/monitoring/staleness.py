@@ -20,6 +20,7 @@ from twofold.monitoring.record import Observation, Reading, State
 from twofold.monitoring.served import Watched
 from twofold.monitoring.traffic_rows import Rows, new_rows
 from twofold.types import Json
+from twofold.verdict.record import counted
 
 SIGNALS = ("staleness.behind", "staleness.source")
 CITED = "staleness.cited"
@@ -122,7 +123,7 @@ def _sources(missing: Mapping[str, str], local: int, remote: Sequence[str], mome
     unasked = f"; {len(remote)} on servers were not asked" if remote else ""
     numbers: Any = {"value": float(len(missing)), "baseline": 0.0, "n": local}
     if not missing:
-        why = f"{local} local sources are there{unasked}"
+        why = f"{counted(local, 'local source')} {'is' if local == 1 else 'are'} there{unasked}"
         return reading(SIGNALS[1], moment, state="ok", why=why, detail={"unasked": list(remote)}, **numbers)
     why = "; ".join(f"the source {name!r} cannot be read: {what}" for name, what in missing.items()) + unasked
     return reading(SIGNALS[1], moment, state="alarm", why=why, detail={"sources": sorted(missing)}, **numbers)

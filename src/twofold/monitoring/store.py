@@ -273,12 +273,20 @@ def opened(directory: Path, *, readonly: bool = False) -> Iterator[WatchStore]:
         store.close()
 
 
-def open_retunings(directory: Path) -> int:
-    """Number of open proposals to tune again; 0 where nobody has looked at the project yet."""
+def open_retunings(directory: Path, *, trained: datetime | None = None) -> int:
+    """Number of open proposals to tune again that were not followed yet; 0 where nobody has looked at the project yet.
+
+    Args:
+        directory: Of the project.
+        trained: Time at which a model was trained last. A proposal of before was followed, though its cause may last
+            until the next study: training every night on one alarm would use up the questions that models are
+            compared on.
+    """
     if not (directory / FILE).is_file():
         return 0
     with opened(directory, readonly=True) as store:
-        return sum(proposal["action"] == "re-tune" for proposal in store.proposals())
+        retunings = [proposal for proposal in store.proposals() if proposal["action"] == "re-tune"]
+    return sum(trained is None or datetime.fromisoformat(proposal["since"]) > trained for proposal in retunings)
 
 
 def _renew(connection: sqlite3.Connection, proposals: Sequence[Proposal], *, at: str) -> None:

@@ -18,7 +18,6 @@ import numpy as np
 import numpy.typing as npt
 
 from twofold.monitoring.readings import share_of
-from twofold.stats import sequential
 from twofold.types import Json
 
 Kind = Literal["rate", "above", "outside"]
@@ -34,10 +33,8 @@ that is twice as slow is found within 80 answers; one that is half as slow again
 _TWENTIETHS = (1 / 20, 19 / 20)
 _SURE = 0.999
 """Level of the upper end of the reference's share: one that looks better than it is would make false alarms."""
-_PART = 20
-"""Answers that the detector takes in at a time."""
-_WINDOW = 200
-"""Answers by whose share an alarm is over."""
+PART = 20
+"""Answers of a block of the detector (`stats.sequential.MeanDetector.after`): they come one after the other."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,59 +85,6 @@ class Reference:
     def from_json(cls, record: Json) -> Reference:
         """What `to_json` wrote."""
         return cls(**{"low": -np.inf, **record})
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class StreamStanding:
-    """How a stream stands after a look."""
-
-    wealth: tuple[float, ...]
-    """Of the detector's bets (`stats.sequential`)."""
-    alarm: bool
-    recent: tuple[tuple[int, int], ...]
-    """Unusual values and values of the last looks, `_WINDOW` of them or more where there are so many."""
-
-    @classmethod
-    def start(cls) -> StreamStanding:
-        """Before the first value."""
-        return cls(wealth=sequential.START, alarm=False, recent=())
-
-    @property
-    def statistic(self) -> float:
-        """The mean wealth; an alarm from the expected run length on."""
-        return sequential.statistic(self.wealth)
-
-    @property
-    def window(self) -> tuple[int, int]:
-        """Unusual values, and values, of the last looks."""
-        return sum(count for count, _ in self.recent), sum(n for _, n in self.recent)
-
-
-def advanced(before: StreamStanding, unusual: Array, *, tolerated: float, run_length: float) -> StreamStanding:
-    """Take in the values of a look.
-
-    After an alarm the bets start anew once the last values are within what is tolerated.
-
-    Args:
-        before: After the look before.
-        unusual: 0 or 1 of each value, shape (values,).
-        tolerated: The share of the null hypothesis.
-        run_length: Values after which a false alarm is expected at the earliest.
-    """
-    alarm = before.alarm
-    recent = [*before.recent, (int(unusual.sum()), len(unusual))] if len(unusual) else list(before.recent)
-    while len(recent) > 1 and sum(n for _, n in recent[1:]) >= _WINDOW:
-        recent.pop(0)
-    wealth = before.wealth
-    # In parts, so that a rise within a long look is not diluted by what came before it.
-    for start in range(0, len(unusual), _PART):
-        wealth = sequential.advanced(wealth, unusual[start : start + _PART], tolerated=tolerated)
-        alarm = alarm or sequential.statistic(wealth) >= run_length
-    standing = StreamStanding(wealth=wealth, alarm=alarm, recent=tuple(recent))
-    count, n = standing.window
-    if before.alarm and n >= _WINDOW and count / n <= tolerated:
-        return StreamStanding(wealth=StreamStanding.start().wealth, alarm=False, recent=standing.recent)
-    return standing
 
 
 def comparable(sample: Sequence[float], other: Sequence[float], kind: Kind, *, critical: float = 2.576) -> bool:

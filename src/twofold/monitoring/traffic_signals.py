@@ -17,11 +17,13 @@ import numpy as np
 from twofold.monitoring.readings import percent, reading, share_of, unwatched_look
 from twofold.monitoring.record import Observation, Reading
 from twofold.monitoring.served import Watched
-from twofold.monitoring.streams import Kind, Reference, StreamStanding, advanced, comparable
+from twofold.monitoring.streams import PART, Kind, Reference, comparable
 from twofold.monitoring.traffic_rows import Rows, new_rows
 from twofold.stats.intervals import quantile_interval
+from twofold.stats.sequential import MeanDetector
 from twofold.traffic.record import TrafficRow
 from twofold.types import Answer, Json
+from twofold.verdict.record import counted
 
 LEARN, LEARN_DAYS = 200, 3
 """Answers, and days on which there were some, that are learned from before anything is compared: the load of one day is
@@ -212,19 +214,10 @@ class TrafficSignals:
         self, signal: TrafficSignal, known: Json, values: Sequence[float], moment: datetime
     ) -> tuple[Json, Reading]:
         reference = Reference.from_json(known["reference"])
-        before = StreamStanding(
-            wealth=tuple(known["wealth"]), alarm=known["alarm"], recent=tuple((c, n) for c, n in known["recent"])
+        standing = MeanDetector.from_json(known).after(
+            reference.unusual(values), tolerated=reference.tolerated, run_length=self._run_length, block=PART
         )
-        standing = advanced(
-            before, reference.unusual(values), tolerated=reference.tolerated, run_length=self._run_length
-        )
-        record = {
-            "reference": reference.to_json(),
-            "of": known["of"],
-            "wealth": list(standing.wealth),
-            "alarm": standing.alarm,
-            "recent": [list(pair) for pair in standing.recent],
-        }
+        record = {"reference": reference.to_json(), "of": known["of"], **standing.to_json()}
         return record, _read(
             signal,
             reference,
@@ -249,27 +242,21 @@ def _referred(signal: TrafficSignal, learned: Sequence[float], studied: Sequence
     if measured and not alike:
         theirs, mine = Reference.of(measured, signal.kind), Reference.of(learned, signal.kind)
         of += f", which are unlike the study's ({_figure(signal, mine.middle)} beside {_figure(signal, theirs.middle)})"
-    start = StreamStanding.start()
-    return {
-        "reference": Reference.of(sample, signal.kind).to_json(),
-        "of": of,
-        "wealth": list(start.wealth),
-        "alarm": start.alarm,
-        "recent": [],
-    }
+    return {"reference": Reference.of(sample, signal.kind).to_json(), "of": of, **MeanDetector().to_json()}
 
 
 def _read(
     signal: TrafficSignal,
     reference: Reference,
     *,
-    standing: StreamStanding,
+    standing: MeanDetector,
     values: Sequence[float],
     of: str,
     run_length: float,
     moment: datetime,
 ) -> Reading:
-    count, n = standing.window
+    total, n = standing.window
+    count = round(total)
     numbers: dict[str, Any] = {"n": len(values), "baseline": reference.middle}
     if values and signal.kind == "rate":
         numbers |= share_of(float(np.sum(values)), len(values))
@@ -314,7 +301,8 @@ def _learned(known: Json, values: Sequence[float], moment: datetime) -> Json:
 
 def _learning(learned: Json, signal: TrafficSignal, moment: datetime) -> Reading:
     count, days = len(learned["values"]), len(learned["days"])
-    why = f"learned from {count} answers of {days} days; compares from {LEARN} answers of {LEARN_DAYS} days on"
+    seen = f"learned from {counted(count, 'answer')} of {counted(days, 'day')}"
+    why = f"{seen}; compares from {LEARN} answers of {LEARN_DAYS} days on"
     return reading(signal.name, moment, state="learning", why=why, n=count)
 
 

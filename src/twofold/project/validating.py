@@ -16,6 +16,7 @@ from twofold.examples.splitting import split
 from twofold.files.toml_values import merged
 from twofold.indexing import feeds
 from twofold.plugins import loading
+from twofold.project import usage
 from twofold.project.costing import Costing
 from twofold.project.material import CATALOGUE, Material
 from twofold.reports import archive, decisive
@@ -53,7 +54,12 @@ class Validating:
         self._last: dict[str, tuple[Any, Validity]] = {}
 
     def __call__(
-        self, study: str = "", *, moment: datetime | None = None, volume: float | None = None, drift: Sequence[str] = ()
+        self,
+        study: str = "",
+        *,
+        moment: datetime | None = None,
+        volume: float | None = None,
+        drift: Sequence[str] | None = None,
     ) -> Validity:
         """Does a study's verdict still hold?
 
@@ -62,8 +68,8 @@ class Validating:
         Args:
             study: Name or number; the latest by default.
             moment: The time now, UTC; None: by the clock.
-            volume: Answers a month as a traffic log has them; None: as ``[costs].volume`` says.
-            drift: Alarms on how the questions have moved, in words.
+            volume: Answers a month; None: as the traffic log has them, else as ``[costs].volume`` says.
+            drift: Alarms on how the questions have moved, in words; None: as the last look has them.
 
         Raises:
             StudyError: there is no such study, or its record is damaged.
@@ -89,7 +95,7 @@ class Validating:
             StudyError: the record is damaged.
         """
         moment = moment or datetime.now(UTC)
-        # A verdict ages by the day: within an hour nothing else than files changes it.
+        # A verdict ages by the day: within an hour nothing else than files changes it, and no volume of a month moves.
         mark = (self._mark(study), moment.replace(minute=0, second=0, microsecond=0))
         with self._lock:
             known = self._last.get(study)
@@ -112,6 +118,7 @@ class Validating:
         # SQLite writes beside its file first.
         paths += [material.derived / CATALOGUE, material.derived / f"{CATALOGUE}-wal"]
         paths.append(material.directory / (config.costs.prices or "prices.csv"))
+        paths += usage.changing(material.directory)
         for pattern in config.examples.paths:
             paths += sorted(material.directory.glob(pattern)) if not os.path.isabs(pattern) else [Path(pattern)]
         return tuple(map(_stamp, paths))
@@ -131,9 +138,17 @@ class Validating:
             rows = archive.read_answers(directory)
         return Stored(record=record, rows=rows, certificate=certificate, config=config)
 
-    def _today(self, stored: Stored, moment: datetime, *, volume: float | None, drift: Sequence[str]) -> Today:
+    def _today(self, stored: Stored, moment: datetime, *, volume: float | None, drift: Sequence[str] | None) -> Today:
         material = self._material
         lacking: dict[str, str] = {}
+        try:
+            volume = usage.volume_of(material.directory, moment) if volume is None else volume
+        except TwofoldError as error:
+            lacking["volume"] = f"the traffic log cannot be read: {error}"
+        try:
+            drift = usage.drift_of(material.directory, stored.record["study"]) if drift is None else drift
+        except TwofoldError as error:
+            lacking["drift"] = f"what looks at the project have seen cannot be read: {error}"
         catalogue = None
         try:
             catalogue = material.synced_catalogue
@@ -162,7 +177,7 @@ class Validating:
             generators=self._generators(stored.record, lacking),
             tuned=self._tuned(stored.record) if catalogue else None,
             volume=volume,
-            drift=tuple(drift),
+            drift=tuple(drift or ()),
             lacking=lacking,
             **facts,
         )

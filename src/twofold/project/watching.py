@@ -98,8 +98,10 @@ class Watching:
             return ()
         watched = Watched(workspace=material.workspace, root=material.directory, splits=lambda: material.splits)
         log = material.directory / FILE
+        # A log that is on is watched before its first answer, which makes the file.
+        logged = log.is_file() or material.config.traffic.log != "off"
         verdict = VerdictMonitor(lambda moment: self._validity.decisive(moment=moment))
-        return (verdict, *signals.monitors(watched, partial(_rows, log) if log.is_file() else None))
+        return (verdict, *signals.monitors(watched, partial(_rows, log) if logged else None))
 
     def _tuned(self) -> bool:
         """Does the project have a tuned model that answers under the alias of the champion?"""
@@ -114,7 +116,9 @@ def _explained(readings: Sequence[Reading], history: Sequence[Sequence[Reading]]
 
 
 def _rows(path: Path, since: str) -> Iterator[TrafficRow]:
-    """Rows of the traffic log from a time on, oldest first."""
+    """Rows of the traffic log from a time on, oldest first; none before the first answer."""
+    if not path.is_file():
+        return
     log = TrafficLog(path, readonly=True)
     try:
         yield from log.rows(since)

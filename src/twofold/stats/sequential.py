@@ -13,6 +13,10 @@ alarm. Looks are blocks, since values of one look are drawn without replacement 
 negatively associated (Joag-Dev & Proschan 1983), so the product's mean is still at most 1, though that of a single
 factor, given those before it in the look, need not be.
 
+Values that come one after the other, each with a mean of at most `tolerated` given those before, may be cut into blocks
+anywhere: one of a single value each, or some values at a time (`MeanDetector.after`). Both forms are `advanced`, with
+the same stakes.
+
 How soon a change is found depends on how far the mean lies above `tolerated`: about log(A) / KL(mean ‖ tolerated)
 values for values of 0 and 1 (Lorden 1971), and a little more for not knowing the mean; `bench/watch_alarm.py`.
 """
@@ -20,13 +24,18 @@ values for values of 0 and 1 (Lorden 1971), and a little more for not knowing th
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
 
+from twofold.types import Json
+
 Array = npt.NDArray[np.float64]
 STAKES: Array = np.array([0.02, 0.05, 0.1, 0.2, 0.35, 0.5, 0.7])
 """Shares of the wealth that are staked, each by a bet of its own: small ones find small rises, large ones large."""
+WINDOW = 200
+"""Values by whose mean an alarm is over."""
 _MOST = 700.0
 """Of a logarithm, so that the wealth stays a number."""
 
@@ -59,3 +68,60 @@ def advanced(wealth: Sequence[float], values: npt.ArrayLike, *, tolerated: float
 def statistic(wealth: Sequence[float]) -> float:
     """The mean wealth of the bets, which is a detector too; an alarm from the stated run length on."""
     return float(np.mean(wealth))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MeanDetector:
+    """The detector of one signal after a look, with the latest values, by which an alarm is over."""
+
+    wealth: tuple[float, ...] = START
+    alarm: bool = False
+    recent: tuple[tuple[float, int], ...] = ()
+    """Sum and number of the values of the latest looks, `WINDOW` values or more where there are so many."""
+
+    @property
+    def statistic(self) -> float:
+        """The mean wealth; an alarm from the stated run length on."""
+        return statistic(self.wealth)
+
+    @property
+    def window(self) -> tuple[float, int]:
+        """Sum and number of the latest values."""
+        return sum(total for total, _ in self.recent), sum(n for _, n in self.recent)
+
+    def after(self, values: npt.ArrayLike, *, tolerated: float, run_length: float, block: int = 0) -> MeanDetector:
+        """After one more look; an alarm is over, and the bets start anew, once the latest values are `tolerated`.
+
+        Args:
+            values: Of the look, in [0, 1], shape (values,); without values nothing changes.
+            tolerated: Mean of the null hypothesis.
+            run_length: Values after which a false alarm is expected at the earliest.
+            block: 0, per look: the look is one block, as values need that were drawn together without replacement.
+                Else, per value: values in their order, so many in a block, so that a rise within a long look is not
+                diluted by what came before it.
+        """
+        seen = np.asarray(values, dtype=float)
+        if not len(seen):
+            return self
+        recent = [*self.recent, (float(seen.sum()), len(seen))]
+        while sum(n for _, n in recent[1:]) >= WINDOW:
+            recent.pop(0)
+        latest = replace(self, recent=tuple(recent))
+        total, n = latest.window
+        if self.alarm and n >= WINDOW and total / n <= tolerated:
+            return MeanDetector(recent=latest.recent)
+        wealth, alarm, size = self.wealth, self.alarm, block or len(seen)
+        for start in range(0, len(seen), size):
+            wealth = advanced(wealth, seen[start : start + size], tolerated=tolerated)
+            alarm = alarm or statistic(wealth) >= run_length
+        return replace(latest, wealth=wealth, alarm=alarm)
+
+    def to_json(self) -> Json:
+        """For a monitor's state."""
+        return {"wealth": list(self.wealth), "alarm": self.alarm, "recent": [list(pair) for pair in self.recent]}
+
+    @classmethod
+    def from_json(cls, record: Json) -> MeanDetector:
+        """What `to_json` wrote, among other things perhaps."""
+        recent = tuple((total, n) for total, n in record["recent"])
+        return cls(wealth=tuple(record["wealth"]), alarm=record["alarm"], recent=recent)

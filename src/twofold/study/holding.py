@@ -58,6 +58,8 @@ def holding(stored: Stored, today: Today, *, moment: datetime) -> Validity:
     _models(findings, record, today)
     _settings(findings, stored, today)
     region += _age(findings, record, today, moment=moment)
+    if "drift" in today.lacking:
+        findings.unknown.append(_reason("drift", "as the test", "unknown", today.lacking["drift"]))
     for why in today.drift:
         findings.reasons.append(_reason("drift", "as the test", "moved", f"the questions have moved: {why}"))
     region += _undecided(findings, record, today)
@@ -347,6 +349,8 @@ def _costs(findings: _Findings, stored: Stored, today: Today, rivals: Sequence[s
         return []
     then, now = pair
     metered_rivals = [name for name in rivals if name in then.arms and chosen in then.arms]
+    if metered_rivals and "volume" in today.lacking:
+        findings.unknown.append(_reason("volume", "", "unknown", today.lacking["volume"]))
     reasons, unknown = cost_limits.turned(then, now, chosen=chosen, rivals=metered_rivals)
     findings.reasons.extend(reasons)
     findings.unknown.extend(unknown)

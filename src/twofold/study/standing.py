@@ -9,7 +9,6 @@ from datetime import UTC, datetime, timedelta
 from twofold.config import Config
 from twofold.costs.prices import Prices
 from twofold.hashing import digest
-from twofold.traffic.record import TrafficRow
 from twofold.types import Example, Json
 from twofold.verdict import validity
 from twofold.verdict.certificate import Certificate, facts_of
@@ -19,6 +18,8 @@ from twofold.verdict.validity import Question
 
 MONTH_DAYS = 30.4375
 """Days of a mean month."""
+VOLUME_DAYS = timedelta(days=30)
+"""The last days of a traffic log, by which its volume is told."""
 _LEAST_DAYS = 7.0
 """A log of fewer days tells no volume of a month: weekdays and weekends differ."""
 
@@ -88,17 +89,16 @@ def documents_of(row: AnswerRow, arms: Iterable[str]) -> set[str]:
     return {*row["sources"], *shown}
 
 
-def monthly_volume(rows: Iterable[TrafficRow], moment: datetime) -> float | None:
-    """Answers a month by the last 30 days of a traffic log; None where it is shorter than a week.
+def monthly_volume(answers: int, first: str, moment: datetime) -> float | None:
+    """Answers a month by those of the last days of a traffic log; None where it has less than a week of them.
 
     Args:
-        rows: Of the log.
+        answers: Number of answers in `VOLUME_DAYS` before the moment.
+        first: Time of the first of them; empty without answers.
         moment: The time now, UTC.
     """
-    since = moment - timedelta(days=30)
-    times = [at for row in rows if since <= (at := time_of(row["at"])) <= moment]
-    days = (moment - min(times)).total_seconds() / 86400 if times else 0.0
-    return len(times) / days * MONTH_DAYS if days >= _LEAST_DAYS else None
+    days = (moment - time_of(first)).total_seconds() / 86400 if first else 0.0
+    return answers / days * MONTH_DAYS if days >= _LEAST_DAYS else None
 
 
 def time_of(text: str) -> datetime:

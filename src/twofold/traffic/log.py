@@ -2,7 +2,8 @@
 
 One server writes, anybody who may read the file reads meanwhile (write-ahead log). What is deleted leaves the file:
 SQLite overwrites it (``secure_delete``), the pages go back to the file system, and the log beside the file, which has
-the old pages too, is emptied.
+the old pages too, is emptied. So it is no `store.database`, which copies a file before its form changes: such a copy
+would still have the texts that are pruned and forgotten later.
 """
 
 from __future__ import annotations
@@ -133,6 +134,19 @@ class TrafficLog:
                 return
             number = batch[-1][0]
 
+    def count(self, since: str, *, until: str) -> tuple[int, str]:
+        """Number of rows of a span of time, and the time of the first; empty without rows.
+
+        Args:
+            since: Time in UTC, ISO 8601: no earlier rows.
+            until: As `since`: no later rows.
+        """
+        with self._session():
+            rows, first = self._connection.execute(
+                "SELECT count(*), coalesce(min(at), '') FROM traffic WHERE at >= ? AND at <= ?", (since, until)
+            ).fetchone()
+        return rows, first
+
     def summary(self) -> TrafficSummary:
         """What the log has, without a text."""
         with self._session():
@@ -209,10 +223,10 @@ class TrafficLog:
                         changed.append((_text(row), number))
                 if len(batch) < _AT_ONCE:
                     break
-            if changed:
-                with self._transaction():
-                    self._connection.executemany("UPDATE traffic SET record = ? WHERE number = ?", changed)
-                self._clear()
+            with self._transaction():
+                self._connection.executemany("UPDATE traffic SET record = ? WHERE number = ?", changed)
+            # Also where nothing changed: a run that was killed may have changed rows and left the log beside the file.
+            self._clear()
         return len(changed)
 
     # ------------------------------------------------------------ the file

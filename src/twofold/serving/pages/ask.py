@@ -18,6 +18,7 @@ from twofold.project import Project
 from twofold.serving.arm import age
 from twofold.serving.bodies import Body, Name, Text
 from twofold.serving.entrance import Asks, JsonReply, Served
+from twofold.serving.exchange import note
 from twofold.serving.holdings import readable
 from twofold.serving.pages.layout import fragment, page
 from twofold.types import Document, Filter
@@ -107,6 +108,7 @@ def preference(body: PreferenceBody, service: Served, caller: Asks) -> Any:
     answers = [LabelledAnswer(arm=answer.arm, text=answer.text) for answer in body.answers]
     # By the same log as labels of a study: pairs of a chat are told by their empty study.
     label = service.labels.add("pair", answers, body.choice, by=caller.name, question=body.question)
+    note(label=label.id)
     return JsonReply({"id": label.id, "object": "label"})
 
 

@@ -18,6 +18,7 @@ from twofold.monitoring.signal_chart import signal_chart, state_strip
 from twofold.monitoring.store import StandingAlarm, WatchStore
 from twofold.monitoring.wording import baseline_text, value_text
 from twofold.serving.entrance import Administers, Served
+from twofold.serving.exchange import note
 from twofold.serving.pages.forms import Form, form_of
 from twofold.serving.pages.layout import page
 from twofold.settings.watching import seconds_of
@@ -70,9 +71,11 @@ class SignalCard:
 
 @router.get("/watch")
 def watch(request: Request, service: Served, caller: Administers) -> Any:
-    """The state, what to do, the signals, and the looks."""
+    """The state, whether the verdict holds, what to do, the signals, and the looks."""
     watching = service.project.watching
     context: Json = {"report": None, "every": service.project.config.watch.every}
+    # As of now: the signal of it is as of the last look.
+    context["verdict"] = service.verdicts.shown(caller)
     if watching.looked:
         with watching.records(readonly=True) as records:
             context |= shown(records, moment=datetime.now(UTC), every=context["every"])
@@ -84,6 +87,7 @@ def dismiss(service: Served, form: Sent, _caller: Administers) -> Any:
     """Close a proposal."""
     with _refusals():
         service.project.watching.dismiss(form.number("number"), why=form.text("why")[:500])
+    note(proposal=form.number("number"))
     return RedirectResponse("/watch", 303)
 
 
