@@ -6,11 +6,13 @@ import hashlib
 import sqlite3
 from pathlib import Path
 
+import pytest
 from audit_logs import entry, kinds
 
 from twofold.audit.log import AuditLog
 from twofold.audit.texts import FILE, AuditTexts, sealed
 from twofold.audit.verifying import verify
+from twofold.errors import TwofoldError
 
 SECRET = "Parking costs four euros a day."
 
@@ -50,6 +52,25 @@ def test_the_digest_of_a_text_cannot_be_guessed_without_its_salt(tmp_path: Path)
         text = texts.text(digest)
     assert hashlib.sha256(text.encode()).hexdigest() != digest
     assert sealed({"a": 1})[2] != sealed({"a": 1})[2]
+
+
+def test_a_text_that_quotes_the_document_is_erased_though_nothing_of_it_was_shown(tmp_path: Path) -> None:
+    logged(tmp_path)
+    with AuditTexts(tmp_path) as texts:
+        assert texts.erase("lone \ud800", lambda text: text == "Noon.") == 1
+    report = verify(tmp_path)
+    assert (report["ok"], report["texts"], report["erased"]) == (True, 1, 1)
+
+
+def test_damaged_texts_are_named_with_a_cure(tmp_path: Path) -> None:
+    logged(tmp_path)
+    with (tmp_path / FILE).open("r+b") as file:
+        file.seek(4096)
+        file.write(b"\xff" * 8192)
+    with pytest.raises(TwofoldError) as caught:
+        verify(tmp_path)
+    assert caught.value.file == str(tmp_path / FILE)
+    assert caught.value.cure
 
 
 def test_a_text_that_was_changed_is_found(tmp_path: Path) -> None:

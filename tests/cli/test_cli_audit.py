@@ -9,8 +9,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import typer
+from typer.core import TyperGroup
 
 from small_project import write_documents, write_project
+from twofold.cli.audited import SILENT
+from twofold.cli.commands import app
 from twofold.cli.main import main
 
 DOCUMENTS = [{"id": "parking", "title": "On parking", "text": "Parking costs four euros a day."}]
@@ -58,6 +62,24 @@ def test_commands_are_logged_with_who_began_them_and_what_came_of_it(
     assert ended[1]["result"]["scope"] == "curate"
     # A new key is in the command's result, and must not be in the log.
     assert token.encode() not in b"".join(path.read_bytes() for path in (audited / "audit").glob("*.jsonl"))
+
+
+def test_how_a_command_ended_is_its_exit_code(audited: Path) -> None:
+    here = ["-C", str(audited), "-q"]
+    run("sync", *here)
+    # Without a terminal nobody can agree to it.
+    run("forget", "parking", *here, expected=2)
+    assert events(audited, "command.ended")[-1]["outcome"] == "exit 2"
+
+
+def test_only_commands_that_exist_are_left_out() -> None:
+    group = typer.main.get_command(app)
+    assert isinstance(group, TyperGroup)
+    names = set(group.commands)
+    for name, inner in group.commands.items():
+        if isinstance(inner, TyperGroup):
+            names.update(f"{name} {word}" for word in inner.commands)
+    assert sorted(SILENT - names) == []
 
 
 def test_verify_names_file_line_and_cure(audited: Path, capsys: pytest.CaptureFixture[str]) -> None:

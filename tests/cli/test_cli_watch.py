@@ -47,8 +47,10 @@ def test_looks_alarms_and_proposals(watched: Path, capsys: pytest.CaptureFixture
     assert "fingerprints.chunker" in report["new"]
     assert report["causes"][0]["cause"] == "chunking changed"
     assert [row["command"] for row in report["proposals"]][:1] == ["twofold sync --rebuild"]
-    assert run(watched, CHANGED, "--quiet") == 1
+    assert run(watched, CHANGED, "--set=traffic.log='metadata'", "--quiet") == 1
     out = capsys.readouterr().out
+    assert "the traffic log is off" not in out, "it is on, and has no answer yet"
+    assert "learned from 0 answers" in out
     assert out.startswith("alarm ")
     assert "cause: chunking changed" in out
     assert "  1  twofold sync --rebuild" in out

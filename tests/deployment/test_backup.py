@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import sqlite3
 import stat
@@ -183,6 +184,12 @@ def test_what_was_damaged_is_found_and_nothing_is_put_in_place(studied: Path, tm
     cases["link"] = rewritten(path, tmp_path / "link.tar", {}, link)
     cases["up"] = rewritten(path, tmp_path / "up.tar", {}, tarfile.TarInfo("project/../../up"))
     cases["more"] = rewritten(path, tmp_path / "more.tar", {}, tarfile.TarInfo("project/unlisted"))
+    out = tmp_path / "out.txt"
+    manifest = installer.manifest_of(path)
+    for name, change in _hostile_manifests(manifest, str(out)).items():
+        text = json.dumps({**manifest, **change}).encode()
+        extra = tarfile.TarInfo(f"project/{out}") if name == "absolute" else None
+        cases[name] = rewritten(path, tmp_path / f"{name}.tar", {"manifest.json": text}, extra)
     for name, case in cases.items():
         with pytest.raises(StoreError):
             backup.verified(case)
@@ -190,6 +197,25 @@ def test_what_was_damaged_is_found_and_nothing_is_put_in_place(studied: Path, tm
             backup.restore(case, tmp_path / f"back-{name}")
     assert not [entry.name for entry in tmp_path.iterdir() if "back-" in entry.name or "restoring" in entry.name]
     assert not (tmp_path.parent / "up").exists()
+    assert not out.exists()
+
+
+def _hostile_manifests(manifest: dict[str, Any], out: str) -> dict[str, dict[str, Any]]:
+    """Changes of a manifest that its reader must not follow, and must not stumble over."""
+    files = manifest["files"]
+    empty = {"bytes": 0, "sha256": hashlib.sha256(b"").hexdigest(), "mode": 0o644}
+    return {
+        # After an empty part of the name, the rest is an absolute path.
+        "absolute": {"files": {**files, f"project/{out}": empty}},
+        "entry": {"files": {**files, "project/twofold.toml": "whole"}},
+        "bytes": {"files": {**files, "project/twofold.toml": {**empty, "bytes": "many"}}},
+        "mode": {"files": {name: {**entry, "mode": "rw"} for name, entry in files.items()}},
+        "folders": {"folders": ["project"]},
+        "folder": {"folders": {"project/data": "all"}},
+        "catalogue": {"catalogue": "newest"},
+        "infinite": {"format": float("inf")},
+        "left_out": {"left_out": 7},
+    }
 
 
 def test_the_leftovers_of_a_killed_backup_go_with_the_next(studied: Path, tmp_path: Path) -> None:

@@ -238,7 +238,10 @@ def test_the_command_warns_of_secrets(directory: Path, tmp_path: Path, capsys: p
     assert "hunter2" not in said.err + said.out
     assert json.loads(said.out)["bytes"]["wheels"] == 0
     assert main(["bundle", str(tmp_path / "b.tar"), "--verify"]) == 0
-    assert "whole" in capsys.readouterr().out
+    out = capsys.readouterr().out
+    assert "whole" in out
+    assert "signature not checked: --key PUBLIC" in out
+    assert "install.py --no-programs b.tar FOLDER" in out, "what is to be typed works"
 
 
 @pytest.mark.slow

@@ -91,6 +91,17 @@ def test_links_lead_somewhere(page: Path) -> None:
     targets = re.findall(r"\]\(([^)#\s]+)(?:#[^)]*)?\)", text)
     missing = [t for t in targets if "://" not in t and not (page.parent / t).exists()]
     assert not missing
+    places = re.findall(r"\]\(([^)#\s]*\.md|)#([^)]+)\)", text)
+    assert not [place for name, place in places if place not in anchors(page.parent / name if name else page)]
+
+
+def anchors(page: Path) -> set[str]:
+    """Names of a page's headings, as they stand in an address, and of its other targets."""
+    text = re.sub(r"```.*?```", "", page.read_text(encoding="utf-8"), flags=re.DOTALL)
+    headings = re.findall(r"^#+ (.+)$", text, flags=re.MULTILINE)
+    plain = [re.sub(r"\[([^\]]*)\]\([^)]*\)", r"\1", heading).strip().lower() for heading in headings]
+    named = {re.sub(r"[^\w\- ]", "", heading).replace(" ", "-") for heading in plain}
+    return named | set(re.findall(r'id="([^"]+)"', text))
 
 
 @pytest.mark.parametrize("page", DATELESS, ids=lambda page: str(page.relative_to(ROOT)))

@@ -94,6 +94,37 @@ def test_a_server_logs_who_was_served_what_and_survives_a_kill(project_copy: Pat
     assert (report["ok"], report["texts"]) == (True, 1)
 
 
+def test_what_people_change_and_what_agents_find_is_logged_with_its_ids(tuned: tuple[Path, str, str]) -> None:
+    directory, first, second = tuned
+    settings = directory / "twofold.toml"
+    settings.write_text(settings.read_text() + "\n[audit]\nenabled = true\n")
+    answers = [{"arm": "rag", "text": "A private answer."}, {"arm": "base", "text": "b"}]
+    search = {"name": "search", "arguments": {"query": "parking"}}
+    call = {"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": search}
+    accept = {"accept": "application/json, text/event-stream", "mcp-protocol-version": "2025-06-18"}
+    with served(directory, "--unmeasured") as server, server.client() as client:
+        liked = client.post(
+            "/ask/preference", json={"question": "A private one?", "answers": answers, "choice": "same"}
+        )
+        said = client.post("/v1/feedback", json={"messages": CHAT["messages"], "answer": "x", "rating": "down"})
+        sought = client.post("/mcp", json=call, headers=accept)
+        asked_new = {"question": "Is it private?", "answer": "Yes.", "split": "train"}
+        edited = client.post("/examples/edit", data=asked_new, headers={"accept": "text/html"})
+        moved = client.post("/models/promote", data={"model": second, "alias": "champion", "why": "A private reason."})
+        assert [reply.status_code for reply in (liked, said, sought)] == [200, 200, 200], liked.text + said.text
+        assert [reply.status_code for reply in (edited, moved)] == [303, 303], edited.text
+        waited(lambda: any(row["what"] == "arms.exchanged" for row in lines(directory)))
+    rows = {row["what"]: row["values"] for row in lines(directory)}
+    assert rows["label"]["label"] == liked.json()["id"]
+    assert (rows["feedback"]["feedback"], rows["feedback"]["rating"]) == (said.json()["id"], "down")
+    assert (rows["search"]["tool"], bool(rows["search"]["documents"])) == ("search", True)
+    assert rows["example.edit"]["example"]
+    promoted = rows["model.promote"]
+    assert (promoted["alias"], promoted["before"], promoted["model"]) == ("champion", first, second)
+    assert second in {arm["model"] for arm in rows["arms.exchanged"]["arms"]}
+    assert b"rivate" not in b"".join(path.read_bytes() for path in (directory / "audit").glob("*.jsonl"))
+
+
 @pytest.fixture
 def auditor(measured: Path, tmp_path: Path) -> Any:
     """Makes auditors of a measured project whose log lies elsewhere."""

@@ -25,10 +25,14 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2_grpc import (  # n
     TraceServiceServicer,
     add_TraceServiceServicer_to_server,
 )
+from opentelemetry.sdk.trace.export import SpanExportResult  # noqa: TID253
 from serving_process import served, started
 
 from twofold.errors import ConfigError
+from twofold.serving.bounded_replies import LONGEST, bounded_session
+from twofold.serving.exporting import exporters
 from twofold.settings.loading import parsed
+from twofold.settings.telemetry import TelemetrySection
 
 BODY = {"model": "rag", "messages": [{"role": "user", "content": "What does parking cost?"}]}
 CHAT = "/v1/chat/completions"
@@ -195,6 +199,39 @@ def test_a_collector_that_is_down_costs_no_answer_and_no_long_end(measured: Path
         begun = time.monotonic()
         assert server.end() == 0
         assert time.monotonic() - begun < 15
+
+
+def test_of_a_collectors_endless_reply_no_more_is_read_than_a_reply_is_long() -> None:
+    sent, ended = [0], threading.Event()
+
+    class Endless(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            self.rfile.read(int(self.headers["content-length"]))
+            self.send_response(200)
+            self.end_headers()
+            try:
+                while sent[0] < 2**28:
+                    sent[0] += self.wfile.write(b"x" * 2**16)
+            except OSError:
+                ended.set()
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Endless)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    url = f"http://127.0.0.1:{server.server_port}"
+    reply = bounded_session().request("POST", url, data=b"1")
+    assert (reply.status_code, len(reply.content)) == (200, LONGEST)
+    assert ended.wait(30), "the connection is closed"
+    exporter = exporters(TelemetrySection(traces=True, endpoint=url)).spans
+    assert exporter is not None
+    sent[0] = 0
+    ended.clear()
+    assert exporter.export([]) is SpanExportResult.SUCCESS
+    assert ended.wait(30)
+    server.shutdown()
+    server.server_close()
 
 
 @pytest.mark.parametrize(

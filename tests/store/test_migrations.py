@@ -15,7 +15,7 @@ import pytest
 from twofold.errors import StoreError
 from twofold.store import database
 from twofold.store.catalogue import Catalogue
-from twofold.store.database import BEFORE
+from twofold.store.database import saved_before
 from twofold.store.migrations import MIGRATIONS
 
 ROWS: tuple[tuple[str, ...], ...] = (
@@ -42,10 +42,9 @@ ROWS: tuple[tuple[str, ...], ...] = (
     ),
     (),
     ("UPDATE answers SET prompt = 'p', completion = 'x'",),
-    ("INSERT INTO self_questions VALUES ('q1', 'a', 'title', 'Of soil', 0, 5)",),
+    ("INSERT INTO self_questions VALUES ('q1', 'a', 'title', 'What is soil?', 0, 5)",),
 )
 """Rows that only a catalogue of that version, or a later one, can have."""
-COPY = f"catalogue.{BEFORE}"
 FIRST_TO_LAST = range(1, len(MIGRATIONS))
 
 
@@ -98,7 +97,7 @@ def test_every_earlier_version_opens_with_all_its_rows(version: int, tmp_path: P
         assert catalogue.scores.get("system:1", "f1")["e1"] == 0.5
         assert catalogue.models.aliases() == ({"champion": "m1"} if version >= 3 else {})
     assert rows_of(path, before) == before
-    copy = tmp_path / COPY
+    copy = saved_before(path)
     assert (version_of(copy), rows_of(copy)) == (version, before)
     assert stat.S_IMODE(copy.stat().st_mode) == 0o600
     Catalogue(path).close()
@@ -111,22 +110,23 @@ def test_the_copy_of_an_earlier_upgrade_is_replaced_and_leaves_with_what_is_forg
         path.unlink(missing_ok=True)
         catalogue_of(version, path)
         Catalogue(path).close()
-        assert version_of(tmp_path / COPY) == version
+        assert version_of(saved_before(path)) == version
     with Catalogue(path) as catalogue:
         catalogue.erasure.erase("a")
-    assert not (tmp_path / COPY).exists()
+    assert not saved_before(path).exists()
 
 
 def test_a_new_catalogue_leaves_no_copy(tmp_path: Path) -> None:
-    Catalogue(tmp_path / "catalogue.sqlite").close()
-    assert not (tmp_path / COPY).exists()
+    path = tmp_path / "catalogue.sqlite"
+    Catalogue(path).close()
+    assert not saved_before(path).exists()
 
 
 def test_where_it_cannot_be_copied_nothing_changes(tmp_path: Path) -> None:
     path = tmp_path / "catalogue.sqlite"
     before = catalogue_of(1, path)
-    (tmp_path / COPY).mkdir()
-    (tmp_path / COPY / "full").touch()
+    saved_before(path).mkdir()
+    (saved_before(path) / "full").touch()
     with pytest.raises(StoreError, match="not brought up to date"):
         Catalogue(path)
     assert (version_of(path), rows_of(path)) == (1, before)
@@ -147,7 +147,7 @@ def test_a_kill_leaves_the_old_form_or_the_new(statements: int, tmp_path: Path) 
     with Catalogue(path) as catalogue:
         assert catalogue.database.version() == len(MIGRATIONS)
     assert rows_of(path, before) == before
-    assert rows_of(tmp_path / COPY, before) == before
+    assert rows_of(saved_before(path), before) == before
 
 
 def _killed_after(statements: int, path: Path) -> None:

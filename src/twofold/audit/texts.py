@@ -7,14 +7,16 @@ find out by guessing what the text was, and the line still verifies.
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import secrets
 import sqlite3
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
 
-from twofold.errors import refused
+from twofold.errors import UnreadableFile, refused
 from twofold.hashing import canonical_json
 from twofold.types import Json
 
@@ -33,6 +35,15 @@ def sealed(texts: Json) -> tuple[bytes, str, str]:
 
 def _digest(salt: bytes, text: str) -> str:
     return hashlib.sha256(salt + text.encode("utf-8", "replace")).hexdigest()
+
+
+def _pieces(text: str) -> list[str]:
+    """What people and models said in a stored text, each for itself; one that is damaged as it is."""
+    try:
+        texts = json.loads(text)
+        return [*(turn["content"] for turn in texts["question"]), texts["answer"]]
+    except (ValueError, LookupError, TypeError, RecursionError):
+        return [text]
 
 
 class AuditTexts:
@@ -79,8 +90,12 @@ class AuditTexts:
         except sqlite3.Error as error:
             raise refused(f"a text cannot be stored: {error}", error, file=self._path) from error
 
-    def erase(self, document: str) -> int:
-        """Erase the texts of all answers that were shown passages of a document; returns how many.
+    def erase(self, document: str, quotes: Callable[[str], bool] = lambda _: False) -> int:
+        """Erase the texts of all answers that were shown passages of a document, or quote it; returns how many.
+
+        Args:
+            document: Its id.
+            quotes: Does a text quote it? A question may, and a tuned model's answer, which were shown nothing of it.
 
         Raises:
             StoreError: the disk refuses.
@@ -91,7 +106,13 @@ class AuditTexts:
         try:
             with connection:
                 of_it = "(SELECT digest FROM shown WHERE document = ?)"
-                count = connection.execute(f"DELETE FROM texts WHERE digest IN {of_it}", (document,)).rowcount
+                # Spelled as `add` spells it.
+                name = document.encode("utf-8", "replace").decode()
+                count = connection.execute(f"DELETE FROM texts WHERE digest IN {of_it}", (name,)).rowcount
+                rows = connection.execute("SELECT digest, text FROM texts")
+                quoting = [(digest,) for digest, text in rows if any(map(quotes, _pieces(text)))]
+                connection.executemany("DELETE FROM texts WHERE digest = ?", quoting)
+                count += len(quoting)
                 connection.execute("DELETE FROM shown WHERE digest NOT IN (SELECT digest FROM texts)")
         except sqlite3.Error as error:
             raise refused(f"texts cannot be erased: {error}", error, file=self._path) from error
@@ -101,14 +122,29 @@ class AuditTexts:
         """The stored text of a digest, canonical JSON; empty where it is erased."""
         if not self._path.is_file():
             return ""
-        row = self._opened().execute("SELECT text FROM texts WHERE digest = ?", (digest,)).fetchone()
+        with self._readable():
+            row = self._opened().execute("SELECT text FROM texts WHERE digest = ?", (digest,)).fetchone()
         return str(row[0]) if row else ""
 
     def digests(self) -> Iterator[tuple[str, str]]:
         """The digest under which each text is stored, and the one that it has."""
         if self._path.is_file():
-            for digest, salt, text in self._opened().execute("SELECT digest, salt, text FROM texts"):
-                yield digest, _digest(bytes(salt), text)
+            with self._readable():
+                for digest, salt, text in self._opened().execute("SELECT digest, salt, text FROM texts"):
+                    yield digest, _digest(bytes(salt), text)
+
+    @contextmanager
+    def _readable(self) -> Iterator[None]:
+        try:
+            yield
+        # The second: a cell of another kind than was stored, or bytes that are no text.
+        except (sqlite3.Error, TypeError, AttributeError) as error:
+            raise UnreadableFile(
+                f"the stored texts are damaged: {error}",
+                file=self._path,
+                cure="Put the file back from a copy, or move it away: the lines verify without it, and count its texts "
+                "as erased.",
+            ) from error
 
     def _opened(self) -> sqlite3.Connection:
         if self._connection is None:

@@ -13,6 +13,7 @@ import typer
 from twofold.cli.session import Run, command, require_known
 from twofold.cli.terminal import one_line
 from twofold.errors import ConfigError
+from twofold.files.reading import counted
 
 if TYPE_CHECKING:
     from twofold.audit.reading import LineFilter
@@ -84,8 +85,8 @@ def _lines(report: VerifyReport) -> list[str]:
     lines += [f"note: {remark}" for remark in report["remarks"]]
     if report["texts"] or report["erased"]:
         lines.append(f"texts: {report['texts']} stored, {report['erased']} erased")
-    state = "as they were written" if report["ok"] else f"{len(report['faults']) + report['more']} faults"
-    lines.append(f"{report['lines']} lines in {report['files']} files: {state}")
+    state = "as they were written" if report["ok"] else counted(len(report["faults"]) + report["more"], "fault")
+    lines.append(f"{counted(report['lines'], 'line')} in {counted(report['files'], 'file')}: {state}")
     if report["head"]:
         lines.append(f"head: {report['head']}")
     if not report["keyed"]:

@@ -12,6 +12,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from typer import Exit
+
 from twofold.errors import AuditUnwritable, ConfigError, StoreError, TwofoldError
 from twofold.text.masking import masked_text
 
@@ -21,8 +23,9 @@ if TYPE_CHECKING:
 SILENT = frozenset(
     [
         *("audit verify", "audit show", "audit export", "audit head", "check", "config", "plugins", "doctor", "show"),
-        *("cost", "verify", "advise", "compare", "demo", "init", "keys list", "index documents", "index versions"),
-        *("index diff", "models list", "models show", "models diff", "models log", "bench retrieval"),
+        *("cost", "verify", "advise", "compare", "demo", "init", "keys list", "index documents", "index log"),
+        *("index diff", "models list", "models show", "models diff", "models log", "models path", "bench retrieval"),
+        *("examples check", "examples card"),
     ]
 )
 """Commands that only read settings and records: all others are logged, also those that are yet to come."""
@@ -85,10 +88,13 @@ def audited(
     except SystemExit as error:
         outcome = f"exit {error.code or 0}"
         raise
+    except Exit as error:
+        # Typer's way to end a command with a code.
+        outcome = f"exit {error.exit_code}" if error.exit_code else "done"
+        raise
+    # A fault of this program, which is raised again.
     except Exception as error:
-        # Typer ends a command by an exception of its own, which has a code.
-        code = error.__dict__.get("exit_code")
-        outcome = f"exit {code}" if code else "done" if code == 0 else type(error).__name__
+        outcome = type(error).__name__
         raise
     finally:
         values: Json = {"command": name, "outcome": outcome, "began": journal.began}

@@ -13,6 +13,8 @@ from twofold.cli.session import Run, require_known
 if TYPE_CHECKING:
     from twofold.deployment.bundle import BundleReport
 
+_UNCHECKED = "signature not checked: --key PUBLIC names the key that must have signed it"
+
 
 def bundle(
     run: Run,
@@ -65,7 +67,7 @@ def bundle(
 
     if verify:
         checked = deployed.verified(file, key=key)
-        run.result(checked.to_json(), "\n".join(_lines("whole, and for this machine", checked)))
+        run.result(checked.to_json(), "\n".join(_lines("whole, and for this machine", checked, unsigned=_UNCHECKED)))
         return
     if key is not None:
         raise ConfigError("--key checks a bundle, and none is checked", cure="Add --verify; to sign, use --sign.")
@@ -90,10 +92,11 @@ def bundle(
         report = deployed.bundle(run.directory, file, contents, progress=progress)
     for warning in report.warnings:
         run.note(f"warning: {warning}")
-    run.result(report.to_json(), "\n".join(_lines("bundled", report)))
+    run.result(report.to_json(), "\n".join(_lines("bundled", report, unsigned="not signed")))
 
 
-def _lines(done: str, report: BundleReport) -> list[str]:
+def _lines(done: str, report: BundleReport, *, unsigned: str) -> list[str]:
+    """What is printed of a bundle; `unsigned` says what it means that no signature was made or checked."""
     sizes = ", ".join(f"{name} {size / 2**20:.1f} MiB" for name, size in report.bytes.items())
     lines = [f"{done}: {report.file}, {sizes}", f"sha256 {report.sha256}"]
     if report.requirement:
@@ -103,7 +106,12 @@ def _lines(done: str, report: BundleReport) -> list[str]:
         lines.append(f"programs: {report.requirement}, for {native}{place['implementation']} {place['python']}{glibc}")
     if report.check:
         lines.append(f"the arm {report.check['arm']} is asked at the installation: {report.check['question']}")
-    lines.append("signed" if report.signed else "not signed, or not checked")
+    else:
+        lines.append("no question is asked at the installation: the model behind the endpoint is another machine's")
+    lines.append("signed" if report.signed else unsigned)
     lines += left_out(report.left_out)
-    install = f"tar -xf {Path(report.file).name} install.py && python3 install.py {Path(report.file).name} FOLDER"
+    # Without programs the installer runs with a Python that has Twofold already, and must be told so.
+    option = "" if report.requirement else "--no-programs "
+    name = Path(report.file).name
+    install = f"tar -xf {name} install.py && python3 install.py {option}{name} FOLDER"
     return [*lines, f"to install: {install}"]

@@ -69,7 +69,7 @@ def back_up(
         StoreError: the disk refuses, or a file changes again and again.
     """
     archives.require_new(path)
-    if path.absolute().is_relative_to(directory.absolute()):
+    if path.resolve().is_relative_to(directory.resolve()):
         raise ConfigError(
             f"the backup {str(path)!r} would lie in the project itself",
             cure="Name a file outside the project, best on another disk.",

@@ -94,9 +94,8 @@ def _manifest(archive: Path, kind: str = "") -> tuple[dict[str, Any], bytes]:
     try:
         manifest = json.loads(text)
         number, found_kind, listed = int(manifest["format"]), str(manifest["kind"]), manifest["files"]
-        if not isinstance(listed, dict):
-            raise TypeError("files is no object")
-    except (ValueError, LookupError, TypeError, RecursionError) as error:
+        _require_form(manifest, listed)
+    except (ValueError, LookupError, TypeError, RecursionError, OverflowError) as error:
         raise Unusable(f"the manifest of {archive.name} is damaged: {error}", cure="Copy the archive again.") from error
     if number > FORMAT:
         raise Unusable(
@@ -109,6 +108,40 @@ def _manifest(archive: Path, kind: str = "") -> tuple[dict[str, Any], bytes]:
             cure="Restore a backup with `twofold restore`, install a bundle with its install.py.",
         )
     return manifest, text
+
+
+_FORMS: Mapping[str, tuple[type, ...]] = {
+    **dict.fromkeys(["twofold", "project", "at", "requirement"], (str,)),
+    **dict.fromkeys(["check", "platform"], (dict, type(None))),
+    **{"catalogue": (int,), "left_out": (list,), "folders": (dict,)},
+}
+"""Members of a manifest that are read here, and what they may be."""
+
+
+def _require_form(manifest: Mapping[str, Any], listed: Any) -> None:
+    """Refuse values of another form before anything is made of them: whoever wrote the archive wrote its manifest.
+
+    Raises:
+        TypeError: naming the member.
+    """
+    for name, forms in _FORMS.items():
+        if name in manifest and not isinstance(manifest[name], forms):
+            raise TypeError(f"{name} is {str(manifest[name])[:40]!r}")
+    if not isinstance(listed, dict):
+        raise TypeError("files is no object")
+    for name, entry in listed.items():
+        whole = isinstance(entry, dict) and type(entry.get("bytes")) is int and isinstance(entry.get("sha256"), str)
+        if not whole or type(entry.get("mode", 0)) is not int:
+            raise TypeError(f"of {name[:80]!r} bytes, sha256 or mode is missing or wrong")
+    for name, mode in manifest.get("folders", {}).items():
+        if type(mode) is not int:
+            raise TypeError(f"the mode of {name[:80]!r} is {str(mode)[:40]!r}")
+    for name in ("question", "arm", "text", "key") if manifest.get("check") else ():
+        if not isinstance(manifest["check"].get(name), str):
+            raise TypeError(f"check lacks {name}")
+    for name in ("python", "implementation", "system", "machine") if manifest.get("platform") else ():
+        if not isinstance(manifest["platform"].get(name), str):
+            raise TypeError(f"platform lacks {name}")
 
 
 def contents(archive: Path, manifest: Mapping[str, Any]) -> Iterator[tuple[str, Iterator[bytes]]]:
@@ -156,7 +189,9 @@ def _pieces(files: tarfile.TarFile, entry: tarfile.TarInfo, sha256: str, archive
 def _harmless(name: str) -> bool:
     """Does a name stay inside the folder, on every system?"""
     path = PurePosixPath(name)
-    return bool(path.parts) and not path.is_absolute() and ".." not in path.parts and not re.search(r"[\\:\0]", name)
+    # As it is written: in "project//etc/passwd" a part that is empty would make the rest an absolute path.
+    plain = bool(path.parts) and str(path) == name and not path.is_absolute() and ".." not in path.parts
+    return plain and not re.search(r"[\\:\0]", name)
 
 
 def check(archive: Path, *, kind: str = "", key: Path | None = None) -> dict[str, Any]:

@@ -41,7 +41,7 @@ PARTS: dict[str, tuple[str, ...]] = {
 _NEVER = (
     "serving/server.json",  # of the server that runs now
     ".twofold/*lock",
-    f".twofold/{BEFORE}",
+    f"*.{BEFORE}",
     f"{TRIAL}/*",
     f"{STAGING}*",
     "*.sqlite-wal",
@@ -273,7 +273,8 @@ class _Camera:
     def _absent(self) -> None:
         """Note what the project uses, and no picture of its folder has."""
         for part in sorted(self._hidden):
-            self._lacks(part, "it was left out", "Take it along by the command's options where it is needed.")
+            bundle, backup = f"`twofold bundle --with {part}`", f"`twofold backup` without `--without {part}`"
+            self._lacks(part, "it was left out", f"Where it is needed, take it along by {bundle}, or by {backup}.")
         index = self._config.retrieval.index.name
         if isinstance(loading.find("indexes", index), Discards):
             self._lacks(

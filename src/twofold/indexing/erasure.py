@@ -115,7 +115,7 @@ class Eraser:
         logs = stored_logs.erase(self.root, document, quoted.within)
         questions = self._unmade(document)
         with AuditTexts(self.root / AUDIT) as texts:
-            audit_texts = texts.erase(document)
+            audit_texts = texts.erase(document, quoted.within)
         caches = self._empty_caches()
         # A trial erases from its own copy: what answers has the document still, until its own next sync.
         if self.search.directory != self.root / TRIAL:

@@ -58,6 +58,7 @@ _EVENTS: Mapping[tuple[str, str], str] = {
     ("POST", "/examples/remove"): "example.remove",
     ("POST", "/models/promote"): "model.promote",
     ("POST", "/models/rollback"): "model.rollback",
+    ("POST", "/watch/dismiss"): "proposal.dismiss",
     ("POST", "/login"): "login",
     ("POST", "/logout"): "logout",
 }

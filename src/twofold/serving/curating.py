@@ -62,4 +62,6 @@ async def feedback(body: FeedbackBody, service: Served, _caller: Asks) -> Any:
     """Take what a person says of an answer; it is on the disk before the reply."""
     if body.messages[-1].role != "user":
         raise bad("the last message must be the user's", "messages", cure="Send the answer as `answer`.")
-    return JsonReply(await asyncio.to_thread(service.feedback.add, body))
+    stored = await asyncio.to_thread(service.feedback.add, body)
+    note(feedback=stored["id"], rating=body.rating)
+    return JsonReply(stored)

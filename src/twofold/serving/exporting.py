@@ -32,11 +32,14 @@ def exporters(section: TelemetrySection) -> Exporters:
         from opentelemetry.exporter.otlp.proto.http.metric_exporter import OTLPMetricExporter as HttpMetrics
         from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter as HttpSpans
 
+        from twofold.serving.bounded_replies import bounded_session
+
         if section.traces:
             # Over HTTP each kind of data has a path of its own; an address from the environment gets it by itself.
-            spans = HttpSpans(endpoint=f"{endpoint}/v1/traces" if endpoint else None)
+            spans = HttpSpans(endpoint=f"{endpoint}/v1/traces" if endpoint else None, session=bounded_session())
         if section.metrics:
-            reader = PeriodicExportingMetricReader(HttpMetrics(endpoint=f"{endpoint}/v1/metrics" if endpoint else None))
+            place = f"{endpoint}/v1/metrics" if endpoint else None
+            reader = PeriodicExportingMetricReader(HttpMetrics(endpoint=place, session=bounded_session()))
     else:
         from opentelemetry.exporter.otlp.proto.grpc.metric_exporter import OTLPMetricExporter as GrpcMetrics
         from opentelemetry.exporter.otlp.proto.grpc.trace_exporter import OTLPSpanExporter as GrpcSpans

@@ -32,6 +32,11 @@ _PATIENCE_MS = 30_000
 _BUSY = "Wait for other commands of this project to finish. Where none runs, the disk may be full: free some space."
 
 
+def saved_before(path: Path) -> Path:
+    """The copy of a file as it was before its form was last changed; it need not be there."""
+    return path.with_name(f"{path.stem}.{BEFORE}")
+
+
 class Database:
     """A connection that all parts of the catalogue, or of another file of the project, share.
 
@@ -194,7 +199,7 @@ class Database:
             log.warning("the disk is full: %s is brought up to date, and no copy of it as it was is made", path)
             return
         try:
-            with writing.replacing(path.with_name(f"{path.stem}.{BEFORE}"), mode=0o600) as draft:
+            with writing.replacing(saved_before(path), mode=0o600) as draft:
                 # of a process that was killed while it copied
                 draft.unlink(missing_ok=True)
                 self._connection.execute("VACUUM INTO ?", (str(draft),))

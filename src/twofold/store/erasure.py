@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection
 from typing import Any
 
-from twofold.store.database import BEFORE, Database
+from twofold.store.database import Database, saved_before
 
 
 class Erasure:
@@ -56,7 +56,7 @@ class Erasure:
             connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
         if self._database.path is not None:
             # It has the document, too, and nobody goes back to before what must be gone.
-            self._database.path.with_name(BEFORE).unlink(missing_ok=True)
+            saved_before(self._database.path).unlink(missing_ok=True)
         return counts
 
     def forgotten(self) -> dict[str, str]:
