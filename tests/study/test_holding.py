@@ -44,12 +44,13 @@ margin = 0.25
 [costs]
 serving = "hosted"
 """
+# The machine costs next to nothing: seconds are those of a busy machine, and must not decide which arm is cheaper.
 PRICES = """item,amount,unit,currency,date,source
 prompt_tokens,0.2,million tokens,EUR,2026-03-01,invented for a test
 completion_tokens,0.8,million tokens,EUR,2026-03-01,invented for a test
 small/prompt_tokens,0.3,million tokens,EUR,2026-03-01,invented for a test
 small/completion_tokens,0.8,million tokens,EUR,2026-03-01,invented for a test
-machine,0.6,hour,EUR,2026-03-01,invented for a test
+machine,0.0006,hour,EUR,2026-03-01,invented for a test
 index,15,month,EUR,2026-03-01,invented for a test
 index_storage,0.1,GiB month,EUR,2026-03-01,invented for a test
 """
