@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from quoting_project import SETTINGS
 
 from twofold.cli.main import main
 from twofold.deployment import bundle, installer, programs
@@ -24,18 +25,6 @@ from twofold.project import Project
 from twofold.testing.hashing_embedder import HashingEmbedder
 from twofold.testing.projects import make_project
 
-SETTINGS = """
-[retrieval.embedder]
-name = "hashing"
-
-[retrieval.retriever]
-name = "hybrid"
-options = { lexical = 0.5 }
-
-[generation.generator]
-name = "echo"
-options = { mode = "quote" }
-"""
 NAMESPACE = ["unshare", "-rn"]
 """A network namespace without an interface, not even this machine's own."""
 

@@ -15,24 +15,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from quoting_project import SETTINGS
 
 from twofold.deployment import backup
 from twofold.project import Project
 from twofold.study.verifying import verify
 from twofold.testing.projects import make_project
 
-SETTINGS = """
-[retrieval.embedder]
-name = "hashing"
-
-[retrieval.retriever]
-name = "hybrid"
-options = { lexical = 0.5 }
-
-[generation.generator]
-name = "echo"
-options = { mode = "quote" }
-"""
 QUESTION = "what can help guide early season irrigation decisions?"
 
 

@@ -29,7 +29,7 @@ _STRICT = 0.999
 """Level of the intervals that must lie apart before copies alarm: of 30 looks a month, a false alarm in some 30 months
 if samples were independent; they are the same but for what was added and removed."""
 _SAMPLE, _CHUNKS, _NEIGHBOURS = 2000, 120, 10
-"""AnsweringArm documents that are remembered, chunks that are looked at for copies, and neighbours of each."""
+"""Measured documents that are remembered, chunks that are looked at for copies, and neighbours of each."""
 
 
 class MeasuredDocuments:

@@ -93,7 +93,7 @@ SIGNALS: tuple[TrafficSignal, ...] = (
     ),
     TrafficSignal(
         name="answers.unsupported",
-        what="had a citation that their passage does not support",
+        what="had a citation that its passage does not support",
         kind="rate",
         of_row=lambda row: float(row["unsupported"] > 0) if _citing(row) else None,
         of_answer=lambda answer: _of_citing(answer, float(answer.unsupported_citations + answer.invalid_citations > 0)),
