@@ -11,6 +11,7 @@ from twofold.arm_names import PARTS, arm_of
 from twofold.errors import ConfigError
 from twofold.prompts import Template
 from twofold.settings.audit import AuditSection
+from twofold.settings.scale import ScaleSection
 from twofold.settings.sections import (
     AccessSection,
     CostsSection,
@@ -68,6 +69,7 @@ class Config(Section):
     traffic: TrafficSection = TrafficSection()
     validity: ValiditySection = ValiditySection()
     audit: AuditSection = AuditSection()
+    scale: ScaleSection = ScaleSection()
 
     @model_validator(mode="after")
     def _refuse_models_that_cannot_be_told_apart(self) -> Config:

@@ -362,6 +362,33 @@ class WrongWeights(TrainingError):
     cure = "Set [generation.generator.options].model to the adapter's base, or train again (`twofold tune`)."
 
 
+class ClusterError(TwofoldError):
+    """The cluster that `[scale]` names cannot do the work."""
+
+    code = "scale"
+    cure = "See the cluster's dashboard and logs, then run the same command again: finished batches are kept."
+
+
+class ClusterUnreachable(ClusterError):
+    """No Ray cluster answers at the address, or none could be started."""
+
+    code = "scale.unreachable"
+    cure = "Check `ray status` at [scale].address; --on local does the same work here."
+
+
+class WorkerUnlike(ClusterError):
+    """A worker has another version of Twofold, of Python or of the project than the command, or lacks an extra."""
+
+    code = "scale.worker"
+    cure = "Give every node the same environment and the same project folder as the machine that runs the command."
+
+
+class ClusterFailed(ClusterError):
+    """The cluster lost a batch again and again: workers die of it, or no node has room for one."""
+
+    code = "scale.failed"
+
+
 class StoreError(TwofoldError):
     """The project's derived data cannot be read or written."""
 

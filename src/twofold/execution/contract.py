@@ -1,0 +1,53 @@
+"""What flows and executors agree on: work that any process can open, and batches that any worker can do again. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from typing import Protocol, TypeVar
+
+In = TypeVar("In")
+Out = TypeVar("Out")
+
+
+Taken_contra = TypeVar("Taken_contra", contravariant=True)
+Result_co = TypeVar("Result_co", covariant=True)
+
+
+class Work(Protocol[Taken_contra, Result_co]):
+    """What workers do. It is sent to them by value: settings and paths, no open file, model or connection.
+
+    Doing a batch twice must give the same and change nothing: a worker that dies is replaced, and its batch done again.
+    """
+
+    @property
+    def label(self) -> str:
+        """What it is, for logs and errors: ``answer rag``."""
+
+    def open(self) -> Callable[[Taken_contra], Result_co]:
+        """Open what a worker needs, once in each; returns what does a batch.
+
+        Raises:
+            TwofoldError: this machine lacks something; it reaches the command that asked.
+        """
+
+
+class Executor(Protocol):
+    """Does batches of work, here or elsewhere."""
+
+    @property
+    def workers(self) -> int:
+        """Batches done at a time."""
+
+    def run(self, work: Work[In, Out], batches: Iterable[In]) -> Iterator[tuple[int, Out]]:
+        """Do the batches; yields the place of each with its result, as they are done.
+
+        The batches are taken one by one as workers come free, and nobody runs far ahead of who takes the results, so
+        that neither side fills its memory.
+
+        Raises:
+            TwofoldError: what the work raised for a batch.
+            ClusterUnreachable, ClusterFailed: the cluster cannot be reached, or lost a batch for good.
+        """
+
+    def close(self) -> None:
+        """End the workers."""
