@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TypeVar
 
+from twofold.answering import completing
 from twofold.answering.reuse import AnsweredBatch
 from twofold.answering.system import System
 from twofold.examples.questions import Questions
@@ -40,19 +41,53 @@ def committed(
     Returns:
         The answers, in order.
     """
+    return committed_as_done(
+        store,
+        key,
+        todo,
+        answers=lambda batches: ((place, answer(items)) for place, items in enumerate(batches)),
+        batch=batch,
+        done=done,
+    )
+
+
+def committed_as_done(
+    store: Answers,
+    key: Callable[[], str],
+    todo: Sequence[tuple[str, Item]],
+    *,
+    answers: Callable[[Iterable[Sequence[Item]]], Iterable[tuple[int, Sequence[Answer]]]],
+    batch: int = _BATCH,
+    done: Callable[[Sequence[Answer]], None] = lambda _: None,
+) -> list[Answer]:
+    """As `committed`, where several batches may be at work at a time.
+
+    Args:
+        store: Where the answers are kept.
+        key: See `committed`.
+        todo: See `committed`.
+        answers: Answers batches: the place of each with its answers, as they are done.
+        batch: Answers generated and committed at a time.
+        done: Called with the answers of each batch once they are committed.
+
+    Returns:
+        The answers, in order.
+    """
+    parts = [todo[start : start + batch] for start in range(0, len(todo), batch)]
+    by_place: dict[int, Sequence[Answer]] = {}
 
     def batches() -> Iterator[AnsweredBatch]:
-        for start in range(0, len(todo), batch):
-            items = todo[start : start + batch]
-            replies = answer([item for _, item in items])
-            yield AnsweredBatch(answers=tuple((name, reply) for (name, _), reply in zip(items, replies, strict=True)))
+        for place, replies in answers(map(_items, parts)):
+            by_place[place] = replies
+            yield AnsweredBatch(answers=tuple(zip((name for name, _ in parts[place]), replies, strict=True)))
 
-    all_answers: list[Answer] = []
     for part in stored(store, key, batches()):
-        answers = [reply for _, reply in part.answers]
-        all_answers += answers
-        done(answers)
-    return all_answers
+        done([reply for _, reply in part.answers])
+    return [reply for place in range(len(parts)) for reply in by_place[place]]
+
+
+def _items(part: Sequence[tuple[str, Item]]) -> list[Item]:
+    return [item for _, item in part]
 
 
 def stored(store: Answers, key: Callable[[], str], batches: Iterable[AnsweredBatch]) -> Iterator[AnsweredBatch]:
@@ -106,7 +141,14 @@ def answered(
 
     if todo:
         progress(stage, count, len(examples))
-    committed(store, lambda: key, todo, answer=system.answer, batch=batch, done=count_done)
+    committed_as_done(
+        store,
+        lambda: key,
+        todo,
+        answers=lambda batches: completing.answered(system, ((system, examples) for examples in batches)),
+        batch=batch,
+        done=count_done,
+    )
     # read back, not collected: two examples with one digest share an answer, and only one of them was in `todo`
     existing = store.get(key, include_failures=True)
     return [existing[name] for name in known.digests]

@@ -11,11 +11,13 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
+from twofold.answering.completing import completed, laid
 from twofold.answering.system import Prepared, System
 from twofold.hashing import digest
 from twofold.host.meter import Meter
 from twofold.plugins.live import KnowsRounding
 from twofold.plugins.protocols import Generator
+from twofold.plugins.results import WrittenBatch
 from twofold.store.answers import Answers
 from twofold.types import Answer, Completion, Example, Prompt
 
@@ -39,16 +41,16 @@ class AnsweredBatch:
     peak_mib: float = 0.0
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)
 class _Waiting:
     """A question with its prompt, on its way to the generator."""
 
     name: str
     prepared: Prepared
-    prompt: str
-    """Name of the prompt; empty where there is none."""
     spent: float
     """Seconds of searching and rendering: a share of the batch."""
+    prompt: str = ""
+    """Name of the prompt; empty where there is none, or its completion may not be used again."""
 
 
 def why_not(generator: Generator, *, batch: int) -> str:
@@ -85,35 +87,86 @@ def answered(
     Raises:
         GenerationError, AccessDenied: as `System.answer`.
     """
-    if why_not(system.generator, batch=batch):
-        for start in range(0, len(todo), batch):
-            part = todo[start : start + batch]
-            with Meter() as meter:
-                answers = system.answer([example for _, example in part])
-            pairs = tuple((name, answer) for (name, _), answer in zip(part, answers, strict=True))
-            yield AnsweredBatch(answers=pairs, seconds=meter.seconds, peak_mib=meter.peak_mib)
-        return
-    waiting: list[_Waiting] = []
-    opened = False
-    for start in range(0, len(todo), batch):
-        with Meter() as preparing:
-            ready = _prepared(system, todo[start : start + batch], alone=batch == 1)
-            known = store.completions([one.prompt for one in ready if one.prompt])
-        # Without a prompt the answer is an abstention, which takes no model.
-        settled = [one for one in ready if not one.prompt or one.prompt in known]
-        if settled:
-            completions = [known.get(one.prompt) for one in settled]
-            then = sum(completion.seconds for completion in completions if completion)
-            yield _read(system, settled, completions, reused=True, spent=then, peak_mib=preparing.peak_mib)
-        waiting += [one for one in ready if one.prompt and one.prompt not in known]
-        # In whole batches: a few prompts at a time would take the generator nearly as long as many.
-        last = start + batch >= len(todo)
-        while len(waiting) >= batch or (last and waiting):
-            if opening is not None and not opened:
+    kind = _Anew if why_not(system.generator, batch=batch) else _Unknown
+    groups = kind(system, todo, store, batch=batch)
+    opened = opening is None
+
+    def prompts() -> Iterator[list[Prompt]]:
+        nonlocal opened
+        for group in groups.sent():
+            if group and not opened and opening is not None:
                 opening()
                 opened = True
-            yield _generated(system, waiting[:batch], preparing.peak_mib)
-            del waiting[:batch]
+            yield group
+
+    for place, written in completed(system.generator, prompts()):
+        yield from groups.read(place, written)
+
+
+@dataclass(kw_only=True)
+class _Group:
+    """Questions whose prompts are completed together, and what is settled before."""
+
+    items: list[_Waiting]
+    settled: AnsweredBatch | None = None
+    peak_mib: float = 0.0
+
+
+class _Anew:
+    """Each batch as it is: every prompt is completed, whatever is stored."""
+
+    def __init__(self, system: System, todo: Sequence[tuple[str, Example]], store: Answers, *, batch: int) -> None:
+        self._system, self._store = system, store
+        self._parts = [todo[start : start + batch] for start in range(0, len(todo), batch)]
+        self._batch = batch
+        self._groups: dict[int, _Group] = {}
+
+    def sent(self) -> Iterator[list[Prompt]]:
+        """The prompts of each group."""
+        for place, group in enumerate(self._grouped()):
+            self._groups[place] = group
+            yield [item.prepared.prompt for item in group.items if item.prepared.prompt is not None]
+
+    def _grouped(self) -> Iterator[_Group]:
+        for part in self._parts:
+            with Meter() as preparing:
+                items = _prepared(self._system, part)
+            yield _Group(items=items, peak_mib=preparing.peak_mib)
+
+    def read(self, place: int, written: WrittenBatch) -> Iterator[AnsweredBatch]:
+        """What is settled with the group at a place of `sent`, and the group's answers."""
+        group = self._groups.pop(place)
+        if group.settled:
+            yield group.settled
+        if group.items:
+            completions = list(laid((item.prepared for item in group.items), written))
+            peak = max(written.peak_mib, group.peak_mib)
+            yield _read(self._system, group.items, completions, reused=False, spent=written.seconds, peak_mib=peak)
+
+
+class _Unknown(_Anew):
+    """The prompts that nobody has completed yet, in whole batches: a few take the generator nearly as long as many."""
+
+    def _grouped(self) -> Iterator[_Group]:
+        waiting: list[_Waiting] = []
+        for number, part in enumerate(self._parts, 1):
+            with Meter() as preparing:
+                ready = _prepared(self._system, part)
+                _name(self._system, ready, alone=self._batch == 1)
+                known = self._store.completions([one.prompt for one in ready if one.prompt])
+            peak = preparing.peak_mib
+            # Without a prompt the answer is an abstention, which takes no model.
+            there = [one for one in ready if not one.prompt or one.prompt in known]
+            if there:
+                completions = [known.get(one.prompt) for one in there]
+                then = sum(completion.seconds for completion in completions if completion)
+                settled = _read(self._system, there, completions, reused=True, spent=then, peak_mib=peak)
+                # At once, beside a group without questions: what is settled must not wait for a whole batch.
+                yield _Group(items=[], settled=settled)
+            waiting += [one for one in ready if one.prompt and one.prompt not in known]
+            while len(waiting) >= self._batch or (number == len(self._parts) and waiting):
+                yield _Group(items=waiting[: self._batch], peak_mib=peak)
+                del waiting[: self._batch]
 
 
 def named(generator: str, prompt: Prompt, *, alone: bool) -> str:
@@ -128,22 +181,18 @@ def named(generator: str, prompt: Prompt, *, alone: bool) -> str:
     return digest("prompt", [generator, prompt, "alone"] if alone else [generator, prompt])
 
 
-def _prepared(system: System, part: Sequence[tuple[str, Example]], *, alone: bool) -> list[_Waiting]:
+def _prepared(system: System, part: Sequence[tuple[str, Example]]) -> list[_Waiting]:
     with Meter() as meter:
         prepared = system.prepare([example for _, example in part])
-    key, waiting = system.generator.key, []
-    for (name, _), ready in zip(part, prepared, strict=True):
-        prompt = "" if ready.prompt is None else named(key, ready.prompt, alone=alone)
-        waiting.append(_Waiting(name=name, prepared=ready, prompt=prompt, spent=meter.seconds / len(part)))
-    return waiting
+    spent = meter.seconds / len(part)
+    return [_Waiting(name=name, prepared=one, spent=spent) for (name, _), one in zip(part, prepared, strict=True)]
 
 
-def _generated(system: System, items: Sequence[_Waiting], peak_mib: float) -> AnsweredBatch:
-    with Meter() as meter:
-        prompts = [item.prepared.prompt for item in items if item.prepared.prompt is not None]
-        completions = system.generator.generate(prompts)
-    peak = max(meter.peak_mib, peak_mib)
-    return _read(system, items, completions, reused=False, spent=meter.seconds, peak_mib=peak)
+def _name(system: System, waiting: Sequence[_Waiting], *, alone: bool) -> None:
+    key = system.generator.key
+    for question in waiting:
+        if question.prepared.prompt is not None:
+            question.prompt = named(key, question.prepared.prompt, alone=alone)
 
 
 def _read(
@@ -158,7 +207,7 @@ def _read(
     answers, written, before = [], dict[str, tuple[str, Completion]](), set[str]()
     for item, completion in zip(items, completions, strict=True):
         answers.append((item.name, system.read(item.prepared, completion)))
-        if completion is not None and completion.failure is None:
+        if item.prompt and completion is not None and completion.failure is None:
             written[item.name] = (item.prompt, completion)
             if reused:
                 before.add(item.name)

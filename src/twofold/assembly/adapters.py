@@ -13,9 +13,11 @@ from functools import partial
 from twofold.assembly.models import Models
 from twofold.assembly.searching import Search
 from twofold.assembly.systems import Systems
+from twofold.assembly.training_jobs import TrainingJob, train
 from twofold.config import Config
 from twofold.examples.questions import Questions
 from twofold.examples.splitting import Splits
+from twofold.execution.choosing import executor
 from twofold.hashing import digest
 from twofold.host import pace
 from twofold.plugins import loading, specs
@@ -28,10 +30,26 @@ from twofold.store.catalogue import Catalogue
 from twofold.store.model_registry import LEARNED, model_id
 from twofold.tuning import distillation, finalize
 from twofold.tuning.forgetting_gate import ForgettingGate
+from twofold.tuning.visible import Learning
 from twofold.types import Adapter, Arm, Json
 
 KEYS = "keys"
 """Name under which the catalogue keeps the keys that a recipe came to."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Due:
+    """A training that is to be done."""
+
+    arm: Arm
+    job: TrainerJob
+    method: Part
+    key: str
+    """Of the weights as they come out."""
+    learning: Learning
+    """What is learned from."""
+    written: Json
+    """What models wrote for it."""
 
 
 @dataclass(kw_only=True, eq=False)
@@ -251,7 +269,8 @@ class Adapters:
         if self.artifacts.find(key) is not None:
             return self._report(key, cached=True)
         if self.artifacts.find(trained) is None:
-            self._train(arm, splits, job, method=method, key=trained, progress=progress)
+            due = self._due(arm, splits, job, method=method, key=trained, progress=progress)
+            self._train([due], progress)
         self._finishing(arm, splits, progress).finish(key, trained, lineage)
         return self._report(key, cached=False)
 
@@ -262,11 +281,29 @@ class Adapters:
 
     # ------------------------------------------------------------ training
 
-    def _train(self, arm: Arm, splits: Splits, job: TrainerJob, *, method: Part, key: str, progress: Progress) -> None:
-        """Train, and keep the weights as they came out."""
-        trainer: Trainer = loading.make("trainers", method.name, method.options)
+    def train_ahead(self, arms: Sequence[Arm], splits: Splits, *, progress: Progress) -> list[str]:
+        """Train side by side what several arms, methods and runs lack, where ``[scale]`` names workers.
+
+        Returns:
+            The arm of each training that was done now.
+        """
+        if self.config.scale.on == "local":
+            return []
+        due: dict[str, _Due] = {}
+        for arm in (arm.learner for arm in arms if arm.tuning and not self.models.chosen(arm.learner)):
+            for run in self.runs(arm):
+                for method in self.methods:
+                    job = run.job(arm, splits, method)
+                    key = run.trained_key(job, method)
+                    done = any(self.artifacts.find(name) for name in (key, run.key(job, method)))
+                    if not done and key not in due:
+                        due[key] = run._due(arm, splits, job, method=method, key=key, progress=progress)
+        self._train(list(due.values()), progress)
+        return [one.arm.name for one in due.values()]
+
+    def _due(self, arm: Arm, splits: Splits, job: TrainerJob, *, method: Part, key: str, progress: Progress) -> _Due:
+        """A training ready to begin: what models write for it is written."""
         learning = self.search.learning(splits, self.config)
-        work = self.artifacts.working(key)
         wrote = self._teaching(method, job.without)
         written = {}
         if wrote.distils:
@@ -277,18 +314,36 @@ class Adapters:
         if wrote.replays:
             with self.spent.on("replay"):
                 job = job.model_copy(update={"replay": wrote.replayed(progress=progress)})
-        report = trainer.train(job, work, progress=progress)
-        learned = learning.learned()
+        return _Due(arm=arm, job=job, method=method, key=key, learning=learning, written=written)
+
+    def _train(self, due: Sequence[_Due], progress: Progress) -> None:
+        """Train, and keep the weights as they came out."""
+        works = [self.artifacts.working(one.key) for one in due]
+        scale = self.config.scale
+        if scale.on == "local":
+            for training, work in zip(due, works, strict=True):
+                trainer: Trainer = loading.make("trainers", training.method.name, training.method.options)
+                self._keep(training, trainer.train(training.job, work, progress=progress))
+            return
+        jobs = []
+        for training, work in zip(due, works, strict=True):
+            name, directory = training.arm.name if len(due) > 1 else "", str(work.absolute())
+            jobs.append(TrainingJob(name=name, method=training.method, job=training.job, directory=directory))
+        for place, report in train(executor(scale), jobs, progress=progress):
+            self._keep(due[place], report)
+
+    def _keep(self, training: _Due, report: Json) -> None:
+        learned = training.learning.learned()
         # Beside the weights, not in the manifest, which every listing reads: these are thousands of digests.
-        (work / LEARNED).write_text(json.dumps(learned), encoding="utf-8")
+        (self.artifacts.working(training.key) / LEARNED).write_text(json.dumps(learned), encoding="utf-8")
         manifest = {
             "kind": "trained",
-            "trainer": specs.of_part("trainers", method),
-            "base": self.models.base(method),
-            **learning.manifest(arm, job, learned, written=written),
+            "trainer": specs.of_part("trainers", training.method),
+            "base": self.models.base(training.method),
+            **training.learning.manifest(training.arm, training.job, learned, written=training.written),
             "report": report,
         }
-        self.artifacts.finish(key, manifest)
+        self.artifacts.finish(training.key, manifest)
 
     def _teaching(self, method: Part, without: Sequence[str]) -> distillation.Teaching:
         seen = replace(self.search.filter, without=frozenset(without))

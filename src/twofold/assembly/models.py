@@ -7,8 +7,10 @@ from functools import cached_property
 from pathlib import Path
 
 from twofold.assembly.schemas import schema_text
+from twofold.assembly.spread import Generating, SpreadGenerator, spreads
 from twofold.config import Config
 from twofold.errors import TemplateMismatch
+from twofold.execution.choosing import executor
 from twofold.hashing import digest
 from twofold.plugins import loading, specs
 from twofold.plugins.protocols import Generator, KnowsProvenance, Remembers
@@ -35,13 +37,16 @@ class Models:
     further: str = ""
     """Name of the further model whose these are; empty for the project's own."""
 
-    def generator(self, adapter: Adapter | None = None, *, brief: bool = False, exact: bool = False) -> Generator:
+    def generator(
+        self, adapter: Adapter | None = None, *, brief: bool = False, exact: bool = False, here: bool = False
+    ) -> Generator:
         """The configured generator, with an adapter or without; the caller closes it.
 
         Args:
             adapter: To answer with.
             brief: It only measures a candidate: its copy is not compared with the unmerged adapter.
             exact: It sends also what its endpoint refused before, on which no key of a tuned model may depend.
+            here: It answers live questions, or is measured itself: its batches stay in this process.
         """
         part = self.config.generation.generator
         skips = brief and "parity" in loading.find("generators", part.name).Options.model_fields
@@ -50,12 +55,23 @@ class Models:
         # What an endpoint refused is kept with the project, so that the next command does not ask for it again.
         if isinstance(generator, Remembers) and not exact:
             generator.remember(self.directory)
-        return generator
+        scale = self.config.scale
+        if here or scale.on == "local" or not spreads(generator):
+            return generator
+        work = Generating(
+            name=part.name,
+            options=_threaded(part.name, options, cores=scale.cores),
+            adapter=adapter,
+            key=generator.key,
+            label=f"generate with {adapter.key}" if adapter else "generate",
+        )
+        batch = self.config.generation.batch
+        return SpreadGenerator(inner=generator, work=work, executor=lambda: executor(scale), batch=batch)
 
     @cached_property
     def plain(self) -> Generator:
         """The untuned generator, opened once, for stages of a search that ask a model."""
-        return self.generator()
+        return self.generator(here=True)
 
     @cached_property
     def schema(self) -> str:
@@ -114,3 +130,9 @@ class Models:
         return Adapter(
             key=key, weights=digest("adapter", weights_of(manifest)), path=str(path), template=manifest["template"]
         )
+
+
+def _threaded(name: str, options: Json, *, cores: float) -> Json:
+    """A generator's options with the cores of a worker as threads, unless they say how many."""
+    fields = loading.find("generators", name).Options.model_fields
+    return options if "threads" not in fields or options.get("threads") else {**options, "threads": max(1, int(cores))}

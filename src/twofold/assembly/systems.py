@@ -123,7 +123,7 @@ class Systems:
             shots = chosen.examples(every, arm=arm.name) if chosen else self.shots(arm, known)
         return self.assembled(
             arm,
-            generator=self.generator(arm, splits, adapter=adapter),
+            generator=self.generator(arm, splits, adapter=adapter, here=True),
             shots=shots,
             calibration=calibration,
             schema=self.schema(arm, splits()) if arm.schema else self.models.schema,
@@ -165,7 +165,13 @@ class Systems:
         return digest("prompt", made_of)
 
     def generator(
-        self, arm: Arm, splits: Callable[[], Splits], *, adapter: Adapter | None = None, brief: bool = False
+        self,
+        arm: Arm,
+        splits: Callable[[], Splits],
+        *,
+        adapter: Adapter | None = None,
+        brief: bool = False,
+        here: bool = False,
     ) -> Generator:
         """What writes an arm's answers: the configured generator (see `Models.generator`), or a linear model.
 
@@ -174,7 +180,7 @@ class Systems:
             MissingExtra: the arm is ``linear``, and scikit-learn is not installed.
         """
         if not arm.linear:
-            return self.models.generator(adapter, brief=brief)
+            return self.models.generator(adapter, brief=brief, here=here)
         # Dev too: nothing is chosen on it here, and other arms use it to choose their weights.
         learned = self.search.readable((*splits().train, *splits().dev))
         renderer = self.renderer(arm, self.search.filter)

@@ -15,6 +15,8 @@ from twofold.assembly.models import Models
 from twofold.assembly.searching import Search
 from twofold.assembly.systems import Systems
 from twofold.config import Config
+from twofold.execution.choosing import executor
+from twofold.execution.contract import Executor
 from twofold.host import pace
 from twofold.plugins.protocols import Embedder
 from twofold.store.artifacts import Artifacts
@@ -116,6 +118,15 @@ class Workspace:
             adapters=adapters,
             arms=Arms(adapters=adapters, systems=systems),
         )
+
+    @property
+    def executor(self) -> Executor:
+        """Who does work in batches: this process, or the cluster of ``[scale]``, which is joined at the first use.
+
+        Raises:
+            MissingExtra, ClusterError: it cannot be.
+        """
+        return executor(self.config.scale)
 
     def of(self, arm: Arm) -> Workspace:
         """The parts by which an arm's model answers: these, or those of its further model, made once.

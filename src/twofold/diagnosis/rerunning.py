@@ -8,10 +8,11 @@ diagnosis loses one batch, and a repeated one runs nothing.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from twofold.answering.cached import committed
+from twofold.answering import completing
+from twofold.answering.cached import committed_as_done
 from twofold.answering.system import System
 from twofold.diagnosis.case import Case
 from twofold.diagnosis.changes import Change, Trial
@@ -204,11 +205,11 @@ class Reruns:
             self.count += len(answers)
             progress(count)
 
-        committed(
+        committed_as_done(
             self.answers,
             lambda: key,
             list(todo.items()),
-            answer=lambda part: _answers(system, part),
+            answers=lambda batches: _answers(system, batches),
             batch=self.batch,
             done=done,
         )
@@ -269,20 +270,31 @@ def _unoffered(template: Template) -> str:
     return f"{remaining}. Every question has an answer in the passages.".lstrip(". ")
 
 
-def _answers(system: System, items: Sequence[tuple[Example, Change]]) -> list[Answer]:
-    """The system's answers, each item with its own passages and labels."""
+def _answers(system: System, batches: Iterable[Sequence[tuple[Example, Change]]]) -> Iterator[tuple[int, list[Answer]]]:
+    """The place of each batch with the system's answers, each item with its own passages and labels."""
+    labelled: list[bool] = []
+
+    def shown() -> Iterator[tuple[System, list[Example]]]:
+        for items in batches:
+            labelled.append(bool(items[0][1].labels) and bool(system.schema))
+            yield _shown(system, items)
+
+    for place, answers in completing.answered(system, shown()):
+        yield place, [_unquoted(answer) for answer in answers] if labelled[place] else answers
+
+
+def _shown(system: System, items: Sequence[tuple[Example, Change]]) -> tuple[System, list[Example]]:
+    """The system that shows each item its passages, and the questions."""
     examples = []
-    shown: list[list[Chunk]] = []
+    passages: list[list[Chunk]] = []
     for example, change in items:
         examples.append(replace(example, choices=change.labels) if change.labels else example)
-        shown.append([_readable(chunk, system) for chunk in change.passages])
-    if any(shown):
-        most = max(map(len, shown))
-        # Called with these very examples: passages go by place. Where an item has none, the arm searches as ever.
-        system = replace(system, gold=lambda _: shown, k=max(most, system.k))
-    answers = system.answer(examples)
-    labelled = bool(items[0][1].labels) and bool(system.schema)
-    return [_unquoted(answer) for answer in answers] if labelled else answers
+        passages.append([_readable(chunk, system) for chunk in change.passages])
+    if not any(passages):
+        return system, examples
+    most = max(map(len, passages))
+    # Called with these very examples: passages go by place. Where an item has none, the arm searches as ever.
+    return replace(system, gold=lambda _: passages, k=max(most, system.k)), examples
 
 
 def _readable(chunk: Chunk, system: System) -> Chunk:

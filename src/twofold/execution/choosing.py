@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 from twofold.execution.contract import Executor
 from twofold.execution.local import Local
 from twofold.settings.scale import ScaleSection
 
 
+@lru_cache(maxsize=4)
 def executor(settings: ScaleSection) -> Executor:
-    """An executor, which the caller closes; Ray is imported only where it is asked for.
+    """The executor of these settings, one for the whole process; Ray is imported only where it is asked for.
 
     Raises:
         MissingExtra, ClusterError: see `cluster.RayCluster`.

@@ -6,15 +6,21 @@ is made, never before.
 
 from __future__ import annotations
 
+import hashlib
 import logging
+import os
+import pickle
 import platform
-import uuid
+import socket
+import warnings
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import nullcontext, suppress
 from typing import Any
 
-from twofold.errors import ClusterError, ClusterFailed, ClusterUnreachable, MissingExtra, TwofoldError, WorkerUnlike
+from twofold.errors import ClusterError, ClusterUnreachable, MissingExtra, TwofoldError, WorkerUnlike
 from twofold.errors import install as install_command
-from twofold.execution.contract import In, Out, Work
+from twofold.execution.contract import BatchWork, In, Out
+from twofold.execution.telling import Tell, heard_by
 from twofold.host import capabilities, package
 from twofold.settings.scale import ScaleSection
 
@@ -25,6 +31,10 @@ _RETRIES = 3
 """Times that Ray does a batch again whose worker or node died. A batch that kills four workers is at fault itself."""
 _PATIENCE = 60.0
 """Seconds without any batch done after which the log says what the cluster has and the work needs."""
+_LISTEN = 1.0
+"""Seconds between two looks at what workers tell."""
+_CONNECT = 10.0
+"""Seconds in which a cluster must accept a connection."""
 _GIB = 1 << 30
 
 
@@ -38,10 +48,12 @@ class RayCluster:
         MissingExtra: Ray is not installed.
         ClusterUnreachable: no cluster answers at the address, or none could be started.
         WorkerUnlike: the cluster runs another version of Ray or Python.
-        ClusterFailed: no node has what a worker is to get.
+        ClusterError: no node has what a worker is to get.
     """
 
     def __init__(self, settings: ScaleSection) -> None:
+        # A busy machine starts a node in more than the half minute that Ray waits; read when Ray is imported.
+        os.environ.setdefault("RAY_raylet_start_wait_time_s", "180")
         try:
             import ray
         except ImportError as error:
@@ -50,13 +62,23 @@ class RayCluster:
             ) from error
         self._ray: Any = ray
         self._settings = settings
-        self._mine = not ray.is_initialized()
-        if self._mine:
+        # It ends, or is left, with the process: starting Ray takes five seconds, and a command has many kinds of work.
+        if not ray.is_initialized():
             self._start()
-        self.workers = self._room()
+        self._room()
+        self._parcels: dict[str, Any] = {}
+        self._running: set[str] = set()
+        """Keys of the works that are being done now: two threads may each run one."""
 
     def _start(self) -> None:
+        with warnings.catch_warnings():
+            # LanceDB warns of forks, and Ray's are followed at once by another program.
+            warnings.filterwarnings("ignore", message="lancedb fork support", category=RuntimeWarning)
+            self._init()
+
+    def _init(self) -> None:
         s = self._settings
+        _require_answer(s.address)
         common = {"log_to_driver": False, "logging_level": logging.ERROR, "configure_logging": False}
         try:
             if s.address:
@@ -70,12 +92,13 @@ class RayCluster:
                     include_dashboard=False,
                     **common,
                 )
-        except (ConnectionError, TimeoutError, OSError, ValueError) as error:
-            raise ClusterUnreachable(f"no Ray cluster at {s.address or 'this machine'}: {_first(error)}") from error
         except RuntimeError as error:
             unlike = "ersion mismatch" in str(error)
             kind: type[ClusterError] = WorkerUnlike if unlike else ClusterUnreachable
             raise kind(f"the Ray cluster at {s.address or 'this machine'} refuses: {_first(error)}") from error
+        # Ray raises a bare Exception for a node that does not start in time, as on a busy machine.
+        except Exception as error:
+            raise ClusterUnreachable(f"no Ray cluster at {s.address or 'this machine'}: {_first(error)}") from error
 
     def _room(self) -> int:
         """Workers that the cluster has room for at a time."""
@@ -86,95 +109,169 @@ class RayCluster:
         if room < 1:
             needs = f"{s.cores:g} cores" + (f" and {s.gpus:g} GPUs" if s.gpus else "")
             has = f"{there.get('CPU', 0):g} cores and {there.get('GPU', 0):g} GPUs"
-            raise ClusterFailed(
+            raise ClusterError(
                 f"the cluster has {has}, and each worker is to get {needs}",
                 cure="Lower cores or gpus in [scale], or add nodes.",
             )
-        return min(room, s.workers) if s.workers else room
+        return room
 
-    def run(self, work: Work[In, Out], batches: Iterable[In]) -> Iterator[tuple[int, Out]]:
+    @property
+    def workers(self) -> int:
+        """Batches done at a time: as many as a cluster, which may grow, has room for now, and the settings allow."""
+        room = self._room()
+        return min(room, self._settings.workers) if self._settings.workers else room
+
+    def run(
+        self, work: BatchWork[In, Out], batches: Iterable[In], *, progress: Tell | None = None
+    ) -> Iterator[tuple[int, Out]]:
         """See `contract.Executor.run`."""
         ray, s = self._ray, self._settings
-        # One object for all batches, so that the work travels once to each node.
-        parcel = ray.put((_origin(), work))
+        key, parcel = self._sent(work)
+        # No core is set aside for who only takes notes.
+        notes = ray.remote(num_cpus=0, max_restarts=-1)(_Notes).remote() if progress else None
         options: dict[str, Any] = {
             "num_cpus": s.cores,
             "num_gpus": s.gpus,
             "max_retries": _RETRIES,
             "name": work.label or "work",
-            # Ray ends a worker with a GPU after each task, and the next would load the model anew.
-            "max_calls": 0,
         }
         if s.memory_gib:
             options["memory"] = int(s.memory_gib * _GIB)
-        task = ray.remote(_done).options(**options)
-        key, waiting, places = uuid.uuid4().hex, iter(enumerate(batches)), dict[Any, int]()
+        # No limit of calls: Ray ends a worker with a GPU after each task, and the next would load the model anew.
+        task = ray.remote(max_calls=0)(_done).options(**options)
+        waiting, places = iter(enumerate(batches)), dict[Any, int]()
+        # Where the settings allow fewer workers than there is room for, nothing but their number holds the others back.
+        limit = s.workers if 0 < s.workers < self._room() else self.workers * _AHEAD
+        self._running.add(key)
         try:
             while True:
-                while len(places) < self.workers * _AHEAD and (following := next(waiting, None)) is not None:
+                while len(places) < limit and (following := next(waiting, None)) is not None:
                     place, batch = following
-                    places[task.remote(key, parcel, batch)] = place
+                    running = tuple(self._running)
+                    places[task.remote(key, parcel, batch, (notes, running))] = place
                 if not places:
                     return
-                for result in self._ready(list(places), work.label):
+                for result in self._ready(list(places), work.label, notes, progress):
                     yield places.pop(result), self._taken(result, work.label)
         finally:
             # The command stops or fails: what it has not taken is worth nothing.
             for pending in places:
                 ray.cancel(pending, force=True)
+            self._running.discard(key)
 
-    def _ready(self, pending: list[Any], label: str) -> list[Any]:
+    def _sent(self, work: BatchWork[Any, Any]) -> tuple[str, Any]:
+        """Key of a work by its content, and where the cluster keeps it: equal works are opened once a worker."""
+        packed = self._ray.cloudpickle.dumps(work)
+        key = hashlib.sha256(packed).hexdigest()
+        if key not in self._parcels:
+            # One object for all batches, so that the work travels once to each node; those of before are let go.
+            parcels = {former: self._parcels[former] for former in self._parcels.keys() & self._running}
+            self._parcels = {**parcels, key: self._ray.put((_origin(), packed))}
+        return key, self._parcels[key]
+
+    def _ready(self, pending: list[Any], label: str, notes: Any, progress: Tell | None) -> list[Any]:
+        """Batches that are done, at least one."""
+        waited = 0.0
         while True:
-            done, _ = self._ray.wait(pending, num_returns=1, timeout=_PATIENCE)
+            every = _LISTEN if progress else _PATIENCE
+            done, _ = self._ray.wait(pending, num_returns=1, timeout=every)
+            if progress:
+                # Its node may have gone: Ray begins it anew elsewhere, and the work does not wait for what it is told.
+                with suppress(self._ray.exceptions.RayError):
+                    for note in self._ray.get(notes.taken.remote(), timeout=5 * _LISTEN):
+                        progress(*note)
             if done:
                 return list(done)
-            log.warning(
-                "%s: nothing was done for %.0f s; the cluster has %s free of %s",
-                label,
-                _PATIENCE,
-                self._ray.available_resources().get("CPU", 0),
-                self._ray.cluster_resources().get("CPU", 0),
-            )
+            waited += every
+            if waited % _PATIENCE < every and not progress:
+                free, there = self._ray.available_resources(), self._ray.cluster_resources()
+                log.warning(
+                    "%s: nothing was done for %.0f s; %g of the cluster's %g cores are free",
+                    label,
+                    waited,
+                    free.get("CPU", 0),
+                    there.get("CPU", 0),
+                )
 
     def _taken(self, result: Any, label: str) -> Any:
         errors = self._ray.exceptions
         try:
             value, error = self._ray.get(result)
         except (errors.WorkerCrashedError, errors.NodeDiedError, errors.OutOfMemoryError, errors.ObjectLostError) as e:
-            raise ClusterFailed(
+            raise ClusterError(
                 f"{label}: a batch ended {_RETRIES + 1} workers: {_first(e)}",
                 cure="Give each worker more memory (cores, memory_gib in [scale]), or lower the batch; then run the "
                 "same command again: finished batches are kept.",
             ) from e
         except errors.RayTaskError as e:
-            # The worker could not even read the task: it lacks a module that the command has.
-            raise WorkerUnlike(f"{label}: a worker cannot open the work: {_last(e)}") from e
+            if isinstance(e.cause, ImportError | AttributeError) or "No module named" in str(e):
+                # The worker could not even read the task: it lacks a module that the command has.
+                raise WorkerUnlike(f"{label}: a worker cannot open the work: {_last(e)}") from e
+            raise
         except errors.RayError as e:
-            raise ClusterFailed(f"{label}: {_first(e)}") from e
+            raise ClusterError(f"{label}: {_first(e)}") from e
         if error is not None:
             raise error
         return value
 
-    def close(self) -> None:
-        """Leave the cluster; one that this object has started ends."""
-        if self._mine and self._ray.is_initialized():
-            self._ray.shutdown()
+
+def _require_answer(address: str) -> None:
+    """Refuse an address where nothing listens: Ray itself would end this process.
+
+    Raises:
+        ClusterUnreachable: nobody listens there.
+    """
+    host, colon, port = address.removeprefix("ray://").rpartition(":")
+    if not colon:
+        return
+    try:
+        socket.create_connection((host.strip("[]"), int(port)), timeout=_CONNECT).close()
+    except (OSError, ValueError) as error:
+        raise ClusterUnreachable(f"no Ray cluster at {address}: {_first(error)}") from error
+
+
+class _Notes:
+    """An actor: what workers tell, until the command takes it; of each stage only the latest."""
+
+    def __init__(self) -> None:
+        self._latest: dict[str, tuple[str, int, int]] = {}
+
+    def note(self, stage: str, done: int, total: int) -> None:
+        self._latest[stage] = (stage, done, total)
+
+    def taken(self) -> list[tuple[str, int, int]]:
+        latest, self._latest = self._latest, {}
+        return list(latest.values())
 
 
 _OPEN: dict[str, Callable[[Any], Any]] = {}
-"""In a worker: what does the batches of the work that was opened last."""
+"""In a worker: what does the batches of works that are being done now."""
 
 
-def _done(key: str, parcel: tuple[dict[str, str], Work[Any, Any]], batch: Any) -> tuple[Any, BaseException | None]:
-    """A task: do a batch; an error of ours is a result, for Ray would wrap it and lose its class."""
+def _done(
+    key: str, parcel: tuple[dict[str, str], bytes], batch: Any, beside: tuple[Any, tuple[str, ...]]
+) -> tuple[Any, BaseException | None]:
+    """A task: do a batch; an error of ours is a result, for Ray would wrap it and lose its class.
+
+    Args:
+        key: Of the work.
+        parcel: Where the work comes from, and the work.
+        batch: What it is done to.
+        beside: Who takes what the work tells, or None; and the keys of all works that are being done.
+    """
+    notes, running = beside
     try:
         if key not in _OPEN:
-            origin, work = parcel
-            _refuse_others(origin, work.label)
-            # Another work's models make room.
-            _OPEN.clear()
+            origin, packed = parcel
+            # Before the work is unpacked, which another version may not be able to.
+            _refuse_others(origin)
+            work: BatchWork[Any, Any] = pickle.loads(packed)
+            # The models of works that are done make room.
+            for former in _OPEN.keys() - set(running):
+                del _OPEN[former]
             _OPEN[key] = work.open()
-        return _OPEN[key](batch), None
+        with heard_by(notes.note.remote) if notes else nullcontext():
+            return _OPEN[key](batch), None
     except TwofoldError as error:
         return None, error
 
@@ -183,13 +280,12 @@ def _origin() -> dict[str, str]:
     return {"twofold": package.sources_digest(), "python": ".".join(platform.python_version_tuple()[:2])}
 
 
-def _refuse_others(origin: dict[str, str], label: str) -> None:
+def _refuse_others(origin: dict[str, str]) -> None:
     mine = _origin()
     for name, theirs in origin.items():
         if mine[name] != theirs:
             raise WorkerUnlike(
-                f"{label}: the worker on {platform.node()} runs another {name} ({mine[name]}) than the command "
-                f"({theirs})"
+                f"the worker on {platform.node()} runs another {name} ({mine[name]}) than the command ({theirs})"
             )
 
 

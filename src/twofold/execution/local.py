@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from contextlib import nullcontext
 
-from twofold.execution.contract import In, Out, Work
+from twofold.execution.contract import BatchWork, In, Out
+from twofold.execution.telling import Tell, heard_by
 
 
 class Local:
@@ -12,11 +14,12 @@ class Local:
 
     workers = 1
 
-    def run(self, work: Work[In, Out], batches: Iterable[In]) -> Iterator[tuple[int, Out]]:
+    def run(
+        self, work: BatchWork[In, Out], batches: Iterable[In], *, progress: Tell | None = None
+    ) -> Iterator[tuple[int, Out]]:
         """Do the batches in order."""
         do = work.open()
         for place, batch in enumerate(batches):
-            yield place, do(batch)
-
-    def close(self) -> None:
-        """Nothing to end."""
+            with heard_by(progress) if progress else nullcontext():
+                result = do(batch)
+            yield place, result
