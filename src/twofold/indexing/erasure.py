@@ -15,9 +15,9 @@ from twofold.audit.log import FOLDER as AUDIT
 from twofold.audit.texts import AuditTexts
 from twofold.errors import DiskFull, StoreError, StudyError, refused
 from twofold.files import writing
-from twofold.indexing import stored_logs
+from twofold.indexing import bulk, stored_logs
 from twofold.indexing.report import EmptiedCaches, Erased
-from twofold.labelling.labels import LABELS, LabelLog
+from twofold.labelling.labels import labels_of
 from twofold.reports import archive
 from twofold.store.copying import STAGING
 from twofold.store.database import BATCH, BEFORE
@@ -94,6 +94,8 @@ class Eraser:
         chunks, quoted = frozenset(entry["chunks"]), Quoted(entry["quotes"])
         # withdrawn before the index changes: the next sync then compares index and catalogue after a kill in between
         catalogue.notes.put("index-version", "")
+        # pieces of a filling that was stopped may hold its text, and go with it
+        bulk.discard(self.search.directory)
         lost = index.erase([document])
         erased = catalogue.erasure.erase(document, chunks=chunks, quotes=quoted.within)
         version = index.state().version
@@ -112,7 +114,7 @@ class Eraser:
         for draft in (self.root / RECORDS).glob(".*.partial"):
             shutil.rmtree(draft, ignore_errors=True)
         labels = self._unlabelled()
-        logs = stored_logs.erase(self.root, document, quoted.within)
+        logs = stored_logs.erase(self.root, document, quoted.within, shared=self.search.catalogue.database.shared)
         questions = self._unmade(document)
         with AuditTexts(self.root / AUDIT) as texts:
             audit_texts = texts.erase(document, quoted.within)
@@ -151,7 +153,7 @@ class Eraser:
 
         By what studies still have, and not by what was just removed: after a kill between the two it is done again.
         """
-        log = LabelLog(self.root / LABELS)
+        log = labels_of(self.root, self.search.catalogue.database.shared)
         stored: dict[str, set[str]] = {}
         for path in sorted((self.root / RECORDS).glob("[0-9]*/answers.jsonl.gz")) if log.exists else ():
             # What cannot be read is named as unreadable, and its labels stay.

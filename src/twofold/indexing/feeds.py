@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Callable, Container, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 from threading import Event
 
 from twofold.assembly.searching import Search
 from twofold.corpus.files import FileReader
-from twofold.corpus.loading import content_of, holds_none, load_documents, no_documents
+from twofold.corpus.loading import content_of, load_documents
 from twofold.corpus.sources.folder import FolderSource
 from twofold.errors import (
     ConfigError,
@@ -27,19 +26,23 @@ from twofold.errors import (
     install,
 )
 from twofold.examples import twins
+from twofold.execution.on_demand import OnDemand
 from twofold.files.paths import NOT_DOCUMENTS
 from twofold.files.reading import MIB, counted
 from twofold.hashing import digest
 from twofold.indexing.erasure import TRIAL, Eraser
+from twofold.indexing.feed import Feed
 from twofold.indexing.report import UNNAMED, DocumentRow, SyncCounts, SyncedReport, SyncReport
-from twofold.indexing.sync import Feed, Sync
+from twofold.indexing.sync import Sync
 from twofold.plugins import loading
 from twofold.plugins.protocols import Discards, Progress
 from twofold.plugins.results import Item
+from twofold.plugins.sources import ReadsObjectStores
 from twofold.settings.sections import DocumentsSection, SourceSection
 from twofold.store.catalogue import Catalogue
 from twofold.store.forgotten import present
-from twofold.types import Document, Loaded, Problem
+from twofold.store.sent import copy_sent
+from twofold.types import Document
 
 log = logging.getLogger(__name__)
 
@@ -76,6 +79,8 @@ def feeds(search: Search, root: Path, *, only: str = "") -> list[Feed]:
             "ids_from": documents.ids_from,
         }
         sections = {UNNAMED: SourceSection(kind="folder", options=folder_options), **sections}
+    # Another machine may have been sent some, or have forgotten some.
+    copy_sent(root / PUSHED_FOLDER, search.catalogue.database.shared)
     if (root / PUSHED_FOLDER).is_dir():
         if PUSHED in sections:
             raise ConfigError(
@@ -93,9 +98,12 @@ def feeds(search: Search, root: Path, *, only: str = "") -> list[Feed]:
             limit = int(config.documents.max_mib * MIB)
             scratch = search.directory / "sources" / name
             inherited = [section.metadata, section.readers, *config.access.rules]
+            source = kind(options, root=root, scratch=scratch, limit=limit)
+            if isinstance(source, ReadsObjectStores):
+                source.reach(config.scale.endpoint)
             feed = Feed(
                 name="" if name == UNNAMED else name,
-                source=kind(options, root=root, scratch=scratch, limit=limit),
+                source=source,
                 # everything that can change a document of the source: under another recipe all of it is read again
                 recipe=digest("feed", [section.kind, kind.version, options, *inherited]),
                 metadata=section.metadata,
@@ -114,7 +122,9 @@ def sync(search: Search, root: Path, *, only: str = "", progress: Progress) -> S
         ready = [replace(f, recipe=f"{f.recipe}/{reader.fingerprint}") for f in feeds(search, root, only=only)]
         job = Sync(
             search,
-            read=partial(_read, reader, frozenset(search.config.documents.paths)),
+            reader=reader,
+            where=OnDemand(search.config.scale),
+            pushed=PUSHED_FOLDER,
             forgotten=frozenset(eraser.forgotten.entries()),
         )
         return job.run(ready, only=bool(only), progress=progress)
@@ -185,7 +195,7 @@ def behind(search: Search, root: Path) -> list[str]:
     """
     changed, remarks = 0, []
     for feed in feeds(search, root):
-        if not isinstance(feed.source, FolderSource):
+        if not isinstance(feed.source, FolderSource) or feed.source.remote:
             continue
         try:
             changed += len(changed_items(search, feed))
@@ -344,24 +354,6 @@ def changes(places: Sequence[Path], *, stop: Event | None = None) -> Iterator[bo
     )
     for some in noticed:
         yield bool(some)
-
-
-def _read(reader: FileReader, named: Container[str], loaded: Loaded) -> tuple[Sequence[Document], Sequence[Problem]]:
-    """The documents of a file. A file of an unknown kind, or without any document, is a warning and not a failure."""
-    if reader.knows(loaded.name):
-        documents, problems = reader.read(loaded)
-        if holds_none(loaded.name, documents, problems) and loaded.name not in named:
-            return [], [no_documents(problems)]
-        if loaded.name.startswith(f"{PUSHED_FOLDER}/"):
-            # One document was sent: that it is record 1 of a file tells a reader nothing.
-            documents = [replace(document, places=()) for document in documents]
-        return documents, problems
-    error = reader.unknown(loaded.name)
-    return [], [
-        Problem(
-            severity="warning", code="data.no-reader", message=error.message, cure=error.cure, file=loaded.name
-        )
-    ]  # fmt: skip
 
 
 def listed(

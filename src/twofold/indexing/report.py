@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import NotRequired, TypedDict
 
 from twofold.errors import LeftOut, TwofoldError, UnreadableFile
 from twofold.plugins.results import ErasedChunks
+from twofold.store.documents import KnownItem
 from twofold.store.weighing import SettledWords
 from twofold.types import Json
 
@@ -54,7 +55,26 @@ class OutageRow(TypedDict):
     failure: FileFailure
 
 
-class SyncCounts(TypedDict):
+class WorkRow(TypedDict):
+    """Where the work of a sync was done."""
+
+    on: str
+    """``ray``."""
+    workers: int
+    sent: int
+    """Files whose bytes were sent to workers that did not see them."""
+    filled: bool
+    """The index was empty, and the workers wrote it themselves, put in by one commit."""
+
+
+class WorkDone(TypedDict):
+    """See `WorkRow`."""
+
+    work: NotRequired[WorkRow]
+    """Only where a cluster did it."""
+
+
+class SyncCounts(WorkDone):
     """Counts of one sync, in documents unless a field names another unit."""
 
     added: int
@@ -276,3 +296,21 @@ def says_nothing(entry: FileRow) -> bool:
     """Is the item there, but unreadable for a reason that lies in the item and not in the configuration?"""
     code = entry["failure"]["code"] if entry["failure"] else ""
     return code.startswith("data.") and code not in (LeftOut.code, DUPLICATE)
+
+
+def mark_moved(files: list[FileRow], contents: Mapping[int, str], missing: Sequence[KnownItem]) -> None:
+    """Say of added files with the content of one that is gone that they moved; append a row for every other such.
+
+    Args:
+        files: The rows of the sync.
+        contents: Number of a row → digest of the file's content, of files that were read.
+        missing: The items that are no longer listed.
+    """
+    left = {row.content: row for row in missing if row.content}
+    came = {}
+    for place, content in contents.items():
+        if content in left and files[place]["status"] == "added":
+            came[content] = place
+    for content, place in came.items():
+        files[place] |= {"status": "moved", "was": left[content].item}
+    files += [row_of(row.source, row.item, "deleted") for row in missing if row.content not in came]
