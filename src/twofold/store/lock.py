@@ -7,6 +7,7 @@ import logging
 import os
 import sys
 import time
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -53,6 +54,10 @@ class ProjectLock:
         self.path = path
         self._doing, self._cure = doing, cure
         self._file: int | None = None
+        self.beside: list[AbstractContextManager[object]] = []
+        """What else is entered with the lock, in this order after the file's lock, and left before it: leases that keep
+        writers on other machines away, exchanges with them."""
+        self._entered = contextlib.ExitStack()
 
     def __enter__(self) -> ProjectLock:
         """Take the lock.
@@ -72,8 +77,8 @@ class ProjectLock:
         except BlockingIOError as error:
             note = os.read(file, 4096).decode("utf-8", "replace")
             os.close(file)
-            pid, _, command = note.partition("\n")[0].strip().partition(" ")
-            holder = (f"process {pid}" if pid else "another process") + (f" ({command})" if command else "")
+            pid, _, name = note.partition("\n")[0].strip().partition(" ")
+            holder = (f"process {pid}" if pid else "another process") + (f" ({name})" if name else "")
             raise ProjectLocked(f"{holder} is {self._doing} this project", file=self.path, cure=self._cure) from error
         except OSError as error:
             os.close(file)
@@ -86,7 +91,17 @@ class ProjectLock:
                 # Not the note of whoever was killed before.
                 os.ftruncate(file, 0)
             log.warning("the lock of %s does not say who holds it: the disk is full", self.path.parent)
+        try:
+            self._widen()
+            for context in self.beside:
+                self._entered.enter_context(context)
+        except BaseException as error:  # an interruption, too: the lock must not outlive the block that never began
+            self.__exit__(type(error), error, error.__traceback__)
+            raise
         return self
+
+    def _widen(self) -> None:
+        """Take what the lock is beyond this folder."""
 
     def telling(self, progress: Progress) -> Progress:
         """`progress`, noted in the lock file, too, for whoever looks at the project meanwhile (`at_work`)."""
@@ -110,15 +125,21 @@ class ProjectLock:
         """Write who holds the lock and what they do."""
         if self._file is None:
             return
-        text = f"{os.getpid()} {_command()}\n{work}".encode("utf-8", "replace")
+        text = f"{os.getpid()} {command()}\n{work}".encode("utf-8", "replace")
         os.lseek(self._file, 0, os.SEEK_SET)
         # Cut afterwards: a reader sees the command at any moment.
         os.write(self._file, text)
         os.ftruncate(self._file, len(text))
 
     def __exit__(
-        self, _kind: type[BaseException] | None, _error: BaseException | None, _trace: TracebackType | None
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        try:
+            self._entered.__exit__(kind, error, trace)
+        finally:
+            self._drop()
+
+    def _drop(self) -> None:
         file, self._file = self._file, None
         if file is not None:
             with contextlib.suppress(OSError):
@@ -138,7 +159,7 @@ def at_work(path: Path) -> WriterAtWork | None:
     """
     try:
         first, _, second = path.read_text(encoding="utf-8", errors="replace").partition("\n")
-        pid, _, command = first.strip().partition(" ")
+        pid, _, name = first.strip().partition(" ")
         # Of a process that was killed the note stays. Windows has no harmless signal, so that it is believed there.
         if sys.platform != "win32":
             os.kill(int(pid), 0)
@@ -146,19 +167,29 @@ def at_work(path: Path) -> WriterAtWork | None:
         pass
     except (OSError, ValueError):
         return None
-    stage, _, counts = second.strip().partition("\t")
+    return read_work(name, second)
+
+
+def read_work(name: str, work: str) -> WriterAtWork:
+    """What the note of a writer says.
+
+    Args:
+        name: Its command.
+        work: Stage, items done and items, with tabs between.
+    """
+    stage, _, counts = work.strip().partition("\t")
     done, _, total = counts.partition("\t")
     # A note that is being written may be read in half.
     whole = done.isdecimal() and total.isdecimal()
     return WriterAtWork(
-        command=command or "another process",
+        command=name or "another process",
         stage=stage if whole else "",
         done=int(done) if whole else 0,
         total=int(total) if whole else 0,
     )
 
 
-def _command() -> str:
+def command() -> str:
     """Program and subcommand only: arguments contain questions, names and secrets, and others may read the file."""
     program = os.path.basename(sys.argv[0] or "python")
     is_twofold = program in ("twofold", "__main__.py")  # of another program the first argument may be anything

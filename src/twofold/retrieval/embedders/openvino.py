@@ -133,6 +133,8 @@ class OpenVinoEmbedder:
         }
         if self._options.threads:
             settings["INFERENCE_NUM_THREADS"] = self._options.threads
+            # OpenVINO binds threads to the first cores, and so do other processes of it that have as few.
+            settings["ENABLE_CPU_PINNING"] = False
         with usual_signal_stack():
             compiled = ov.Core().compile_model(bert_graph.build(self._path, pooled=pooled), "CPU", settings)
         # OpenVINO computes in f32 where the CPU lacks what was asked for, and does not say so

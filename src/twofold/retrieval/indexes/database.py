@@ -12,7 +12,8 @@ import os
 import re
 from abc import ABC, abstractmethod
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -315,6 +316,15 @@ class DatabaseIndex(ABC):
             self._last = (version, now - Counter((row.chunk.span.document, row.chunk.seal) for row in old))
         self._rows.settle(head["chunks"] - len(old) + len(chunks))
         return len(old)
+
+    @contextmanager
+    def loading(self) -> Iterator[None]:
+        """See `plugins.indexes.Loads.loading`."""
+        with self._rows.loading():
+            yield
+        with self._rows.reading() as rows:
+            count = int(self._head(rows)["chunks"])
+        self._rows.settle(count)
 
     def _row(self, chunk: Chunk, version: int) -> Row:
         return Row(key=f"{chunk.id}@{version}", chunk=chunk, born=version, terms=self._terms(chunk))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from threading import RLock
 from typing import Any, ClassVar, Protocol, Self
@@ -105,6 +105,10 @@ class Rows(Protocol):
         """After a change: build structures for faster search. `chunks` is the number of living chunks."""
         ...
 
+    def loading(self) -> AbstractContextManager[None]:
+        """A block of many changes, after which `settle` is called once: what makes searching fast is put off."""
+        ...
+
     def scrub(self) -> None:
         """Leave no byte of dropped rows behind, as far as the database can promise that."""
         ...
@@ -133,6 +137,10 @@ class VersionedRows(ABC):
         """These rows; threads of one process queue, a second process must not write."""
         with self._lock, self.calling():
             yield self
+
+    def loading(self) -> AbstractContextManager[None]:
+        """Nothing is put off where the database decides by itself."""
+        return nullcontext()
 
     @abstractmethod
     def calling(self) -> AbstractContextManager[None]:

@@ -41,6 +41,8 @@ _EF = 200
 """Candidates of a graph search."""
 _OLDEST = (0, 8)
 """The first version of pgvector that scans a graph iteratively, so that filters lose no hits."""
+_BUILDING = "512MB"
+"""Memory of a build: a graph that does not fit into it is built many times slower."""
 _PLAIN = 1500
 """Up to this dimension a vector is stored inside its row: comparing all vectors then reads a single table."""
 
@@ -54,6 +56,9 @@ CREATE TABLE IF NOT EXISTS {p}_words (
   term text COLLATE "C" NOT NULL, row bigint NOT NULL, count integer NOT NULL, length integer NOT NULL,
   born integer NOT NULL, died integer NOT NULL);
 CREATE INDEX IF NOT EXISTS {p}_document ON {p}_chunks (document);
+"""
+# Made after a load, and by whoever opens the index next after one that was killed; the last of them says that all are.
+_INDEXES = """
 CREATE INDEX IF NOT EXISTS {p}_collection ON {p}_chunks (collection);
 CREATE INDEX IF NOT EXISTS {p}_died ON {p}_chunks (died);
 CREATE INDEX IF NOT EXISTS {p}_readers ON {p}_chunks USING gin (readers);
@@ -118,6 +123,7 @@ class _Pool:
         self._prefix = f"twofold_{options.name}"
         self._lock = RLock()
         self._free: list[Any] = []
+        self._loading = False
         self.graph = False
         with self._connection() as connection, connection.transaction():
             self._prepare(connection)
@@ -138,6 +144,9 @@ class _Pool:
             connection.execute(_TABLES.format(p=self._prefix, dimension=self._dimension))
             if self._dimension <= _PLAIN:
                 connection.execute(f"ALTER TABLE {self._prefix}_chunks ALTER vector SET STORAGE PLAIN")
+            # Who loads has this lock until the end, and makes them then.
+            if connection.execute(f"SELECT pg_try_advisory_xact_lock({self._load})").fetchone()[0]:
+                connection.execute(_INDEXES.format(p=self._prefix))
         self.graph = self._has_graph(connection)
 
     def _has_graph(self, connection: Any) -> bool:
@@ -204,15 +213,45 @@ class _Pool:
         with self._connection() as connection:
             return _PostgresRows(connection, self._prefix, graph=self.graph).note(name)
 
+    @property
+    def _load(self) -> str:
+        """The number of the lock of this index's load, in SQL."""
+        return f"hashtextextended('twofold load {self._prefix}', 0)"
+
+    @contextmanager
+    def loading(self) -> Iterator[None]:
+        """Into an index without a row: the indexes of both tables are made at the end, once, and so is the graph."""
+        with self._connection() as holder:
+            empty = holder.execute(f"SELECT NOT EXISTS (SELECT FROM {self._prefix}_chunks)").fetchone()[0]
+            # Of the session: it ends with this process, however it ends.
+            if not empty or not holder.execute(f"SELECT pg_try_advisory_lock({self._load})").fetchone()[0]:
+                yield
+                return
+            try:
+                for part in ("term", "facets", "readers", "died", "collection"):
+                    holder.execute(f"DROP INDEX IF EXISTS {self._prefix}_{part}")
+                self._loading = True
+                try:
+                    yield
+                finally:
+                    self._loading = False
+                    with holder.transaction():
+                        holder.execute("SET LOCAL statement_timeout = 0")
+                        holder.execute(f"SET LOCAL maintenance_work_mem = '{_BUILDING}'")
+                        holder.execute(_INDEXES.format(p=self._prefix))
+                        holder.execute(f"ANALYZE {self._prefix}_chunks, {self._prefix}_words")
+            finally:
+                holder.execute(f"SELECT pg_advisory_unlock({self._load})")
+
     def settle(self, chunks: int) -> None:
         """Build the graph over the living rows once there are more than `flat_limit`."""
-        if self.graph or chunks <= self._options.flat_limit:
+        if self.graph or self._loading or chunks <= self._options.flat_limit:
             return
         with self._connection() as connection, connection.transaction():
             # as in `writing`
             connection.execute("SET LOCAL statement_timeout = 0")
             connection.execute(f"LOCK TABLE {self._prefix}_notes IN SHARE ROW EXCLUSIVE MODE")
-            connection.execute("SET LOCAL maintenance_work_mem = '512MB'")
+            connection.execute(f"SET LOCAL maintenance_work_mem = '{_BUILDING}'")
             connection.execute(
                 f"CREATE INDEX IF NOT EXISTS {self._prefix}_vector ON {self._prefix}_chunks "
                 f"USING hnsw (vector vector_cosine_ops) WHERE died = {NEVER}"

@@ -47,6 +47,10 @@ _EF = 200
 """Candidates of a graph search."""
 _PUT, _PAGE = 200, 2000
 """Points of a request that writes, and of one that reads."""
+_LOADING = "loading"
+"""Name of the note that says what was switched off for a load."""
+_THRESHOLD = 10_000
+"""Qdrant's own threshold, where a collection states none."""
 _FOLDERS: dict[str, Any] = {}
 """Folder → client of the stand-in, which locks its folder: one client for the whole process."""
 _OPENING = RLock()
@@ -76,9 +80,11 @@ class _QdrantRows(VersionedRows):
         self._notes = f"{self._name}_notes"
         self._local = options.url.startswith(_LOCAL)
         super().__init__()
+        self._loading = False
         with self.calling():
             self._client = self._opened()
             self._make(dimension)
+        self._unfinished = (self.note(_LOADING) or {}).get("threshold") is not None
 
     def _opened(self) -> Any:
         from qdrant_client import QdrantClient
@@ -277,8 +283,49 @@ class _QdrantRows(VersionedRows):
         answers = self._client.query_batch_points(self._name, requests)
         return [_scored(answer.points) for answer in answers]
 
-    def settle(self, chunks: int) -> None:
-        """Qdrant builds its graph by itself."""
+    @contextmanager
+    def loading(self) -> Iterator[None]:
+        """Qdrant builds no graph meanwhile, which would be thrown away as segments are merged, and then one of all."""
+        before = self._threshold()
+        # Noted first: after a kill the next change sets it back.
+        self.put_note(_LOADING, {"threshold": before})
+        self._set_threshold(0)
+        self._loading = True
+        try:
+            yield
+        finally:
+            self._loading = False
+            self._end_load()
+
+    def settle(self, chunks: int) -> None:  # noqa: ARG002
+        """Qdrant builds its graph by itself, unless a load that was killed has left it switched off."""
+        if not self._loading and self._unfinished:
+            self._end_load()
+
+    def _end_load(self) -> None:
+        note = self.note(_LOADING)
+        self._unfinished = False
+        if note is None or note["threshold"] is None:
+            return
+        self._set_threshold(int(note["threshold"]))
+        self.put_note(_LOADING, {"threshold": None})
+
+    def _threshold(self) -> int:
+        """Kilobytes of vectors of a segment from which Qdrant builds a graph, as set before any load."""
+        note = self.note(_LOADING)
+        if note is not None and note["threshold"] is not None:
+            return int(note["threshold"])
+        with self.calling():
+            stored = self._client.get_collection(self._name).config.optimizer_config
+        return int(stored.indexing_threshold or _THRESHOLD)
+
+    def _set_threshold(self, kilobytes: int) -> None:
+        from qdrant_client import models as m
+
+        with self.calling():
+            self._client.update_collection(
+                self._name, optimizers_config=m.OptimizersConfigDiff(indexing_threshold=kilobytes)
+            )
 
     def scrub(self) -> None:
         """Qdrant's optimiser rewrites segments by itself once enough of them is deleted."""
