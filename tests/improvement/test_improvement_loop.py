@@ -24,7 +24,7 @@ from twofold.indexing.erasure import TRIAL
 from twofold.lifecycle.comparison import scores_of
 from twofold.plugins.protocols import Progress
 from twofold.project import Project
-from twofold.project.material import CATALOGUE
+from twofold.project.places import CATALOGUE
 from twofold.reports import archive, decisive
 from twofold.store.catalogue import Catalogue
 from twofold.store.forgotten import RECEIPTS, Forgotten

@@ -23,7 +23,7 @@ from watched import NOON, ScriptedMonitor, explain
 
 from twofold.config import Config
 from twofold.monitoring.alerts import channels, deliver, signed
-from twofold.monitoring.store import WatchStore, opened
+from twofold.monitoring.store import FILE, WatchStore, opened
 from twofold.monitoring.watching import watch
 from twofold.settings.watching import EmailSection, WatchSection, WebhookSection
 
@@ -78,7 +78,7 @@ def answering(status: int, **headers: str) -> Reply:
 
 @pytest.fixture
 def store(tmp_path: Path) -> Iterator[WatchStore]:
-    with opened(tmp_path) as store:
+    with opened(tmp_path / FILE) as store:
         yield store
 
 

@@ -23,11 +23,12 @@ from twofold.monitoring import store as stores
 from twofold.monitoring.record import AlarmCause, Reading, WatchReport
 from twofold.monitoring.store import FILE, WatchStore, open_retunings, opened
 from twofold.monitoring.watching import clock_remarks, looking, watch
+from twofold.store.lock import ProjectLock
 
 
 @pytest.fixture
 def store(tmp_path: Path) -> Any:
-    with opened(tmp_path) as store:
+    with opened(tmp_path / FILE) as store:
         yield store
 
 
@@ -158,34 +159,37 @@ def test_an_alarm_asks_for_one_training(store: WatchStore, tmp_path: Path) -> No
     drift = ScriptedMonitor("questions", alarm=True)
     for hours in (0, 30):  # it stands
         watch([drift], store, moment=NOON + timedelta(hours=hours), explain=moved, tuned=True)
-    assert open_retunings(tmp_path) == 1
-    assert open_retunings(tmp_path, trained=NOON - timedelta(days=1)) == 1
-    assert open_retunings(tmp_path, trained=NOON + timedelta(hours=1)) == 0, "followed, though its cause lasts"
+    assert open_retunings(tmp_path / FILE) == 1
+    assert open_retunings(tmp_path / FILE, trained=NOON - timedelta(days=1)) == 1
+    assert open_retunings(tmp_path / FILE, trained=NOON + timedelta(hours=1)) == 0, "followed, though its cause lasts"
     drift.alarm = False
     watch([drift], store, moment=NOON + timedelta(hours=31), explain=moved, tuned=True)
     drift.alarm = True
     watch([drift], store, moment=NOON + timedelta(hours=32), explain=moved, tuned=True)
-    assert open_retunings(tmp_path, trained=NOON + timedelta(hours=1)) == 1, "it began again"
+    assert open_retunings(tmp_path / FILE, trained=NOON + timedelta(hours=1)) == 1, "it began again"
 
 
 def test_two_watchers_at_once(tmp_path: Path) -> None:
-    with looking(tmp_path), pytest.raises(ProjectLocked, match="is watching this project") as caught, looking(tmp_path):
+    def lock(name: str, **words: str) -> ProjectLock:
+        return ProjectLock(tmp_path / name, **words)
+
+    with looking(lock), pytest.raises(ProjectLocked, match="is watching this project") as caught, looking(lock):
         pass
     assert "twofold watch" in caught.value.cure
-    with looking(tmp_path):
+    with looking(lock):
         pass
 
 
 def test_the_file_is_for_its_owner_and_of_this_version(tmp_path: Path) -> None:
-    with pytest.raises(StoreError, match="no record of looks yet"), opened(tmp_path, readonly=True):
+    with pytest.raises(StoreError, match="no record of looks yet"), opened(tmp_path / FILE, readonly=True):
         pass
-    assert open_retunings(tmp_path) == 0
-    with opened(tmp_path):
+    assert open_retunings(tmp_path / FILE) == 0
+    with opened(tmp_path / FILE):
         pass
     assert (tmp_path / FILE).stat().st_mode & 0o777 == 0o600
     with sqlite3.connect(tmp_path / FILE) as database:
         database.execute("INSERT INTO migrations (version) VALUES (99)")
-    with pytest.raises(StoreError, match="record of looks has version 99"), opened(tmp_path):
+    with pytest.raises(StoreError, match="record of looks has version 99"), opened(tmp_path / FILE):
         pass
 
 
@@ -195,7 +199,7 @@ def test_a_file_that_is_none_is_named_with_a_cure(tmp_path: Path, content: bytes
         (tmp_path / FILE).mkdir()
     else:
         (tmp_path / FILE).write_bytes(content)
-    with pytest.raises(StoreError, match="record of looks") as caught, opened(tmp_path):
+    with pytest.raises(StoreError, match="record of looks") as caught, opened(tmp_path / FILE):
         pass
     assert "move it away" in caught.value.cure
 
@@ -205,7 +209,7 @@ def test_looks_survive_a_kill(tmp_path: Path) -> None:
         "import sys; from pathlib import Path; from datetime import timedelta\n"
         "from watched import NOON, ScriptedMonitor, explain\n"
         "from twofold.monitoring.store import opened\nfrom twofold.monitoring.watching import watch\n"
-        "with opened(Path(sys.argv[1])) as store:\n"
+        "with opened(Path(sys.argv[1], 'watch.sqlite')) as store:\n"
         "    for n in range(10**6):\n"
         "        monitor = ScriptedMonitor(alarm=n % 2 == 1)\n"
         "        watch([monitor], store, moment=NOON + timedelta(hours=n), explain=explain, channels=['webhook'])\n"
@@ -222,7 +226,7 @@ def test_looks_survive_a_kill(tmp_path: Path) -> None:
     time.sleep(0.4)
     process.send_signal(signal.SIGKILL)
     process.wait()
-    with opened(tmp_path) as store:
+    with opened(tmp_path / FILE) as store:
         last = store.last()
         count = last["number"] if last else 0
         # States, readings and alerts of every stored look, and of no other: one alert from the second look on.

@@ -15,6 +15,7 @@ from serving_process import Running, served
 
 import stand_in_trainer
 from forked import Forked, Nursery
+from postgres_server import postgres, schema  # noqa: F401 - fixtures
 from small_project import write_project
 from twofold.project import Project
 

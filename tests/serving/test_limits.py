@@ -231,7 +231,7 @@ def test_a_search_that_asks_a_model_is_charged_and_another_is_a_request(
 
 
 def used(keys: Keys, name: str) -> dict[str, int]:
-    windows = UseLedger(keys.path.parents[1] / USE).used().get(f"key:{name}", {})
+    windows = UseLedger(Path(str(keys.place)).parents[1] / USE).used().get(f"key:{name}", {})
     return {"tokens": 0} | {kind: window.spent for kind, window in windows.items()}
 
 

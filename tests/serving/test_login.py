@@ -30,7 +30,7 @@ def keys(measured: Path, tmp_path_factory: pytest.TempPathFactory) -> Keys:
 @pytest.fixture(scope="module")
 def keyed(keys: Keys) -> Iterator[Running]:
     keys.add("first", scope="admin")
-    with served(keys.path.parents[1]) as running:
+    with served(Path(str(keys.place)).parents[1]) as running:
         yield running
 
 

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from twofold.errors import ConfigError
+from twofold.errors import ConfigError, DatabaseUnreachable
 from twofold.project import Project
 from twofold.serving.dispatch import Dispatcher
 from twofold.serving.served import Served, mark
@@ -156,4 +156,23 @@ def test_no_fault_ends_the_watch_over_what_is_served(project: Project, monkeypat
     waited(lambda: served.exchanged > 0)
     assert served._watcher.is_alive()
     waited(lambda: not served.failure)
+    served.close()
+
+
+def test_an_object_store_that_does_not_answer_stops_no_server(
+    project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    served = Served(project, lambda: Opened(project), seconds=3600)
+
+    def look(*, every: float) -> None:
+        raise DatabaseUnreachable("s3://bucket does not answer")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(project.sharing, "look", look)
+        assert not served.refresh()
+        assert served.unseen == "s3://bucket does not answer"
+        with served.using() as current:
+            assert current.system.arm.name == "rag"
+    served.refresh()
+    assert served.unseen == ""
     served.close()

@@ -2,22 +2,16 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import pytest
-
 from twofold.store.catalogue import Catalogue
 from twofold.store.documents import KnownDocument, KnownItem
+from twofold.store.shared import Place
 from twofold.types import Answer, Chunk, Completion, Document, Failure, Hit, Span, Usage
 
 
-@pytest.fixture
-def path(tmp_path: Path) -> Path:
-    return tmp_path / "catalogue.sqlite"
-
-
-def test_documents(path: Path) -> None:
+def test_documents(place: Place) -> None:
     a = Document(id="a", text="Ä text", title="A", source="s", metadata={"lang": "de"})
     b = Document(id="b", text="other")
-    with Catalogue(path) as catalogue:
+    with Catalogue(place) as catalogue:
         catalogue.sync.record([(a, KnownDocument(digest="document:1")), (b, KnownDocument(digest="document:2"))], [])
         catalogue.sync.record([(b, KnownDocument(digest="document:3"))], [])
         assert catalogue.documents.digests() == {"a": "document:1", "b": "document:3"}
@@ -26,20 +20,20 @@ def test_documents(path: Path) -> None:
         assert catalogue.documents.get([]) == []
         catalogue.sync.record([], [], deleted=["a", "unknown"])
         assert list(catalogue.documents.digests()) == ["b"]
-    with Catalogue(path) as catalogue:
+    with Catalogue(place) as catalogue:
         assert catalogue.documents.get() == [b]
 
 
-def test_many_documents_are_found_by_id(path: Path) -> None:
-    with Catalogue(path) as catalogue:
+def test_many_documents_are_found_by_id(place: Place) -> None:
+    with Catalogue(place) as catalogue:
         catalogue.sync.record([(Document(id=str(i), text="t"), KnownDocument(digest="d")) for i in range(1300)], [])
         assert len(catalogue.documents.get([str(i) for i in range(1300)])) == 1300
 
 
-def test_an_answer_stays_and_a_failure_is_tried_again(path: Path) -> None:
+def test_an_answer_stays_and_a_failure_is_tried_again(place: Place) -> None:
     good, later = Answer(text="yes", usage=Usage(prompt_tokens=3)), Answer(text="no")
     failed = Answer(text="", failure=Failure(code="generation.timeout", message="too slow"))
-    with Catalogue(path) as catalogue:
+    with Catalogue(place) as catalogue:
         catalogue.answers.put("system:1", [("e1", good), ("e2", failed)])
         assert catalogue.answers.get("system:1") == {"e1": good}
         assert catalogue.answers.get("system:1", include_failures=True) == {"e1": good, "e2": failed}
@@ -50,8 +44,8 @@ def test_an_answer_stays_and_a_failure_is_tried_again(path: Path) -> None:
         assert catalogue.answers.get("system:2") == {}
 
 
-def test_scores_measures_systems(path: Path) -> None:
-    with Catalogue(path) as catalogue:
+def test_scores_measures_systems(place: Place) -> None:
+    with Catalogue(place) as catalogue:
         catalogue.scores.put("s", "f1:1", [("e1", 0.5), ("e2", None)])
         catalogue.scores.put("s", "em:1", {"e1": 1.0})
         catalogue.scores.put("s", "f1:1", [("e1", 0.75)])
@@ -67,17 +61,17 @@ def test_scores_measures_systems(path: Path) -> None:
         assert catalogue.systems.descriptions() == {"s": {"arm": "rag", "k": 3}}
 
 
-def test_studies_are_listed_oldest_first(path: Path) -> None:
-    with Catalogue(path) as catalogue:
+def test_studies_are_listed_oldest_first(place: Place) -> None:
+    with Catalogue(place) as catalogue:
         for number in (1, 2, 3):
             catalogue.studies.put(f"000{number}-x", {"study": number}, "test:a" if number < 3 else "test:b")
         catalogue.studies.put("0001-x", {"study": 1}, "test:a")
         assert [row["study"] for row in catalogue.studies.records()] == [1, 2, 3]
 
 
-def test_documents_without_their_texts_and_who_may_read_them(path: Path) -> None:
+def test_documents_without_their_texts_and_who_may_read_them(place: Place) -> None:
     closed = Document(id="a", text="secret", source="wiki", readers=("board",), metadata={"lang": "de"})
-    with Catalogue(path) as catalogue:
+    with Catalogue(place) as catalogue:
         catalogue.sync.record([(d, KnownDocument(digest="d")) for d in (closed, Document(id="b", text="open"))], [])
         described = list(catalogue.documents.without_texts())
         assert [(d.id, d.text, d.readers, d.metadata) for d in described] == [
@@ -87,17 +81,17 @@ def test_documents_without_their_texts_and_who_may_read_them(path: Path) -> None
         assert catalogue.documents.readers_of(["b", "a", "unknown"]) == {"a": ("wiki", ("board",)), "b": ("", None)}
 
 
-def test_vectors_are_taken_over_from_a_document_with_chunks_only(path: Path) -> None:
+def test_vectors_are_taken_over_from_a_document_with_chunks_only(place: Place) -> None:
     known = {"a": KnownDocument(digest="1", content="same"), "b": KnownDocument(digest="2", content="same", sealed="x")}
-    with Catalogue(path) as catalogue:
+    with Catalogue(place) as catalogue:
         catalogue.sync.record([(Document(id=name, text="t"), row) for name, row in known.items()], [])
         assert catalogue.documents.known() == known
         assert catalogue.documents.with_contents(["same", "other"]) == {"same": "b"}
 
 
-def test_a_renewed_sync_takes_every_document_for_a_new_one_and_keeps_it_until_then(path: Path) -> None:
+def test_a_renewed_sync_takes_every_document_for_a_new_one_and_keeps_it_until_then(place: Place) -> None:
     item = KnownItem(source="wiki", item="a", state="1", recipe="r", content="c", chunks=2)
-    with Catalogue(path) as catalogue:
+    with Catalogue(place) as catalogue:
         catalogue.sync.record([(Document(id="a", text="t"), KnownDocument(digest="1"))], [item], notes={"vectors": "v"})
         assert (catalogue.sync.sources(), catalogue.sync.items("wiki")) == (["", "wiki"], {"a": item})
         catalogue.sync.renew()
@@ -108,10 +102,10 @@ def test_a_renewed_sync_takes_every_document_for_a_new_one_and_keeps_it_until_th
         assert catalogue.documents.get() == []
 
 
-def test_erasing_a_document_takes_the_answers_that_show_it_and_their_scores(path: Path) -> None:
+def test_erasing_a_document_takes_the_answers_that_show_it_and_their_scores(place: Place) -> None:
     chunk = Chunk(id="c1", span=Span(document="a", start=0, end=8), text="xyzzyplugh")
     shown = Answer(text="xyzzyplugh", hits=(Hit(chunk=chunk, score=1.0, rank=1),))
-    with Catalogue(path) as catalogue:
+    with Catalogue(place) as catalogue:
         texts = {"a": "xyzzyplugh", "b": "water"}
         catalogue.sync.record([(Document(id=n, text=t), KnownDocument(digest=n)) for n, t in texts.items()], [])
         written = {
@@ -123,12 +117,13 @@ def test_erasing_a_document_takes_the_answers_that_show_it_and_their_scores(path
         assert list(catalogue.answers.get("s")) == list(catalogue.scores.get("s", "em")) == ["e2"]
         assert [document.id for document in catalogue.documents.get()] == ["b"]
         assert list(catalogue.answers.completions(["prompt:e1", "prompt:e2"])) == ["prompt:e2"]
-    assert b"xyzzyplugh" not in path.read_bytes(), "what it took up is overwritten"
+    if isinstance(place, Path):
+        assert b"xyzzyplugh" not in place.read_bytes(), "what it took up is overwritten"
 
 
-def test_the_first_completion_of_a_prompt_is_found_and_comes_with_a_copy(path: Path, tmp_path: Path) -> None:
+def test_the_first_completion_of_a_prompt_is_found_and_comes_with_a_copy(place: Place, tmp_path: Path) -> None:
     first, later = (Completion(text=text, usage=Usage(completion_tokens=3), finish="length") for text in ("one", "two"))
-    with Catalogue(path) as catalogue:
+    with Catalogue(place) as catalogue:
         catalogue.answers.put("s1", [("e1", Answer(text="one")), ("e2", Answer(text="plain"))], {"e1": ("p:1", first)})
         catalogue.copy_to(tmp_path / "copy.sqlite")
         with Catalogue(tmp_path / "copy.sqlite") as copy:
@@ -143,9 +138,9 @@ def test_the_first_completion_of_a_prompt_is_found_and_comes_with_a_copy(path: P
         assert [catalogue.answers.reusable(key) for key in ("s1", "s2", "s4")] == [True, True, False]
 
 
-def test_the_prompt_of_a_failed_answer_comes_with_the_one_that_replaces_it(path: Path) -> None:
+def test_the_prompt_of_a_failed_answer_comes_with_the_one_that_replaces_it(place: Place) -> None:
     failed = Answer(text="", failure=Failure(code="generation.timeout", message="late"))
-    with Catalogue(path) as catalogue:
+    with Catalogue(place) as catalogue:
         catalogue.answers.put("s", [("e", failed)])
         catalogue.answers.put("s", [("e", Answer(text="now"))], {"e": ("p:1", Completion(text="now"))})
         assert catalogue.answers.completions(["p:1"]) == {"p:1": Completion(text="now")}

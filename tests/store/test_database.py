@@ -16,9 +16,9 @@ import pytest
 
 from twofold.errors import ProjectLocked, StoreError
 from twofold.store.catalogue import Catalogue
-from twofold.store.database import Database
 from twofold.store.documents import KnownDocument
 from twofold.store.migrations import CATALOGUE, MIGRATIONS
+from twofold.store.sqlite import SqliteDatabase as Database
 from twofold.types import Answer, Document
 
 
@@ -183,7 +183,7 @@ def test_a_second_connection_of_a_process_leaves_the_first_its_log(path: Path) -
 
 def test_a_lock_that_is_not_freed_is_said_to_be_one(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     Catalogue(path).close()
-    monkeypatch.setattr("twofold.store.database._PATIENCE_MS", 20)
+    monkeypatch.setattr("twofold.store.sqlite._PATIENCE_MS", 20)
     with Catalogue(path) as catalogue, sqlite3.connect(path, isolation_level=None) as other:
         other.execute("BEGIN IMMEDIATE")
         with pytest.raises(ProjectLocked, match="locked") as caught:

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from twofold.errors import StoreError
-from twofold.store import database
+from twofold.store import sqlite as database
 from twofold.store.catalogue import Catalogue
 from twofold.store.database import saved_before
 from twofold.store.migrations import MIGRATIONS
@@ -164,15 +164,15 @@ def _killed_after(statements: int, path: Path) -> None:
             alive.append(statement)
         return alive
 
-    opened = database.Database._connected
+    opened = database.SqliteDatabase._connected
 
-    def connected(self: database.Database) -> sqlite3.Connection:
+    def connected(self: database.SqliteDatabase) -> sqlite3.Connection:
         connection = opened(self)
         connection.create_function("kill", 0, lambda: os.kill(os.getpid(), signal.SIGKILL))
         return connection
 
     database._statements = dying  # type: ignore[assignment]
-    database.Database._connected = connected  # type: ignore[method-assign]
+    database.SqliteDatabase._connected = connected  # type: ignore[method-assign]
     try:
         Catalogue(path)
     finally:

@@ -51,7 +51,7 @@ def head_of(folder: Path, key: bytes) -> Head | None:
     """The log's head; None where it is missing, damaged, or not made with this key."""
     try:
         head: Head = json.loads((folder / HEAD).read_bytes())
-        whole = head["check"] == check_of(_checked(head), key) and len(bytes.fromhex(head["hash"])) == len(FIRST)
+        whole = head["check"] == check_of(checked(head), key) and len(bytes.fromhex(head["hash"])) == len(FIRST)
     except (OSError, ValueError, LookupError, TypeError):
         return None
     return head if whole else None
@@ -80,15 +80,30 @@ def require_key(folder: Path, key: bytes) -> None:
         ConfigError: the log was begun with another key, with none, or needs one.
     """
     known = stated_key(folder)
-    if known is None or known == key_check(key):
+    if known is not None:
+        refuse_key(known, key_check(key), folder)
+
+
+def refuse_key(known: str, check: str, place: object) -> None:
+    """Refuse a key that is not the one of a log.
+
+    Args:
+        known: The `key_check` that the log was begun with.
+        check: That of the key.
+        place: Of the log, for the message.
+
+    Raises:
+        ConfigError: they are not the same.
+    """
+    if known == check:
         return
     if not known:
         problem, cure = "the audit log was begun without a key", "Take the key out of [audit]"
-    elif not key:
+    elif not check:
         problem, cure = "the audit log was begun with a key", "Name its key in [audit].key_env or [audit].key_file"
     else:
         problem, cure = "the audit log was begun with another key", "Name the key with which it was begun"
-    raise ConfigError(problem, file=folder, cure=f"{cure}, or move the folder away to begin a new log.")
+    raise ConfigError(problem, file=place, cure=f"{cure}, or move the folder away to begin a new log.")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -136,12 +151,12 @@ class AuditLog:
         try:
             with self._locked():
                 end, notices = self._current()
-                remarks = [_remark(first["time"], what, values) for what, values in notices]
+                remarks = [remark(first["time"], what, values) for what, values in notices]
                 if config and end.config and config != end.config:
                     values = {"before": end.config, "after": config}
-                    remarks.append({**_remark(first["time"], "config.changed", values), "who": first["who"]})
-                if back := _set_back(end.time, first["time"]):
-                    remarks.append(_remark(first["time"], "log.clock", {"seconds": back}))
+                    remarks.append({**remark(first["time"], "config.changed", values), "who": first["who"]})
+                if back := set_back(end.time, first["time"]):
+                    remarks.append(remark(first["time"], "log.clock", {"seconds": back}))
                 self._end = None  # should this fail, the end is read again
                 end = self._written(replace(end, config=config or end.config), (*remarks, *entries))
                 self._write_head(end)
@@ -246,22 +261,24 @@ class AuditLog:
 
     def _write_head(self, end: _End) -> None:
         head: Head = {"number": end.number, "hash": end.digest.hex(), "config": end.config, "check": ""}
-        head["check"] = check_of(_checked(head), self._key)
+        head["check"] = check_of(checked(head), self._key)
         # No failure of the log: on a full disk an older head stays, which is true of the lines as well, and `verify`
         # says how much older it is.
         with suppress(OSError):
             writing.write(self._folder / HEAD, canonical_json(head), mode=0o600)
 
 
-def _checked(head: Head) -> str:
+def checked(head: Head) -> str:
+    """What of a head its check is made of."""
     return f"{head['number']}:{head['hash']}:{head['config']}"
 
 
-def _remark(time: str, what: str, values: Json) -> AuditEntry:
+def remark(time: str, what: str, values: Json) -> AuditEntry:
+    """A remark of the log on itself."""
     return {"time": time, "what": what, "who": "server" if what != "config.changed" else "", "values": values}
 
 
-def _set_back(before: str, now: str) -> float:
+def set_back(before: str, now: str) -> float:
     """Seconds by which the clock was set back; 0 where it was not, as far as is known."""
     try:
         seconds = (datetime.fromisoformat(before) - datetime.fromisoformat(now)).total_seconds()

@@ -33,7 +33,7 @@ _LOOK = 1.0
 """Seconds between two checks that the parent is still the same process."""
 _DEATH_SIGNAL = 1
 """``PR_SET_PDEATHSIG`` of prctl(2)."""
-_PROGRAM = "--program"
+PROGRAM = "--program"
 """Stands in place of a module: the command line of a program follows."""
 _SYNCHRONIZE = 0x00100000
 _FOREVER = 0xFFFFFFFF
@@ -47,15 +47,22 @@ def running(
     stdout: int | IO[bytes] | None,
     stderr: int | IO[bytes] | None,
     environment: Mapping[str, str] | None = None,
+    inherited: Sequence[int] = (),
 ) -> Iterator[subprocess.Popen[bytes]]:
     """Run ``python -m module arguments`` in a child, which is ended when the block is left.
+
+    Descriptors that are `inherited` are the child's, too; Windows has none.
 
     The thread that enters the block must live until the end of the block: Linux ends the child with the thread that
     started it. Do not call `communicate` on the child: it closes the pipe that the child watches.
     """
     # -P: a module in the working directory must not take the place of an installed one
     command = [sys.executable, "-P", "-m", __name__, module, *arguments]
-    child = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=stdout, stderr=stderr, env=environment)
+    # Windows hands on no descriptors by their numbers.
+    descriptors = () if sys.platform == "win32" else inherited
+    child = subprocess.Popen(
+        command, stdin=subprocess.PIPE, stdout=stdout, stderr=stderr, env=environment, pass_fds=descriptors
+    )
     try:
         yield child
     finally:
@@ -91,7 +98,7 @@ def run_program(
         raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), command[0])
     # files and no pipes: a pipe that nobody reads fills, and stops the program
     with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
-        with running(_PROGRAM, command, stdout=out, stderr=err, environment=environment) as child:
+        with running(PROGRAM, command, stdout=out, stderr=err, environment=environment) as child:
             status = child.wait(timeout)
         for written in (out, err):
             written.seek(0)
@@ -177,7 +184,7 @@ def _program(command: Sequence[str]) -> int:
 def main(arguments: Sequence[str]) -> None:
     """Watch the parent and run a module as ``python -m`` does, or a program. The parent alone acts on Ctrl-C."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    if arguments[0] == _PROGRAM:
+    if arguments[0] == PROGRAM:
         sys.exit(_program(arguments[1:]))
     watch()
     sys.argv[1:] = arguments[1:]

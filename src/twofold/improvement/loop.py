@@ -40,7 +40,6 @@ from twofold.plugins.protocols import Progress, quiet
 from twofold.project import Project
 from twofold.reports import archive, decisive
 from twofold.settings import loading as config_loading
-from twofold.store.lock import ProjectLock
 from twofold.store.model_registry import user
 from twofold.study import more_data
 from twofold.types import Arm, Example, Json
@@ -122,8 +121,7 @@ class Improver:
             TwofoldError: whatever stops a study.
         """
         with self._opened() as project:
-            project.derived.mkdir(mode=0o700, parents=True, exist_ok=True)
-            lock = ProjectLock(project.derived / LOCK)
+            lock = project.places.lock(LOCK)
         with lock:
             return self._run()
 

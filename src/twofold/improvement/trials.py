@@ -13,7 +13,7 @@ from twofold.indexing.erasure import TRIAL
 from twofold.plugins import loading
 from twofold.plugins.protocols import Discards
 from twofold.project import Project
-from twofold.project.material import CATALOGUE
+from twofold.project.places import CATALOGUE
 from twofold.store.catalogue import Catalogue
 from twofold.types import Json
 

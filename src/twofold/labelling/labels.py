@@ -25,8 +25,9 @@ from itertools import chain
 from pathlib import Path
 from typing import Any, Literal, get_args
 
-from twofold.errors import BadRequest, Conflict, NotServed, refused
-from twofold.files import locking, writing
+from twofold.errors import BadRequest, Conflict, NotServed, StoreError
+from twofold.store.kept_texts import FileLines, FileText, Lines, Text, lines_of, text_of
+from twofold.store.shared import SharedPlace
 from twofold.types import Json
 
 LABELS = "serving/labels.jsonl"
@@ -123,12 +124,21 @@ class LabelLog:
     """The labels of a project.
 
     Args:
-        path: The file; it and its folder are made with the first label.
+        place: The log, or its file; made with the first label.
+        secret: The text with the secret; by default in a file beside the log's.
         now: The clock.
     """
 
-    def __init__(self, path: Path, *, now: Callable[[], datetime] = lambda: datetime.now(UTC)) -> None:
-        self._path = path
+    def __init__(
+        self,
+        place: Path | Lines,
+        secret: Text | None = None,
+        *,
+        now: Callable[[], datetime] = lambda: datetime.now(UTC),
+    ) -> None:
+        self._lines: Lines = FileLines(place) if isinstance(place, Path) else place
+        beside = place.with_name(SECRET) if isinstance(place, Path) else Path(SECRET)
+        self._secret: Text = secret or FileText(beside)
         self._now = now
         self._read: tuple[object, list[BlindLabel]] = (None, [])
         self.failure = ""
@@ -137,37 +147,29 @@ class LabelLog:
     @property
     def exists(self) -> bool:
         """Was anything ever labelled?"""
-        return self._path.is_file()
+        return self._lines.state() is not None
 
     def all(self) -> list[BlindLabel]:
         """The labels in force, oldest first: the last one of each person on each item, without those undone."""
-        try:
-            seen = self._path.stat()
-        except FileNotFoundError:
+        state = self._lines.state()
+        if state is None:
             return []
-        # The size too: two lines can be appended within one tick of the file system's clock.
-        state = (seen.st_mtime_ns, seen.st_size, seen.st_ino)
         if self._read[0] != state:
-            self._read = (state, _in_force(self._path.read_bytes()))
+            self._read = (state, _in_force(self._lines.read()))
         return list(self._read[1])
 
     def secret(self) -> str:
         """Random letters of the project, from which names and orders of blind items are made; stored at the first use.
 
         Raises:
-            StoreError: the disk refuses.
+            StoreError: disk or database refuse.
         """
-        place = self._path.with_name(SECRET)
-        try:
-            self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            # Under a lock: of two first uses both must get the same, or a label would name the wrong answer.
-            with locking.locked(place.with_name(f".{SECRET}.lock")):
-                text = place.read_text(encoding="ascii") if place.is_file() else ""
-                if not text:
-                    text = secrets.token_hex(16)
-                    writing.write(place, text, mode=0o600)
-        except OSError as error:
-            raise refused(f"labels cannot be written: {error.strerror or error}", error) from error
+        # In one block: of two first uses both must get the same, or a label would name the wrong answer.
+        with self._secret.changing() as write:
+            text = self._secret.read()
+            if not text:
+                text = secrets.token_hex(16)
+                write(text)
         return text
 
     def add(
@@ -250,27 +252,25 @@ class LabelLog:
         Raises:
             StoreError: the disk refuses; the file is then as it was.
         """
-        if not self.exists:
-            return 0
-        try:
-            # The lock of `writing.append`: what somebody says meanwhile is written before or after, and stays.
-            with locking.locked(self._path.with_name(f".{self._path.name}.lock")):
-                lines = self._path.read_bytes().splitlines()
-                remaining = [line for line in lines if not _is_orphan(line, stored)]
-                if len(remaining) < len(lines):
-                    writing.write(self._path, b"".join(line + b"\n" for line in remaining), mode=0o600)
-        except OSError as error:
-            raise refused(f"labels cannot be removed: {error.strerror or error}", error, file=self._path) from error
-        return len(lines) - len(remaining)
+        return self._lines.remove(lambda line: _is_orphan(line, stored))
 
     def _append(self, record: Json) -> None:
         try:
-            self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            writing.append(self._path, json.dumps(record, ensure_ascii=False).encode("utf-8", "replace"), mode=0o600)
-        except OSError as error:
-            self.failure = f"labels cannot be written: {error.strerror or error}"
-            raise refused(self.failure, error) from error
+            self._lines.append(json.dumps(record, ensure_ascii=False).encode("utf-8", "replace"))
+        except StoreError as error:
+            self.failure = f"labels cannot be written: {error.message}"
+            raise
         self.failure = ""
+
+
+def labels_of(root: Path, place: SharedPlace | None) -> LabelLog:
+    """The labels of a project.
+
+    Args:
+        root: Its folder.
+        place: The schema that it has instead of files; None for files.
+    """
+    return LabelLog(lines_of(root, LABELS, place), text_of(root, f"serving/{SECRET}", place))
 
 
 def _in_force(data: bytes) -> list[BlindLabel]:

@@ -32,7 +32,6 @@ from twofold.monitoring.served import Watched
 from twofold.plugins import loading
 from twofold.plugins.protocols import Retriever
 from twofold.stats.sequential import MeanDetector
-from twofold.store.lock import at_work
 from twofold.types import Filter, Hit, Json, Query
 
 HIT, LEGS, EXACT = "probes.hit", "retrieval.legs", "retrieval.exact"
@@ -136,7 +135,7 @@ class SelfRetrieval:
         config = search.config
         if not config.documents.paths and not config.sources:
             return unwatched_look(SIGNALS, moment, why="the project has no documents", before=before)
-        writer = at_work(self._watched.workspace.directory / "lock")
+        writer = self._watched.at_work()
         if writer is not None and (writer.command == "twofold sync" or writer.stage.partition(" ")[0] == "sync"):
             # Half an index has lost nothing; and a reference of half an index is too good for the whole of it.
             why = f"`{writer.command}` is changing the index: the look after it searches again"

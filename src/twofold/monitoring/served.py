@@ -12,6 +12,8 @@ from twofold.examples.splitting import Splits
 from twofold.indexing.erasure import RECORDS
 from twofold.reports import archive
 from twofold.reports.decisive import decisive
+from twofold.store.lock import WriterAtWork
+from twofold.store.shared_lock import writer_of
 from twofold.types import Answer, Arm, Json
 from twofold.verdict.record import StudyRecord
 
@@ -30,6 +32,11 @@ class Watched:
     def records(self) -> Path:
         """Directory of the studies."""
         return self.root / RECORDS
+
+    def at_work(self) -> WriterAtWork | None:
+        """The process that writes to the project, here or on another machine; None where none does."""
+        workspace = self.workspace
+        return writer_of(workspace.directory / "lock", workspace.catalogue.database.shared)
 
     def measured(self) -> AnsweringArm:
         """What the study whose verdict answers measured of the arm that answers.

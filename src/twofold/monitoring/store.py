@@ -8,18 +8,17 @@ from __future__ import annotations
 
 import json
 import secrets
-import sqlite3
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
-from pathlib import Path
 from typing import cast
 
 from twofold.errors import UnknownName
 from twofold.monitoring.record import Observation, OpenProposal, Proposal, Reading, WatchReport
 from twofold.monitoring.schema import WATCH
-from twofold.store.database import Database
+from twofold.store.database import Connection, upsert
+from twofold.store.shared import Place, open_database, present
 from twofold.types import Json
 
 FILE = "watch.sqlite"
@@ -65,15 +64,15 @@ class WatchStore:
     """The looks at one project.
 
     Args:
-        path: The file; created if missing, for its owner only.
+        place: The file, for its owner only, or a schema in PostgreSQL; created if missing.
         readonly: Open an existing file for reading only.
 
     Raises:
         StoreError: the file is damaged, missing (when `readonly`), or of a newer Twofold.
     """
 
-    def __init__(self, path: Path, *, readonly: bool = False) -> None:
-        self._database = Database(path, readonly=readonly, schema=WATCH)
+    def __init__(self, place: Place, *, readonly: bool = False) -> None:
+        self._database = open_database(place, readonly=readonly, schema=WATCH)
 
     def close(self) -> None:
         """Close the file."""
@@ -150,7 +149,7 @@ class WatchStore:
         number, at = report["number"], report["at"]
         with self._database.transaction() as connection:
             states = [(name, at, _text(look.state)) for name, look in looks.items()]
-            connection.executemany("INSERT OR REPLACE INTO states (name, at, state) VALUES (?, ?, ?)", states)
+            connection.executemany(upsert("states", "name, at, state", key="name"), states)
             marks = ", ".join("?" * (1 + len(_COLUMNS)))
             connection.executemany(
                 f"INSERT INTO readings (look, {', '.join(_COLUMNS)}) VALUES ({marks})",
@@ -180,7 +179,7 @@ class WatchStore:
             connection.execute("UPDATE looks SET record = ? WHERE number = ?", (_text(record), number))
 
     @staticmethod
-    def _keep_standing(connection: sqlite3.Connection, standing: Sequence[str], *, at: str, number: int) -> None:
+    def _keep_standing(connection: Connection, standing: Sequence[str], *, at: str, number: int) -> None:
         before = {signal for (signal,) in connection.execute("SELECT signal FROM alarms")}
         connection.executemany("DELETE FROM alarms WHERE signal = ?", [(name,) for name in before - set(standing)])
         connection.executemany(
@@ -216,7 +215,7 @@ class WatchStore:
             connection.execute("UPDATE proposals SET state = 'dismissed', why = ? WHERE number = ?", (why, number))
         return proposals[number]
 
-    def _open(self, connection: sqlite3.Connection) -> list[OpenProposal]:
+    def _open(self, connection: Connection) -> list[OpenProposal]:
         rows = connection.execute(
             "SELECT number, since, record FROM proposals WHERE state = 'open' ORDER BY number"
         ).fetchall()
@@ -264,32 +263,32 @@ class WatchStore:
 
 
 @contextmanager
-def opened(directory: Path, *, readonly: bool = False) -> Iterator[WatchStore]:
-    """The looks at the project in a directory, closed after the block."""
-    store = WatchStore(directory / FILE, readonly=readonly)
+def opened(place: Place, *, readonly: bool = False) -> Iterator[WatchStore]:
+    """The looks at a project, closed after the block."""
+    store = WatchStore(place, readonly=readonly)
     try:
         yield store
     finally:
         store.close()
 
 
-def open_retunings(directory: Path, *, trained: datetime | None = None) -> int:
+def open_retunings(place: Place, *, trained: datetime | None = None) -> int:
     """Number of open proposals to tune again that were not followed yet; 0 where nobody has looked at the project yet.
 
     Args:
-        directory: Of the project.
+        place: Of the looks.
         trained: Time at which a model was trained last. A proposal of before was followed, though its cause may last
             until the next study: training every night on one alarm would use up the questions that models are
             compared on.
     """
-    if not (directory / FILE).is_file():
+    if not present(place, WATCH):
         return 0
-    with opened(directory, readonly=True) as store:
+    with opened(place, readonly=True) as store:
         retunings = [proposal for proposal in store.proposals() if proposal["action"] == "re-tune"]
     return sum(trained is None or datetime.fromisoformat(proposal["since"]) > trained for proposal in retunings)
 
 
-def _renew(connection: sqlite3.Connection, proposals: Sequence[Proposal], *, at: str) -> None:
+def _renew(connection: Connection, proposals: Sequence[Proposal], *, at: str) -> None:
     """Open new proposals, renew the evidence of those that last, and close those whose cause is over."""
     rows = connection.execute("SELECT number, cause, command FROM proposals WHERE state <> 'over'").fetchall()
     lasting = {(cause, command): number for number, cause, command in rows}
@@ -308,7 +307,7 @@ def _renew(connection: sqlite3.Connection, proposals: Sequence[Proposal], *, at:
             connection.execute("UPDATE proposals SET record = ? WHERE number = ?", (_text(proposal), number))
 
 
-def _thin(connection: sqlite3.Connection, number: int) -> None:
+def _thin(connection: Connection, number: int) -> None:
     """Bound the file: looks beyond `LOOKS` go, and those beyond `DETAILED` lose their words."""
     connection.execute("DELETE FROM readings WHERE look <= ?", (number - LOOKS,))
     connection.execute("DELETE FROM looks WHERE number <= ?", (number - LOOKS,))

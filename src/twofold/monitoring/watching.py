@@ -12,7 +12,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
-from pathlib import Path
 from typing import Literal, cast
 
 from twofold.errors import TwofoldError
@@ -45,17 +44,16 @@ class _Seen:
 
 
 @contextmanager
-def looking(directory: Path) -> Iterator[None]:
+def looking(lock: Callable[..., ProjectLock]) -> Iterator[None]:
     """Let nobody else look at the project meanwhile.
 
     Args:
-        directory: Of the lock's file; created if missing.
+        lock: Makes a lock of the project by its name.
 
     Raises:
         ProjectLocked: somebody else looks.
     """
-    directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-    with ProjectLock(directory / "watch.lock", doing="watching", cure=_CURE):
+    with lock("watch.lock", doing="watching", cure=_CURE):
         yield
 
 

@@ -16,12 +16,13 @@ from pathlib import Path
 from typing import Any
 
 from twofold.audit.keys import key_of
-from twofold.audit.log import FOLDER, AuditLog, require_key
+from twofold.audit.log import FOLDER
 from twofold.audit.record import AuditEntry
 from twofold.audit.texts import AuditTexts, sealed
 from twofold.config import FILE
 from twofold.errors import AuditUnwritable, TwofoldError
 from twofold.hashing import digest_file
+from twofold.project.auditing import audit_log
 from twofold.serving.arm import ServedArm
 from twofold.serving.exchange import CALLER, Exchange, notes
 from twofold.serving.identity import LOCAL, Caller
@@ -93,8 +94,7 @@ class Auditor:
         self._settings, self._directory, self._catalogue, self._now = settings, directory, catalogue, now
         folder = directory / FOLDER
         key = key_of(settings, directory)
-        require_key(folder, key)
-        self._log = AuditLog(folder, key=key)
+        self._log = audit_log(directory, catalogue.database.shared, key)
         self._texts = AuditTexts(folder)
         self._forgotten = Forgotten(directory / RECEIPTS)
         # Entries to be made: of an answer only when its turn comes, for documents are looked up for that.

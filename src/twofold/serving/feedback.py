@@ -8,10 +8,10 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 
-from twofold.errors import refused
-from twofold.files import writing
+from twofold.errors import StoreError
 from twofold.serving.bodies import FeedbackBody
 from twofold.serving.conversation import text_of
+from twofold.store.kept_texts import FileLines, Lines
 from twofold.types import Json
 
 
@@ -19,21 +19,21 @@ class FeedbackLog:
     """A log of feedback in JSON Lines; who gave it is not in it.
 
     Args:
-        path: The file; it and its folder are made with the first line.
+        place: The log, or its file; made with the first line.
         redacted: Takes personal data out of a text before it is written.
     """
 
-    def __init__(self, path: Path, *, redacted: Callable[[str], str] = str) -> None:
-        self._path = path
+    def __init__(self, place: Path | Lines, *, redacted: Callable[[str], str] = str) -> None:
+        self._lines: Lines = FileLines(place) if isinstance(place, Path) else place
         self._redacted = redacted
         self.failure = ""
         """Why the last line could not be written; empty when it was."""
 
     def add(self, body: FeedbackBody) -> Json:
-        """Write a line, and return its id once the line is on the disk.
+        """Write a line, and return its id once the line is stored.
 
         Raises:
-            StoreError: the disk refuses; nothing of the line is left in the log.
+            StoreError: disk or database refuse; nothing of the line is left in the log.
         """
         name = f"feedback_{secrets.token_hex(8)}"
         record = {
@@ -52,11 +52,10 @@ class FeedbackLog:
         # Cannot fail: `bodies.Text` refuses halves of surrogate pairs.
         line = json.dumps(record, ensure_ascii=False).encode()
         try:
-            self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            writing.append(self._path, line, mode=0o600)
-        except OSError as error:
-            self.failure = f"feedback cannot be written: {error.strerror or error}"
-            raise refused(self.failure, error) from error
+            self._lines.append(line)
+        except StoreError as error:
+            self.failure = f"feedback cannot be written: {error.message}"
+            raise
         self.failure = ""
         return {"id": name, "object": "feedback"}
 

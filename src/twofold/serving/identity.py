@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 
 from twofold import asking
 from twofold.config import Config
 from twofold.errors import BadKey, Forbidden
 from twofold.serving.keys import SCOPES, Identity, Key, KeyLimits, Keys, Scope
-from twofold.serving.oidc import Provider, looks_like_token
+from twofold.serving.oidc import LOGIN_SECONDS, LOGINS, Login, Provider, looks_like_token
 from twofold.serving.sessions import Attempts, Expiring
+from twofold.serving.shared_sessions import SharedAttempts, SharedExpiring, holder_json, holder_of
+from twofold.store.shared import SharedPlace
 from twofold.types import Filter
 
 LOCAL = "local"
@@ -55,17 +57,19 @@ class Identities:
     Args:
         config: Of the project.
         keys: Its API keys.
+        shared: The schema in which its servers share sessions; None: each has its own in memory.
     """
 
-    def __init__(self, config: Config, keys: Keys) -> None:
+    def __init__(self, config: Config, keys: Keys, *, shared: SharedPlace | None = None) -> None:
         self.keys = keys
-        self.provider = Provider(config.serving.oidc) if config.serving.oidc else None
+        oidc = config.serving.oidc
+        self.provider = Provider(oidc, logins=_shared_logins(shared) if shared else None) if oidc else None
         """Whose tokens are taken beside the keys."""
         self.threads = ThreadPoolExecutor(max_workers=4, thread_name_prefix="twofold-provider")
         """Where callers wait for the provider: nobody else waits behind them."""
-        self.sessions: Expiring[Key | Identity] = Expiring(config.serving.session_hours * 3600)
+        self.sessions = _sessions(config.serving.session_hours * 3600, shared)
         """Logins of browsers, with the key as it was then, or as whom the provider sent them."""
-        self.attempts = Attempts()
+        self.attempts = SharedAttempts(shared) if shared else Attempts()
         """Failed logins."""
         self._config = config
 
@@ -151,3 +155,15 @@ class Identities:
                 cure="Send the header Origin, or an API key as `Authorization: Bearer KEY` instead of the cookie.",
             )
         return holder
+
+
+def _sessions(seconds: float, shared: SharedPlace | None) -> Expiring[Key | Identity]:
+    if shared is None:
+        return Expiring(seconds)
+    return SharedExpiring(shared, "session", seconds=seconds, written=holder_json, read=holder_of)
+
+
+def _shared_logins(shared: SharedPlace) -> Expiring[Login]:
+    return SharedExpiring(
+        shared, "login", seconds=LOGIN_SECONDS, written=asdict, read=lambda record: Login(**record), each=LOGINS
+    )

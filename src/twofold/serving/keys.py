@@ -18,8 +18,9 @@ from pathlib import Path
 from typing import Literal, get_args
 
 from twofold.answering import access
-from twofold.errors import BadKey, ConfigError, StoreError, UnknownName, refused
-from twofold.files import locking, writing
+from twofold.errors import BadKey, ConfigError, StoreError, UnknownName
+from twofold.store.kept_texts import FileText, Text, text_of
+from twofold.store.shared import SharedPlace
 
 Scope = Literal["ask", "curate", "admin"]
 SCOPES: tuple[Scope, ...] = get_args(Scope)
@@ -118,15 +119,17 @@ class Key:
 
 
 class Keys:
-    """The keys of a project, in a file that other processes change while a server reads it.
+    """The keys of a project, in a text that other processes change while a server reads it.
 
     Args:
-        path: The file; it and its folder are made with the first key.
+        place: The text, or its file; made with the first key.
         now: The clock.
     """
 
-    def __init__(self, path: Path, *, now: Callable[[], datetime] = lambda: datetime.now(UTC)) -> None:
-        self.path = path
+    def __init__(self, place: Path | Text, *, now: Callable[[], datetime] = lambda: datetime.now(UTC)) -> None:
+        self._text: Text = FileText(place) if isinstance(place, Path) else place
+        self.place = self._text.place
+        """Where they lie: the file, or the schema."""
         self._now = now
         self._read: tuple[object, dict[str, Key]] = (None, {})
 
@@ -246,36 +249,37 @@ class Keys:
             return keys[name], _token(key, secret)
 
     def _keys(self) -> dict[str, Key]:
-        try:
-            seen = self.path.stat()
-        # This alone means that there are no keys: another fault must not open the server.
-        except FileNotFoundError:
+        # No text alone means that there are no keys: another fault must not open the server.
+        state = self._text.state()
+        if state is None:
             return {}
-        # With the inode: the file is replaced, and two changes can have one time and size.
-        state = (seen.st_mtime_ns, seen.st_size, seen.st_ino)
         if self._read[0] != state:
             try:
-                rows = json.loads(self.path.read_text(encoding="utf-8"))["keys"]
+                rows = json.loads(self._text.read())["keys"]
                 keys = {row["id"]: Key(**{**row, "groups": tuple(row["groups"])}) for row in rows}
             except (ValueError, LookupError, TypeError) as error:
-                raise StoreError(
-                    "the file of API keys is damaged", file=self.path, cure="Restore it from a copy, or make new keys."
-                ) from error
+                cure = "Restore it from a copy, or make new keys."
+                raise StoreError("the file of API keys is damaged", file=self._text.place, cure=cure) from error
             self._read = (state, keys)
         return self._read[1]
 
     @contextmanager
     def _changing(self) -> Iterator[dict[str, Key]]:
-        try:
-            self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            with locking.locked(self.path.with_name(f".{self.path.name}.lock")):
-                # Read under the lock: another command may have added one a moment ago.
-                keys = dict(self._keys())
-                yield keys
-                text = json.dumps({"keys": [asdict(key) for key in keys.values()]}, indent=1)
-                writing.write(self.path, text + "\n", mode=0o600)
-        except OSError as error:
-            raise refused(f"the keys cannot be written: {error.strerror or error}", error, file=self.path) from error
+        with self._text.changing() as write:
+            # Read within the block: another command may have added one a moment ago.
+            keys = dict(self._keys())
+            yield keys
+            write(json.dumps({"keys": [asdict(key) for key in keys.values()]}, indent=1) + "\n")
+
+
+def keys_of(root: Path, place: SharedPlace | None) -> Keys:
+    """The keys of a project.
+
+    Args:
+        root: Its folder.
+        place: The schema that it has instead of files; None for a file.
+    """
+    return Keys(text_of(root, KEYS, place))
 
 
 def _named(keys: dict[str, Key], name: str) -> Key:

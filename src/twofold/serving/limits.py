@@ -23,6 +23,8 @@ from typing import Any
 
 from twofold.errors import OverLimit, StoreError
 from twofold.serving.keys import KINDS, KeyLimits, Kind
+from twofold.store.kept_texts import server_database
+from twofold.store.shared import SharedPlace
 
 log = logging.getLogger(__name__)
 
@@ -169,7 +171,7 @@ class UseLedger:
                 self._unwritten.pop(place, None)
                 if amount:
                     self.failure = ""
-            except (sqlite3.Error, OSError) as error:
+            except (sqlite3.Error, OSError, StoreError) as error:
                 self._disconnect()
                 if not self.failure:
                     log.warning("the use of keys cannot be written down: %s", error)
@@ -242,6 +244,67 @@ class UseLedger:
             with suppress(sqlite3.Error):
                 self._connection.close()
             self._connection = None
+
+
+class SharedLedger(UseLedger):
+    """A `UseLedger` that all servers of a schema share; a window ends by the database's clock.
+
+    Args:
+        place: The schema.
+    """
+
+    def __init__(self, place: SharedPlace) -> None:
+        super().__init__(Path(USE))
+        self._place = place
+
+    def used(self) -> dict[str, dict[Kind, Window]]:
+        """See `UseLedger.used`."""
+        at, uses = instant(), dict[str, dict[Kind, Window]]()
+        sql = f"SELECT caller, kind, {_LEFT} FROM windows"
+        for caller, kind, *row in server_database(self._place).read(sql):
+            uses.setdefault(caller, {})[kind] = _left(row, at, PERIODS[kind])
+        return uses
+
+    def _stored(self, place: tuple[str, Kind], at: Instant, amount: int) -> Window:
+        kind = place[1]
+        if not amount:
+            sql = f"SELECT {_LEFT} FROM windows WHERE caller = ? AND kind = ?"
+            rows = server_database(self._place).read(sql, place)
+            return _left(rows[0], at, PERIODS[kind]) if rows else Window(at=at).now(at, PERIODS[kind])
+        # One statement: whoever else counts at this moment counts before or after it.
+        with server_database(self._place).session() as connection:
+            row = connection.execute(_COUNT, (*place, amount, amount, PERIODS[kind])).fetchone()
+        return _left(row, at, PERIODS[kind])
+
+
+_LEFT = "spent, total, extract(epoch FROM ends - clock_timestamp())::float8"
+_COUNT = f"""
+INSERT INTO windows (caller, kind, spent, total, ends)
+VALUES (?, ?, ?, ?, clock_timestamp() + make_interval(secs => ?))
+ON CONFLICT (caller, kind) DO UPDATE SET
+    total = windows.total + excluded.total,
+    spent = CASE WHEN windows.ends > clock_timestamp() THEN windows.spent ELSE 0 END + excluded.spent,
+    ends = CASE WHEN windows.ends > clock_timestamp() THEN least(windows.ends, excluded.ends) ELSE excluded.ends END
+RETURNING {_LEFT}
+"""
+
+
+def _left(row: Sequence[Any], at: Instant, period: float) -> Window:
+    """A window by what the database says is left of it; it may have ended."""
+    spent, total, rest = row
+    if rest <= 0:
+        return Window(total=total, rest=period, at=at)
+    return Window(spent=spent, total=total, rest=min(rest, period), at=at)
+
+
+def ledger_of(root: Path, place: SharedPlace | None) -> UseLedger:
+    """What callers of a project's servers used.
+
+    Args:
+        root: Folder of the project.
+        place: The schema that it has instead of files; None for a file.
+    """
+    return UseLedger(root / USE) if place is None else SharedLedger(place)
 
 
 _COLUMNS = "spent, total, rest, clock, boot, wall"

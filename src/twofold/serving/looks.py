@@ -74,6 +74,10 @@ class Looks:
     def _run(self, every: float) -> None:
         wait = max(self._first, self._left(every))
         while not self._stop.wait(wait):
+            # Of servers that share a database whoever comes first looks for all.
+            if self._project.places.shared is not None and (left := self._left(every)) > 1:
+                wait = left
+                continue
             start = time.monotonic()
             try:
                 self._look()

@@ -8,7 +8,10 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
+from twofold.costs.endpoint_states import summed
 from twofold.errors import PartDown, TwofoldError
+from twofold.plugins.live import KnowsEndpoints
+from twofold.plugins.results import EndpointState
 from twofold.project.watching import Watching
 from twofold.serving.arms import ServedArms
 from twofold.serving.served import Served
@@ -83,6 +86,47 @@ def watch_numbers(watching: Watching, *, clock: Callable[[], float] = time.time)
             value=float(reading["state"] == "alarm"),
             labels={"signal": reading["signal"]},
         )
+
+
+_ENDPOINT = {
+    "answered": ("twofold_endpoint_answered", "Requests that an endpoint answered."),
+    "refused": ("twofold_endpoint_refused", "Requests that an endpoint refused for its load."),
+    "failed": ("twofold_endpoint_failed", "Requests that an endpoint broke off or answered by an error."),
+    "lost": ("twofold_endpoint_lost", "Requests of which nobody knows whether an endpoint computed them."),
+    "wasted_tokens": ("twofold_endpoint_wasted_tokens", "Tokens of answers of an endpoint that could not be used."),
+    "under_way": ("twofold_endpoint_running", "Requests that an endpoint works at."),
+    "at_once": ("twofold_endpoint_limit", "Requests that an endpoint is sent at the same time at most, as of now."),
+    "seconds": ("twofold_endpoint_seconds", "Seconds of an answer of an endpoint, a moving average."),
+}
+"""Field of an `EndpointState` → name and help of its number."""
+
+
+def endpoint_numbers(arms: Served[ServedArms]) -> Iterator[Number]:
+    """What the endpoints did that write the served arms' answers; nothing of models of this machine.
+
+    Args:
+        arms: The arms that answer now.
+    """
+    rows: dict[str, list[EndpointState]] = {}
+    with arms.using() as served:
+        # arms of one model share its generator
+        generators = {id(arm.system.generator): arm.system.generator for arm in served}
+        for generator in generators.values():
+            if isinstance(generator, KnowsEndpoints):
+                model = str(generator.description.get("model", ""))
+                rows[model] = summed(rows.get(model, ()), generator.endpoints())
+    for model, states in rows.items():
+        for state in states:
+            labels = {"model": model, "endpoint": state["address"]}
+            yield Number(
+                name="twofold_endpoint_up",
+                help="1: an endpoint gets requests; 0: it is left out.",
+                value=float(state["state"] == "up"),
+                labels=labels,
+            )
+            values: Mapping[str, object] = {**state}
+            for key, (name, about) in _ENDPOINT.items():
+                yield Number(name=name, help=about, value=float(str(values[key])), labels=labels)
 
 
 class IndexNumbers:

@@ -78,13 +78,20 @@ class Provider:
     Args:
         settings: Of the provider.
         now: The clock that says how old the provider's keys are; it must not jump.
+        logins: Where logins under way are stored; None: in memory.
     """
 
-    def __init__(self, settings: OidcSection, *, now: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self,
+        settings: OidcSection,
+        *,
+        now: Callable[[], float] = time.monotonic,
+        logins: Expiring[Login] | None = None,
+    ) -> None:
         self.settings = settings
         self.failure = ""
         """Why the provider's keys could not be read the last time; empty where they were."""
-        self.logins: Expiring[Login] = Expiring(LOGIN_SECONDS, each=LOGINS, now=now)
+        self.logins: Expiring[Login] = logins or Expiring(LOGIN_SECONDS, each=LOGINS, now=now)
         """Logins under way."""
         self._now = now
         self._published: _Published | None = None

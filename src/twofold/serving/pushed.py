@@ -32,7 +32,7 @@ from twofold.project import Project
 from twofold.serving.bodies import DocumentBody
 from twofold.serving.conversation import bad
 from twofold.serving.holdings import readable
-from twofold.serving.sent_files import SentFiles, version
+from twofold.serving.sent_files import sent_files, version
 from twofold.types import Filter, Json
 
 log = logging.getLogger(__name__)
@@ -69,7 +69,7 @@ class Pushed:
         self.failure = ""
         """Why the last change could not be made, where disk or index refused it; empty where they did not."""
         self._project = project
-        self._files = SentFiles(project.directory / PUSHED_FOLDER)
+        self._files = sent_files(project.directory / PUSHED_FOLDER, project.places.shared)
         self._worker = ThreadPoolExecutor(1, thread_name_prefix="twofold-documents")
         self._waiting: deque[_Change] = deque()
         self._again: threading.Timer | None = None

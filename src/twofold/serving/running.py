@@ -52,6 +52,20 @@ def bound(host: str, port: int) -> socket.socket:
     return listening
 
 
+def inherited(descriptor: int) -> socket.socket:
+    """The listening socket of the process that started this one.
+
+    Raises:
+        ServingError: there is none of that number.
+    """
+    try:
+        return socket.socket(fileno=descriptor)
+    except OSError as error:
+        raise ServingError(
+            f"the descriptor {descriptor} is no socket: {error.strerror or error}", cure="Leave --listening out."
+        ) from error
+
+
 def address(listening: socket.socket) -> str:
     """The URL of a listening socket."""
     host, port = listening.getsockname()[:2]

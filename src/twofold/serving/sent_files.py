@@ -12,7 +12,9 @@ from contextlib import suppress
 from pathlib import Path
 
 from twofold.files import writing
-from twofold.hashing import digest, digest_bytes
+from twofold.hashing import digest_bytes
+from twofold.store.sent import file_of, put_sent, sent_content
+from twofold.store.shared import SharedPlace
 
 _FORMER = ".former"
 
@@ -29,8 +31,7 @@ class SentFiles:
 
     def path(self, name: str) -> Path:
         """The file of a document."""
-        # A digest: an id may be longer than a file's name, or look like a path.
-        return self._folder / f"{digest('pushed', name).partition(':')[2]}.json"
+        return file_of(self._folder, name)
 
     def content(self, name: str) -> bytes | None:
         """What was sent, as it is stored; None where there is no such document."""
@@ -88,6 +89,57 @@ class SentFiles:
         for former in self._folder.glob(f".*{_FORMER}"):
             with suppress(OSError):
                 former.unlink()
+
+
+class SharedSentFiles(SentFiles):
+    """`SentFiles` of a schema, of which the folder has a copy: the schema is changed first (`copy_sent`).
+
+    Args:
+        folder: The folder; made with the first document.
+        place: The schema.
+    """
+
+    def __init__(self, folder: Path, place: SharedPlace) -> None:
+        super().__init__(folder)
+        self._place = place
+        self._before: dict[str, bytes | None] = {}
+
+    def content(self, name: str) -> bytes | None:
+        """See `SentFiles.content`."""
+        return sent_content(self._place, name)
+
+    def write(self, name: str, content: str) -> None:
+        """See `SentFiles.write`."""
+        self._before[name] = self.content(name)
+        put_sent(self._place, name, content.encode())
+        super().write(name, content)
+
+    def remove(self, name: str) -> None:
+        """See `SentFiles.remove`."""
+        self._before[name] = self.content(name)
+        put_sent(self._place, name, None)
+        super().remove(name)
+
+    def undo(self, name: str) -> None:
+        """See `SentFiles.undo`."""
+        if name in self._before:
+            put_sent(self._place, name, self._before.pop(name))
+        super().undo(name)
+
+    def settle(self, name: str) -> None:
+        """See `SentFiles.settle`."""
+        self._before.pop(name, None)
+        super().settle(name)
+
+
+def sent_files(folder: Path, place: SharedPlace | None) -> SentFiles:
+    """The documents that a project's servers were sent.
+
+    Args:
+        folder: The folder; made with the first document.
+        place: The schema that the project has instead of files; None for files.
+    """
+    return SentFiles(folder) if place is None else SharedSentFiles(folder, place)
 
 
 def version(content: bytes) -> str:

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Generic, Protocol, TypeVar
 
-from twofold.errors import TwofoldError
+from twofold.errors import StoreError, TwofoldError
 from twofold.hashing import digest
 from twofold.project import Project
 from twofold.reports import archive, decisive
@@ -22,6 +22,8 @@ log = logging.getLogger(__name__)
 
 _RETRY = 15.0
 """Seconds after which what could not be opened is tried again."""
+_ELSEWHERE = 10.0
+"""Seconds between two looks at an object store for what other machines have written: each costs a few requests."""
 _INCOMPLETE = 2.0
 """Seconds after which that is done for something of which only a part could be opened."""
 
@@ -76,6 +78,8 @@ class Served(Generic[T]):
         """How often it was exchanged."""
         self.failure = ""
         """Why what the project says now is not served; empty where it is."""
+        self.unseen = ""
+        """Why what other machines write is not seen; empty where it is, or nothing is shared."""
         self._again = 0.0
         self._project, self._opened, self._complete, self._after = project, opened, complete, after
         # Before it is opened: what changes meanwhile is then seen at the next look.
@@ -109,6 +113,7 @@ class Served(Generic[T]):
         Raises:
             TwofoldError: as `opened`.
         """
+        self._look_elsewhere()
         try:
             now, before = mark(self._project), self._mark
             again = self.failure or not self._complete(self._current)
@@ -136,6 +141,17 @@ class Served(Generic[T]):
         former.close()
         self._after(fresh)
         return True
+
+    def _look_elsewhere(self) -> None:
+        """Bring here what other machines have written; what is here goes on answering where that fails."""
+        try:
+            self._project.sharing.look(every=_ELSEWHERE)
+        except StoreError as error:
+            if not self.unseen:
+                log.warning("what other machines write is not seen now: %s", error)
+            self.unseen = error.message
+        else:
+            self.unseen = ""
 
     def close(self) -> None:
         """Close what is served."""

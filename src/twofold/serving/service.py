@@ -9,7 +9,7 @@ from functools import partial
 
 from twofold.errors import AuditUnwritable, NotServed, PartDown
 from twofold.examples import feedback_logs
-from twofold.labelling.labels import LABELS, LabelLog
+from twofold.labelling.labels import labels_of
 from twofold.project import Project
 from twofold.serving.arms import ServedArms
 from twofold.serving.auditing import Auditor, described
@@ -17,10 +17,10 @@ from twofold.serving.embedding import Embedding
 from twofold.serving.exchange import Exchange, Witness
 from twofold.serving.feedback import FeedbackLog
 from twofold.serving.identity import Identities
-from twofold.serving.keys import KEYS, Keys
-from twofold.serving.limits import USE, UseLedger
+from twofold.serving.keys import keys_of
+from twofold.serving.limits import ledger_of
 from twofold.serving.looks import Looks
-from twofold.serving.numbers import IndexNumbers, Numbers, log_numbers, traffic_numbers, watch_numbers
+from twofold.serving.numbers import IndexNumbers, Numbers, endpoint_numbers, log_numbers, traffic_numbers, watch_numbers
 from twofold.serving.presence import Presence
 from twofold.serving.pushed import Pushed
 from twofold.serving.served import Served
@@ -28,6 +28,7 @@ from twofold.serving.shelf import StudyShelf
 from twofold.serving.traffic_writer import TrafficWriter
 from twofold.serving.verdicts import StandingVerdicts
 from twofold.serving.workbook import ExampleBook
+from twofold.store.kept_texts import lines_of
 from twofold.traffic.redaction import Redactor
 from twofold.types import Json
 
@@ -49,9 +50,10 @@ class Service:
 
     def __init__(self, project: Project, curated: Project, opened: Callable[[], ServedArms]) -> None:
         self.project = project
-        self.identities = Identities(project.config, Keys(project.directory / KEYS))
+        root, shared = project.directory, project.places.shared
+        self.identities = Identities(project.config, keys_of(root, shared), shared=shared)
         """Tells callers apart."""
-        self.ledger = UseLedger(project.directory / USE)
+        self.ledger = ledger_of(root, shared)
         """What callers have used."""
         audit = project.config.audit
         self.auditor = Auditor(audit, project.directory, project.catalogue) if audit.enabled else None
@@ -68,9 +70,9 @@ class Service:
         traffic = project.config.traffic
         # Where traffic is stored, what people say of it is redacted alike; elsewhere it is stored as it is sent.
         redacted = str if traffic.log == "off" else Redactor(traffic.redact, traffic.patterns).plain
-        self.feedback = FeedbackLog(project.directory / FEEDBACK, redacted=redacted)
+        self.feedback = FeedbackLog(lines_of(root, FEEDBACK, shared), redacted=redacted)
         """What people say of answers."""
-        self.labels = LabelLog(project.directory / LABELS)
+        self.labels = labels_of(root, shared)
         """What people say of answers without knowing whose they are."""
         self.examples = ExampleBook(project)
         """The examples in their files."""
@@ -134,6 +136,7 @@ class Service:
         search = self.project.workspace.search
         numbers: list[Numbers] = [
             IndexNumbers(self.arms, lambda: list(search.index.log())),
+            partial(endpoint_numbers, self.arms),
             partial(log_numbers, self.logs),
             partial(watch_numbers, self.project.watching),
         ]
@@ -188,6 +191,7 @@ class Service:
             None,
             [
                 f"what the project says now is not served: {self.arms.failure}" if self.arms.failure else "",
+                f"what other machines write is not seen: {self.arms.unseen}" if self.arms.unseen else "",
                 self.pushed.failure,
                 *(failure() for failure in self.logs.values()),
                 provider.failure if provider else "",

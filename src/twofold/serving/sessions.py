@@ -62,14 +62,14 @@ class Expiring(Generic[T]):
             if owner and self._of_owner[owner] >= self._each:
                 self._remove(next(digest for digest, (_, _, whose) in self._values.items() if whose == owner))
             self._drop()
-            self._values[_digest(token)] = (self._now() + self.seconds, value, owner)
+            self._values[digest_of(token)] = (self._now() + self.seconds, value, owner)
             self._of_owner[owner] += 1
         return token
 
     def get(self, token: str) -> T | None:
         """The value of a token; None where there is none, or its time is over."""
         with self._lock:
-            end, value, _ = self._values.get(_digest(token), (0.0, None, ""))
+            end, value, _ = self._values.get(digest_of(token), (0.0, None, ""))
         # Dropped by the next `add`, not here: reading stays cheap.
         return value if self._now() < end else None
 
@@ -77,7 +77,7 @@ class Expiring(Generic[T]):
         """As `get`, and forget the value."""
         with self._lock:
             # Under one lock: two returns with one login's state must not both get it.
-            end, value, _ = self._remove(_digest(token)) or (0.0, None, "")
+            end, value, _ = self._remove(digest_of(token)) or (0.0, None, "")
         return value if self._now() < end else None
 
     def _remove(self, digest: str) -> tuple[float, T, str] | None:
@@ -151,5 +151,6 @@ def network(address: str) -> str:
     return str(parsed)
 
 
-def _digest(token: str) -> str:
+def digest_of(token: str) -> str:
+    """What is stored of a token."""
     return hashlib.sha256(token.encode("utf-8", "replace")).hexdigest()

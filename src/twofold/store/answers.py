@@ -89,8 +89,8 @@ class Answers:
     def usage(self) -> Usage:
         """Tokens of all stored answers of all systems."""
         rows = self._database.read(
-            "SELECT COALESCE(SUM(json_extract(record, '$.usage.prompt_tokens')), 0), "
-            "COALESCE(SUM(json_extract(record, '$.usage.completion_tokens')), 0) FROM answers"
+            "SELECT COALESCE(SUM(CAST(json_extract(record, '$.usage.prompt_tokens') AS INTEGER)), 0), "
+            "COALESCE(SUM(CAST(json_extract(record, '$.usage.completion_tokens') AS INTEGER)), 0) FROM answers"
         )
         read, written = rows[0]
         return Usage(prompt_tokens=int(read), completion_tokens=int(written))

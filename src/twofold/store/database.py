@@ -1,113 +1,113 @@
-"""A SQLite file under a lock: opening, migrating, reading, and writing in transactions.
+"""What the parts of a catalogue ask of a database, whichever it is: a SQLite file, or a schema in PostgreSQL.
 
-Plain SQL with a write-ahead log: one process writes while many read.
+Statements are written once, in the SQL that both read: marks are ``?``, an existing row is replaced by ``ON CONFLICT``,
+a value of a record is taken by ``json_extract``, and rows without an order of their own have the column ``rowid``.
 """
 
 from __future__ import annotations
 
 import json
-import logging
-import os
-import sqlite3
-import threading
+from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import Any
-from urllib.parse import quote
+from typing import TYPE_CHECKING, Any, Protocol
 
-from twofold.errors import DiskFull, ProjectLocked, StoreError, refused
-from twofold.files import locking, writing
-from twofold.store.migrations import CATALOGUE, Schema
+from twofold.errors import StoreError
 
-log = logging.getLogger(__name__)
+if TYPE_CHECKING:
+    from twofold.store.shared import SharedPlace
 
-BEFORE = "before-upgrade.sqlite"
-"""End of the name of a copy beside a file: the file as it was before the last change of its form."""
 BATCH = 500
 """Values in one ``IN (…)``: SQLite before 3.32 takes at most 999 variables in a statement."""
-_PATIENCE_MS = 30_000
-"""Milliseconds to wait for another process that is writing."""
-# On a full disk the catalogue is opened with an exclusive lock (`Database._open`), which a second connection meets.
-_BUSY = "Wait for other commands of this project to finish. Where none runs, the disk may be full: free some space."
 
 
-def saved_before(path: Path) -> Path:
-    """The copy of a file as it was before its form was last changed; it need not be there."""
-    return path.with_name(f"{path.stem}.{BEFORE}")
+class Cursor(Protocol):
+    """The rows of one statement."""
+
+    @property
+    def rowcount(self) -> int:
+        """Rows that were changed."""
+
+    def fetchone(self) -> Any:
+        """The next row; None after the last."""
+
+    def fetchall(self) -> list[Any]:
+        """All rows that are left."""
+
+    def __iter__(self) -> Iterator[Any]:
+        """All rows that are left, one by one."""
 
 
-class Database:
-    """A connection that all parts of the catalogue, or of another file of the project, share.
+class Connection(Protocol):
+    """What runs statements."""
 
-    Args:
-        path: The SQLite file; created if missing. None: a database in memory, which writes nothing to the disk.
-        readonly: Open an existing file for reading only; writing then raises `StoreError`.
-        schema: What the file contains.
+    def execute(self, sql: str, values: Sequence[Any] = (), /) -> Cursor:
+        """Run one statement."""
 
-    Raises:
-        StoreError: the file is damaged, missing (when `readonly`), or written by a newer Twofold.
+    def executemany(self, sql: str, rows: Iterable[Sequence[Any]], /) -> Cursor:
+        """Run one statement for each row."""
+
+
+class Database(ABC):
+    """A database that all parts of a catalogue, or of another record of the project, share.
+
+    Threads may share one; a block of `session` or `transaction` is one thread's alone.
     """
 
-    def __init__(self, path: Path | None, *, readonly: bool = False, schema: Schema = CATALOGUE) -> None:
-        self.path = path
-        self._schema = schema
-        self.readonly = readonly
-        # re-entrant: within a transaction its own thread reads
-        self._lock = threading.RLock()
-        if readonly and (path is None or not path.is_file()):
-            raise StoreError(f"the project has no {schema.thing} yet", file=path, cure=schema.missing)
-        if path is not None and not readonly and not path.parent.is_dir():
-            raise StoreError(f"the {schema.thing}'s directory does not exist", file=path.parent)
-        with self._guard():
-            if path is not None and not readonly:
-                _make_private(path)
-            self._connection = self._connected()
-        try:
-            with self._guard():
-                self._open()
-        except DiskFull:  # `gc` must open the catalogue to free space
-            self._connection.close()
-            with self._guard():
-                self._connection = self._connected()
-                self._open(alone=True)
-        except BaseException:  # nobody gets this object, so nobody could close the file
-            self._connection.close()
-            raise
+    thing: str
+    """Name of what it contains, for messages."""
+    place: str
+    """The file, or the address and schema, for messages."""
+    readonly: bool
+    shared: SharedPlace | None = None
+    """The schema; None for a file."""
 
+    @abstractmethod
     def close(self) -> None:
-        """Close the file; the database is unusable afterwards."""
-        with self._lock:
-            self._connection.close()
+        """Close it; the database is unusable afterwards."""
 
-    @contextmanager
-    def session(self) -> Iterator[sqlite3.Connection]:
-        """The connection for this thread alone, outside any transaction.
+    @abstractmethod
+    def session(self) -> AbstractContextManager[Connection]:
+        """A connection for this thread alone; outside a transaction each statement is stored by itself.
 
         Raises:
-            StoreError: SQLite refused something in the block.
+            StoreError: the database refused something in the block.
         """
-        with self._lock, self._guard():
-            yield self._connection
 
-    @contextmanager
-    def transaction(self) -> Iterator[sqlite3.Connection]:
-        """The connection within one transaction: the block is stored whole, or not at all when it raises.
+    @abstractmethod
+    def transaction(self) -> AbstractContextManager[Connection]:
+        """A connection within one transaction: the block is stored whole, or not at all when it raises.
+
+        Of the processes that share a database one at a time is in such a block: what it reads stays true until its end.
 
         Raises:
-            StoreError: SQLite refused something in the block.
+            StoreError: the database refused something in the block.
         """
-        with self.session() as connection, self._transaction():
-            yield connection
 
+    @abstractmethod
     def write(self, sql: str, rows: Iterable[Sequence[Any]]) -> int:
         """Run `sql` for each of `rows` in one transaction; returns the number of changed rows."""
-        # before the lock is taken: an iterable may take its time
-        values = list(rows)
-        if not values:
-            return 0
-        with self.transaction() as connection:
-            return connection.executemany(sql, values).rowcount
+
+    @abstractmethod
+    def overwriting(self) -> AbstractContextManager[None]:
+        """Overwrite the bytes of what the block deletes, as far as the database can."""
+
+    @abstractmethod
+    def batches(self, sql: str, size: int) -> Iterator[list[Any]]:
+        """The rows of one query as of one moment, `size` at a time, so that not all of them are in memory."""
+
+    @abstractmethod
+    def copy_to(self, path: Path) -> None:
+        """Write a copy to a new SQLite file.
+
+        Raises:
+            StoreError: the file exists already, or the disk refuses.
+        """
+
+    @abstractmethod
+    def version(self) -> int:
+        """Number of the last migration that the database has; 0 for a new one."""
 
     def read(self, sql: str, values: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
         """The rows of one query."""
@@ -121,153 +121,31 @@ class Database:
             StoreError: the text is not JSON.
         """
         try:
-            return json.loads(text)
+            # Not strict: a part of a record that PostgreSQL took out may hold a zero character that is not escaped.
+            return json.loads(text, strict=False)
         except ValueError as error:
-            raise StoreError(f"the {self._schema.thing} holds a damaged record: {error}", file=self.path) from error
-
-    def version(self) -> int:
-        """Number of the last migration that the file has; 0 for a new file."""
-        table = self._connection.execute(
-            "SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = 'migrations'"
-        ).fetchone()
-        if not table:
-            return 0
-        return int(self._connection.execute("SELECT coalesce(max(version), 0) FROM migrations").fetchone()[0])
-
-    # ------------------------------------------------------------ opening
-
-    def _connected(self) -> sqlite3.Connection:
-        mode = "ro" if self.readonly else "rwc"
-        # quoted: a path may hold a ? or a #, which a URI reads as its own
-        return sqlite3.connect(
-            ":memory:" if self.path is None else f"file:{quote(str(self.path.absolute()))}?mode={mode}",
-            uri=True,
-            isolation_level=None,  # transactions begin and end in `_transaction`
-            check_same_thread=False,  # threads take turns by `_lock`
-            timeout=_PATIENCE_MS / 1000,
-        )
-
-    def _open(self, *, alone: bool = False) -> None:
-        """Prepare the connection; `alone` needs no file beside the catalogue, for a full disk.
-
-        SQLite keeps the index of its log in a file that all processes share. With an exclusive lock the index stays in
-        memory, and other processes wait.
-        """
-        self._connection.execute(f"PRAGMA busy_timeout = {_PATIENCE_MS}")
-        if alone:
-            self._connection.execute("PRAGMA locking_mode = EXCLUSIVE")
-        self._connection.execute("PRAGMA foreign_keys = ON")  # off unless asked for
-        if self.readonly:
-            self._connection.execute("PRAGMA query_only = ON")
-        else:
-            self._connection.execute("PRAGMA journal_mode = WAL")
-            # with a write-ahead log a killed process loses nothing by it, a power cut the last commits
-            self._connection.execute("PRAGMA synchronous = NORMAL")
-        file_version = self.version()
-        thing, newest = self._schema.thing, len(self._schema.steps)
-        if file_version > newest:
-            raise StoreError(
-                f"the {thing} has version {file_version}; this Twofold knows versions up to {newest}",
-                file=self.path,
-                cure=f"Upgrade Twofold: a later version wrote the {thing}. To stay with this one, restore a backup "
-                "from before the upgrade (`twofold restore`).",
-            )
-        if file_version < newest:
-            if self.readonly:
-                raise StoreError(
-                    f"the {thing} has version {file_version}; this Twofold needs version {newest}",
-                    file=self.path,
-                    cure=self._schema.update,
-                )
-            if file_version and self.path is not None:
-                # One process at a time, or the second would save what the first has changed.
-                with locking.locked(self.path.with_name(f".{self.path.stem}.upgrade.lock")):
-                    if self.version() < newest:
-                        self._save(self.path, alone=alone)
-                        self._migrate()
-            else:
-                self._migrate()
-
-    def _save(self, path: Path, *, alone: bool) -> None:
-        """Copy the catalogue beside itself before its form changes, in place of an earlier such copy.
-
-        Args:
-            path: The catalogue's file.
-            alone: The disk is full: there is no copy, for the catalogue must open all the same, so that `gc` can run.
-        """
-        if alone:
-            log.warning("the disk is full: %s is brought up to date, and no copy of it as it was is made", path)
-            return
-        try:
-            with writing.replacing(saved_before(path), mode=0o600) as draft:
-                # of a process that was killed while it copied
-                draft.unlink(missing_ok=True)
-                self._connection.execute("VACUUM INTO ?", (str(draft),))
-        except OSError as error:
-            message = f"the catalogue is not brought up to date, for it cannot be copied before: {error.strerror}"
-            raise refused(message, error, file=path) from error
-
-    def _migrate(self) -> None:
-        for number, script in enumerate(self._schema.steps, 1):
-            with self._transaction():
-                self._connection.execute(
-                    "CREATE TABLE IF NOT EXISTS migrations "
-                    "(version INTEGER PRIMARY KEY, applied TEXT NOT NULL DEFAULT CURRENT_TIMESTAMP) STRICT"
-                )
-                if self.version() >= number:  # checked inside the transaction: another process may have been first
-                    continue
-                for statement in _statements(script):
-                    self._connection.execute(statement)
-                self._connection.execute("INSERT INTO migrations (version) VALUES (?)", (number,))
-
-    @contextmanager
-    def _guard(self) -> Iterator[None]:
-        try:
-            yield
-        except (sqlite3.Error, UnicodeEncodeError) as error:  # the second: a lone surrogate in a text
-            if isinstance(error, sqlite3.DatabaseError) and "not a database" in str(error):
-                message = f"this is not a {self._schema.thing}: the file is damaged"
-            else:
-                message = f"the {self._schema.thing} failed: {error}"
-            if isinstance(error, sqlite3.OperationalError) and "is locked" in str(error):
-                raise ProjectLocked(message, file=self.path, cure=_BUSY) from error
-            refusal = refused(message, error, file=self.path)
-            # A full disk has a cure of its own.
-            if self._schema.broken and not isinstance(refusal, DiskFull):
-                refusal.cure = self._schema.broken
-            raise refusal from error
-
-    @contextmanager
-    def _transaction(self) -> Iterator[None]:
-        # IMMEDIATE takes the write lock now: a deferred transaction may fail when it upgrades from reading to writing
-        self._connection.execute("BEGIN IMMEDIATE")
-        try:
-            yield
-        except BaseException:  # an interruption must not leave it open
-            self._connection.execute("ROLLBACK")
-            raise
-        self._connection.execute("COMMIT")
+            raise StoreError(f"the {self.thing} holds a damaged record: {error}", file=self.place) from error
 
 
-def _make_private(path: Path) -> None:
-    """Create the file, if missing, readable by its owner only: it contains all texts, whoever may read them.
+def upsert(table: str, columns: str, *, key: str) -> str:
+    """The statement that stores a row in place of the one with the same key.
 
-    SQLite gives its other files the same mode.
+    Args:
+        table: Its name.
+        columns: All columns that are stored, with commas between.
+        key: Those of them that the key is made of, as `columns`.
     """
-    with suppress(OSError):  # SQLite's own message for the same fault is better
-        # Only if missing: to close a file drops every lock that this process has on it (POSIX), those of an open
-        # connection, too. The next process to close the database would take the log from under that connection, and
-        # what it writes from then on nobody would see.
-        os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))
+    names = [name.strip() for name in columns.split(",")]
+    keys = {name.strip() for name in key.split(",")}
+    changes = ", ".join(f"{name} = excluded.{name}" for name in names if name not in keys)
+    marks = ", ".join("?" * len(names))
+    return f"INSERT INTO {table} ({columns}) VALUES ({marks}) ON CONFLICT ({key}) DO UPDATE SET {changes}"
 
 
-def _statements(script: str) -> Iterator[str]:
-    """The statements of a script, so that they run inside one transaction (`executescript` would commit first)."""
-    statement = ""
-    for line in script.splitlines(keepends=True):
-        statement += line
-        if sqlite3.complete_statement(statement):
-            yield statement
-            statement = ""
-    if statement.strip():
-        yield statement
+def saved_before(path: Path) -> Path:
+    """The copy of a SQLite file as it was before its form was last changed; it need not be there."""
+    return path.with_name(f"{path.stem}.{BEFORE}")
+
+
+BEFORE = "before-upgrade.sqlite"
+"""End of the name of a copy beside a file: the file as it was before the last change of its form."""

@@ -7,12 +7,14 @@ from dataclasses import dataclass
 
 from twofold.hashing import canonical_json
 from twofold.store.codec import document_from_json
-from twofold.store.database import BATCH, Database
+from twofold.store.database import BATCH, Database, upsert
 from twofold.types import Document, Json
 
 _CUT_BY = "cut-by"
 """Name of the note with the recipe by which documents were cut into chunks; a source has one of its own behind a colon.
 In older catalogues the one note stands for all sources."""
+_PUT_ITEM = upsert("items", "source, item, state, recipe, content, chunks, pages, failure", key="source, item")
+_PUT_NOTE = upsert("notes", "name, value", key="name")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,7 +84,7 @@ class Documents:
     def without_texts(self) -> Iterator[Document]:
         """All documents by id, without their texts: title, source, collection, readers and metadata."""
         fields = ("title", "source", "collection", "readers", "metadata")
-        # by SQLite: the texts, which are most of a record, are not parsed
+        # by the database: the texts, which are most of a record, are not parsed
         columns = ", ".join(f"json_extract(record, '$.{name}')" for name in fields)
         for name, title, source, collection, readers, metadata in self._database.read(
             f"SELECT id, {columns} FROM documents ORDER BY id"
@@ -217,14 +219,12 @@ class SyncState:
         item_rows = [(i.source, i.item, i.state, i.recipe, i.content, i.chunks, i.pages, i.failure) for i in items]
         with self._database.transaction() as connection:
             connection.executemany(
-                "INSERT OR REPLACE INTO documents (id, digest, record, source, item, content, sealed) "
-                "VALUES (?, ?, ?, ?, ?, ?, ?)",
-                document_rows,
+                upsert("documents", "id, digest, record, source, item, content, sealed", key="id"), document_rows
             )
-            connection.executemany("INSERT OR REPLACE INTO items VALUES (?, ?, ?, ?, ?, ?, ?, ?)", item_rows)
+            connection.executemany(_PUT_ITEM, item_rows)
             connection.executemany("DELETE FROM documents WHERE id = ?", [(name,) for name in deleted])
             connection.executemany("DELETE FROM items WHERE source = ? AND item = ?", list(deleted_items))
-            connection.executemany("INSERT OR REPLACE INTO notes VALUES (?, ?)", list((notes or {}).items()))
+            connection.executemany(_PUT_NOTE, list((notes or {}).items()))
 
     def clear(self) -> None:
         """Delete all documents and items, so that the next sync reads everything again."""
@@ -263,16 +263,18 @@ class SyncState:
                     connection.execute("UPDATE items SET state = '', content = '' WHERE source = ?", (source,))
                 # Known before the first document is: a first sync that is killed is noticed as well.
                 value = recipe if before in ("", recipe) else "none"
-                connection.execute("INSERT OR REPLACE INTO notes VALUES (?, ?)", (f"{_CUT_BY}:{source}", value))
+                connection.execute(_PUT_NOTE, (f"{_CUT_BY}:{source}", value))
 
     def put_cut(self, recipe: str, sources: Sequence[str]) -> None:
         """Record that the documents of these sources are cut by a recipe: the sync has ended."""
         notes = [(f"{_CUT_BY}:{source}", recipe) for source in sources]
-        self._database.write("INSERT OR REPLACE INTO notes VALUES (?, ?)", notes)
+        self._database.write(_PUT_NOTE, notes)
 
     def put_change(self, version: int, at: str, record: Json) -> None:
         """Record the change that led to an index version."""
-        self._database.write("INSERT OR REPLACE INTO changes VALUES (?, ?, ?)", [(version, at, canonical_json(record))])
+        self._database.write(
+            upsert("changes", "version, at, record", key="version"), [(version, at, canonical_json(record))]
+        )
 
     def changes(self) -> dict[int, Json]:
         """Index version → the change that led to it, and ``at``."""
@@ -297,4 +299,4 @@ class Notes:
 
     def put(self, name: str, value: str) -> None:
         """Store a note, replacing any note of that name."""
-        self._database.write("INSERT OR REPLACE INTO notes VALUES (?, ?)", [(name, value)])
+        self._database.write(_PUT_NOTE, [(name, value)])

@@ -1,11 +1,11 @@
-"""Erasing a document from the catalogue's file, so that its bytes are overwritten: a part of the catalogue."""
+"""Erasing a document from the catalogue, so that its bytes are overwritten: a part of the catalogue."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Collection
 from typing import Any
 
-from twofold.store.database import Database, saved_before
+from twofold.store.database import Database
 
 
 class Erasure:
@@ -32,31 +32,23 @@ class Erasure:
             Numbers of deleted ``documents``, ``answers`` and ``scores``.
         """
         counts = {"documents": 0, "answers": 0, "scores": 0}
-        with self._database.session() as connection:
-            # deleted content is overwritten with zeros; VACUUM rewrites the file; the log, too, has the old pages
-            connection.execute("PRAGMA secure_delete = ON")
-            with self._database.transaction():
-                # The file's count of chunks is shown to people. Once the document is gone, a repetition finds no row.
-                connection.execute(
-                    "UPDATE items SET chunks = MAX(0, chunks - ?) "
-                    "WHERE (source, item) IN (SELECT source, item FROM documents WHERE id = ?)",
-                    (len(chunks), document),
-                )
-                counts["documents"] = connection.execute("DELETE FROM documents WHERE id = ?", (document,)).rowcount
-                rows = connection.execute("SELECT system, example, record FROM answers").fetchall()
-                showing = []
-                for system, example, record in rows:
-                    if shows(self._database.json(record), document, chunks, quotes=quotes):
-                        showing.append((system, example))
-                for key in showing:
-                    row = "WHERE system = ? AND example = ?"
-                    counts["answers"] += connection.execute(f"DELETE FROM answers {row}", key).rowcount
-                    counts["scores"] += connection.execute(f"DELETE FROM scores {row}", key).rowcount
-            connection.execute("VACUUM")
-            connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
-        if self._database.path is not None:
-            # It has the document, too, and nobody goes back to before what must be gone.
-            saved_before(self._database.path).unlink(missing_ok=True)
+        with self._database.overwriting(), self._database.transaction() as connection:
+            # The file's count of chunks is shown to people. Once the document is gone, a repetition finds no row.
+            connection.execute(
+                "UPDATE items SET chunks = CASE WHEN chunks > ? THEN chunks - ? ELSE 0 END "
+                "WHERE (source, item) IN (SELECT source, item FROM documents WHERE id = ?)",
+                (len(chunks), len(chunks), document),
+            )
+            counts["documents"] = connection.execute("DELETE FROM documents WHERE id = ?", (document,)).rowcount
+            rows = connection.execute("SELECT system, example, record FROM answers").fetchall()
+            showing = []
+            for system, example, record in rows:
+                if shows(self._database.json(record), document, chunks, quotes=quotes):
+                    showing.append((system, example))
+            for key in showing:
+                row = "WHERE system = ? AND example = ?"
+                counts["answers"] += connection.execute(f"DELETE FROM answers {row}", key).rowcount
+                counts["scores"] += connection.execute(f"DELETE FROM scores {row}", key).rowcount
         return counts
 
     def forgotten(self) -> dict[str, str]:

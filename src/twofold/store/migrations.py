@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from twofold.store.postgres_schema import CATALOGUE_STEPS
+
 MIGRATIONS: tuple[str, ...] = (
     """
     CREATE TABLE documents (
@@ -151,7 +153,7 @@ MIGRATIONS: tuple[str, ...] = (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Schema:
-    """What a SQLite file of a project contains."""
+    """What a database of a project contains."""
 
     thing: str
     """The file's name in messages."""
@@ -161,6 +163,8 @@ class Schema:
     """What to do where there is no file yet."""
     update: str
     """What to do where the file is an earlier version's and is opened for reading only."""
+    shared: tuple[str, ...] = ()
+    """Its steps in PostgreSQL; none: it is always a file."""
     broken: str | None = None
     """What to do where it is damaged or cannot be opened; None: as of every store."""
 
@@ -168,6 +172,7 @@ class Schema:
 CATALOGUE = Schema(
     thing="catalogue",
     steps=MIGRATIONS,
+    shared=CATALOGUE_STEPS,
     missing="Run `twofold sync` or `twofold study` first.",
     update="Run any writing command once, such as `twofold sync`, to update the catalogue.",
 )

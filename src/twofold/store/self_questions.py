@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from twofold.store.database import Database
+from twofold.store.database import Database, upsert
 
 _COLUMNS = "id, document, kind, question, start, stop"
 
@@ -32,9 +32,7 @@ class SelfQuestions:
         with self._database.transaction() as connection:
             connection.executemany("DELETE FROM self_questions WHERE document = ?", [(name,) for name in questions])
             for rows in questions.values():
-                connection.executemany(
-                    f"INSERT OR REPLACE INTO self_questions ({_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?)", list(rows)
-                )
+                connection.executemany(upsert("self_questions", _COLUMNS, key="id"), list(rows))
 
     def bound(self, limit: int) -> None:
         """Delete all but those with the lowest ids, which are digests: a sample that edits change little."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from twofold.errors import StoreError
 from twofold.hashing import canonical_json
-from twofold.store.database import Database
+from twofold.store.database import Database, upsert
 from twofold.store.model_record import AliasMove, ModelFacts
 from twofold.types import Json
 
@@ -21,9 +21,8 @@ class ModelTable:
 
     def put(self, name: str, key: str, *, at: str, record: ModelFacts) -> None:
         """Record a tuned model by its id; an existing record stays as it is."""
-        self._database.write(
-            "INSERT OR IGNORE INTO models VALUES (?, ?, ?, ?)", [(name, key, at, canonical_json(record))]
-        )
+        sql = "INSERT INTO models (id, key, at, record) VALUES (?, ?, ?, ?) ON CONFLICT DO NOTHING"
+        self._database.write(sql, [(name, key, at, canonical_json(record))])
 
     def records(self) -> dict[str, ModelFacts]:
         """Id → record of every tuned model that was ever made here, oldest first."""
@@ -32,9 +31,8 @@ class ModelTable:
 
     def put_comparison(self, model: str, source: str, *, at: str, record: Json) -> None:
         """Store the result of a comparison for a tuned model, replacing any result of that name."""
-        self._database.write(
-            "INSERT OR REPLACE INTO comparisons VALUES (?, ?, ?, ?)", [(model, source, at, canonical_json(record))]
-        )
+        sql = upsert("comparisons", "model, source, at, record", key="model, source")
+        self._database.write(sql, [(model, source, at, canonical_json(record))])
 
     def comparisons(self, model: str) -> dict[str, Json]:
         """Comparison → its result for a tuned model, and ``at``; oldest first."""
@@ -65,7 +63,7 @@ class ModelTable:
                     f"another process moved the alias {alias!r} to {before or 'nothing'}",
                     cure="Look at `twofold models list` and decide again.",
                 )
-            connection.execute("INSERT OR REPLACE INTO aliases VALUES (?, ?)", (alias, model))
+            connection.execute(upsert("aliases", "alias, model", key="alias"), (alias, model))
             connection.execute(
                 "INSERT INTO alias_moves (at, alias, action, before, after, who, why) VALUES (?, ?, ?, ?, ?, ?, ?)",
                 (move["at"], alias, move["action"], before, model, move["who"], move["why"]),

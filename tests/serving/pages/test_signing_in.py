@@ -36,7 +36,7 @@ def provider() -> Iterator[OidcProvider]:
 def keyed(keys: Keys, provider: OidcProvider) -> Iterator[Running]:
     """A server that needs a key, or whoever the provider knows."""
     keys.add("first", scope="admin")
-    directory = keys.path.parents[1]
+    directory = Path(str(keys.place)).parents[1]
     settings = f"""
 [serving.oidc]
 issuer = "{provider.issuer}"

@@ -47,7 +47,7 @@ class Decaying:
 
 def look_at(directory: Path) -> None:
     start = datetime.now(UTC) - timedelta(days=13, hours=1)
-    with opened(directory) as store:
+    with opened(directory / FILE) as store:
         for day in range(14):
             watch([Decaying()], store, moment=start + timedelta(days=day), explain=causes)
 
@@ -109,7 +109,7 @@ def test_where_nobody_looks_the_page_says_how(window: Window, server: Running) -
 
 def test_looks_that_are_overdue_are_said(tmp_path: Path) -> None:
     look_at(tmp_path)
-    with opened(tmp_path, readonly=True) as store:
+    with opened(tmp_path / FILE, readonly=True) as store:
         now = datetime.now(UTC)
         assert not shown(store, moment=now, every="15h")["late"]
         assert shown(store, moment=now + timedelta(days=2), every="15h")["late"]

@@ -69,7 +69,7 @@ async def progress(service: Served, caller: Asks) -> Any:
 
 def writer_seen(service: Service, caller: Caller) -> lock.WriterAtWork | None:
     """The command that writes to the project, as far as the caller may know of it."""
-    writer = lock.at_work(service.project.derived / "lock")
+    writer = service.project.places.at_work()
     # Stages name sources, which not everybody may know under access control.
     if writer and service.project.config.access.enabled and not caller.covers("admin"):
         return replace(writer, stage="", done=0, total=0)
