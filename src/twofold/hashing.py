@@ -83,6 +83,12 @@ def digest_bytes(tag: str, data: bytes) -> str:
     return f"{tag}:{hashlib.sha256(tag.encode() + bytes(1) + data).hexdigest()[:_HEX]}"
 
 
+def sha256_of(path: PurePath | str) -> str:
+    """The plain sha256 of a file's bytes, as a manifest has it."""
+    with open(path, "rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
 def digest_file(tag: str, path: PurePath | str) -> str:
     """Tagged digest of a file's bytes, read in pieces of 1 MiB."""
     state = hashlib.sha256(tag.encode() + b"\0")

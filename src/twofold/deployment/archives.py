@@ -18,7 +18,7 @@ from typing import Any
 from twofold.deployment import installer
 from twofold.errors import ConfigError, StoreError, refused
 from twofold.files import writing
-from twofold.models.wheels import sha256_of
+from twofold.hashing import sha256_of
 from twofold.plugins.protocols import Progress, quiet
 from twofold.types import Json
 

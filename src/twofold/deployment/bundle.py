@@ -6,6 +6,7 @@ cache of models goes into the bundle. The answer goes with it, so that the insta
 
 from __future__ import annotations
 
+import shutil
 import tempfile
 from collections.abc import Collection, Sequence
 from contextlib import closing
@@ -13,13 +14,14 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from twofold import __version__
+from twofold.config import FILE
 from twofold.deployment import archives, installer, programs, snapshot
 from twofold.deployment.snapshot import PARTS, Omission, Snapshot
 from twofold.errors import ConfigError, GenerationError, StoreError, TooFewExamples
-from twofold.hashing import plain
+from twofold.hashing import plain, sha256_of
 from twofold.host.cache import cache_root, witnessed
+from twofold.improvement import settings
 from twofold.models import hub
-from twofold.models.wheels import sha256_of
 from twofold.plugins.protocols import Progress, quiet
 from twofold.project import Project
 from twofold.settings.loading import origins
@@ -93,7 +95,7 @@ def bundle(directory: Path, path: Path, contents: Contents, *, progress: Progres
     """Write a bundle of a project.
 
     Args:
-        directory: The project; the bundle has its `twofold.toml` as it stands.
+        directory: The project; the bundle has its `twofold.toml` as it stands, without an object store.
         path: The archive to write.
         contents: What goes in.
         progress: Shows fetching, reading and writing.
@@ -115,6 +117,7 @@ def bundle(directory: Path, path: Path, contents: Contents, *, progress: Progres
     ):
         work = Path(folder)
         files = {f"project/{name}": file for name, file in shot.files.items()}
+        files |= _alone(project, work, shot)
         files |= _weights(project, places, shot)
         files |= _papers(places, work)
         manifest: Json = {
@@ -199,6 +202,24 @@ def _question(project: Project) -> str:
         return next(iter(project.splits.test)).question
     except (TooFewExamples, StopIteration):
         return "What do the documents say?"
+
+
+def _alone(project: Project, work: Path, shot: Snapshot) -> dict[str, Path]:
+    """The settings without the object store, which another machine may not reach: what the arm needs is here by now."""
+    if not project.config.scale.store:
+        return {}
+    copy = work / "settings"
+    copy.mkdir()
+    shutil.copy(project.directory / FILE, copy / FILE)
+    settings.write(copy, {"scale": {"store": ""}})
+    shot.left_out.append(
+        {
+            "what": f"the object store ({project.config.scale.store})",
+            "because": "a bundle answers without a network: the records and models that it needs are in it",
+            "cure": f"Set [scale].store again in the {FILE} of a machine that reaches the store.",
+        }
+    )
+    return {f"project/{FILE}": copy / FILE}
 
 
 def _weights(project: Project, places: Collection[Path], shot: Snapshot) -> dict[str, Path]:

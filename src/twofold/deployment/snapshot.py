@@ -25,10 +25,11 @@ from twofold.indexing.erasure import TRIAL
 from twofold.indexing.feeds import PUSHED_FOLDER
 from twofold.plugins import loading
 from twofold.plugins.protocols import Discards
-from twofold.project.material import CATALOGUE
+from twofold.project.places import CATALOGUE
 from twofold.store.copying import STAGING, StillCatalogue, copy_database
 from twofold.store.database import BEFORE
 from twofold.store.lock import ProjectLock
+from twofold.store.sharing import FOLDER
 
 PARTS: dict[str, tuple[str, ...]] = {
     "keys": ("serving/keys.json*", "serving/use.sqlite", "serving/sessions*"),
@@ -48,9 +49,11 @@ _NEVER = (
     "*.sqlite-shm",
     "*.sqlite-journal",
     ".twofold/artifacts/*.partial/*",  # of a training that goes on here
+    ".twofold/artifacts/.*",  # of what is being fetched
     "*/__pycache__/*",
     # Drafts of `files.writing`, and the locks beside what is appended to.
     "*/.*.partial",
+    "*/.*.partial/*",
     "*/.*.lock",
 )
 _OURS = (".twofold", "studies", "receipts", "advice", "improvement", "serving", "traffic", "audit", "monitoring")
@@ -281,6 +284,22 @@ class _Camera:
                 f"the index ({index})",
                 "it is kept in a database",
                 "Back up the database by its own tools, or run `twofold sync --rebuild` after restoring.",
+            )
+        if store := self._config.scale.store:
+            seen = (self._directory / ".twofold" / FOLDER / "manifests").glob("*.json")
+            away = [path for path in seen if not (self._directory / ".twofold/artifacts" / path.stem).is_dir()]
+            if away:
+                self._lacks(
+                    f"{len(away)} artifacts of other machines ({store})",
+                    "they are in the object store, and were never used here",
+                    "Back up the bucket by its own tools; a bundle has those that its arm needs.",
+                )
+        if self._config.scale.index:
+            self._lacks(
+                f"the index ({self._config.scale.index})",
+                "it is kept outside of the project's folder",
+                "Copy the folder by the store's own tools, or run `twofold sync --rebuild` after restoring; where this "
+                "project lives on, set [scale].index of the copy to another folder first.",
             )
         root = self._directory.resolve()
         for path in (*self._config.documents.paths, *self._config.examples.paths):

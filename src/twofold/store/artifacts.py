@@ -2,29 +2,29 @@
 
 An artifact is built under ``KEY.partial``, so that an interrupted build can be resumed. At the end its files are
 synced, the manifest is written last, and the directory is renamed: a directory with the final name is complete.
+Where the project has an object store, an artifact is published there before that, and the directory is a cache.
 """
 
 from __future__ import annotations
 
-import hashlib
 import json
 import logging
 import re
 import shutil
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
 from twofold.errors import ConfigError, StoreError, refused
 from twofold.files import writing
+from twofold.hashing import sha256_of
+from twofold.store.published import FETCHING, MANIFEST, PublishedArtifacts
 from twofold.types import Json
 
-MANIFEST = "manifest.json"
 _PARTIAL = ".partial"
 log = logging.getLogger(__name__)
 
 _KEY = re.compile(r"[A-Za-z0-9._-]+:[A-Za-z0-9_]+")
-_PIECE = 1 << 20
-"""Bytes of a file read at a time for its digest."""
 
 
 class Artifacts:
@@ -32,15 +32,23 @@ class Artifacts:
 
     Args:
         directory: The directory of all artifacts; created with the first one.
+        published: Those that the project shares with other machines; None where it shares none.
     """
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, published: PublishedArtifacts | None = None) -> None:
         self.directory = directory
+        self.published = published
 
     def find(self, key: str) -> Path | None:
-        """The finished artifact's directory, or None."""
+        """The finished artifact's directory, or None; one that another machine has published is fetched.
+
+        Raises:
+            StoreError: it cannot be fetched, or the object store does not answer.
+        """
         path = self._path(key)
-        return path if (path / MANIFEST).is_file() else None
+        if (path / MANIFEST).is_file():
+            return path
+        return path if self.published is not None and self.published.fetch(path.name, path) else None
 
     def placed(self, options: Json) -> Json:
         """Replace ``model = "artifact:KEY"`` in the options of an embedder by the path of that tuned embedder.
@@ -108,6 +116,11 @@ class Artifacts:
             (partial / MANIFEST).write_bytes(text.encode())
             writing.sync(partial / MANIFEST)
             writing.sync(partial)
+            # Before the rename: what is finished here is in the store, too, and of two machines the first one's counts.
+            if self.published is not None and not self.published.publish(path.name, partial):
+                log.warning("%s was finished by another machine first, whose files are used", key)
+                shutil.rmtree(partial)
+                return self._fetched(key)
             # without a manifest, or `find` had found it: what a killed removal has left
             if path.exists():
                 shutil.rmtree(path)
@@ -126,6 +139,8 @@ class Artifacts:
         try:
             manifest: Json = json.loads(path.read_text(encoding="utf-8"))
         except FileNotFoundError as error:
+            if self.published is not None and (theirs := self.published.manifest(path.parent.name)) is not None:
+                return theirs
             raise StoreError(f"there is no artifact {key}", file=path.parent) from error
         except (OSError, ValueError, RecursionError) as error:
             raise StoreError(f"the manifest of {key} cannot be read: {error}", file=path) from error
@@ -141,26 +156,56 @@ class Artifacts:
             StoreError: a file is missing, changed or not in the manifest; the message names the first such file.
         """
         cure = "Remove the artifact with `twofold gc`, or delete its directory; it is made again when needed."
+        if self.published is not None:
+            self.find(key)
+            cure = "Delete its directory: it is fetched again from the object store when needed."
         files, path = self.manifest(key)["files"], self._path(key)
         for name, entry in files.items():
             target = path / name
             if not target.is_file():
                 raise StoreError(f"a file of the artifact {key} is missing", file=target, cure=cure)
             # the size first: a file that was cut off need not be read
-            if target.stat().st_size != entry["bytes"] or _sha256(target) != entry["sha256"]:
+            if target.stat().st_size != entry["bytes"] or sha256_of(target) != entry["sha256"]:
                 raise StoreError(f"a file of the artifact {key} is damaged", file=target, cure=cure)
         extra = sorted(set(_files(path)) - set(files) - {MANIFEST})
         if extra:
             raise StoreError(f"the artifact {key} contains a file that is not its own", file=path / extra[0], cure=cure)
 
-    def list(self) -> list[Json]:
+    def list(self, *, here: bool = False) -> list[Json]:
         """Manifests of all artifacts by name; an unfinished artifact is ``{"key", "bytes", "finished": False}``.
 
-        An artifact with a damaged manifest counts as unfinished. Folders without a key as name are ignored.
+        An artifact with a damaged manifest counts as unfinished. Folders without a key as name are ignored. Artifacts
+        of other machines are those that `refresh` has seen: nobody is asked.
+
+        Args:
+            here: Only those whose files lie here.
         """
-        manifests: list[Json] = []
-        if not self.directory.is_dir():
+        manifests = list(self._here())
+        if self.published is None or here:
             return manifests
+        keys = {manifest["key"] for manifest in manifests if manifest["finished"]}
+        theirs = [{**m, "finished": True} for m in self.published.manifests() if m["key"] not in keys]
+        return sorted([*manifests, *theirs], key=lambda manifest: str(manifest["key"])) if theirs else manifests
+
+    def refresh(self) -> None:
+        """See what other machines have published, and publish what was finished before there was a store.
+
+        Raises:
+            StoreError: the object store does not answer, or refuses.
+        """
+        if self.published is None:
+            return
+        self.published.refresh()
+        there = {manifest["key"] for manifest in self.published.manifests()}
+        for manifest in self._here():
+            if manifest["finished"] and manifest["key"] not in there:
+                path = self._path(manifest["key"])
+                if not self.published.publish(path.name, path):
+                    log.warning("the store has other files of %s; this machine goes on with its own", manifest["key"])
+
+    def _here(self) -> Iterator[Json]:
+        if not self.directory.is_dir():
+            return
         for path in sorted(p for p in self.directory.iterdir() if p.is_dir()):
             name = path.name.removesuffix(_PARTIAL)
             # a hyphen stands for the key's colon, and a tag may have more of them
@@ -170,17 +215,18 @@ class Artifacts:
                 continue
             unfinished = {"key": key, "bytes": _size(path), "finished": False}
             if path.name != name:
-                manifests.append(unfinished)
+                yield unfinished
             elif (path / MANIFEST).is_file():
                 try:
-                    manifests.append({**self.manifest(key), "finished": True})
+                    manifest = self.manifest(key)
                 except StoreError as error:  # a damaged artifact must not stop unrelated commands, such as `forget`
                     log.warning("%s", error)
-                    manifests.append(unfinished)
-        return manifests
+                    yield unfinished
+                else:
+                    yield {**manifest, "finished": True}
 
     def remove(self, key: str) -> int:
-        """Delete an artifact, finished or not; returns the bytes freed."""
+        """Delete the local files of an artifact, finished or not; returns the bytes freed."""
         freed = 0
         for path in (self._path(key), self._partial(key)):
             if path.is_dir():
@@ -188,6 +234,22 @@ class Artifacts:
                 (path / MANIFEST).unlink(missing_ok=True)  # first: a killed removal leaves no complete-looking artifact
                 shutil.rmtree(path)
         return freed
+
+    def clear(self) -> int:
+        """Delete what fetches that were killed have left; returns the bytes freed."""
+        freed = 0
+        for path in self.directory.glob(f".*{FETCHING}"):
+            freed += _size(path)
+            shutil.rmtree(path, ignore_errors=True)
+        return freed
+
+    def _fetched(self, key: str) -> Path:
+        path = self.find(key)
+        if path is None:
+            raise StoreError(
+                f"the artifact {key} was removed from the store while it was finished", file=self.directory
+            )
+        return path
 
     def _path(self, key: str) -> Path:
         if not _KEY.fullmatch(key) or key.startswith("."):
@@ -202,12 +264,12 @@ class Artifacts:
     @staticmethod
     def _seal(path: Path) -> Json:
         writing.sync(path)
-        return {"bytes": path.stat().st_size, "sha256": _sha256(path)}
+        return {"bytes": path.stat().st_size, "sha256": sha256_of(path)}
 
 
 def file_digests(path: Path) -> dict[str, str]:
     """File → sha256 of all files in a directory, as in a manifest."""
-    return {name: _sha256(path / name) for name in _files(path) if name != MANIFEST}
+    return {name: sha256_of(path / name) for name in _files(path) if name != MANIFEST}
 
 
 def _files(path: Path) -> list[str]:
@@ -216,11 +278,3 @@ def _files(path: Path) -> list[str]:
 
 def _size(path: Path) -> int:
     return sum(p.stat().st_size for p in path.rglob("*") if p.is_file() and not p.is_symlink())
-
-
-def _sha256(path: Path) -> str:
-    state = hashlib.sha256()
-    with path.open("rb") as stream:
-        while piece := stream.read(_PIECE):
-            state.update(piece)
-    return state.hexdigest()

@@ -1,0 +1,162 @@
+"""Two machines of one project, which are two directories, and an object store between them."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import tarfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+import stand_in_trainer
+from object_store import ObjectStore
+from store_project import NAME as STORED
+from store_project import QUESTION, SAMPLES
+from twofold.deployment import bundle
+from twofold.deployment.snapshot import Snapshot
+from twofold.errors import DatabaseUnreachable, StoreError
+from twofold.improvement import settings
+from twofold.metrics import overlap
+from twofold.plugins import loading
+from twofold.project import Project
+from twofold.reports import archive
+from twofold.retrieval.analysis import ANALYSIS
+from twofold.settings import loading as config_loading
+from twofold.types import Json
+
+
+@pytest.fixture(autouse=True)
+def trainer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """The stand-in's trainings are counted."""
+    monkeypatch.setenv("TRAINED", str(tmp_path / "trained"))
+    with loading.registered("trainers", "one", stand_in_trainer.StandIn):
+        yield
+
+
+@pytest.fixture
+def scale(object_store: ObjectStore) -> Json:
+    """Settings of both machines."""
+    return {"scale": {"store": f"s3://{object_store.bucket()}/p", "endpoint": object_store.endpoint}}
+
+
+@pytest.fixture
+def stored(tmp_path: Path) -> Path:
+    """A project with a study, a tuned model and an alias, stored by an earlier version that shared nothing."""
+    with tarfile.open(SAMPLES / f"{STORED}.tar.xz") as files:
+        files.extractall(tmp_path, filter="data")
+    described = tmp_path / STORED / ".twofold" / "index" / "index.json"
+    settings = json.loads(described.read_text(encoding="utf-8"))
+    described.write_text(json.dumps({**settings, "analysis": ANALYSIS}), encoding="utf-8")
+    return tmp_path / STORED
+
+
+def other_machine(source: Path, directory: Path) -> Path:
+    """The same project where nothing was studied or tuned: settings, documents, examples, and an index of its own."""
+    shutil.copytree(source, directory)
+    for folder in (".twofold/artifacts", ".twofold/store", "studies", "receipts", "advice"):
+        shutil.rmtree(directory / folder, ignore_errors=True)
+    for table in (directory / ".twofold").glob("catalogue.sqlite*"):
+        table.unlink()
+    return directory
+
+
+def test_a_machine_serves_the_model_that_another_has_tuned(stored: Path, scale: Json, tmp_path: Path) -> None:
+    there = other_machine(stored, tmp_path / "there")
+    with Project.open(stored, scale) as here, here.writing():
+        pass
+    with Project.open(stored) as alone:
+        expected, measured = alone.ask(QUESTION, arm="ft+rag")
+    with Project.open(there, scale) as project:
+        project.sync()
+        assert not (there / ".twofold" / "artifacts").exists(), "nothing is fetched before it is used"
+        answer, provenance = project.ask(QUESTION, arm="ft+rag")
+        assert (answer.text, provenance["model"], provenance["key"]) == (
+            expected.text, measured["model"], measured["key"]
+        )  # fmt: skip
+        assert provenance["measured"], "the study of the other machine has measured it"
+        assert [model["id"] for model in project.models.listing() if model["here"]] == [measured["model"]]
+        # Cleared here, it is in the store for when it is needed again.
+        with project.writing():
+            project.tuning.gc()
+        shutil.rmtree(there / ".twofold" / "artifacts")
+        assert project.ask(QUESTION, arm="ft+rag")[1]["model"] == measured["model"]
+
+
+def test_a_study_is_read_and_gone_on_with_elsewhere(
+    stored: Path, scale: Json, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    there = other_machine(stored, tmp_path / "there")
+    with Project.open(stored, scale) as here:
+        with here.writing():
+            pass
+        name = archive.names(here.records)[-1]
+    with Project.open(there, scale) as project:
+        assert archive.names(project.records) == archive.names(stored / "studies")
+        for file in (stored / "studies" / name).iterdir():
+            assert (project.records / name / file.name).read_bytes() == file.read_bytes()
+        # Trained already, nothing is trained again: another look at the same questions, by the next name.
+        monkeypatch.setattr(overlap.AnswerF1, "version", 1000)
+        record = project.study()
+        assert record["study"] > name
+    assert not (tmp_path / "trained").exists()
+    with Project.open(stored, scale) as here:
+        assert archive.names(here.records)[-1] == record["study"]
+        assert archive.read_record(here.records / record["study"])["verdict"] == record["verdict"]
+
+
+def test_what_is_forgotten_here_is_gone_there(stored: Path, scale: Json, tmp_path: Path) -> None:
+    there = other_machine(stored, tmp_path / "there")
+    with Project.open(stored, scale) as here:
+        with here.writing():
+            pass
+        name = archive.names(here.records)[-1]
+        document = next(iter(shown(here.records / name)))
+        with Project.open(there, scale) as project:
+            project.sync()
+            assert document in shown(project.records / name)
+        with here.writing():
+            here.versions.forget(document)
+    with Project.open(there, scale) as project:
+        assert document not in shown(project.records / name)
+        # What this machine has indexed by itself leaves with its next sync.
+        project.sync()
+        assert document not in project.workspace.search.index.contents()
+        assert [path.name for path in sorted((there / "receipts").glob("forget-*"))] == [
+            path.name for path in sorted((stored / "receipts").glob("forget-*"))
+        ]
+
+
+def shown(study: Path) -> list[str]:
+    """The documents that the answers of a study's record show."""
+    rows = archive.read_answers(study)
+    return sorted({hit["document"] for row in rows for answer in row["arms"].values() for hit in answer["hits"]})
+
+
+def test_a_folder_belongs_to_one_project(stored: Path, scale: Json) -> None:
+    with Project.open(stored, scale) as here:
+        summary = here.sharing.summary()
+    assert summary is not None
+    assert summary["pending"], "only looked at, nothing was written there"
+    with pytest.raises(StoreError, match=r"belongs to the project '.*', and this is 'other'"):
+        Project.open(stored, {**scale, "project": {"name": "other"}})
+
+
+def test_a_bundle_answers_without_the_store(stored: Path, scale: Json, tmp_path: Path) -> None:
+    settings.write(stored, scale)
+    shot = Snapshot()
+    with Project.open(stored) as project:
+        files = bundle._alone(project, tmp_path, shot)
+    alone = config_loading.load(files["project/twofold.toml"].parent)
+    assert alone.scale.store == ""
+    assert alone.generation == project.config.generation
+    assert [entry["what"] for entry in shot.left_out] == [f"the object store ({scale['scale']['store']})"]
+
+
+def test_without_its_store_a_project_says_so_before_it_works(stored: Path) -> None:
+    with pytest.raises(DatabaseUnreachable, match="s3://bucket") as error:
+        Project.open(stored, {"scale": {"store": "s3://bucket/p", "endpoint": "http://127.0.0.1:9"}})
+    assert "scale.store=" in error.value.cure, "what is here can be used without"
+    with Project.open(stored) as project:
+        assert project.ask(QUESTION)[0].text
