@@ -28,10 +28,10 @@ class Engine:
 
 
 @contextmanager
-def started(model: Path, port: int = 0) -> Iterator[Engine]:
-    """The server of a GGUF file; port 0 chooses a free one."""
+def started(model: Path, port: int = 0, *, adapter: Path | None = None) -> Iterator[Engine]:
+    """The server of a GGUF file, and of a LoRA adapter on it; port 0 chooses a free one."""
     # one thread: several wait for each other in loops, which is slow beside other tests
-    command = [sys.executable, str(SERVER), str(model), str(port), "2", "1"]
+    command = [sys.executable, str(SERVER), str(model), str(port), "2", "1", *([str(adapter)] if adapter else [])]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as process:
         assert process.stdout is not None
         try:

@@ -36,7 +36,7 @@ from twofold.models.adapter_layers import WEIGHTS
 from twofold.plugins.live import LiveBatch
 from twofold.plugins.protocols import Options, Progress, quiet
 from twofold.plugins.results import ExportedForm
-from twofold.store.artifacts import MANIFEST
+from twofold.store.published import MANIFEST
 from twofold.types import Adapter, Completion, Failure, Json, Prompt
 
 if TYPE_CHECKING:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, TypedDict
+from typing import Any, NotRequired, TypedDict
 
 from twofold.plugins.results import CancelledJob, ExportedForm
 from twofold.reports.model_card import Measurement
@@ -53,11 +53,24 @@ class ExportReceipt(ExportedForm):
     """Time, in ISO 8601."""
 
 
+class ServingScript(TypedDict):
+    """How another engine serves what was exported."""
+
+    engine: str
+    script: str
+    """File that starts it."""
+    settings: str
+    """Lines of ``twofold.toml`` by which a project answers with it."""
+
+
 class ExportReport(TypedDict):
     """A model written in all forms asked for."""
 
     id: str
+    """Empty where the untuned model alone is to be served."""
     exports: list[ExportReceipt]
+    serving: NotRequired[ServingScript]
+    """Only where it was exported for an engine."""
 
 
 class TrainersJob(CancelledJob):

@@ -11,10 +11,10 @@ from pathlib import Path
 from typing import Any
 
 from twofold.assembly.workspace import Workspace
-from twofold.errors import ModelError
 from twofold.examples.splitting import Splits
 from twofold.forgetting.suite import GROUPS, outcome
-from twofold.lifecycle import retraining
+from twofold.generation.export import exporting
+from twofold.lifecycle import retraining, serving_elsewhere
 from twofold.lifecycle.model_records import (
     ClearedArtifacts,
     ExampleCounts,
@@ -26,13 +26,14 @@ from twofold.lifecycle.model_records import (
 )
 from twofold.lifecycle.record import Retrained, Trigger
 from twofold.models import hub
+from twofold.monitoring.store import FILE as WATCH_FILE
 from twofold.monitoring.store import open_retunings
 from twofold.plugins import loading
-from twofold.plugins.protocols import Cancels, Exports, Generator, Progress, quiet
+from twofold.plugins.protocols import Cancels, Exports, Progress, quiet
 from twofold.reports import archive
 from twofold.reports.model_card import DescribedModel, Measurement, card
 from twofold.store.model_record import ModelRecord
-from twofold.store.model_registry import CHAMPION, Registry
+from twofold.store.model_registry import CHAMPION, Registry, short
 from twofold.types import Arm, Json, Message, Prompt
 
 PROMPTS = 50
@@ -109,34 +110,38 @@ class TunedModels:
 
     # ------------------------------------------------------------ exports
 
-    def export(self, name: str, target: Path, *, forms: Sequence[str], progress: Progress = quiet) -> ExportReport:
+    def export(
+        self, name: str, target: Path, *, forms: Sequence[str] = (), engine: str = "", progress: Progress = quiet
+    ) -> ExportReport:
         """Write a model for other programs, each form compared with the trained model on real prompts.
 
         The prompts come from dev first, then from train, rendered as the arm's requests are.
 
         Args:
-            name: The model.
+            name: The model; empty: the untuned one, for an engine.
             target: Directory to write to; each form gets its own in it, with a card and ``export.json``.
-            forms: ``peft``, ``safetensors``, ``gguf``, ``gguf-adapter``.
+            forms: ``peft``, ``safetensors``, ``gguf``, ``gguf-adapter``; by default the engine's own, or ``peft``.
+            engine: One of `serving_elsewhere.ENGINES`: the script that serves it is written, too, and the forms go to a
+                folder of the model's id, so that further models can be served beside it. Empty: none.
             progress: Shows writing and comparing.
 
         Raises:
             ModelError: a form cannot hold it, or what was written does not answer alike.
             StoreError: the model's files are gone or damaged.
         """
+        if engine and not name:
+            return {"id": "", "exports": [], "serving": serving_elsewhere.write(self.workspace.models, engine, target)}
         record = self.registry.checked(name)  # damaged files are not handed on to other programs
         parts = self._of(record)
         adapter = parts.models.load(record["key"])
-        generator: Generator = parts.models.generator(adapter)
+        folder = target / short(record["id"]) if engine else target
+        if engine:
+            forms = forms or [serving_elsewhere.form_for(engine, Path(adapter.path))]
+        generator = serving_elsewhere.local(parts.models, adapter)
+        assert isinstance(generator, Exports)
         try:
-            if not isinstance(generator, Exports):
-                where = parts.config.generation.generator.name
-                raise ModelError(
-                    f"the generator {where!r} has no weights to export",
-                    cure="Tune locally to own the weights: a model tuned at an endpoint stays there.",
-                )
             prompts = self._prompts(self.workspace.config.arm(record["arm"]))
-            exports = generator.export(target, forms=forms, prompts=prompts, progress=progress)
+            exports = generator.export(folder, forms=forms or ["peft"], prompts=prompts, progress=progress)
         finally:
             generator.close()
         # One page for all forms, with the receipts of all of them.
@@ -162,7 +167,12 @@ class TunedModels:
             stored = {key: value for key, value in receipt.items() if key != "path"}
             (folder / RECEIPT).write_text(json.dumps(stored, indent=1), encoding="utf-8")
             receipts.append(receipt)
-        return {"id": record["id"], "exports": receipts}
+        report: ExportReport = {"id": record["id"], "exports": receipts}
+        if engine:
+            report["serving"] = serving_elsewhere.write(
+                parts.models, engine, target, whole=_whole(record["id"], target, receipts)
+            )
+        return report
 
     # ------------------------------------------------------------ retraining
 
@@ -179,7 +189,7 @@ class TunedModels:
         # The project's folder, where the record of looks lies.
         times = [r["made"] for r in self.registry.records() if champion and r["arm"] == champion["arm"]]
         trained = max(map(datetime.fromisoformat, times), default=None)
-        alarms = open_retunings(self.records.parent, trained=trained)
+        alarms = open_retunings(self.workspace.catalogue.beside(self.records.parent / WATCH_FILE), trained=trained)
         facts = retraining.facts_of(parts.models, parts.adapters, {**counts, "alarms": alarms})
         return champion, retraining.reasons(
             self.workspace.config.retraining, champion, facts=facts, moment=datetime.now(UTC)
@@ -219,7 +229,9 @@ class TunedModels:
     # ------------------------------------------------------------ clearing
 
     def gc(self, *, also: Collection[str] = (), dry_run: bool = False) -> ClearedArtifacts:
-        """Remove artifacts that no study, alias or lineage needs, and half-made ones.
+        """Remove artifacts that no study, alias or lineage needs, and half-made ones, from this machine.
+
+        An object store keeps what was published: other machines may need what this one does not know of.
 
         Args:
             also: Keys of artifacts that are needed for other reasons.
@@ -237,14 +249,14 @@ class TunedModels:
             used |= {str(a["description"].get("optimised", {}).get("key", "")) for a in record["arms"].values()}
             used |= {key for _, key in self._trained(name)}
         used |= {model.partition(":")[2] for model in models if model.startswith("artifact:")}
-        manifests = artifacts.list()
+        manifests = artifacts.list(here=True)
         # After all others are known: finished weights need the trained ones that they were made of.
         used |= {m["trained"] for m in manifests if m["key"] in used and m.get("trained")}
         doomed = [m for m in manifests if m["key"] not in used]
         freed = sum(int(m["bytes"]) for m in doomed)
         # Bytes really freed, as a file may be gone by now.
         if not dry_run:
-            freed = sum(artifacts.remove(m["key"]) for m in doomed)
+            freed = sum(artifacts.remove(m["key"]) for m in doomed) + artifacts.clear()
         return {"removed": [m["key"] for m in doomed], "bytes": freed, "dry_run": dry_run}
 
     # ------------------------------------------------------------ inside
@@ -314,6 +326,17 @@ class TunedModels:
         # The first variant only: the others show the same questions with other passages.
         conversations += [pair.messages for pair in job.rows[0]]
         return [Prompt(messages=messages) for messages in list(dict.fromkeys(conversations))[:PROMPTS]]
+
+
+def _whole(id: str, target: Path, receipts: Sequence[ExportReceipt]) -> serving_elsewhere.ServedForm | None:
+    """The whole model among exported forms; None where an adapter alone was exported."""
+    for receipt in receipts:
+        place = Path(receipt["path"]).relative_to(target)
+        if receipt["format"] == "gguf":
+            return serving_elsewhere.ServedForm(id=id, form="gguf", place=(place / exporting.GGUF).as_posix())
+        if receipt["format"] == "safetensors":
+            return serving_elsewhere.ServedForm(id=id, form="safetensors", place=place.as_posix())
+    return None
 
 
 _DEV_LEVEL = 0.95

@@ -38,7 +38,7 @@ from twofold.errors import (
 )
 from twofold.files import writing
 from twofold.files.locking import locked
-from twofold.hashing import digest
+from twofold.hashing import digest, sha256_of
 from twofold.host import children
 from twofold.host.cache import cache_root, shared_models, taken
 from twofold.models import wheels
@@ -387,7 +387,7 @@ def _stamps(path: Path, files: list[str]) -> dict[str, list[int]]:
 
 
 def _content_digest(path: Path, files: list[str]) -> str:
-    return digest("weights", {name: wheels.sha256_of(path / name) for name in files})
+    return digest("weights", {name: sha256_of(path / name) for name in files})
 
 
 def _model_files(path: Path) -> list[str]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import os
 import re
 import shutil
@@ -16,6 +15,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 
 from twofold.errors import DigestMismatch, ModelError
+from twofold.hashing import sha256_of
 from twofold.host import children
 from twofold.plugins.protocols import Progress
 
@@ -156,15 +156,6 @@ def _bytes_under(*folders: Path) -> int:
                 if path.is_file():
                     total += path.stat().st_size
     return total
-
-
-def sha256_of(path: Path) -> str:
-    """The digest of a file, read piece by piece."""
-    state = hashlib.sha256()
-    with path.open("rb") as stream:
-        while piece := stream.read(_PIECE):
-            state.update(piece)
-    return state.hexdigest()
 
 
 def _of_pip(log: Path) -> str:

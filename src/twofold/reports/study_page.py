@@ -21,6 +21,7 @@ from twofold.judge.record import JudgementRecord
 from twofold.plugins.traits import place_of
 from twofold.reports import charts, judged_by, styles, tradeoffs, why_wrong, word_weight
 from twofold.reports.cost_section import cost_section
+from twofold.reports.endpoint_lines import endpoint_lines, endpoint_rows
 from twofold.reports.explorer import OPEN_WITHOUT_SCRIPT, explore, safe_json
 from twofold.reports.forecast_lines import expected_title, forecast_lines
 from twofold.reports.judged_lines import judge_section
@@ -180,6 +181,7 @@ def _shown(
         "together": percent(_own_level(record)),
         "tables": tables,
         "table_arms": {name for table in tables for row in table["cells"] for name in row},
+        "endpoints": endpoint_rows(record),
         "models": model_rows(record),
         "raced": race_looks(record),
         "edited": reproof_table(record),
@@ -256,7 +258,7 @@ def _summary(record: StudyRecord, runs: Sequence[Sequence[str]]) -> str:
         if items:
             lines += [f"{title}:", *(f"  - {item}" for item in items), ""]
     lines += training_lines(arms, runs, width)
-    lines += [*prompt_lines(record), *reproof_lines(record), *forecast_lines(record)]
+    lines += [*prompt_lines(record), *reproof_lines(record), *forecast_lines(record), *endpoint_lines(record)]
     lines += [f"beside the arms: {beside}", ""] if (beside := linear_line(record)) else []
     cached = sum(item["cached"] for item in record["bill"])
     total = sum(item["items"] for item in record["bill"])

@@ -36,7 +36,8 @@ _TOLERANCE = 0.1
 """Largest logit difference of an export, relative to the adapter's own effect on the logits."""
 _SMALL = 0.05
 """Logit difference that is accepted in any case: f16 rounding, where an adapter has hardly any effect."""
-_GGUF = "model-f16.gguf"
+GGUF = "model-f16.gguf"
+"""File of the form ``gguf``."""
 _GGUF_ADAPTER = "adapter-f16.gguf"
 
 
@@ -139,7 +140,7 @@ def _write(tuned: Tuned, form: str, work: Path) -> None:
         merging.merge(tuned.model, tuned.adapter, work)
     elif form == "gguf":
         whole = tuned.whole or merging.merged(tuned.model, tuned.weights, tuned.adapter)
-        gguf.write_gguf(whole, work / _GGUF, chat_template=tuned.chat_template)
+        gguf.write_gguf(whole, work / GGUF, chat_template=tuned.chat_template)
     else:
         gguf_adapter.write_adapter(tuned.model, source, work / _GGUF_ADAPTER)
     # the template in use, which need not be the model's own
@@ -272,7 +273,7 @@ def _loaded(form: str, work: Path, base: Path, load: Callable[..., Any]) -> tupl
     if form == "safetensors":
         return load(str(work)), f"transformers {version('transformers')}"
     if form == "gguf":
-        return load(str(work), gguf_file=_GGUF), f"transformers {version('transformers')}, gguf_file="
+        return load(str(work), gguf_file=GGUF), f"transformers {version('transformers')}, gguf_file="
     tensors, alpha = gguf_adapter.read_adapter(base, work / _GGUF_ADAPTER)
     # the file has alpha only: layers and rank are those of its tensors
     layers = sorted({name.removeprefix(gguf_adapter.PREFIX).partition(".lora_")[0] for name in tensors})

@@ -176,6 +176,8 @@ class OpenVinoRuntime:
             properties["KV_CACHE_PRECISION"] = "f32"
         if settings.threads:
             properties["INFERENCE_NUM_THREADS"] = settings.threads
+            # OpenVINO binds threads to the first cores, and so do other processes of it that have as few.
+            properties["ENABLE_CPU_PINNING"] = False
         try:
             with usual_signal_stack():
                 return self._genai.ContinuousBatchingPipeline(
