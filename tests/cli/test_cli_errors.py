@@ -116,7 +116,10 @@ def test_a_fault_of_our_own_shows_its_traceback_only_when_asked(
         ("show one two", "unexpected argument 'two'", "Put quotes around text with spaces"),
         ("bench -C p", "no such option: -C", "Put options after the command: twofold bench COMMAND OPTIONS;"),
         ("-C p study", "no such option: -C", "Put options after the command: twofold COMMAND OPTIONS;"),
-        ("tune --plan", "belongs to --what embedder and to --if-due", "Leave --plan out: work and minutes are printed"),
+        ("tune --size Llama-3.1-8B", "--size needs --plan", "Add --plan."),
+        ("tune --gpu H100", "--gpu and --efficiency need --size", "Add --size"),
+        ("tune --arm ft --plan --size 9B", "no model size '9B'", "Choose SmolLM2-135M, Llama-3.2-1B"),
+        ("tune --arm ft --plan --size qwen2.5-7b --gpu K80", "unknown GPU 'K80'", "Choose H200, H100"),
         ("examples import no.csv --into x.jsonl", "no.csv: there is no such file", "Name a plain file that is there."),
     ],
 )

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from twofold.cli import retrain
+from twofold.cli import retrain, where
 from twofold.cli.progress import duration
 from twofold.cli.session import Run
 from twofold.errors import ConfigError
 from twofold.files.reading import counted
 from twofold.hashing import plain
+from twofold.reports.size_lines import size_lines
 from twofold.reports.tuning_lines import methods_lines, runs_lines, tuned_lines
 from twofold.verdict.effort import cure, shortfall, unfinished
 
@@ -40,9 +42,35 @@ def tune(
     plan: Annotated[
         bool,
         typer.Option(
-            "--plan", help="With --what embedder: show the training data only. With --if-due: show the triggers only."
+            "--plan",
+            help="Train nothing: show work and minutes; with --size those of another model on GPUs. With "
+            "--what embedder: show the training data. With --if-due: show the triggers.",
         ),
     ] = False,
+    size: Annotated[
+        str,
+        typer.Option(
+            "--size",
+            metavar="SIZE",
+            help="With --plan: the model to plan for, such as Llama-3.1-8B, or the path of a config.json.",
+        ),
+    ] = "",
+    gpu: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--gpu", metavar="GPU", help="With --size: H200, H100, A100, L4 or 4090. Repeatable; default all."
+        ),
+    ] = None,
+    efficiency: Annotated[
+        float,
+        typer.Option(
+            "--efficiency",
+            metavar="SHARE",
+            min=0,
+            max=1,
+            help="With --size: share of the GPU's peak that training reaches, as bench/gpu.py measures it.",
+        ),
+    ] = 0.0,
     method: Annotated[
         list[str] | None,
         typer.Option(
@@ -79,12 +107,14 @@ def tune(
     by: Annotated[
         str, typer.Option("--by", metavar="WHO", help="Name of the person who promotes, for the audit log.")
     ] = "",
+    on: where.On = "",
 ) -> None:
     """Train an arm's adapter or the embedder on the train split, or reuse the existing result.
 
     An interrupted run resumes. Exit code 1: trained, but the forgetting gate failed it. Exit codes of --from and
     --if-due: 0 promoted, not due or nothing new; 1 trained and not promoted, or, with --plan, due.
     """
+    run = where.placed(run, on)
     # Each of these three ends the command: cancelling, retraining, and the embedder are separate jobs.
     if cancel:
         retrain.cancel(run, arm=arm)
@@ -95,15 +125,27 @@ def tune(
     if what == "embedder":
         _embedder(run, minutes, plan=plan)
         return
-    if what != "adapter" or plan:
-        if plan and what == "adapter":
-            raise ConfigError(
-                "an adapter has no --plan, which belongs to --what embedder and to --if-due",
-                cure="Leave --plan out: work and minutes are printed before training. Or run `twofold study --plan`.",
-            )
+    if what != "adapter":
         raise ConfigError(f"unknown value --what {what!r}", cure="Choose --what adapter or --what embedder.")
     # Options win over twofold.toml for this call; None leaves what stands there.
     laid = {"tuning__trainer__options__minutes": minutes, "tuning__methods": method or None}
+    if (gpu or efficiency) and not size:
+        raise ConfigError("--gpu and --efficiency need --size", cure="Add --size, for example --size Llama-3.1-8B.")
+    if size and not plan:
+        raise ConfigError(
+            "--size needs --plan", cure="Add --plan. To tune that model, set [tuning.trainer.options].model."
+        )
+    if plan:
+        _require_known(size, gpu or ())
+        with run.project(**laid) as project, run.progress() as progress:
+            if size:
+                sized = project.tuning.size_plan(size, arm=arm, gpus=gpu or (), efficiency=efficiency).to_json()
+                run.result(plain(sized), "\n".join(size_lines(sized)))
+                return
+            bill = project.tuning.plan(arm=arm, all_documents=all_documents, measure=True, progress=progress)
+        there = f"nothing to train: the adapter of {arm} is there, or [tuning].use names a model"
+        run.result(plain(bill.to_json()), "\n".join(ahead(bill) or [there]))
+        return
     weights = _weights(combine or [])
     with run.project(**laid) as project, run.progress() as progress:
         # Combining trains nothing, so there is no training to announce.
@@ -128,6 +170,16 @@ def tune(
     gate = done.report["gate"]
     if enforced and gate and gate["failed"]:
         raise typer.Exit(1)
+
+
+def _require_known(size: str, gpus: Sequence[str]) -> None:
+    """Refuse a size or GPU that nobody knows before the project is opened and read."""
+    from twofold.training import sizing
+
+    if size:
+        sizing.shape(size)
+    for name in gpus:
+        sizing.gpu(name)
 
 
 def ahead(plan: TuningPlan) -> list[str]:

@@ -51,6 +51,12 @@ class Reckoning:
     """Work of scoring one of them, in tokens read."""
     followed: float
     """Work of following other things before the first step and at every evaluation, in tokens read."""
+    row_tokens: float
+    """Tokens of the same rows, each with its whole prompt, as hosted training counts them."""
+    answer_tokens: float
+    """Those of them that are learned."""
+    longest: int
+    """Tokens of the longest row."""
 
 
 def reckon(job: TrainerJob, options: FitOptions) -> Reckoning:
@@ -69,9 +75,14 @@ def reckon(job: TrainerJob, options: FitOptions) -> Reckoning:
     sizes = [len(group) if supervised else 1 for group in groups]
     read = [_read(group, shared=options.share_prefixes) for group in groups]
     steps = schedule([sizes], options, seed=job.seed)
+    taken = list(chain.from_iterable(members for _, members in steps))
+    rows = list(chain.from_iterable(map(groups.__getitem__, taken)))
     return Reckoning(
         steps=round(len(steps) * scale),
-        tokens=scale * sum(map(read.__getitem__, chain.from_iterable(members for _, members in steps))),
+        tokens=scale * sum(map(read.__getitem__, taken)),
+        row_tokens=scale * sum(len(row.ids) for row in rows),
+        answer_tokens=scale * sum(len(row.ids) - row.start for row in rows),
+        longest=max((len(row.ids) for row in rows), default=0),
         items=min(len(job.dev), options.dev_items),
         item=item_units(job, options),
         followed=followed_units(job),

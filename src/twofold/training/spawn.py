@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 import subprocess
+import sys
 from collections import deque
 from pathlib import Path
 
@@ -17,6 +18,7 @@ from twofold.errors import TrainingError
 from twofold.files import writing
 from twofold.host import children
 from twofold.plugins.protocols import Progress
+from twofold.training import launching
 from twofold.types import Json
 
 _LEFT_OVER = ("job.json", "checkpoint.pt", "checkpoint.earlier.pt", "checkpoint.new.pt", "best.pt", "probe.json")
@@ -32,25 +34,27 @@ def spawn(
         directory: Where the job is handed over and the result is left.
         handed: What the child reads as ``job.json``.
         memory: What to do when memory runs out.
-        processes: Started together by torchrun where there is more than one.
+        processes: Started together by torchrun where there is more than one; the environment may say otherwise (see
+            `launching`).
         progress: Told what the child tells.
 
     Raises:
         NothingToLearn, DiskFull, TrainingError: as the child says; else the message holds the end of its log.
+        ConfigError: see `launching.launch`.
     """
     directory.mkdir(parents=True, exist_ok=True)
     writing.write(directory / "job.json", json.dumps(handed))
     log = directory / "train.log"
-    command = [module, str(directory)]
-    if processes > 1:
-        together = ["torch.distributed.run", "--standalone", f"--nproc-per-node={processes}", "-m"]
-        command = [*together, children.__name__, *command]
+    start = launching.launch(
+        module, [str(directory)], python=sys.executable, processes=processes, environment=os.environ
+    )
     # lines arrive while the child runs
-    environment = {**_waiting(), **os.environ, "TOKENIZERS_PARALLELISM": "false", "PYTHONUNBUFFERED": "1"}
+    environment = {**_waiting(), **launching.SETTINGS, **os.environ}
+    environment |= {"TOKENIZERS_PARALLELISM": "false", "PYTHONUNBUFFERED": "1"}
     with (
         log.open("ab") as log_file,
         children.running(
-            command[0], command[1:], stdout=subprocess.PIPE, stderr=log_file, environment=environment
+            start.module, start.arguments, stdout=subprocess.PIPE, stderr=log_file, environment=environment
         ) as child,
     ):
         assert child.stdout is not None
@@ -60,13 +64,16 @@ def spawn(
         for number, line in enumerate(child.stdout):
             if number == 0:
                 tell("start training", 1, 1)
-            event = json.loads(line)
-            if "error" in event:
+            event = _event(line)
+            if event is None:
+                log_file.write(line)
+            elif "error" in event:
                 fault = event["error"]
             else:
                 tell(event["stage"], event["done"], event["total"])
         status = child.wait()
-    if fault:
+    # torchrun may have started anew after an error that it survived.
+    if fault and status != 0:
         kinds = {c.code: c for c in (errors.NothingToLearn, errors.DiskFull, TrainingError)}
         raise kinds.get(fault["code"], TrainingError)(fault["message"], cure=fault["cure"])
     if status != 0:
@@ -76,6 +83,15 @@ def spawn(
     for name in _LEFT_OVER:
         (directory / name).unlink(missing_ok=True)
     return report
+
+
+def _event(line: bytes) -> Json | None:
+    """What a child tells; None for a line of somebody else, such as the program that started it on another machine."""
+    try:
+        event = json.loads(line)
+    except ValueError:
+        return None
+    return event if isinstance(event, dict) and ("error" in event or "stage" in event) else None
 
 
 def _died(log: Path, status: int, *, memory: str) -> TrainingError:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from pathlib import Path
 from typing import ClassVar
@@ -10,6 +11,7 @@ from twofold.errors import TrainingError, TwofoldError
 from twofold.models import hub
 from twofold.plugins.jobs import TrainerJob
 from twofold.plugins.protocols import Progress
+from twofold.training import launching
 from twofold.training.options import (
     MEMORY,
     AdapterOptions,
@@ -55,7 +57,9 @@ class _Trainer:
         }
         began = time.monotonic()
         report = spawn(_CHILD, directory, handed, memory=MEMORY, processes=options.processes, progress=progress)
-        keep_pace(job, options, report, seconds=time.monotonic() - began)
+        # A pace on other machines, or of another number of processes, is not that of this machine with these options.
+        if not launching.elsewhere(os.environ):
+            keep_pace(job, options, report, seconds=time.monotonic() - began)
         return report
 
 

@@ -12,6 +12,9 @@ import os
 from collections.abc import Sequence
 from typing import Any, TypeVar
 
+from twofold.errors import TrainingError
+from twofold.files.reading import counted
+
 T = TypeVar("T")
 
 
@@ -21,11 +24,19 @@ class Crew:
     def __init__(self) -> None:
         self.size = int(os.environ.get("WORLD_SIZE", "1"))
         self.rank = int(os.environ.get("RANK", "0"))
+        self.beside = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
+        """Processes on this machine, which share its cores."""
         self.spreads = False
         if self.size > 1:
             import torch
 
             if torch.cuda.is_available():
+                there = torch.cuda.device_count()
+                if self.beside > there:
+                    raise TrainingError(
+                        f"{self.beside} training processes on a machine with {counted(there, 'GPU')}",
+                        cure=f"Set [tuning.trainer.options].processes, or --nproc-per-node, to {there} at most.",
+                    )
                 # before the group: NCCL takes the current device
                 torch.cuda.set_device(int(os.environ.get("LOCAL_RANK", "0")))
             torch.distributed.init_process_group("nccl" if torch.cuda.is_available() else "gloo")
@@ -85,6 +96,16 @@ class Crew:
         values = [value]
         torch.distributed.broadcast_object_list(values, src=0)
         return values[0]
+
+    def all_equal(self, value: int) -> bool:
+        """Is it the same everywhere? All ask."""
+        if self.size == 1:
+            return True
+        import torch
+
+        values: list[Any] = [None] * self.size
+        torch.distributed.all_gather_object(values, value)
+        return len(set(values)) == 1
 
     def follow(self, value: T) -> T:
         """`shared` among those that measure: the first alone, unless weights are spread."""

@@ -15,7 +15,7 @@ from twofold.training.schedule import (
     free_evaluations,
     marks,
 )
-from twofold.training.worker import scoring
+from twofold.training.worker import devices, scoring
 from twofold.training.worker.state import TrainingRun, packs_of
 
 _BITE = 0.05
@@ -70,8 +70,10 @@ def _forward_pace(run: TrainingRun) -> float:
 
 
 def _read_pace(run: TrainingRun, part: Sequence[Pack]) -> float:
+    devices.wait()
     tick = time.perf_counter()
     scoring.read_once(run.network, part)
+    devices.wait()
     return (time.perf_counter() - tick) / sum(len(one.ids) for one in part)
 
 

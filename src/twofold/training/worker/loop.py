@@ -29,9 +29,9 @@ from twofold.training.encoding import Encoder
 from twofold.training.options import MEMORY, FitOptions
 from twofold.training.packing import BRANCHES, Pack, TrainingRow, micro_batches, variants_of
 from twofold.training.schedule import TRAINED, effort, followed, marks, pace, schedule
-from twofold.training.worker import checkpoints, curves, evaluation, limits, methods, objectives, scoring
+from twofold.training.worker import checkpoints, curves, devices, evaluation, limits, methods, objectives, scoring
 from twofold.training.worker.distributed import Crew
-from twofold.training.worker.memory import per_token_bytes, token_budget, weights_bytes
+from twofold.training.worker.memory import per_token_bytes, room_bytes, token_budget, weights_bytes
 from twofold.training.worker.network import Masters, plain_of, token_losses, why_apart
 from twofold.training.worker.state import OutOfTime, State, TrainingRun, bundles_of
 from twofold.types import Json, Pair
@@ -57,13 +57,15 @@ def fit(job: TrainerJob, options: FitOptions, directory: Path, *, progress: Prog
     began = time.perf_counter()
     crew = Crew()
     if options.threads or crew.size > 1:
-        torch.set_num_threads(max(1, (options.threads or torch.get_num_threads()) // crew.size))
+        torch.set_num_threads(max(1, (options.threads or torch.get_num_threads()) // crew.beside))
     source = hub.locate(job.model)
     encoder = Encoder(source, chat_template=options.chat_template)
     network = methods.adapted(source, options, encoder, seed=job.seed)
     # Spread before masters are made, which take each process's part of the weights as it is then.
     if options.shard:
-        crew.spread(adapter_layers.layers_of(plain_of(network)), device=methods.device())
+        # A run that was begun on several processes may go on in one.
+        if crew.size > 1:
+            crew.spread(adapter_layers.layers_of(plain_of(network)), device=methods.device())
         network.to(methods.device())
     run = _prepared(job, options, directory, encoder=encoder, network=network, crew=crew, progress=progress)
     run.began = began
@@ -177,7 +179,7 @@ def _with_replay(rows: Sequence[Pair], job: TrainerJob, options: FitOptions, *, 
 def _economies(plain: Any, options: FitOptions, *, learned: int, longest: int) -> list[str]:
     """Switch on what saves memory or time; returns what to tell of it."""
     notes = []
-    room = options.memory_gib * 2**30 - weights_bytes(plain, learned)
+    room = room_bytes(options) - weights_bytes(plain, learned)
     tight = room / per_token_bytes(plain.config, options) < longest
     if options.checkpointing == "on" or (options.checkpointing == "auto" and tight):
         if options.method == "prefix" or not getattr(plain, "supports_gradient_checkpointing", False):
@@ -261,6 +263,7 @@ def take_step(run: TrainingRun, bundles: Sequence[Sequence[Pack]], *, factor: fl
         if not _out_of_memory(error):
             raise
         run.masters.drop()
+        devices.free()
         first = run.state.budget
         # With several processes the others wait within the step that failed here: it cannot be taken again.
         if run.state.halved or run.crew.size > 1:
@@ -377,7 +380,7 @@ def _tried(run: TrainingRun) -> Json:
     import torch
 
     begin = {name: p.detach().clone() for name, p in run.masters.full.items()}
-    chance = torch.get_rng_state()
+    before = devices.chance()
     tried: list[Json] = []
     steps = run.plan[:_PROBE_STEPS]
     run.network.train()
@@ -404,16 +407,19 @@ def _tried(run: TrainingRun) -> Json:
         # Each rate begins with the same weights, an optimiser that has seen nothing, and the same dropout.
         run.masters.renew()
         run.masters.publish()
-        torch.set_rng_state(chance)
+        devices.restore_chance(before)
         if not tried:
             break
     return {"steps": len(steps), "tried": tried}
 
 
 def _checkpoint(run: TrainingRun) -> None:
-    import torch
-
-    checkpoint = {"state": vars(run.state), "random": torch.get_rng_state(), **run.masters.snapshot()}
+    checkpoint = {
+        "state": vars(run.state),
+        "random": devices.chance(),
+        "processes": run.crew.size,
+        **run.masters.snapshot(),
+    }
     if run.crew.first:
         checkpoints.keep(run.directory, checkpoint)
         curves.draw(run.directory, metric=run.job.metric)
@@ -421,19 +427,27 @@ def _checkpoint(run: TrainingRun) -> None:
 
 def _restore(run: TrainingRun) -> None:
     """Go on from the newest checkpoint that can be read, if there is one."""
-    import torch
-
     checkpoint, notes = checkpoints.newest(run.directory)
+    # Else some would begin anew beside others that go on, and wait for each other for ever.
+    if not run.crew.all_equal(checkpoint["state"]["step"] if checkpoint else 0):
+        raise TrainingError(
+            "the training processes read checkpoints of different steps",
+            cure="Put the project on a file system that all machines of the training share.",
+            file=run.directory,
+        )
     run.state.notes += notes
     if checkpoint is None:
         return
     run.masters.restore(checkpoint)
-    torch.set_rng_state(checkpoint["random"])
+    devices.restore_chance(checkpoint["random"])
     stored = checkpoint["state"]
     # The machine may be slower now than it was: the smaller micro-batch keeps to the limit.
     budget = min(run.state.budget, stored["budget"])
     vars(run.state).update({**stored, "notes": [*stored["notes"], *notes], "budget": budget})
     run.earlier = run.state.seconds
+    before = checkpoint.get("processes", run.crew.size)
+    if before != run.crew.size:
+        run.state.note(f"went on from step {run.state.step} on {run.crew.size} processes, after {before}")
 
 
 def _finish(run: TrainingRun, source: Path, last: dict[str, Any] | None, *, stopped: str, probe: Json | None) -> Json:
@@ -492,6 +506,7 @@ def _finish(run: TrainingRun, source: Path, last: dict[str, Any] | None, *, stop
         "tokens_read": state.tokens,
         "tokens_per_second": state.row_tokens / max(1e-9, state.training_seconds),
         "peak_mib": peak_mib(),
+        "peak_gpu_mib": devices.peak_mib(),
         "budget": state.budget,
         "processes": run.crew.size,
         "stopped": stopped,

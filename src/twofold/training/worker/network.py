@@ -19,10 +19,8 @@ from torch.overrides import TorchFunctionMode
 from twofold.models import adapter_layers
 from twofold.training.options import FitOptions
 from twofold.training.packing import Pack
+from twofold.training.sizing import CHUNK
 
-# Of 49,152 words (SmolLM2), in float32, that is 96 MiB.
-_CHUNK = 512
-"""Positions whose logits are held at once."""
 _KEPT_SCORES = 1024
 """Longest packs whose attention scores are kept for the backward pass: length² numbers a head and layer."""
 _MOMENTS = ("exp_avg", "exp_avg_sq")
@@ -45,8 +43,14 @@ class Masters:
     def renew(self) -> None:
         """An optimiser that has seen nothing."""
         o = self.options
+        values = list(self.full.values())
         self.optimiser = torch.optim.AdamW(
-            self.full.values(), lr=self.rate, betas=(0.9, 0.99), weight_decay=o.weight_decay
+            values,
+            lr=self.rate,
+            betas=(0.9, 0.99),
+            weight_decay=o.weight_decay,
+            # one kernel for all weights on a GPU; on a CPU torch's choice stays
+            fused=True if values and values[0].is_cuda else None,
         )
 
     def collect(self) -> None:
@@ -149,7 +153,7 @@ def plain_of(network: Any) -> Any:
 def token_losses(network: Any, packs: Sequence[Pack]) -> Tensor:
     """Cross-entropy of each wanted token of one micro-batch, float32, in the order of the packs.
 
-    Packs are right-padded. Logits are made at the places to predict only, `_CHUNK` at a time, by the model's own last
+    Packs are right-padded. Logits are made at the places to predict only, `CHUNK` at a time, by the model's own last
     stage (which may scale or cap them).
     """
     plain = plain_of(network)
@@ -180,7 +184,7 @@ def token_losses(network: Any, packs: Sequence[Pack]) -> Tensor:
     targets = torch.tensor(target_ids, device=device)
     losses = []
     for begin, logits in _logits(plain, picked, out):
-        losses.append(functional.cross_entropy(logits, targets[begin : begin + _CHUNK], reduction="none"))
+        losses.append(functional.cross_entropy(logits, targets[begin : begin + CHUNK], reduction="none"))
     return torch.cat(losses) if losses else picked.new_zeros(0, dtype=torch.float32)
 
 
@@ -195,8 +199,8 @@ def _logits(plain: Any, picked: Tensor, out: Any) -> Iterator[tuple[int, Tensor]
     before = body._forward_pre_hooks
     body._forward_pre_hooks = type(body._forward_pre_hooks)()
     try:
-        for begin in range(0, len(picked), _CHUNK):
-            part = type(out)(last_hidden_state=picked[None, begin : begin + _CHUNK])
+        for begin in range(0, len(picked), CHUNK):
+            part = type(out)(last_hidden_state=picked[None, begin : begin + CHUNK])
             body.forward = lambda *_, part=part, **__: part
             yield begin, plain(input_ids=some, use_cache=False).logits[0].float()
     finally:
