@@ -6,15 +6,13 @@ import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
+from chart import CHART, DEPLOY, rendered
 
-DEPLOY = Path(__file__).resolve().parents[2] / "deploy"
-CHART = DEPLOY / "helm" / "twofold"
 EVERYTHING = {
     "arguments": ["--arm", "rag"],
     "database": {"cidrs": ["10.0.0.0/8"], "passwordSecret": "db"},
@@ -35,15 +33,6 @@ EVERYTHING = {
     "project": {"accessMode": "ReadWriteMany", "existingClaim": "project"},
     "tolerations": [{"key": "a", "operator": "Exists"}],
 }
-
-
-def rendered(values: dict[str, Any]) -> Iterator[dict[str, Any]]:
-    helm = pytest.importorskip("helm_python", reason="Helm's library has no wheel for this machine")
-    with helm.Chart.load(str(CHART)) as chart:
-        templates = chart.render(values, name="a", namespace="b")
-    for name, text in templates.items():
-        if name.endswith(".yaml"):
-            yield from filter(None, yaml.safe_load_all(text))
 
 
 def test_the_image_has_no_known_fault() -> None:

@@ -11,9 +11,8 @@ app.kubernetes.io/instance: {{ .Release.Name }}
 {{ .Values.project.existingClaim | default (printf "%s-project" (include "twofold.name" .)) }}
 {{- end }}
 
-{{/* What the server's and the jobs' pods have in common; a dict with `root` and `job`. */}}
-{{- define "twofold.pod" -}}
-{{- $v := .root.Values -}}
+{{/* Pods that run the image write nothing but these; what is shared lies in bucket and database. */}}
+{{- define "twofold.restricted" -}}
 automountServiceAccountToken: false
 securityContext:
   runAsNonRoot: true
@@ -23,12 +22,41 @@ securityContext:
   # Only where the owner is another: else each start would walk the whole index.
   fsGroupChangePolicy: OnRootMismatch
   seccompProfile: {type: RuntimeDefault}
-{{- with $v.image.pullSecrets }}
+{{- with .Values.image.pullSecrets }}
 imagePullSecrets:
 {{- range . }}
   - name: {{ . }}
 {{- end }}
 {{- end }}
+{{- end }}
+
+{{- define "twofold.confined" -}}
+securityContext:
+  allowPrivilegeEscalation: false
+  readOnlyRootFilesystem: true
+  capabilities: {drop: ["ALL"]}
+{{- end }}
+
+{{/* Secrets as environment variables, by reference. */}}
+{{- define "twofold.secrets" -}}
+{{- with .Values.environmentFromSecrets }}
+envFrom:
+{{- range . }}
+  - secretRef: {name: {{ . }}}
+{{- end }}
+{{- end }}
+{{- if .Values.database.passwordSecret }}
+env:
+  - name: {{ .Values.database.variable }}
+    valueFrom:
+      secretKeyRef: {name: {{ .Values.database.passwordSecret }}, key: {{ .Values.database.passwordKey }}}
+{{- end }}
+{{- end }}
+
+{{/* What the server's and the jobs' pods have in common; a dict with `root` and `job`. */}}
+{{- define "twofold.pod" -}}
+{{- $v := .root.Values -}}
+{{ include "twofold.restricted" .root }}
 {{- with $v.nodeSelector }}
 nodeSelector: {{ toYaml . | nindent 2 }}
 {{- end }}
@@ -36,8 +64,16 @@ nodeSelector: {{ toYaml . | nindent 2 }}
 tolerations: {{ toYaml . | nindent 2 }}
 {{- end }}
 volumes:
+{{- if $v.cluster.enabled }}
+  # Of this pod alone, and gone with it.
+  - name: project
+    emptyDir: {}
+  - name: settings
+    configMap: {name: {{ include "twofold.name" .root }}-settings}
+{{- else }}
   - name: project
     persistentVolumeClaim: {claimName: {{ include "twofold.claim" .root }}}
+{{- end }}
   - name: tmp
     emptyDir: {}
   - name: cache
@@ -53,24 +89,15 @@ volumes:
 image: "{{ $v.image.repository }}:{{ $v.image.tag | default .root.Chart.AppVersion }}"
 imagePullPolicy: {{ $v.image.pullPolicy }}
 workingDir: /project
-securityContext:
-  allowPrivilegeEscalation: false
-  readOnlyRootFilesystem: true
-  capabilities: {drop: ["ALL"]}
-{{- with $v.environmentFromSecrets }}
-envFrom:
-{{- range . }}
-  - secretRef: {name: {{ . }}}
-{{- end }}
-{{- end }}
-{{- if $v.database.passwordSecret }}
-env:
-  - name: {{ $v.database.variable }}
-    valueFrom:
-      secretKeyRef: {name: {{ $v.database.passwordSecret }}, key: {{ $v.database.passwordKey }}}
+{{ include "twofold.confined" .root }}
+{{- with include "twofold.secrets" .root }}
+{{ . }}
 {{- end }}
 volumeMounts:
   - {name: project, mountPath: /project}
+{{- if $v.cluster.enabled }}
+  - {name: settings, mountPath: /project/twofold.toml, subPath: twofold.toml, readOnly: true}
+{{- end }}
   - {name: tmp, mountPath: /tmp}
   - {name: cache, mountPath: /cache}
 {{- if $v.models.existingClaim }}
