@@ -19,6 +19,7 @@ import forked
 from data_sets import DATA, NO_DATA
 from forked_workers import pytest_unconfigure, pytest_xdist_setupnodes  # noqa: F401 - hooks of this session
 from longest_first import pytest_collection_modifyitems  # noqa: F401 - a hook of this session
+from object_store import object_store  # noqa: F401 - a fixture of every test
 from short_vocabulary import write_tokenizer
 from skip_limit import pytest_configure, pytest_sessionfinish, pytest_terminal_summary  # noqa: F401 - hooks of this session
 from small_project import write_measurable

@@ -37,6 +37,9 @@ Hierarchy (codes in brackets)::
     │   ├── NothingToLearn [training.masked]        a row has no completion token to learn from
     │   ├── TemplateMismatch [training.template]    an adapter was trained with another prompt template
     │   └── WrongWeights [training.weights]         an adapter was trained on other base weights
+    ├── ClusterError [scale]                        the cluster lost a batch for good, or has no room for a worker
+    │   ├── ClusterUnreachable [scale.unreachable]  no Ray cluster answers at the address, or none could be started
+    │   └── WorkerUnlike [scale.worker]             another version, other weights, or an extra that is missing
     ├── StoreError [store]
     │   ├── DiskFull [store.full]                   no space is left, or the quota is used up
     │   ├── AuditUnwritable [store.audit]           the audit log cannot be written, and must be
@@ -383,12 +386,6 @@ class WorkerUnlike(ClusterError):
     cure = "Give every node the same environment and the same project folder as the machine that runs the command."
 
 
-class ClusterFailed(ClusterError):
-    """The cluster lost a batch again and again: workers die of it, or no node has room for one."""
-
-    code = "scale.failed"
-
-
 class StoreError(TwofoldError):
     """The project's derived data cannot be read or written."""
 
@@ -462,14 +459,14 @@ class ProjectMissing(StoreError):
 
 
 class DatabaseUnreachable(StoreError):
-    """The database does not answer at its address, or not in time."""
+    """The database, or the object store, does not answer at its address, or not in time."""
 
     code = "store.unreachable"
     cure = "Check that the database runs and that url (and timeout) in [retrieval.index] are right."
 
 
 class DatabaseRefused(StoreError):
-    """The database does not accept the password or key, or the account lacks a right."""
+    """The database, or the object store, does not accept the password or key, or the account lacks a right."""
 
     code = "store.refused"
     cure = "Check the environment variable named in api_key_env, and the account's rights."

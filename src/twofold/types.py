@@ -241,7 +241,7 @@ class Loaded:
     name: str = ""
     """File name whose ending chooses the reader; empty when `documents` are given."""
     path: str = ""
-    """The file, where it lies on this machine."""
+    """The file, where it lies on this machine; or its address in an object store (``s3://``)."""
     data: bytes = b""
     """Its content, where it does not."""
     documents: tuple[Document, ...] = ()

@@ -18,6 +18,7 @@ from twofold.monitoring.causes import causes
 from twofold.monitoring.drift import SIGNAL
 from twofold.monitoring.readings import reading
 from twofold.monitoring.record import Observation, State
+from twofold.monitoring.store import FILE as LOOKS
 from twofold.monitoring.store import opened
 from twofold.monitoring.traffic_rows import stamp
 from twofold.monitoring.watching import watch
@@ -383,7 +384,7 @@ class Moved:
 
 
 def look_by(place: Path, monitor: Moved, *, days: int = 0) -> None:
-    with opened(place) as store:
+    with opened(place / LOOKS) as store:
         watch([monitor], store, moment=NOW - timedelta(days=9 - days), explain=causes)
 
 

@@ -5,7 +5,6 @@ Each part is opened once. When the index is thrown away (`Search.clear`), so is 
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -15,12 +14,14 @@ from pathlib import Path
 from twofold.answering import access
 from twofold.answering.readers import current
 from twofold.answering.system import gold_chunks
+from twofold.assembly import cutting, index_places
 from twofold.assembly.models import Models
 from twofold.assembly.whole_documents import WholeDocuments
 from twofold.config import Config
 from twofold.errors import AccessDenied
 from twofold.examples.questions import Questions
 from twofold.examples.splitting import Splits
+from twofold.files.remote import RemoteFolder
 from twofold.hashing import digest
 from twofold.plugins import loading, specs
 from twofold.plugins.protocols import Chunker, Discards, Embedder, Index, Parts, Retriever, Tool
@@ -66,8 +67,7 @@ class Search:
         # A benchmark opens one search a pipeline; the model is loaded once for all of them.
         if self.opened_embedder is not None:
             return self.opened_embedder
-        embedder: Embedder = loading.make("embedders", self.config.retrieval.embedder.name, self.embedder_options())
-        return embedder
+        return cutting.embedder(self.config, self.embedder_options())
 
     def embedder_options(self) -> Json:
         """The configured embedder's options, with the place of one that was tuned here (`Artifacts.placed`)."""
@@ -76,12 +76,7 @@ class Search:
     @cached_property
     def chunker(self) -> Chunker:
         """The configured chunker, counting the embedder's tokens."""
-        part = self.config.documents.chunker
-        chunker: Chunker = loading.make(
-            "chunkers", part.name, part.options, offsets=self.embedder.offsets, embed=self.embedder.embed
-        )
-        rules = self.config.access.rules
-        return access.RuledChunker(chunker, rules) if rules else chunker
+        return cutting.chunker(self.config, self.embedder)
 
     @property
     def chunk_recipe(self) -> Json:
@@ -99,6 +94,11 @@ class Search:
             IndexMismatch: it was made by another embedder.
         """
         return self._living.index
+
+    @property
+    def place(self) -> Path | RemoteFolder:
+        """Where the index lies; see `index_places.place_of`."""
+        return index_places.place_of(self.config, self.directory)
 
     @property
     def retriever(self) -> Retriever:
@@ -150,7 +150,7 @@ class Search:
         # Asked of the class: an index of another embedder, which this is called for, cannot be opened.
         if isinstance(index_class, Discards):
             index_class.discard(loading.options("indexes", part.name, part.options), dimension=self.embedder.dimension)
-        shutil.rmtree(self.directory / "index", ignore_errors=True)
+        index_places.clear(self.place)
 
     # ------------------------------------------------------------ who may see what
 
@@ -232,7 +232,7 @@ class _Living:
             "indexes",
             part.name,
             part.options,
-            directory=self._search.directory / "index",
+            directory=self._search.place,
             fingerprint=embedder.fingerprint,
             dimension=embedder.dimension,
         )

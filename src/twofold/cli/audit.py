@@ -39,10 +39,10 @@ What = Annotated[
 def _log(run: Run) -> tuple[Path, bytes]:
     """Folder and key of the project's log."""
     from twofold.audit.keys import key_of
-    from twofold.audit.log import FOLDER
+    from twofold.project.auditing import audit_folder
 
     with run.project() as project:
-        return project.directory / FOLDER, key_of(project.config.audit, project.directory)
+        return audit_folder(project.directory, project.places.shared), key_of(project.config.audit, project.directory)
 
 
 def verify(
@@ -120,11 +120,11 @@ def show(
     what: What = "",
 ) -> None:
     """Show the newest lines. They are not verified: `audit verify` does that."""
-    from twofold.audit.log import FOLDER
     from twofold.audit.reading import lines
+    from twofold.project.auditing import audit_folder
 
     with run.project() as project:
-        folder = project.directory / FOLDER
+        folder = audit_folder(project.directory, project.places.shared)
     rows = list(lines(folder, _choice(since, who, what, last=last)))
     run.result({"lines": rows}, "\n".join(map(_line, rows)))
 
@@ -139,15 +139,15 @@ def export(
     what: What = "",
 ) -> None:
     """Write lines for other programs. Only the files of the folder audit themselves can be verified."""
-    from twofold.audit.log import FOLDER
     from twofold.audit.reading import as_table, lines
     from twofold.errors import refused
     from twofold.files import writing
     from twofold.hashing import canonical_json
+    from twofold.project.auditing import audit_folder
 
     require_known("--format", format, _FORMATS)
     with run.project() as project:
-        folder = project.directory / FOLDER
+        folder = audit_folder(project.directory, project.places.shared)
     rows = lines(folder, _choice(since, who, what, last=0))
     pieces: Iterable[str] = as_table(rows) if format == "csv" else (f"{canonical_json(row)}\n" for row in rows)
     if to is None:

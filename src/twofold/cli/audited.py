@@ -117,19 +117,20 @@ class _Journal:
 
     def __init__(self, directory: Path, *, note: Callable[[str], None]) -> None:
         from twofold.audit.keys import key_of
-        from twofold.audit.log import FOLDER, AuditLog, require_key
+        from twofold.project.auditing import audit_log
+        from twofold.project.places import Places
         from twofold.settings.loading import load
         from twofold.store.model_registry import user
 
         self.began = ""
         """Number of the line that says that the command began; empty where it could not be written."""
         self._directory, self._note = directory, note
-        self._settings = load(directory).audit
+        config = load(directory)
+        self._settings = config.audit
         self._log = None
         if self._settings.enabled:
             key = key_of(self._settings, directory)
-            require_key(directory / FOLDER, key)
-            self._log = AuditLog(directory / FOLDER, key=key)
+            self._log = audit_log(directory, Places.of(directory, config).shared, key)
         self._who = f"os:{user()}"
 
     def write(self, what: str, values: Json, *, strict: bool = True) -> None:

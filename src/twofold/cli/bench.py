@@ -8,6 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
+from twofold.cli import where
 from twofold.cli.session import Run, command, parse_settings, require_known
 from twofold.cli.terminal import console
 from twofold.errors import ConfigError
@@ -50,8 +51,10 @@ def retrieval(
     unit: Annotated[
         str, typer.Option("--unit", metavar="UNIT", help="Unit to rank: document or passage.")
     ] = "document",
+    on: where.On = "",
 ) -> None:
     """Measure the quality of retrieval: nDCG@10, recall@10 and MRR with intervals, and milliseconds per query."""
+    run = where.placed(run, on)
     require_known("--split", split, SPLITS)
     require_known("--unit", unit, UNITS)
     # Choosing on the test would flatter whatever is chosen.

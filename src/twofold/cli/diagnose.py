@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from twofold.cli import where
 from twofold.cli.session import Run
 from twofold.hashing import plain
 
@@ -39,12 +40,14 @@ def diagnose(
         typer.Option("--fixes/--no-fixes", help="Measure what mending would gain; asks right answers again as well."),
     ] = True,
     plan: Annotated[bool, typer.Option("--plan", help="Print the number of re-runs and stop.")] = False,
+    on: where.On = "",
 ) -> None:
     """Find one cause of every wrong answer of a study by re-running it with one thing changed.
 
     Answers that were re-run before are read from the store, so that an interrupted diagnosis goes on where it stopped.
     The result stands in diagnosis.json beside the study's record, and in its report.
     """
+    run = where.placed(run, on)
     from twofold.study.diagnosing import Scope
 
     names = tuple(name.strip() for name in arms.split(",") if name.strip())

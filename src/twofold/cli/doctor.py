@@ -58,6 +58,17 @@ def lines(findings: Json) -> Iterator[str]:
     yield from _speed(findings["speed"])
     for row in findings["uses"]:
         yield _row(row["part"], f"{row['dtype']}, because {row['because']}")
+    if store := findings["store"]:
+        pending = f"; not there yet: {', '.join(store['pending'])}" if store["pending"] else ""
+        yield _row(
+            "object store", f"{store['artifacts']} artifacts, {store['records']} records at {store['url']}{pending}"
+        )
+        if store["keeps_versions"]:
+            yield _row("object store", "its bucket keeps former versions: what is forgotten stays in them")
+    if index := findings.get("index"):
+        # What is wrong with it stands among what is to do.
+        state = "not usable" if index["problem"] else f"{index['bytes'] / 2**20:.1f} MiB"
+        yield _row("index", f"{index['place']}, {state}" + (f"; written by {index['writer']}" * bool(index["writer"])))
     yield from _minutes(findings["minutes"])
     for failure in findings["failed"]:
         yield _row("failed", failure)

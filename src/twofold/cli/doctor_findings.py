@@ -16,7 +16,7 @@ from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from twofold.assembly import rehearsal
+from twofold.assembly import index_places, rehearsal
 from twofold.config import Config
 from twofold.errors import ModelNotPulled, ProjectMissing, TwofoldError, install
 from twofold.host import cache, capabilities
@@ -28,6 +28,7 @@ from twofold.types import Json
 
 if TYPE_CHECKING:
     from twofold.project import Project
+    from twofold.store.sharing import StoreSummary
     from twofold.study.plan_record import StudyPlan
 
 NEEDED = ("local", "train")
@@ -54,8 +55,9 @@ def examine(
     Returns:
         ``project`` (what is wrong with the project in `directory`: ``message``, ``cure``, ``file``, ``line``; None
         where nothing is, or where there is no project), ``machine``, ``disk``, ``extras``, ``models``, ``speed``,
-        ``uses``, ``minutes``, ``failed`` (checks that could not be made, and why), and ``todo``, imperative sentences,
-        empty where nothing is to do.
+        ``uses``, ``store`` (what the object store has; None without), ``index`` (None, or of one outside of the project
+        ``place``, ``bytes``, ``writer``, ``problem`` and ``cure``), ``minutes``, ``failed`` (checks that could not be
+        made, and why), and ``todo``, imperative sentences, empty where nothing is to do.
     """
     failed: list[str] = []
     wrong: Json | None = None
@@ -119,6 +121,8 @@ def examine(
         "models": present,
         "speed": speed,
         "uses": attempt("arithmetic", lambda: _uses(settings), []),
+        "store": attempt("object store", lambda: _store(directory, overrides), None) if settings.scale.store else None,
+        "index": attempt("index", lambda: _index(settings), None),
         "minutes": minutes,
         "failed": failed,
     }
@@ -210,6 +214,17 @@ def _uses(config: Config) -> list[Json]:
     return rows
 
 
+def _index(config: Config) -> Json | None:
+    """What is at `[scale].index`; None where the index lies in the project."""
+    if not config.scale.index:
+        return None
+    row: Json = {"place": config.scale.index, "bytes": 0, "writer": "", "problem": "", "cure": ""}
+    try:
+        return {**row, "bytes": index_places.used(config), "writer": index_places.writer(config)}
+    except TwofoldError as error:
+        return {**row, "problem": error.message, "cure": error.cure}
+
+
 def _runtime(configured: str) -> str:
     # As `generation.local` chooses, without loading it.
     if configured != "auto":
@@ -236,6 +251,12 @@ def _opened(directory: Path, overrides: Json | None = None) -> Project:
     from twofold.project import Project
 
     return Project.open(directory, overrides)
+
+
+def _store(directory: Path, overrides: Json | None) -> StoreSummary | None:
+    """What the project's object store has, and what is not in it yet; asking it shows that it answers."""
+    with _opened(directory, overrides) as project:
+        return project.sharing.summary()
 
 
 def _planned(directory: Path, overrides: Json | None) -> Json:
@@ -301,6 +322,10 @@ def advise(findings: Json, config: Config) -> list[str]:
     elif wrong:
         place = f"{wrong['file']}:{wrong['line']}: " if wrong["line"] else f"{wrong['file']}: " if wrong["file"] else ""
         todo.append(f"Mend this project first: {place}{wrong['message']}. {wrong['cure']}")
+    index = findings.get("index")
+    # Of a project that cannot be opened for the same reason it was told already.
+    if index and index["problem"] and not (wrong and wrong["message"] == index["problem"]):
+        todo.append(f"Mend the place of the index ({index['place']}): {index['problem']}. {index['cure']}")
     lacking = [row["extra"] for row in findings["extras"] if row["missing"] and row["extra"] in NEEDED]
     if lacking:
         todo.append(f"Install what answering, embedding and tuning need: {install(','.join(lacking))}")

@@ -21,7 +21,6 @@ def gc(
     """Remove unfinished artifacts, those that no study, alias or lineage needs, and what a trial has left behind."""
     from twofold.improvement import trials
     from twofold.improvement.loop import LOCK
-    from twofold.store.lock import ProjectLock
 
     with ExitStack() as stack:
         project = stack.enter_context(run.project())
@@ -29,7 +28,7 @@ def gc(
         folder = None
         # A trial writes under a lock of its own, so that the project's is free while it runs.
         with suppress(ProjectLocked):
-            stack.enter_context(ProjectLock(project.derived / LOCK))
+            stack.enter_context(project.places.lock(LOCK))
             folder = trials.leftover(project)
         done = project.tuning.gc(dry_run=dry_run)
         number, freed, removed = len(done["removed"]), done["bytes"], [*done["removed"]]

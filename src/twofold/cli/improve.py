@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from twofold.cli import where
 from twofold.cli.progress import duration
 from twofold.cli.session import Run
 from twofold.errors import ConfigError
@@ -54,12 +55,14 @@ def improve(
     yes: Annotated[
         bool, typer.Option("--yes", "-y", help="Take every step without asking; --budget does so too.")
     ] = False,
+    on: where.On = "",
 ) -> None:
     """Improve the arm that answers: diagnose train and dev, take a step, prove it by a study, keep it if it won.
 
     Each proven step is written into twofold.toml; every other is undone. Each study is a look at the test questions. An
     interrupted run goes on where it was. Exit code 1: no step was kept.
     """
+    run = where.placed(run, on)
     from twofold.improvement.ledger import causes_of
     from twofold.improvement.loop import BY_YOU, Improver, StopRules
     from twofold.improvement.page import write_page

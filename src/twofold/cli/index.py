@@ -30,11 +30,10 @@ def documents(
     Before the first sync, the files of [documents].paths are read instead.
     """
     from twofold.indexing import feeds
-    from twofold.project.material import CATALOGUE
 
     with run.project() as project, run.progress() as progress:
         # Listing writes nothing: a project that was never synced gets no catalogue by it.
-        catalogue = project.catalogue if (project.derived / CATALOGUE).is_file() else None
+        catalogue = project.catalogue if project.places.has_catalogue else None
         rows, synced = feeds.listed(catalogue, project.config.documents, project.directory, progress=progress)
     rows = [row for row in rows if part.casefold() in f"{row['id']}\n{row['title']}".casefold()]
     width = min(60, max((len(row["id"]) for row in rows), default=0))

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from twofold.cli import where
 from twofold.cli.session import Run
 from twofold.hashing import plain
 
@@ -23,12 +24,14 @@ def judge(
     plan: Annotated[
         bool, typer.Option("--plan", help="Print the number of questions and their price, and stop.")
     ] = False,
+    on: where.On = "",
 ) -> None:
     """Let the model of [judge] judge a study's answers, if it repeats itself and agrees with the marks of people.
 
     Marks come from `twofold label` or the server's page of labels. Replies are stored: an interrupted run goes on where
     it stopped. The result stands in judgement.json beside the study's record, and in its report.
     """
+    run = where.placed(run, on)
     with run.project() as project:
         planned = project.judging.plan(study)
         if plan:

@@ -18,10 +18,10 @@ app = typer.Typer(help="API keys of the server: make, list, revoke and rotate th
 
 
 def _keys(run: Run) -> Keys:
-    from twofold.serving.keys import KEYS, Keys
+    from twofold.serving.keys import keys_of
 
     with run.project() as project:
-        return Keys(project.directory / KEYS)
+        return keys_of(project.directory, project.places.shared)
 
 
 def _row(key: Key) -> dict[str, Any]:
@@ -99,10 +99,10 @@ def add(
 
 def list_keys(run: Run) -> None:
     """List the keys, their own limits and what was used with each; a key itself cannot be shown again."""
-    from twofold.serving.limits import USE, UseLedger
+    from twofold.serving.limits import ledger_of
 
     with run.project() as project:
-        used = UseLedger(project.directory / USE).used()
+        used = ledger_of(project.directory, project.places.shared).used()
     rows = [{**_row(key), "used": _use(used.get(f"key:{key.id}", {}))} for key in _keys(run).all()]
     lines = []
     for row in rows:

@@ -57,7 +57,7 @@ def label(
     Labels are those of the server's pages, and several people can label at once. Over a pipe each character is a key.
     """
     from twofold.labelling.items import items
-    from twofold.labelling.labels import LABELS, LabelLog
+    from twofold.labelling.labels import labels_of
     from twofold.reports import archive
 
     require_known("--kind", kind, _KINDS)
@@ -65,7 +65,7 @@ def label(
     who = "" if show_agreement else _name(by)
     # Closed again before anybody labels: what is shown is in memory, and no lock was taken.
     with run.project() as project:
-        log = LabelLog(project.directory / LABELS)
+        log = labels_of(project.directory, project.places.shared)
         directory = project.records / archive.named(archive.names(project.records), study)
     record, rows = archive.read_record(directory), archive.read_answers(directory)
     if not show_agreement:

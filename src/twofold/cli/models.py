@@ -15,6 +15,7 @@ from twofold.files import writing
 from twofold.hashing import plain
 
 if TYPE_CHECKING:
+    from twofold.project import Project
     from twofold.store.model_record import AliasMove
 
 ELSEWHERE = ("project", "settings")
@@ -221,7 +222,14 @@ def log(run: Run) -> None:
 def export(
     run: Run,
     *,
-    name: Name,
+    name: Annotated[
+        str,
+        typer.Argument(
+            metavar="[MODEL]",
+            help="Alias (such as champion), id, or the beginning of an id; with --for by default what the latest study "
+            "chose.",
+        ),
+    ] = "",
     to: Annotated[
         Path, typer.Option("--to", metavar="DIR", help="Directory to write to; each format gets a subdirectory.")
     ],
@@ -229,10 +237,25 @@ def export(
         list[str] | None,
         typer.Option("--format", metavar="FORMAT", help="peft (default), safetensors, gguf, gguf-adapter. Repeatable."),
     ] = None,
+    engine: Annotated[
+        str,
+        typer.Option(
+            "--for", metavar="ENGINE", help="vllm or llama.cpp: the format it takes, and the script that serves it."
+        ),
+    ] = "",
 ) -> None:
     """Write a tuned model for other programs; each format is compared with the trained model on 50 prompts."""
+    from twofold.errors import UnknownName
+    from twofold.lifecycle import serving_elsewhere
+
+    if engine:
+        serving_elsewhere.require_known(engine)
     with run.project() as project, run.progress() as progress:
-        report = project.models.export(name, to, forms=form or ["peft"], progress=progress)
+        if not name:
+            if not engine:
+                raise UnknownName("no model is named", cure="Name an alias or an id: `twofold models list` shows them.")
+            name = _chosen(project)
+        report = project.models.export(name, to, forms=form or (), engine=engine, progress=progress)
     lines = []
     for exported in report["exports"]:
         p = exported["parity"]
@@ -241,7 +264,19 @@ def export(
             f"    {p['greedy']} of {p['prompts']} prompts continued alike; logits differ by at most {p['logits']:.2g}, "
             f"tuning moves them by {p['moved']:.3g} (read by {p['reader']})",
         ]
+    if "serving" in report:
+        serving = report["serving"]
+        lines += [f"{serving['script']}: starts {engine}; then in twofold.toml:", "", serving["settings"].rstrip()]
     run.result(plain(report), "\n".join(lines))
+
+
+def _chosen(project: Project) -> str:
+    """Id of the tuned model that answers by the latest study; empty where an arm without tuning does."""
+    from twofold import asking
+
+    workspace = project.workspace
+    key = asking.chosen(workspace.models, workspace.systems.calibrations, project.records).model
+    return next((row["id"] for row in project.models.listing() if key and row["key"] == key), "")
 
 
 def _moved(move: AliasMove) -> str:

@@ -32,6 +32,7 @@ def rollback(
             decisive.undo(records)
         else:
             decisive.roll_back(records, who=by or user(), why=why)
+        project.sharing.share()
         study = decisive.decisive(records)
         verdict = archive.read_record(records / study)["verdict"]
     arm = (

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from twofold.cli import where
 from twofold.cli.progress import duration
 from twofold.cli.session import Run
 from twofold.cli.show import automation, outcome
@@ -50,11 +51,13 @@ def study(
             help="Time limit of each adapter's training; dev answers and the forgetting gate come on top.",
         ),
     ] = None,
+    on: where.On = "",
 ) -> None:
     """Measure the arms on the test questions and reach a verdict; an interrupted study resumes by itself.
 
     Exit code 1 means that the study finished and some answers failed; they are counted and listed in the report.
     """
+    run = where.placed(run, on)
     named = [name.strip() for name in arms.split(",") if name.strip()] if arms is not None else None
     diagnostics = [name for name in named or () if DIAGNOSTIC in without_model(name).split("+")]
     if named is not None and set(named) <= set(diagnostics):

@@ -9,6 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
+from twofold.cli import where
 from twofold.cli.progress import duration
 from twofold.cli.session import Run
 from twofold.cli.terminal import one_line
@@ -30,6 +31,7 @@ def sync(
         bool, typer.Option("--watch", help="Keep running, and sync whenever a local file changes.")
     ] = False,
     rebuild: Annotated[bool, typer.Option("--rebuild", help="Embed every document again.")] = False,
+    on: where.On = "",
 ) -> None:
     """Bring the index up to date with the sources: only changed files are read and embedded again.
 
@@ -40,7 +42,7 @@ def sync(
     # Each change would rebuild everything, or be looked for in one source alone.
     if watch and (source or rebuild):
         raise typer.BadParameter("--watch follows all sources and rebuilds nothing")
-    with run.project() as project, run.progress() as progress:
+    with where.placed(run, on).project() as project, run.progress() as progress:
         if watch:
             run.note("following; stop with Ctrl-C")
             again = partial(project.sync, progress=progress)
@@ -61,6 +63,7 @@ def _report_lines(done: Mapping[str, Any]) -> str:
         f"{duration(done['seconds'])}; index version {done['index']['version']}"
     ]
     lines += [word_weight.sentence(done["words"])] if done["words"] and done["words"]["new"] else []
+    lines += [_workers(done["work"])] if "work" in done else []
     lines += [f"warning: {warning}" for warning in done["warnings"]]
     bad = [(e["source"], e["failure"]) for e in done["sources"]]
     bad += [(e["file"], e["failure"]) for e in done["files"] if e["status"] == "failed"]
@@ -76,6 +79,12 @@ def _report_lines(done: Mapping[str, Any]) -> str:
         first = next(e["file"] for e in done["files"] if (e["status"], _why(e)) == (status, why))
         lines.append(one_line(f"{counted(count, 'file')} {status} ({first}{', …' if count > 1 else ''}): {why}"))
     return "\n".join(lines)
+
+
+def _workers(work: Mapping[str, Any]) -> str:
+    unseen = f"; {counted(work['sent'], 'file')} sent to them, which they do not see" if work["sent"] else ""
+    filled = "; they wrote the index, put in by one commit" if work["filled"] else ""
+    return f"read and embedded by {counted(work['workers'], 'worker')} on {work['on']}{filled}{unseen}"
 
 
 def _partly(files: list[dict[str, Any]]) -> list[str]:

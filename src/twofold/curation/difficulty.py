@@ -88,7 +88,7 @@ def difficulty(search: Search, examples: Sequence[Example], *, progress: Progres
     The difficulties are an artifact, so that a second choice from the same examples measures nothing.
     """
     part = search.config.generation.generator
-    model = GeneratorSettings.of(loading.options("generators", part.name, part.options)).model
+    model = GeneratorSettings.of(loading.options("generators", part.name, part.options)).base
     measure = loading.make("trainers", _MEASURE, {})
     rows = closed_rows(examples, search.config.template)
     made_of = {

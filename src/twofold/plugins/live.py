@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
+from twofold.plugins.results import EndpointState, WrittenBatch
 from twofold.types import Completion, Prompt
 
 Receive = Callable[[str | Completion | Exception], None]
@@ -91,10 +92,28 @@ class KnowsRounding(Protocol):
 
 
 @runtime_checkable
+class SpreadsBatches(Protocol):
+    """A generator that completes several batches at a time, in processes or on machines of their own."""
+
+    def completed(self, batches: Iterable[Sequence[Prompt]]) -> Iterator[tuple[int, WrittenBatch]]:
+        """The place of each batch with its completions, as they are done."""
+        ...
+
+
+@runtime_checkable
 class TellsChances(Protocol):
     """A generator whose running batch can tell how likely the tokens of a completion were."""
 
     @property
     def most_alternatives(self) -> int | None:
         """Most alternatives that it tells for each token; None where it tells nothing."""
+        ...
+
+
+@runtime_checkable
+class KnowsEndpoints(Protocol):
+    """A generator that answers over the network, and knows how its endpoints do."""
+
+    def endpoints(self) -> list[EndpointState]:
+        """The state of each, in the order of the options; costs no request."""
         ...

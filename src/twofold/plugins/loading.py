@@ -166,6 +166,7 @@ _EXTRA_OF = {
     "transformers": "train",
     "peft": "train",
     "safetensors": "train",
+    "obstore": "scale",
     "protego": "sources",
     "sqlalchemy": "sources",
     "watchfiles": "sources",

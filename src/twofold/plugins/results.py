@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TypedDict
 
-from twofold.types import Chunk, Completion, Loaded
+from twofold.types import Chunk, Completion, Json, Loaded
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,6 +29,49 @@ class Turn:
     """Its words, and what they cost."""
     calls: tuple[ToolCall, ...] = ()
     """Tools it asks for."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WrittenBatch:
+    """The completions of a batch of prompts, with what they took where they were made."""
+
+    completions: tuple[Completion, ...]
+    """One a prompt, in order."""
+    seconds: float
+    """Seconds of the process that made them, which waited for nobody else."""
+    peak_mib: float
+    """Its peak memory."""
+    description: Json = field(default_factory=dict)
+    """What its generator said of itself afterwards; empty where the asker has the generator."""
+
+
+class EndpointState(TypedDict):
+    """An endpoint of a generator, and what came of the requests that it got from this process."""
+
+    address: str
+    """Without logins and keys."""
+    state: str
+    """``up``; ``down``: it failed and is tried again later; ``out``: it serves another model, or refuses the key."""
+    reason: str
+    """Why it is not up; empty where it is."""
+    serves: str
+    """Engine and version, where the endpoint says them."""
+    at_once: int
+    """Requests that it is sent at the same time, as the adaptive limit stands now."""
+    under_way: int
+    """Requests without an answer so far."""
+    answered: int
+    """Requests with an answer that was used."""
+    refused: int
+    """Requests that it refused for its load (429, 503, 529)."""
+    failed: int
+    """Requests that it broke off, or answered by an error of its own or by nothing that can be read."""
+    lost: int
+    """Requests of which nobody knows whether they were computed: no answer in time. They may be on its bill."""
+    wasted_tokens: int
+    """Tokens of answers that came but could not be used."""
+    seconds: float
+    """Seconds of an answer, a moving average."""
 
 
 class ErasedChunks(TypedDict):

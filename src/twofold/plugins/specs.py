@@ -68,7 +68,7 @@ def base_model(config: Config, method: Part) -> str:
     """The model that a tuning method starts from: its own or the generator's; empty where neither names one."""
     part = config.generation.generator
     model = TrainerSettings.of(loading.options("trainers", method.name, method.options)).model
-    return str(model or GeneratorSettings.of(loading.options("generators", part.name, part.options)).model)
+    return str(model or GeneratorSettings.of(loading.options("generators", part.name, part.options)).base)
 
 
 def decider(section: StudySection, *, pooled: bool = False) -> Part:

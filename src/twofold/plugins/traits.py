@@ -112,7 +112,9 @@ class GeneratorSettings(_Stated):
     """Options of a `Generator` that Twofold reads elsewhere: for plans, prices and the measurement of latency."""
 
     model: str = ""
-    """Source string or name of the model, which tuning starts from."""
+    """Source string or name of the model, which tuning starts from where there are no `weights`."""
+    weights: str = ""
+    """Source string or name, on this machine, of the weights that an endpoint serves: tuning starts from them."""
     timeout: float = 0.0
     """Seconds that one answer may take; 0 for no limit."""
     concurrency: int = 1
@@ -121,6 +123,11 @@ class GeneratorSettings(_Stated):
     """Price of a million tokens read."""
     price_per_million_completion: float = 0.0
     """Price of a million tokens written."""
+
+    @property
+    def base(self) -> str:
+        """What tuning starts from."""
+        return self.weights or self.model
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

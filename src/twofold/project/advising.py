@@ -138,8 +138,8 @@ class Advising:
         _require_moment(at)
         project = self._material.config.project.name
         advice = opinion.advise(answers, self.facts(progress=progress), table=table, at=at, project=project)
-        if store:
-            self.stored.store(advice)
+        if store and self.stored.store(advice):
+            self._material.sharing.share()
         return advice
 
     def track_record(self) -> TrackRecord:

@@ -21,6 +21,7 @@ from twofold.files.paths import expand
 from twofold.plugins.protocols import Progress, quiet
 from twofold.project.material import Material
 from twofold.settings.sections import DocumentsSection
+from twofold.store.kept_texts import mirrored
 
 
 class Curation:
@@ -61,6 +62,8 @@ class Curation:
             logs: JSON Lines files, folders or patterns, relative to the project, the oldest first.
             mask: Put the kind of personal data and secrets in their place.
         """
+        # What people say to servers that share a database is read from a copy of their log.
+        mirrored(self._material.directory, FEEDBACK, self._material.places.shared)
         return feedback_logs.mine(
             logs, self._material.directory, abstention=self._material.config.template.abstention, mask=mask
         )
@@ -82,13 +85,15 @@ class Curation:
         """
         material = self._material
         unanswered = [] if logs else mining.in_vain(material.directory)
-        if not logs and not unanswered and not (material.directory / FEEDBACK).is_file():
+        # What people say to servers that share a database is read from a copy of their log.
+        stored = mirrored(material.directory, FEEDBACK, material.places.shared)
+        if not logs and not unanswered and not stored.is_file():
             raise TooFewExamples(
                 "there is no log of a server, and none is named",
                 cure='Name a log, or set log = "full" in [traffic] of twofold.toml and serve the project.',
             )
         abstention = material.config.template.abstention
-        paths = logs or ([FEEDBACK] if (material.directory / FEEDBACK).is_file() else [])
+        paths = logs or ([FEEDBACK] if stored.is_file() else [])
         mined = (
             feedback_logs.mine(paths, material.directory, abstention=abstention, mask=mask, required=bool(logs))
             if paths

@@ -61,6 +61,8 @@ class Project:
         self.overrides: Json = overrides or {}
         """Nested values that were laid over `twofold.toml`."""
         self._material = Material(directory, settings, overrides=self.overrides, derived=derived)
+        self.places = self._material.places
+        """Where catalogue and looks lie, and the project's locks."""
         self.derived = self._material.derived
         """Directory of everything that can be made again."""
         self.records = self._material.records
@@ -83,6 +85,8 @@ class Project:
         """Causes of a study's wrong answers."""
         self.judging = Judging(self._material)
         """A model that judges a study's answers, on probation."""
+        self.sharing = self._material.sharing
+        """Artifacts and records in an object store."""
         self._where: tuple[Condition, ...] = ()
 
     # ------------------------------------------------------------ opening
@@ -105,8 +109,11 @@ class Project:
         Raises:
             ProjectMissing: there is no `twofold.toml`.
             ConfigError: it is not valid.
+            StoreError: the object store, from which records of other machines are fetched, does not answer or refuses.
         """
-        return cls(directory, config_loading.load(directory, overrides), overrides, derived=derived)
+        project = cls(directory, config_loading.load(directory, overrides), overrides, derived=derived)
+        project.sharing.look()
+        return project
 
     def __enter__(self) -> Project:
         return self
@@ -162,7 +169,10 @@ class Project:
 
     def check(self) -> list[Problem]:
         """List every problem of documents and examples, before a minute is spent; see `review.review`."""
-        here = (self.derived / "index").is_dir()  # the embedder has worked here: nothing is fetched for this
+        # Of an index elsewhere the catalogue says as much, and no store is asked.
+        elsewhere = bool(self.config.scale.index) and self._material.synced_catalogue is not None
+        # The embedder has worked here: nothing is fetched for this.
+        here = elsewhere or (self.derived / "index").is_dir()
         return review.review(self.config, self.directory, (lambda: self.workspace.search.embedder) if here else None)
 
     def sync(self, *, source: str = "", rebuild: bool = False, progress: Progress = quiet) -> SyncedReport:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from twofold.judge.record import JudgementRecord
-from twofold.labelling.labels import LABELS, LabelLog
+from twofold.labelling.labels import labels_of
 from twofold.plugins.protocols import Progress, quiet
 from twofold.project.material import Material
 from twofold.reports import archive
@@ -35,7 +35,7 @@ class Judging:
 
     def _opened(self, study: str) -> JudgedStudy:
         material = self._material
-        labels = LabelLog(material.directory / LABELS).all()
+        labels = labels_of(material.directory, material.places.shared).all()
         return judgement.opened(
             material.config, material.directory, records=material.records, labels=labels, study=study
         )

@@ -2,33 +2,42 @@
 
 from __future__ import annotations
 
+import logging
+from contextlib import closing, suppress
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 
 from twofold import asking
+from twofold.assembly import index_places
 from twofold.assembly.workspace import Workspace
 from twofold.config import Config
 from twofold.corpus.loading import load_documents
 from twofold.errors import TooFewExamples, TwofoldError
 from twofold.examples import loading, preparing
 from twofold.examples.splitting import Splits
+from twofold.files import writing
 from twofold.indexing import feeds
 from twofold.indexing.erasure import RECORDS
 from twofold.lifecycle.models import TunedModels
 from twofold.plugins.loading import find
 from twofold.plugins.protocols import Progress
 from twofold.plugins.traits import MetricTraits
-from twofold.store.artifacts import Artifacts
+from twofold.project.places import CATALOGUE, Places
+from twofold.project.sharing import Sharing
 from twofold.store.catalogue import Catalogue
 from twofold.store.forgotten import present
 from twofold.store.lock import ProjectLock
+from twofold.store.shared import open_database
+from twofold.store.transfer import LEARNED, copy_rows
 from twofold.store.weighing import SettledWords
 from twofold.study.retrieval.blend import settle
 from twofold.types import Document, Example, Json
 
-CATALOGUE = "catalogue.sqlite"
-"""The catalogue's file in `Material.derived`."""
+log = logging.getLogger(__name__)
+
+MOVED = "catalogue.moved.sqlite"
+"""The catalogue's file once its rows are in a database."""
 
 
 class Material:
@@ -51,8 +60,12 @@ class Material:
         """Directory of models and locks, and by default of all that is derived."""
         self.derived = derived or self.home
         """Directory of everything that can be made again."""
+        self.places = Places.of(directory, config, derived=derived)
+        """Where catalogue and looks lie, and the project's locks."""
         self.records = directory / RECORDS
         """Directory of finished studies."""
+        self.sharing = Sharing(directory, config, home=self.home)
+        """Artifacts, and what other machines have of them and of the records."""
         self._split: tuple[dict[str, str], tuple[Splits, Json]] | None = None
         self._catalogue: Catalogue | None = None
         self._documents: list[Document] | None = None
@@ -69,13 +82,28 @@ class Material:
         if self._catalogue is None:
             # Only its owner: the directory holds texts of documents that not everybody may read.
             self.derived.mkdir(mode=0o700, parents=True, exist_ok=True)
-            self._catalogue = Catalogue(self.derived / CATALOGUE)
+            self._catalogue = Catalogue(self.places.catalogue)
+            if self.places.shared is not None:
+                self._take_over(self._catalogue)
         return self._catalogue
+
+    def _take_over(self, catalogue: Catalogue) -> None:
+        """Put the rows of a catalogue in a file into the schema that the project has now, once; the file stays."""
+        file = self.derived / CATALOGUE
+        if not file.is_file():
+            return
+        # Documents of a file agree with the index of that time: those that a schema has are of a later one.
+        fresh = not catalogue.documents.digests()
+        with closing(open_database(file)) as former:
+            counts = copy_rows(former, catalogue.database, names=None if fresh else LEARNED)
+        log.warning("%s is in the database now, with %d answers", file, counts["answers"])
+        with suppress(FileNotFoundError):  # another process was first
+            writing.put(file, file.with_name(MOVED))
 
     @property
     def synced_catalogue(self) -> Catalogue | None:
         """The catalogue where there is one; asking for it makes none."""
-        return self.catalogue if (self.derived / CATALOGUE).is_file() else None
+        return self.catalogue if self.places.has_catalogue else None
 
     @cached_property
     def workspace(self) -> Workspace:
@@ -84,7 +112,7 @@ class Material:
 
     def under(self, config: Config, *, everything: bool = False) -> Workspace:
         """The parts under another configuration, or such as learn from all documents (`Workspace.open`)."""
-        artifacts = Artifacts(self.home / "artifacts")
+        artifacts = self.sharing.artifacts
         return Workspace.open(
             self.derived, config, catalogue=self.catalogue, artifacts=artifacts, everything=everything
         )
@@ -96,9 +124,9 @@ class Material:
     @property
     def reader(self) -> Workspace:
         """`workspace`; as long as nothing was derived one without a file behind it, so that asking writes nothing."""
-        if self._catalogue is not None or (self.derived / CATALOGUE).is_file():
+        if self._catalogue is not None or self.places.has_catalogue:
             return self.workspace
-        return Workspace.open(self.derived, self.config, catalogue=Catalogue(None))
+        return Workspace.open(self.derived, self.config, catalogue=Catalogue(None), artifacts=self.sharing.artifacts)
 
     @property
     def documents(self) -> list[Document]:
@@ -128,7 +156,9 @@ class Material:
         # A sync can make documents copies of each other, or tell them apart: the splits follow.
         content = feeds.contents(synced)
         if self._split is None or self._split[0] != content:
-            same, holders = feeds.same_documents(synced, lambda: self.documents)
+            # Nothing to divide: comparing all documents with each other would cost every sync minutes and their texts.
+            nothing: tuple[dict[str, str], dict[str, tuple[str, ...]]] = ({}, {})
+            same, holders = feeds.same_documents(synced, lambda: self.documents) if self.examples else nothing
             section = self.config.examples
             self._split = (content, preparing.prepared(self.examples, section, documents=same, holders=holders))
         return self._split[1]
@@ -150,8 +180,10 @@ class Material:
 
     def writing(self) -> ProjectLock:
         """The project's one writer's lock; see `Project.writing`."""
-        self.home.mkdir(mode=0o700, parents=True, exist_ok=True)
-        return ProjectLock(self.home / "lock")
+        lock = self.places.lock("lock")
+        # The lease first: records are exchanged by whoever writes alone.
+        lock.beside += [*index_places.leases(self.config), *self.sharing.beside()]
+        return lock
 
     def refresh(self, progress: Progress) -> bool:
         """Sync before something reads the documents; False where the project has none. The caller holds the lock."""

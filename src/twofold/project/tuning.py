@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from contextlib import nullcontext
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 from twofold.assembly.workspace import Workspace
 from twofold.errors import ConfigError
@@ -13,11 +15,15 @@ from twofold.lifecycle.model_records import ClearedArtifacts, TrainersJob
 from twofold.lifecycle.models import TunedModels
 from twofold.lifecycle.record import EmbedderPlan, Retraining, TunedEmbedder
 from twofold.plugins.protocols import Progress, quiet
+from twofold.project.costing import Costing
 from twofold.project.material import Material
 from twofold.settings import loading as config_loading
 from twofold.study import forecast
 from twofold.study.admission import require_sound
 from twofold.study.plan_record import TuningPlan
+
+if TYPE_CHECKING:
+    from twofold.study.size_plan import SizePlan
 
 
 class Tuning:
@@ -38,11 +44,40 @@ class Tuning:
         workspace = self._material.reader
         if all_documents:
             workspace = Workspace.open(
-                self._material.derived, self._material.config, catalogue=workspace.catalogue, everything=True
+                self._material.derived,
+                self._material.config,
+                catalogue=workspace.catalogue,
+                artifacts=self._material.sharing.artifacts,
+                everything=True,
             )
         read = self._material.documents if chosen.retrieval else []
         return forecast.tuning_plan(
             workspace, self._material.splits, read, arm=chosen, measure=measure, progress=progress
+        )
+
+    def size_plan(
+        self, size: str, *, arm: str = "ft+rag", gpus: Sequence[str] = (), efficiency: float = 0.0
+    ) -> SizePlan:
+        """Forecast the tuning of an arm with a model of another size, on GPUs that are not here and at a provider.
+
+        Args:
+            size: Name of a model's shape, or path of a ``config.json``; see `training.sizing`.
+            arm: The arm.
+            gpus: Names of GPUs; all that are known by default.
+            efficiency: Share of a GPU's peak that training was measured to reach; 0: none was.
+
+        Raises:
+            ConfigError: see `size_plan.plan`.
+            BadRecord, UnreadableFile: the table of prices is wrong; see `Costing.prices`.
+        """
+        from twofold.study import size_plan
+
+        chosen = self._material.config.arm(arm)
+        question = size_plan.SizeQuestion(size=size, gpus=gpus, efficiency=efficiency)
+        prices = Costing(self._material.directory, self._material.config).prices()
+        read = self._material.documents if chosen.retrieval else []
+        return size_plan.plan(
+            self._material.reader, self._material.splits, read, arm=chosen, question=question, prices=prices
         )
 
     def embedder_plan(self, *, progress: Progress = quiet) -> EmbedderPlan:

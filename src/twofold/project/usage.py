@@ -6,7 +6,9 @@ from datetime import datetime
 from pathlib import Path
 
 from twofold.monitoring import drift, store
+from twofold.monitoring.schema import WATCH
 from twofold.monitoring.traffic_rows import stamp
+from twofold.store.shared import Place, present
 from twofold.study.standing import VOLUME_DAYS, monthly_volume
 from twofold.traffic import log
 
@@ -29,19 +31,19 @@ def volume_of(directory: Path, moment: datetime) -> float | None:
     return monthly_volume(count, first, moment)
 
 
-def drift_of(directory: Path, study: str) -> list[str]:
+def drift_of(looks: Place, study: str) -> list[str]:
     """The standing alarm on questions that moved away from those of a study, in words; empty where there is none.
 
     Args:
-        directory: The project.
+        looks: Where the looks at the project lie.
         study: Name of the study. An alarm beside another study's questions says nothing of it.
 
     Raises:
         StoreError: the record of looks cannot be read.
     """
-    if not (directory / store.FILE).is_file():
+    if not present(looks, WATCH):
         return []
-    with store.opened(directory, readonly=True) as records:
+    with store.opened(looks, readonly=True) as records:
         if drift.SIGNAL not in records.standing():
             return []
         # Not only the last: an alarm stands while its signal cannot be seen.

@@ -18,7 +18,8 @@ from twofold.indexing import feeds
 from twofold.plugins import loading
 from twofold.project import usage
 from twofold.project.costing import Costing
-from twofold.project.material import CATALOGUE, Material
+from twofold.project.material import Material
+from twofold.project.places import CATALOGUE
 from twofold.reports import archive, decisive
 from twofold.store.catalogue import Catalogue
 from twofold.study.holding import holding
@@ -96,7 +97,9 @@ class Validating:
         """
         moment = moment or datetime.now(UTC)
         # A verdict ages by the day: within an hour nothing else than files changes it, and no volume of a month moves.
-        mark = (self._mark(study), moment.replace(minute=0, second=0, microsecond=0))
+        # What others write into a database changes no file: then it is looked at every minute.
+        minute = moment.minute if self._material.places.shared else 0
+        mark = (self._mark(study), moment.replace(minute=minute, second=0, microsecond=0))
         with self._lock:
             known = self._last.get(study)
         if known is not None and known[0] == mark:
@@ -146,7 +149,7 @@ class Validating:
         except TwofoldError as error:
             lacking["volume"] = f"the traffic log cannot be read: {error}"
         try:
-            drift = usage.drift_of(material.directory, stored.record["study"]) if drift is None else drift
+            drift = usage.drift_of(material.places.looks, stored.record["study"]) if drift is None else drift
         except TwofoldError as error:
             lacking["drift"] = f"what looks at the project have seen cannot be read: {error}"
         catalogue = None

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from twofold.monitoring import alerts, causes, signals, store, validity_watch
 from twofold.monitoring.record import AlarmCause, Monitor, OpenProposal, Reading, WatchReport
+from twofold.monitoring.schema import WATCH
 from twofold.monitoring.served import Watched
 from twofold.monitoring.store import WatchStore
 from twofold.monitoring.validity_watch import VerdictMonitor
@@ -18,6 +19,7 @@ from twofold.project.material import Material
 from twofold.project.validating import Validating
 from twofold.settings.watching import seconds_of
 from twofold.store.model_registry import CHAMPION
+from twofold.store.shared import present
 from twofold.traffic.log import FILE, TrafficLog
 from twofold.traffic.record import TrafficRow
 
@@ -49,7 +51,7 @@ class Watching:
         section = material.config.watch
         if not every and section.every:
             every = seconds_of(section.every)
-        with looking(material.home), self.records() as records:
+        with looking(material.places.lock), self.records() as records:
             report = watch(
                 self._monitors(),
                 records,
@@ -70,13 +72,13 @@ class Watching:
         Raises:
             StoreError: it is damaged, of a newer Twofold, or (when `readonly`) nobody has looked yet.
         """
-        with store.opened(self._material.directory, readonly=readonly) as records:
+        with store.opened(self._material.places.looks, readonly=readonly) as records:
             yield records
 
     @property
     def looked(self) -> bool:
         """Has anybody looked at the project?"""
-        return (self._material.directory / store.FILE).is_file()
+        return present(self._material.places.looks, WATCH)
 
     def dismiss(self, number: int, *, why: str = "") -> OpenProposal:
         """Close a proposal; as long as its cause lasts it does not come back.

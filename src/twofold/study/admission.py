@@ -361,14 +361,16 @@ def _require_tunable(workspace: Workspace, splits: Splits, arms: tuple[Arm, ...]
     tuned = [arm for arm in tuned if not arm.model]
     if not tuned:
         local = []
-    if is_endpoint("generators", part.name) and local:
+    settings = GeneratorSettings.of(loading.options("generators", part.name, part.options))
+    if is_endpoint("generators", part.name) and local and not settings.weights:
         names = ", ".join(arm.name for arm in tuned)
         others = ",".join(arm.name for arm in arms if not arm.tuning) or "base,prompt"
         model = str(part.options.get("model", part.name))
         raise StudyError(
             f"the trainer {local[0]!r} needs weights for {names}, and {model!r} is a model at an endpoint",
             cure=f"Measure the other arms by `twofold study --arms {others}`, or tune at the endpoint: "
-            '[tuning.trainer] name = "openai".',
+            '[tuning.trainer] name = "openai"; where it serves weights that are here, name them as `weights` in '
+            "[generation.generator.options].",
         )
     for name, examples in (("train", splits.train), ("dev", splits.dev)):
         if not examples:
@@ -381,15 +383,16 @@ def _require_trained_base(workspace: Workspace, tuned: Sequence[Arm]) -> None:
         parts = workspace.of(arm)
         part = parts.config.generation.generator
         elsewhere = is_endpoint("generators", part.name)
-        model = GeneratorSettings.of(loading.options("generators", part.name, part.options)).model
+        settings = GeneratorSettings.of(loading.options("generators", part.name, part.options))
+        model = settings.model
         for method in parts.adapters.methods if arm.model else ():
             at_endpoint = is_endpoint("trainers", method.name)
             base = specs.base_model(parts.config, method)
-            if elsewhere and not at_endpoint:
+            if elsewhere and not at_endpoint and not settings.weights:
                 why = f"{model!r} is at an endpoint, and the trainer {method.name!r} needs weights"
             elif at_endpoint and not elsewhere:
                 why = f"{model!r} answers on this machine, and the trainer {method.name!r} tunes at an endpoint"
-            elif base != model:
+            elif base != settings.base:
                 why = f"the trainer {method.name!r} is set to tune {base!r}, and {model or part.name!r} answers"
             else:
                 continue
@@ -431,7 +434,7 @@ def _require_models(workspace: Workspace, arms: Sequence[Arm]) -> None:
     for model, arm in {arm.model: arm for arm in arms}.items() if len({arm.model for arm in arms}) > 1 else ():
         parts = workspace.of(arm)
         try:
-            generator = parts.models.generator()
+            generator = parts.models.generator(here=True)
         except TwofoldError:  # what lacks is said where the model is needed
             continue
         spelled = parts.config.generation.model_dump(mode="json", exclude={"batch", "generator"})

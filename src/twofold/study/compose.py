@@ -156,6 +156,8 @@ def arm_record(
         "objections": [],
         "diagnostic": item.diagnostic,
     }
+    if "endpoints" in measures:
+        record["endpoints"] = measures["endpoints"]
     if item.judged_by:
         record["judged_by"] = item.judged_by
     if item.runs:

@@ -31,9 +31,8 @@ from twofold.host import pace
 from twofold.plugins import loading, specs
 from twofold.plugins.jobs import TrainerJob
 from twofold.plugins.protocols import Progress, quiet
-from twofold.plugins.traits import TrainerSettings
 from twofold.settings.sections import Part
-from twofold.study import calls, latency, looks, race_plan, racing, repeats, reproof
+from twofold.study import calls, latency, looks, planned_trainings, race_plan, racing, repeats, reproof
 from twofold.study import plan as planning
 from twofold.study.admission import admitted, is_endpoint, require_sound, require_trainable
 from twofold.study.confirming import reserve_warnings
@@ -495,28 +494,15 @@ class _Forecast:
             finished += adapted
             if not isinstance(options, FitOptions):
                 elsewhere = is_endpoint("trainers", method.name)
-                trainings.append(_other(method, options, job, cached=trained or adapted, elsewhere=elsewhere))
+                trainings.append(
+                    planned_trainings.other(method, options, job, cached=trained or adapted, elsewhere=elsewhere)
+                )
                 continue
             replays = replays or options.replay > 0
             needed = measure and not (trained or adapted)
             paces = self._trainer_paces(arm, method, options, measure=needed, progress=progress)
             measured = measured and (bool(paces) or not needed)
-            counted = reckoning.reckon(job, options)
-            trainings.append(
-                planning.Training(
-                    method=method.name,
-                    paces=paces,
-                    steps=counted.steps,
-                    tokens=counted.tokens,
-                    evaluations=options.evaluations,
-                    items=counted.items,
-                    item=counted.item,
-                    followed=counted.followed,
-                    limit=options.limit,
-                    euros_an_hour=options.euros_an_hour,
-                    cached=trained or adapted,
-                )
-            )
+            trainings.append(planned_trainings.of_loop(method, options, job, paces=paces, cached=trained or adapted))
         dev = min(DEV, len(workspace.search.readable(self.splits.dev)))
         suite = forgetting.suite()
         asks = 0 if section.gate == "off" else sum(len(one.asks) for one in suite)
@@ -577,24 +563,3 @@ class _Forecast:
             filter=learning.filter,
         )
         return learning.job(arm, method, renderer)
-
-
-def _other(method: Part, options: Any, job: TrainerJob, *, cached: bool, elsewhere: bool) -> planning.Training:
-    """A trainer that is not the loop of `fit`: its epochs and limit as far as it has them."""
-    settings = TrainerSettings.of(options)
-    epochs = float(settings.epochs)
-    messages = chain.from_iterable(pair.messages for pair in job.rows[0])
-    read = sum(len(message.content) for message in messages) / reckoning.CHARACTERS
-    return planning.Training(
-        method=method.name,
-        paces={},
-        steps=max(1, round(epochs * len(job.rows[0]) / 24)),
-        tokens=epochs * read,
-        evaluations=0,
-        items=0,
-        item=0.0,
-        limit=float(settings.minutes),
-        price_per_million=float(settings.price_per_million),
-        cached=cached,
-        elsewhere=elsewhere,
-    )

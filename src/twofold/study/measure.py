@@ -15,12 +15,15 @@ from twofold.answering.system import System
 from twofold.assembly.arms import Arms
 from twofold.assembly.prompt_search import PHASE
 from twofold.assembly.workspace import Workspace
+from twofold.costs.endpoint_states import summed
 from twofold.errors import GenerationError
 from twofold.examples.questions import Questions
 from twofold.examples.splitting import Splits
+from twofold.execution.contract import Executor
 from twofold.hashing import digest
 from twofold.host import pace
 from twofold.host.meter import Meter
+from twofold.plugins.live import KnowsEndpoints, SpreadsBatches
 from twofold.plugins.protocols import Explains, Metric, Progress
 from twofold.plugins.traits import MetricTraits
 from twofold.settings.sections import Part
@@ -40,6 +43,8 @@ SHOWN = "the passages shown"
 NOTHING = "nothing: the arm saw no passages, and the project has no documents"
 """Words for the passages that an arm's answers were judged by; `Corpus.description` has the third kind."""
 
+ENDPOINTS = "endpoints"
+"""Name in the catalogue of what the endpoints of a system did."""
 UNREACHABLE = frozenset({"generation.connection", "generation.timeout"})
 """Codes of failures that do not depend on the question."""
 _CURES = {
@@ -148,6 +153,22 @@ def measure(
     return measured
 
 
+def train_ahead(
+    workspace: Workspace, arms: Sequence[Arm], splits: Splits, *, bill: list[BillItem], progress: Progress
+) -> None:
+    """Train what the arms lack side by side, where there are workers; the bill gets one step for all of it."""
+    by_model: dict[str, list[Arm]] = {}
+    for arm in arms:
+        by_model.setdefault(arm.model, []).append(arm)
+    for group in by_model.values():
+        with Meter() as training:
+            trained = workspace.of(group[0]).adapters.train_ahead(
+                group, splits, progress=named(progress, "tune side by side")
+            )
+        if trained:
+            bill.append(_item("tune side by side", len(trained), 0, training.seconds, ", ".join(trained)))
+
+
 def answering_step(arm: Arm, questions: int, fresh: int, *, spent: Meter, price: float) -> BillItem:
     """The step of the bill for an arm's answers, of which so many were made now, at this price."""
     detail = f"peak {spent.peak_mib:.0f} MiB"
@@ -182,7 +203,10 @@ def measured_arm(
         answers=[answers[d] for d in digests],
         training=training,
         diagnostic=False,
-        measures=catalogue.measures.get(system, "answering") or {},
+        measures={
+            **(catalogue.measures.get(system, "answering") or {}),
+            **({"endpoints": stored["rows"]} if (stored := catalogue.measures.get(system, ENDPOINTS)) else {}),
+        },
         scores={},
     )
 
@@ -265,7 +289,18 @@ def answer_missing(
         fresh = [*(a for a in fresh if a.failure is None), *repeated.fresh.values()]
         spent = spent + repeated.seconds
     keep_pace(system, fresh, spent, single=False)
+    _keep_endpoints(catalogue, system)
     return first.reused
+
+
+def _keep_endpoints(catalogue: Catalogue, system: System) -> None:
+    """Store what several endpoints did for a system, or what a single one refused or lost, summed over runs."""
+    if not isinstance(system.generator, KnowsEndpoints):
+        return
+    states = system.generator.endpoints()
+    if len(states) > 1 or any(state["refused"] or state["lost"] for state in states):
+        before = catalogue.measures.get(system.key, ENDPOINTS) or {"rows": []}
+        catalogue.measures.put(system.key, ENDPOINTS, {"rows": summed(before["rows"], states)})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -362,6 +397,9 @@ def _item(step: str, items: int, cached: int, seconds: float, detail: str) -> Bi
 
 def load(system: System, splits: Splits, test: Sequence[Example], *, progress: Progress) -> None:
     """Answer one question that is not measured, which loads the model (and checks a merged one)."""
+    if isinstance(system.generator, SpreadsBatches):
+        # Each worker loads it for itself, before its first batch.
+        return
     progress("", 0, 1)
     # Not a test question where there is another one: those are measured.
     warm = next(iter((*splits.dev, *splits.train)), test[0])
@@ -427,6 +465,7 @@ def score(
     test: Sequence[Example],
     metrics: dict[str, tuple[Metric, str]],
     corpus: Corpus | None = None,
+    executor: Executor | None = None,
 ) -> None:
     """Fill `item.scores`, computing only what is not in the store. A failed answer has no score.
 
@@ -438,6 +477,7 @@ def score(
         test: The questions that it was asked.
         metrics: Name → metric and its key.
         corpus: Has passages for the answers of an arm that saw none, for metrics that judge by passages.
+        executor: Who scores; None: this process.
 
     Raises:
         ScorerBroken: a score is no number from 0 to 1.
@@ -463,6 +503,7 @@ def score(
             metric=metric,
             name=name,
             judged=partial(lent.with_passages, test, item.answers) if lent else None,
+            executor=executor,
         )
         if isinstance(metric, Explains):
             rows = zip(test, item.answers, item.scores[name], strict=True)

@@ -5,11 +5,11 @@ from __future__ import annotations
 import math
 import statistics
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 from twofold import prompts
 from twofold.answering.system import shots_of
+from twofold.assembly import index_places
 from twofold.assembly.searching import Search
 from twofold.costs.metering import (
     QUANTITIES,
@@ -183,8 +183,7 @@ def has_documents(search: Search) -> bool:
 
 def _index(search: Search) -> MeteredIndex:
     state = search.index.state()
-    folder: Path = search.directory / "index"
-    size = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file()) if folder.is_dir() else 0
+    size = index_places.size(search.place)
     return {
         "chunks": state.chunks,
         # As this project's own passages took; else as others took on this machine.

@@ -30,6 +30,7 @@ from twofold.verdict.record import BillItem, CostRow, PolicyRecord, counted, num
 
 if TYPE_CHECKING:
     from twofold.study.calls import Calls
+    from twofold.training.reckoning import Reckoning
 
 DEFAULTS: Mapping[str, float] = {
     "answer plain": 1 / 1800,
@@ -147,6 +148,8 @@ class Training:
     """Its weights are in the store."""
     elsewhere: bool = False
     """At an endpoint: no time is known."""
+    counted: Reckoning | None = None
+    """All that was counted of it; None of a trainer that is not the loop of `fit`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -98,7 +98,7 @@ def planned(
     """
     known = PlannedModel(workspace=workspace)
     try:
-        generator = workspace.models.generator()
+        generator = workspace.models.generator(here=True)
         known.description = generator.description
         generator.close()  # opened for its description; nothing was loaded
         known.encoder = _encoder(str(known.description.get("model", "")))

@@ -362,7 +362,8 @@ class _Track:
 
     def _score(self, item: MeasuredArm, judged: Sequence[Example], *, names: Sequence[str]) -> None:
         metrics = {name: self._checked.metrics[name] for name in names}
-        score(self._workspace.catalogue, item, test=judged, metrics=metrics, corpus=self._corpus)
+        doing: Json = {"corpus": self._corpus, "executor": self._workspace.executor}
+        score(self._workspace.catalogue, item, test=judged, metrics=metrics, **doing)
 
     def _look(self, arms: Sequence[int]) -> None:
         """Take in what these arms have answered, and write the look down."""

@@ -52,7 +52,7 @@ from twofold.study.compose import (
 from twofold.study.deciding import DECIDE, deciding
 from twofold.study.earlier import seen_by
 from twofold.study.judging import Corpus
-from twofold.study.measure import MeasuredArm, answers_digest, measure, require_answers, score
+from twofold.study.measure import MeasuredArm, answers_digest, measure, require_answers, score, train_ahead
 from twofold.study.metered import has_documents, metered
 from twofold.study.retrieval.ablation import ablate
 from twofold.study.retrieval.abstention import abstention
@@ -390,6 +390,7 @@ def _measured(
     # Before a sealed question is asked: the reserve can be opened once.
     if checked.hypothesis:
         confirming.require_same_systems(checked.hypothesis, _systems(workspace, arms, splits, progress=progress))
+    train_ahead(workspace, arms, splits, bill=bill, progress=progress)
     measured: list[MeasuredArm] = []
     for arm in arms:
         diagnostic = arm in checked.diagnostics
@@ -402,7 +403,8 @@ def _measured(
     corpus = Corpus(search=workspace.search) if workspace.catalogue.documents.digests() else None
     for number, item in enumerate(measured):
         progress("score", number, len(measured))
-        score(workspace.catalogue, item, test=checked.judged, metrics=dict(checked.metrics), corpus=corpus)
+        settings: Json = {"corpus": corpus, "executor": workspace.executor}
+        score(workspace.catalogue, item, test=checked.judged, metrics=dict(checked.metrics), **settings)
         # A deciding metric without scores of questions has none for each.
         item.scores.setdefault(workspace.config.study.metric.name, [None] * len(item.answers))
     progress("score", len(measured), len(measured))

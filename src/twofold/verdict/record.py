@@ -12,6 +12,7 @@ from typing import Any, NotRequired, TypedDict
 
 from twofold.costs.metering import Metered
 from twofold.costs.prices import PriceRow
+from twofold.plugins.results import EndpointState
 from twofold.types import Json
 from twofold.verdict.latency_record import LatencyRecord, QuantileRecord
 
@@ -147,6 +148,8 @@ class ArmRecord(TypedDict):
     seconds: float
     """Answering all test questions, batched (as measured when they were made, also when cached)."""
     peak_mib: float
+    endpoints: NotRequired[list[EndpointState]]
+    """What each of several endpoints did for its answers, or what a single one refused; else left out."""
     failures: list[FailureRecord]
     training: TrainingRecord | None
     acceptable: bool

@@ -132,7 +132,7 @@ def probe(
     pool, names = drawn(workspace.search, splits)
     if reads:
         workspace.search.retriever.pin(workspace.search.index.state().version)
-    generator = workspace.models.generator()
+    generator = workspace.models.generator(here=True)
     try:
         with closing(generator):
             systems = {}
