@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -154,3 +155,14 @@ def test_no_more_workers_are_at_work_than_the_settings_say(cluster: Any) -> None
     assert len(list(RayCluster(ScaleSection(**settings)).run(Squares(pause=0.3), range(6)))) == 6
     assert time.monotonic() - began >= 1.8
     cluster.remove_node(second)
+
+
+def test_work_that_cannot_be_sent_is_named(workers: RayCluster) -> None:
+    class Locked(Squares):
+        def __init__(self) -> None:
+            super().__init__(label="score with a lock")
+            object.__setattr__(self, "lock", threading.Lock())
+
+    with pytest.raises(ClusterError, match="score with a lock: it cannot be sent to a worker") as refused:
+        list(workers.run(Locked(), range(3)))
+    assert "--on local" in refused.value.cure

@@ -161,7 +161,14 @@ class RayCluster:
 
     def _sent(self, work: BatchWork[Any, Any]) -> tuple[str, Any]:
         """Key of a work by its content, and where the cluster keeps it: equal works are opened once a worker."""
-        packed = self._ray.cloudpickle.dumps(work)
+        try:
+            packed = self._ray.cloudpickle.dumps(work)
+        except (TypeError, AttributeError, pickle.PicklingError) as error:
+            # A plugin that has a connection or a lock open.
+            raise ClusterError(
+                f"{work.label}: it cannot be sent to a worker: {_first(error)}",
+                cure="Let the plugin open its connections and files when it is first used, or run with --on local.",
+            ) from error
         key = hashlib.sha256(packed).hexdigest()
         if key not in self._parcels:
             # One object for all batches, so that the work travels once to each node; those of before are let go.
