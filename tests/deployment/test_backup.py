@@ -126,6 +126,22 @@ def test_a_project_is_saved_while_a_writer_syncs(studied: Path, tmp_path: Path) 
             assert {d.id for d in project.documents} == set(project.workspace.search.index.documents())
 
 
+def test_what_the_index_has_half_written_is_left_out(studied: Path, tmp_path: Path) -> None:
+    """Such a file grows between the two readings of it, and the archive would be refused as damaged."""
+    data = next((studied / ".twofold" / "index").rglob("data"))
+    drafts = (data / ".tmpaJdHkU", data.parent / "_versions" / "17.manifest#1")
+    for draft in drafts:
+        draft.write_bytes(b"half")
+    try:
+        saved(studied, tmp_path / "drafts.tar")
+    finally:
+        for draft in drafts:
+            draft.unlink()
+    names = set(installer.manifest_of(tmp_path / "drafts.tar")["files"])
+    assert {name for name in names if name.startswith("project/.twofold/index/")}
+    assert not [name for name in names if Path(name).name in {draft.name for draft in drafts}]
+
+
 def _of(directory: Path, tmp_path: Path) -> Path:
     path = tmp_path / "of.tar"
     saved(directory, path)

@@ -50,6 +50,9 @@ _NEVER = (
     "*.sqlite-journal",
     ".twofold/artifacts/*.partial/*",  # of a training that goes on here
     ".twofold/artifacts/.*",  # of what is being fetched
+    # What Lance and its object store write before they rename it: half a file, which grows.
+    ".twofold/index/*/.tmp*",
+    ".twofold/index/*#*",
     "*/__pycache__/*",
     # Drafts of `files.writing`, and the locks beside what is appended to.
     "*/.*.partial",
