@@ -24,7 +24,7 @@ from twofold.generation.export.gguf import write_gguf, write_tokenizer
 from twofold.generation.runtimes.contract import NO_ROOM, Continuation, Request, Result, Sampling
 from twofold.generation.runtimes.sequels import EndedSequences
 from twofold.hashing import digest, digest_file
-from twofold.host import telemetry
+from twofold.host import capabilities, telemetry
 from twofold.host.signal_stack import usual_signal_stack
 from twofold.plugins.protocols import Progress
 from twofold.types import Failure, Json
@@ -175,7 +175,10 @@ class OpenVinoRuntime:
         if settings.dtype == "f32":
             properties["KV_CACHE_PRECISION"] = "f32"
         if settings.threads:
-            properties["INFERENCE_NUM_THREADS"] = settings.threads
+            # With AMX, one thread ends the process by SIGFPE (`telemetry`). Two of them took half the processor time of
+            # one without AMX, so that even those of workers that share their cores lose nothing.
+            amx = settings.dtype == "bf16" and "amx_bf16" in capabilities.processor().instructions
+            properties["INFERENCE_NUM_THREADS"] = max(settings.threads, 2 if amx else 1)
             # OpenVINO binds threads to the first cores, and so do other processes of it that have as few.
             properties["ENABLE_CPU_PINNING"] = False
         try:
