@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import shutil
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,10 @@ from sync_project import found, held, sync
 from other_workers import OtherWorkers
 from twofold.indexing import bulk, committing, reading
 from twofold.indexing import sync as syncing
+from twofold.plugins.pieces import Workers
 from twofold.project import Project
+from twofold.retrieval.indexes.lancedb import parts
+from twofold.retrieval.indexes.lancedb.fragments import Fragments
 
 RAY = {"scale": {"on": "ray"}}
 WORDS = ["well", "water", "soil", "iron", "copper", "deep", "shallow", "bridge", "river", "stone"]
@@ -27,7 +31,7 @@ def workers(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("twofold.execution.on_demand.executor", OtherWorkers)
     monkeypatch.setattr(reading, "_GROUP", 4)
     monkeypatch.setattr(committing, "FILLING", 5)
-    monkeypatch.setattr(committing, "_LEAST", 2)
+    monkeypatch.setattr(committing, "LEAST", 2)
     monkeypatch.setattr(syncing, "BATCH_CHUNKS", 6)
 
 
@@ -65,6 +69,48 @@ def test_a_filled_index_is_that_of_a_sync_here_in_one_version(make: Callable[...
     assert not bulk.journal_of(there / ".twofold").exists()
 
 
+@pytest.mark.parametrize(("address", "spread"), [("", False), ("10.0.0.1:6379", True)])
+def test_graph_and_words_are_built_by_a_cluster_and_not_by_workers_of_this_machine(
+    make: Callable[..., Path], monkeypatch: pytest.MonkeyPatch, address: str, spread: bool
+) -> None:
+    there = write(make(name="there"))
+    with (there / "twofold.toml").open("a") as stream:
+        stream.write("[retrieval.index]\noptions = {flat_limit = 20}\n")
+    built = []
+    monkeypatch.setattr(parts, "build", lambda work, workers: built.append((work, workers)))
+    monkeypatch.setattr(committing.Committer, "_is_filling", filled)
+    with Project.open(there, {"scale": {"on": "ray", "address": address}}) as project:
+        project.sync()
+    assert bool(built) is spread
+
+
+def filled(committer: committing.Committer, _chunks: int) -> bool:
+    """As `_is_filling`, of an index that the workers would reach."""
+    if committer._filling is None and (pieces := committer._journal.begin()):
+        committer._filling = bulk.WritingWork(embedding=committer._work, pieces=pieces)
+    return True
+
+
+def test_what_workers_bring_back_is_told(make: Callable[..., Path], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Reading 300 files took 12 s, and embedding them 110 s in which nothing was to be seen."""
+    monkeypatch.setattr(committing, "_LOOK", 0.01)
+    monkeypatch.setattr(syncing, "BATCH_CHUNKS", 10_000)
+    stages: list[tuple[str, int, int]] = []
+    write_piece = Fragments.write
+
+    def slowly(self: Fragments, *args: Any) -> str:
+        time.sleep(0.03)
+        return write_piece(self, *args)
+
+    monkeypatch.setattr(Fragments, "write", slowly)
+    with Project.open(write(make()), RAY) as project:
+        project.sync(progress=lambda *stage: stages.append(stage))
+    told = [(done, total) for stage, done, total in stages if stage == "embed"]
+    assert told == sorted(told)
+    assert told[-1] == (39, 39)
+    assert len(set(told)) > 2
+
+
 @pytest.mark.parametrize("when", ["before", "after"])
 def test_a_filling_that_is_killed_is_finished_by_the_next_sync(
     make: Callable[..., Path], monkeypatch: pytest.MonkeyPatch, when: str
@@ -73,10 +119,10 @@ def test_a_filling_that_is_killed_is_finished_by_the_next_sync(
     sync(here)
     finish = bulk.Journal.finish
 
-    def killed(journal: bulk.Journal) -> None:
+    def killed(journal: bulk.Journal, workers: Workers | None) -> None:
         lines = journal._path.read_text()
         if when == "after":
-            finish(journal)
+            finish(journal, workers)
             journal._path.write_text(lines)
         raise KeyboardInterrupt
 
@@ -98,7 +144,7 @@ def test_pieces_that_are_gone_are_made_again(make: Callable[..., Path], monkeypa
     here, there = write(make(name="here")), write(make(name="there"))
     sync(here)
 
-    def killed(_: bulk.Journal) -> None:
+    def killed(_: bulk.Journal, _workers: Workers | None) -> None:
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
@@ -116,7 +162,7 @@ def test_what_is_forgotten_is_in_no_piece_of_a_filling_that_was_stopped(
 ) -> None:
     there = write(make(name="there"))
 
-    def killed(_: bulk.Journal) -> None:
+    def killed(_: bulk.Journal, _workers: Workers | None) -> None:
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:

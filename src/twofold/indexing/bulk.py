@@ -21,7 +21,7 @@ from twofold.files import writing
 from twofold.files.reading import counted
 from twofold.indexing.embedded_text import embedded_text
 from twofold.indexing.work import EmbeddingWork
-from twofold.plugins.pieces import Assembles, PieceWriter
+from twofold.plugins.pieces import Assembles, PieceWriter, Workers
 from twofold.types import Chunk
 
 log = logging.getLogger(__name__)
@@ -68,10 +68,10 @@ class Journal:
         head, *pieces = self._lines()
         index = self._index
         mine = isinstance(index, Assembles) and head == self._head(index)
-        # Pieces are put in when the index is empty, and it is not when a kill came after that.
-        if mine and isinstance(index, Assembles) and pieces and not index.state().chunks:
+        if mine and isinstance(index, Assembles) and pieces:
             try:
-                index.assemble(pieces)
+                # The index is not empty when the kill came after they were put in, perhaps before it was made fast.
+                index.assemble([] if index.state().chunks else pieces)
                 log.info("%s of a sync that was stopped put into the index", counted(len(pieces), "piece"))
             except StoreError as error:
                 # Their documents are read from the catalogue and embedded again, as those of a damaged index.
@@ -92,13 +92,13 @@ class Journal:
         with self._path.open("a", encoding="utf-8") as stream:
             stream.writelines(json.dumps(piece) + "\n" for piece in pieces)
 
-    def finish(self) -> None:
-        """Put all pieces into the index, in one version."""
+    def finish(self, workers: Workers | None) -> None:
+        """Put all pieces into the index, in one version; workers, if any, build what makes it fast."""
         index = self._index
         assert isinstance(index, Assembles)
         _, *pieces = self._lines()
         if pieces:
-            index.assemble(pieces)
+            index.assemble(pieces, workers)
         self._path.unlink()
 
     def _head(self, index: Assembles) -> dict[str, str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from itertools import chain
@@ -17,8 +17,8 @@ from twofold.indexing.bulk import Journal, WritingWork
 from twofold.indexing.embedded_text import embedded_text
 from twofold.indexing.report import FileRow
 from twofold.indexing.self_questioning import SelfQuestioning
-from twofold.indexing.work import EmbeddingWork
-from twofold.plugins.protocols import CountsUnknown, Index
+from twofold.indexing.work import LEAST, TASKS, EmbeddingWork, embedded
+from twofold.plugins.protocols import CountsUnknown, Index, Progress, quiet
 from twofold.store import embedding_time
 from twofold.store.documents import KnownDocument, KnownItem, Notes
 from twofold.types import Chunk, Document
@@ -30,12 +30,10 @@ _PACED = 50
 """Fewest chunks of a batch whose seconds per chunk are kept as the embedder's pace: small batches measure the start."""
 _LOST, _LETTERED = 0.1, 500
 """Share of unknown letters from which a sync warns; number of chunks of a batch that are checked, spread evenly."""
-_LEAST, _MOST = 32, 256
-"""Texts of a task elsewhere: fewer cost more to send than to embed, more leave workers waiting for the last one."""
+_LOOK = 1.0
+"""Seconds between two looks at what workers have brought back."""
 FILLING = 2000
 """Chunks of the first batch from which an empty index is filled by the workers themselves: fewer are put in sooner."""
-_TASKS = 4
-"""Tasks a worker that a batch is divided into, between those bounds, so that slow ones do not hold up the rest."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -107,6 +105,7 @@ class Committer:
         self._pending: Future[None] | None = None
         self._began = 0.0
         self._letters: list[tuple[int, int, str]] = []
+        self._returned = self._sent = 0  # chunks of the batch in hand, by the workers
         self.embedded = 0
         """Texts embedded so far."""
 
@@ -126,14 +125,22 @@ class Committer:
         if batch.cuts or batch.items:
             self._pending = self._pool.submit(self._commit, batch)
 
-    def settle(self) -> None:
+    def settle(self, progress: Progress = quiet) -> None:
         """Wait until every batch is committed.
+
+        Args:
+            progress: Called with the chunks that workers have brought back, while they are at work.
 
         Raises:
             Halt: one failed.
         """
         pending, self._pending = self._pending, None
         if pending is not None:
+            while not wait([pending], timeout=_LOOK).done:
+                if self._sent:
+                    progress("embed", self._returned, self._sent)
+            if self._sent:
+                progress("embed", self._sent, self._sent)
             try:
                 pending.result()
             except Exception as error:  # raised again where the sync ends
@@ -147,7 +154,8 @@ class Committer:
     def assemble(self) -> None:
         """Put what workers wrote into the index."""
         if self._filling is not None:
-            self._journal.finish()
+            # Workers of this machine are no more cores than a build here has, which then has one graph.
+            self._journal.finish(self._where.executor if self._where.settings.address else None)
 
     def finish(self) -> None:
         """Keep the questions that belong to the documents."""
@@ -203,7 +211,7 @@ class Committer:
         """Have the chunks of documents embedded and written, a document whole in one piece."""
         assert self._filling is not None
         total = sum(len(cut.chunks or ()) for cut in cuts)
-        size = max(_LEAST, -(-total // (_TASKS * self._where.executor.workers)))
+        size = max(LEAST, -(-total // (TASKS * self._where.executor.workers)))
         batches, batch = list[list[Chunk]](), list[Chunk]()
         for cut in cuts:
             batch += cut.chunks or ()
@@ -212,7 +220,11 @@ class Committer:
                 batch = []
         if batch:
             batches.append(batch)
-        results = dict(self._where.executor.run(self._filling, batches))
+        results: dict[int, tuple[str, int]] = {}
+        self._returned, self._sent = 0, total
+        for place, result in self._where.executor.run(self._filling, batches):
+            results[place] = result
+            self._returned += len(batches[place])
         self._journal.add([results[place][0] for place in sorted(results)])
         self.embedded += sum(count for _, count in results.values())
 
@@ -243,21 +255,9 @@ class Committer:
             self._began = time.perf_counter()
         self.embedded += len(new)
         if len(new) == len(texts):
-            return self._embed(texts)
-        have.update(zip(new, self._embed(new), strict=True) if new else ())
+            return embedded(self._where, self._work, texts)
+        have.update(zip(new, embedded(self._where, self._work, new), strict=True) if new else ())
         return np.stack([have[text] for text in texts])
-
-    def _embed(self, texts: Sequence[str]) -> Any:
-        """Vectors of `texts`, by the workers; in this process all at once, for an embedder sorts by length."""
-        import numpy as np
-
-        executor = self._where.executor
-        size = len(texts)
-        if self._where.elsewhere:
-            size = min(_MOST, max(_LEAST, -(-size // (_TASKS * executor.workers))))
-        pieces = [texts[start : start + size] for start in range(0, len(texts), size)]
-        parts = dict(executor.run(self._work, pieces))
-        return parts[0] if len(pieces) == 1 else np.concatenate([parts[place] for place in range(len(pieces))])
 
     # ------------------------------------------------------------ letters that the embedder does not know
 

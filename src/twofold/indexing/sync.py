@@ -134,6 +134,7 @@ class Sync:
         self._gone_items: dict[tuple[str, str], KnownItem] = {}
         self._file_contents: dict[int, str] = {}
         self._repaired = self._cut_chunks = 0
+        self._workers = 0  # the most at a time: nodes come and go
         self._plans: deque[Plan] = deque()
 
     def run(self, feeds: Sequence[Feed], *, only: bool = False, progress: Progress) -> SyncReport:
@@ -173,7 +174,7 @@ class Sync:
                 deleted = self._read_all(feeds, only=only, progress=progress)
                 self._repair(deleted)
                 self._flush()
-                self._committer.settle()
+                self._committer.settle(progress)
                 self._committer.assemble()
             except Halt as halt:
                 raise halt.error from None
@@ -484,9 +485,14 @@ class Sync:
     # ------------------------------------------------------------ committing
 
     def _maybe_flush(self) -> None:
-        workers = min(self._where.executor.workers, _WORKERS)
+        workers = min(self._workers_now(), _WORKERS)
         if self._batch.chunks >= BATCH_CHUNKS * workers or len(self._batch.cuts) >= BATCH_DOCUMENTS:
             self._flush()
+
+    def _workers_now(self) -> int:
+        workers = self._where.executor.workers
+        self._workers = max(self._workers, workers)
+        return workers
 
     def _flush(self) -> None:
         """Hand over the batch, which is embedded and committed while the next one is read."""
@@ -528,10 +534,9 @@ class Sync:
     def _work(self) -> WorkDone:
         if not self._where.elsewhere:
             return {}
-        on, workers = self._where.settings.on, self._where.executor.workers
-        return {
-            "work": {"on": on, "workers": workers, "sent": self._item_reader.sent, "filled": self._committer.filling}
-        }
+        self._workers_now()
+        on, sent, filled = self._where.settings.on, self._item_reader.sent, self._committer.filling
+        return {"work": {"on": on, "workers": self._workers, "sent": sent, "filled": filled}}
 
 
 def synced(catalogue: Catalogue) -> bool:

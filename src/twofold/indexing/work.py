@@ -21,6 +21,7 @@ from twofold.corpus.files import FileReader
 from twofold.corpus.loading import content_of, holds_none, no_documents
 from twofold.corpus.object_store import fetched
 from twofold.errors import LeftOut, MissingExtra, SourceEndless, SourceUnreachable, WorkerUnlike
+from twofold.execution.on_demand import OnDemand
 from twofold.hashing import digest
 from twofold.indexing.feed import Naming
 from twofold.indexing.report import FileFailure, failure_of
@@ -29,6 +30,10 @@ from twofold.types import Chunk, Document, Json, Loaded, Problem
 
 Stamp = tuple[int, int]
 """Size and time of a file, by which a worker knows that it sees the same one."""
+LEAST, _MOST = 32, 256
+"""Texts of a task elsewhere: fewer cost more to send than to embed, more leave workers waiting for the last one."""
+TASKS = 4
+"""Tasks a worker that texts are divided into, between those bounds, so that slow ones do not hold up the rest."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -195,6 +200,18 @@ class EmbeddingWork:
         embedder = cutting.embedder(self.config, self.embedder_options)
         _require_alike(embedder.fingerprint, self.fingerprint, "an embedder")
         return embedder.embed
+
+
+def embedded(where: OnDemand, work: EmbeddingWork, texts: Sequence[str]) -> Any:
+    """Vectors of texts, shape (texts, dimension), by the workers; here all at once, for an embedder sorts by length."""
+    import numpy as np
+
+    size = len(texts)
+    if where.elsewhere:
+        size = min(_MOST, max(LEAST, -(-size // (TASKS * where.executor.workers))))
+    pieces = [texts[start : start + size] for start in range(0, len(texts), size)]
+    parts = dict(where.executor.run(work, pieces))
+    return parts[0] if len(pieces) == 1 else np.concatenate([parts[place] for place in range(len(pieces))])
 
 
 def _require_alike(mine: str, theirs: str, what: str) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, Protocol, runtime_checkable
 
 from twofold.types import Chunk
@@ -21,6 +21,19 @@ class PieceWriter(Protocol):
         ...
 
 
+class Workers(Protocol):
+    """What does batches of work; an `execution.contract.Executor` is one."""
+
+    @property
+    def workers(self) -> int:
+        """Batches done at a time."""
+        ...
+
+    def run(self, work: Any, batches: Iterable[Any]) -> Iterator[tuple[int, Any]]:
+        """Do the batches; yields the place of each with its result, as they are done."""
+        ...
+
+
 @runtime_checkable
 class Assembles(Protocol):
     """An index whose pieces workers write where it lies."""
@@ -29,8 +42,12 @@ class Assembles(Protocol):
         """What writes them."""
         ...
 
-    def assemble(self, pieces: Sequence[str]) -> None:
+    def assemble(self, pieces: Sequence[str], workers: Workers | None = None) -> None:
         """Put pieces into the index, in one version; none of their documents may be in it.
+
+        Args:
+            pieces: What `PieceWriter.write` returned; none where only what makes it fast is to be built.
+            workers: They build what makes a large index fast; None: this process does.
 
         Raises:
             StoreError: a piece is gone, or the index cannot be changed; nothing of it was.

@@ -26,20 +26,20 @@ class Fragments:
     def write(self, chunks: Sequence[Chunk], vectors: Any) -> str:
         """See `plugins.pieces.PieceWriter.write`."""
         table = rows(chunks, vectors, self.language)
-        written = _lance().fragment.write_fragments(
+        written = lance().fragment.write_fragments(
             table, self.place, schema=table.schema, mode="append", storage_options=self.settings or None
         )
         return json.dumps([fragment.to_json() for fragment in written])
 
     def commit(self, pieces: Sequence[str], version: int) -> None:
         """Append pieces to the table as it was at a version."""
-        lance = _lance()
+        library = lance()
         fragments = []
         for piece in pieces:
-            fragments += [lance.fragment.FragmentMetadata.from_json(json.dumps(entry)) for entry in json.loads(piece)]
-        lance.LanceDataset.commit(
+            fragments += [library.fragment.FragmentMetadata.from_json(json.dumps(entry)) for entry in json.loads(piece)]
+        library.LanceDataset.commit(
             self.place,
-            lance.LanceOperation.Append(fragments),
+            library.LanceOperation.Append(fragments),
             read_version=version,
             storage_options=self.settings or None,
         )
@@ -50,12 +50,17 @@ def files_of(pieces: Sequence[str]) -> list[str]:
     return [file["path"] for piece in pieces for fragment in json.loads(piece) for file in fragment["files"]]
 
 
-def _lance() -> Any:
+def lance() -> Any:
+    """The library of the table's format.
+
+    Raises:
+        MissingExtra: it is not installed.
+    """
     try:
-        import lance
+        import lance as library
         import lance.fragment
     except ImportError as error:
         raise MissingExtra(
             "writing an index in pieces needs the package 'pylance', which is not installed", cure=install("scale")
         ) from error
-    return lance
+    return library

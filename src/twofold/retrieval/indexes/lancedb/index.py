@@ -26,9 +26,11 @@ from pydantic import Field
 from twofold.errors import IndexDamaged, IndexMismatch, refused
 from twofold.files.remote import RemoteFolder
 from twofold.plugins import protocols
+from twofold.plugins.pieces import Workers
 from twofold.plugins.results import ErasedChunks
 from twofold.retrieval.analysis import ANALYSIS, Language, query_terms
 from twofold.retrieval.fusion import blend, fetch_size
+from twofold.retrieval.indexes.lancedb import parts
 from twofold.retrieval.indexes.lancedb.fragments import Fragments, files_of
 from twofold.retrieval.indexes.lancedb.in_memory import RowsInMemory
 from twofold.retrieval.indexes.lancedb.joining import scattered
@@ -313,15 +315,16 @@ class LanceIndex:
         place, settings = self._place.table(self._name)
         return Fragments(place=place, settings=settings, language=self._options.language)
 
-    def assemble(self, pieces: Sequence[str]) -> None:
+    def assemble(self, pieces: Sequence[str], workers: Workers | None = None) -> None:
         """See `plugins.pieces.Assembles.assemble`."""
         with self._lock, self._writing():
             # A commit takes the names on trust, and an index that names a file that is gone cannot be read.
             if not self._place.has_files(self._name, files_of(pieces)):
                 raise ValueError("files of its pieces are gone")
-            self.pieces().commit(pieces, int(self._written.version))
-            self._written.checkout_latest()
-            self._tidy()
+            if pieces:
+                self.pieces().commit(pieces, int(self._written.version))
+                self._written.checkout_latest()
+            self._tidy(workers)
 
     def delete(self, documents: Iterable[str]) -> int:
         """Remove documents; returns the number of chunks removed."""
@@ -333,29 +336,30 @@ class LanceIndex:
             self._tidy()
             return before - int(self._written.count_rows())
 
-    def _tidy(self) -> None:
+    def _tidy(self, workers: Workers | None = None) -> None:
         """Build indices when the table has grown, fold new rows in, compact small pieces. The content stays."""
         count = int(self._written.count_rows())
         built = {index.name for index in self._written.list_indices()}
         if count > self._options.flat_limit and not {FTS_INDEX, VECTOR_INDEX} <= built:
-            self._build()
+            self._build(workers)
             return
         pieces = self._written.stats()["fragment_stats"]
         loose = max((self._unindexed(name) for name in built), default=0)
         if scattered(pieces, count, limit=self._options.max_fragments) or loose > max(2000, count // 20):
             self._written.optimize(cleanup_older_than=_NEVER)
 
-    def _build(self) -> None:
+    def _build(self, workers: Workers | None) -> None:
         from lancedb.index import FTS, HnswSq
 
-        # the column holds analysed words already: the library must neither cut nor change them
-        words = FTS(
-            base_tokenizer="whitespace", with_position=False, lower_case=False, stem=False, remove_stop_words=False,
-            ascii_folding=False, max_token_length=None,
-        )  # fmt: skip
         _LOG.info("building vector and word indices over %d chunks", self._written.count_rows())
-        self._written.create_index("terms", config=words, name=FTS_INDEX)
-        self._written.create_index("vector", config=HnswSq(distance_type="cosine"), name=VECTOR_INDEX)
+        if workers is not None:
+            place, settings = self._place.table(self._name)
+            work = parts.PartWork(place=place, settings=settings, version=int(self._written.version))
+            if parts.build(work, workers):
+                self._written.checkout_latest()
+                return
+        self._written.create_index("terms", config=FTS(**parts.WORDS), name=FTS_INDEX)
+        self._written.create_index("vector", config=HnswSq(distance_type="cosine", **parts.GRAPH), name=VECTOR_INDEX)
 
     def _unindexed(self, name: str) -> int:
         statistics = self._written.index_stats(name)
