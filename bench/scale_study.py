@@ -1,6 +1,6 @@
 """What Ray costs a study's answers, and what a second worker brings.
 
-    python bench/scale_study.py [--questions 96] [--rounds 3] [--batch 8] [--json FILE]
+    python bench/scale_study.py [--questions 96] [--rounds 3] [--batch 16] [--dtype f32] [--json FILE]
 
 The model that comes with Twofold answers bundled questions by the arm `base`, in turns, so that what else the machine
 does falls on all alike: in one process, on Ray with one worker, and on Ray with two. Each has one thread. Ray runs and
@@ -37,7 +37,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--questions", type=int, default=96)
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--batch", type=int, default=8)
+    parser.add_argument("--batch", type=int, default=16)
+    parser.add_argument("--dtype", default="f32")
     parser.add_argument("--json", type=Path)
     given = parser.parse_args()
     seconds: dict[str, list[float]] = {way: [] for way in WAYS}
@@ -52,7 +53,7 @@ def main() -> None:
                 "scale": scale,
                 "generation": {
                     "batch": given.batch,
-                    "generator": {"name": "local", "options": {"dtype": "f32", "threads": 1}},
+                    "generator": {"name": "local", "options": {"dtype": given.dtype, "threads": 1}},
                 },
             }
             with Project.open(Path(folder) / "p", settings) as project:

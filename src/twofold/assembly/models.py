@@ -60,7 +60,7 @@ class Models:
             return generator
         work = Generating(
             name=part.name,
-            options=_threaded(part.name, options, cores=scale.cores),
+            options=threaded(part.name, options, cores=scale.cores),
             adapter=adapter,
             key=generator.key,
             label=f"generate with {adapter.key}" if adapter else "generate",
@@ -132,7 +132,7 @@ class Models:
         )
 
 
-def _threaded(name: str, options: Json, *, cores: float) -> Json:
+def threaded(name: str, options: Json, *, cores: float) -> Json:
     """A generator's options with the cores of a worker as threads, unless they say how many."""
     fields = loading.find("generators", name).Options.model_fields
     return options if "threads" not in fields or options.get("threads") else {**options, "threads": max(1, int(cores))}

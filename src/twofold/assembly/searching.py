@@ -53,6 +53,8 @@ class Search:
     opened_embedder: Embedder | None = None
     """The configured embedder where another search has opened it: a model is not loaded again."""
 
+    spread: Callable[[Search, Retriever], Retriever] | None = None
+    """Gives the pipeline the help of workers, for studies and sweeps; None leaves it in this process."""
     dressed: Callable[[Parts], Parts] | None = None
     """Changes the parts of retriever and stages before they are used; None leaves them. See `dress`."""
 
@@ -242,7 +244,9 @@ class _Living:
     @cached_property
     def retriever(self) -> Retriever:
         retriever: Retriever = loading.make("retrievers", "pipeline", self._config.retrieval.pipeline, parts=self.parts)
-        return retriever
+        spread = self._search.spread
+        # A server's questions come one at a time, and its parts are this process's own.
+        return retriever if spread is None or self._search.dressed else spread(self._search, retriever)
 
     @cached_property
     def parts(self) -> Parts:

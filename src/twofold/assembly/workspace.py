@@ -13,6 +13,7 @@ from twofold.assembly.adapters import Adapters
 from twofold.assembly.arms import Arms
 from twofold.assembly.models import Models
 from twofold.assembly.searching import Search
+from twofold.assembly.spread_search import spread
 from twofold.assembly.systems import Systems
 from twofold.config import Config
 from twofold.execution.choosing import executor
@@ -89,6 +90,7 @@ class Workspace:
             models=models,
             everything=everything,
             opened_embedder=embedder,
+            spread=spread,
         )
         return cls._around(models, search, spent)
 

@@ -19,6 +19,7 @@ import numpy as np
 
 from twofold.answering.system import query
 from twofold.assembly.searching import Search
+from twofold.assembly.spread_search import SpreadRetriever
 from twofold.assembly.workspace import Workspace
 from twofold.config import Config
 from twofold.errors import StudyError, TooFewExamples
@@ -26,10 +27,12 @@ from twofold.examples.questions import Questions
 from twofold.examples.retrieval_questions import WARNING as SYNTHETIC_WARNING
 from twofold.examples.retrieval_questions import self_questions
 from twofold.examples.splitting import Splits
+from twofold.execution.on_demand import OnDemand
 from twofold.hashing import digest, plain
 from twofold.host import timing
 from twofold.indexing.embedded_text import embedded_text
 from twofold.indexing.sync import BATCH_CHUNKS
+from twofold.indexing.work import EmbeddingWork, embedded
 from twofold.plugins import loading
 from twofold.plugins.protocols import Metric, Progress, quiet
 from twofold.stats import intervals
@@ -155,10 +158,18 @@ def _fill(base: Search, search: Search, *, progress: Progress) -> None:
     indexed = search.index.documents()
     missing = [document for document in base.catalogue.documents.get(list(known)) if document.id not in indexed]
     batch: list[Chunk] = []
+    where = OnDemand(search.config.scale)
+    work = EmbeddingWork(
+        config=search.config,
+        embedder_options=search.embedder_options(),
+        fingerprint=search.embedder.fingerprint,
+        here=search.embedder,
+    )
     for done, document in enumerate(missing, 1):
         batch += search.chunker.split(document)
         if len(batch) >= BATCH_CHUNKS or (done == len(missing) and batch):
-            search.index.upsert(batch, search.embedder.embed([embedded_text(chunk) for chunk in batch]))
+            where.call()
+            search.index.upsert(batch, embedded(where, work, [embedded_text(chunk) for chunk in batch]))
             batch = []
             progress("embed", done, len(missing))
 
@@ -270,12 +281,14 @@ def measure(
 ) -> MeasuredPipeline:
     """Run one pipeline over the questions, in batches for the ranking and one at a time for the milliseconds."""
     retriever = search.retriever
+    # As many together as keep every worker busy, where there are some.
+    size = _BATCH * (retriever.executor.workers if isinstance(retriever, SpreadRetriever) else 1)
     queries = [query(example, search.filter) for example in examples]
     hit_lists: list[tuple[Hit, ...]] = []
     spent = 0
     started = time.perf_counter()
-    for begin in range(0, len(queries), _BATCH):
-        for retrieval in retriever.retrieve(queries[begin : begin + _BATCH], rules.hits):
+    for begin in range(0, len(queries), size):
+        for retrieval in retriever.retrieve(queries[begin : begin + size], rules.hits):
             hit_lists.append(retrieval.hits)
             spent += retrieval.usage.prompt_tokens + retrieval.usage.completion_tokens
         progress("retrieve", len(hit_lists), len(queries))
