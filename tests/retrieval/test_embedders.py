@@ -113,6 +113,18 @@ def test_embedding_from_many_threads(encoder: str) -> None:
     assert np.sum(together * np.stack(alone), axis=1).min() > 0.999
 
 
+@pytest.mark.parametrize("precision", ["auto", "f32"])
+def test_a_text_has_the_same_vector_in_any_company(encoder: str, texts: list[str], precision: str) -> None:
+    """Workers embed parts of what one process embeds at once, and a live question comes alone."""
+    embedder = opened(encoder, precision=precision)
+    together = embedder.embed(texts)
+    for size in (1, 7, 32):
+        pieces = [embedder.embed(texts[start : start + size]) for start in range(0, len(texts), size)]
+        assert np.array_equal(np.concatenate(pieces), together), size
+    alone = [embedder.tokens([text])[0] for text in texts[:20]]
+    assert all(map(np.array_equal, alone, embedder.tokens(texts[:20])))
+
+
 def test_openvino_needs_no_torch(encoder: str) -> None:
     code = (
         "import sys\n"

@@ -14,6 +14,7 @@ from twofold.corpus.chunkers.windows import ParentChunker, SentenceChunker
 from twofold.errors import ConfigError
 from twofold.plugins import loading
 from twofold.plugins.protocols import Parts, TokenEmbedder
+from twofold.retrieval.rerankers.model import _rescored
 from twofold.testing.conformance_index import DIMENSION, FINGERPRINT, chunk, put
 from twofold.testing.hashing_embedder import HashingEmbedder
 from twofold.testing.memory_index import MemoryIndex
@@ -157,6 +158,15 @@ def test_cross_encoder_reads_pairs(tmp_path: Path) -> None:
     assert after.usage.prompt_tokens > 0
     with pytest.raises(Exception, match="2 outputs"):
         rerank("cross_encoder", parts, before, model=f"path:{tmp_path / 'two'}")
+
+
+def test_rounding_of_a_network_moves_no_passage() -> None:
+    """The same passage in two documents is read a little otherwise beside other pairs."""
+    before = found("wheat wind", "water dry", "wheat wind")
+    for noise in (3e-6, -3e-6):
+        after = _rescored(before, before.hits, np.array([2.0, 0.0, 2.0 + 2 * noise]), 1.0, 3)
+        assert [hit.chunk.id for hit in after.hits] == [before.hits[n].chunk.id for n in (0, 2, 1)]
+        assert [hit.score for hit in after.hits] == [1.0, 1.0, 0.0]
 
 
 TEXT = (

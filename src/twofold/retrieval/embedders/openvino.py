@@ -29,7 +29,8 @@ _LOG = logging.getLogger(__name__)
 class OpenVinoEmbedder:
     """A BERT sentence encoder on OpenVINO.
 
-    Batches are sorted by length. Opening is cheap (tokenizer only); the network is built at the first `embed`.
+    A text's vector does not depend on the texts beside it. Opening is cheap (tokenizer only); the network is built at
+    the first `embed`.
 
     Args:
         options: See `Options`.

@@ -1,4 +1,4 @@
-"""Texts → token ids for sentence encoders: cut to a limit, sorted by length, padded in batches."""
+"""Texts → token ids for sentence encoders: cut to a limit, and padded in batches of one length."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from twofold.plugins.protocols import Progress
 
 _LOG = logging.getLogger(__name__)
 _WINDOW = 4096
-"""Texts tokenised and sorted by length at a time, so that memory stays bounded."""
+"""Texts tokenised and grouped by length at a time, so that memory stays bounded."""
 _LONG = 20_000
 """Letters of a text that takes some hundredths of a second to tokenise."""
 _PAD_TO = 8
-"""Lengths of batches are multiples of this, so that few different shapes are compiled."""
+"""Lengths of inputs are multiples of this, so that few different shapes are compiled."""
 
 Encode = Callable[[NDArray[np.int32], NDArray[np.float32]], NDArray[np.float32]]
 """``encode(ids, mask)``: (batch, length) int32 and float32 → (batch, hidden), or (batch, length, hidden), float32."""
@@ -71,7 +71,7 @@ class SentenceTokens:
     def embed(
         self, texts: Sequence[str], encode: Encode, *, dimension: int, batch: int, progress: Progress | None
     ) -> NDArray[np.float32]:
-        """Run `encode` over length-sorted batches; rows come back in the order of `texts`."""
+        """Run `encode` over batches of one length; rows come back in the order of `texts`."""
         out = np.zeros((len(texts), dimension), dtype=np.float32)
         cut = done = 0
         for first in range(0, len(texts), _WINDOW):
@@ -87,7 +87,7 @@ class SentenceTokens:
         return out
 
     def tokens(self, texts: Sequence[str], encode: Encode, *, batch: int) -> list[NDArray[np.float32]]:
-        """Run `encode`, which returns a vector for each token, in length-sorted batches.
+        """Run `encode`, which returns a vector for each token, in batches of one length.
 
         Returns:
             For each text its tokens' vectors, special tokens apart, rows of length 1.
@@ -111,19 +111,23 @@ def whole(tokenizer: Any, text: str) -> Any:
 
 
 def _batches(ids: Sequence[Sequence[int]], batch: int) -> Iterator[tuple[NDArray[Any], NDArray[Any], NDArray[Any]]]:
-    # by length: a batch is padded to its longest text
-    order = np.argsort([len(row) for row in ids], kind="stable")
-    for start in range(0, len(order), batch):
-        rows = order[start : start + batch]
-        length = max(1, len(ids[rows[-1]]))
-        if len(rows) > 1:  # few distinct lengths: compiled kernels are reused
-            length = -(-length // _PAD_TO) * _PAD_TO
-        padded = np.zeros((len(rows), length), dtype=np.int32)
-        mask = np.zeros((len(rows), length), dtype=np.float32)
-        for place, row in enumerate(rows):
-            padded[place, : len(ids[row])] = ids[row]
-            mask[place, : len(ids[row])] = 1.0
-        yield rows, padded, mask
+    """Rows of one padded length at a time: numbers of the rows, ids and mask.
+
+    A network rounds by the length of its input, in bf16 up to .002 of a vector's number, and not by the number of rows:
+    padded to the longest of its batch a text would get another vector in other company, and a worker that embeds a part
+    of the texts other vectors than one process that embeds them all.
+    """
+    padded = np.array([-(-max(1, len(row)) // _PAD_TO) * _PAD_TO for row in ids])
+    for length in np.unique(padded):
+        alike = np.flatnonzero(padded == length)
+        for start in range(0, len(alike), batch):
+            rows = alike[start : start + batch]
+            inputs = np.zeros((len(rows), length), dtype=np.int32)
+            mask = np.zeros((len(rows), length), dtype=np.float32)
+            for place, row in enumerate(rows):
+                inputs[place, : len(ids[row])] = ids[row]
+                mask[place, : len(ids[row])] = 1.0
+            yield rows, inputs, mask
 
 
 def unit(vectors: NDArray[Any]) -> NDArray[np.float32]:

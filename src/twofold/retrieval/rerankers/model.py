@@ -18,6 +18,10 @@ from twofold.plugins.protocols import Parts, TokenEmbedder
 from twofold.retrieval.rerankers.ranking import reordered
 from twofold.types import Hit, Query, Retrieval
 
+_DIGITS = 5
+"""Of scores within [0, 1]. A network in f32 reads a pair up to 3e-6 otherwise beside other pairs or with other
+threads: equal passages would change places between one process and several."""
+
 
 class LateInteraction:
     """MaxSim over token vectors (Khattab & Zaharia, SIGIR 2020, ColBERT), with the configured embedder.
@@ -188,9 +192,9 @@ class CrossEncoder:
 def _rescored(retrieval: Retrieval, pool: Sequence[Hit], scores: np.ndarray, weight: float, k: int) -> Retrieval:
     """The pool by mixed scores, the other hits behind it."""
     before = np.array([hit.score for hit in pool])
-    mixed = weight * _scaled(scores) + (1 - weight) * _scaled(before)
     # rounded: smaller differences are rounding, and such hits stay in the search's order
-    order = sorted(range(len(pool)), key=lambda n: (-round(float(mixed[n]), 9), n))
+    mixed = np.round(weight * _scaled(scores) + (1 - weight) * _scaled(before), _DIGITS)
+    order = sorted(range(len(pool)), key=lambda n: (-float(mixed[n]), n))
     hits = [replace(pool[n], score=float(mixed[n])) for n in order]
     # mixed scores are in [0, 1]: hits outside the pool must not have a higher one
     rest = [replace(hit, score=min(0.0, hit.score)) for hit in retrieval.hits[len(pool) :]]
