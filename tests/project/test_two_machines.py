@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import tarfile
 from collections.abc import Iterator
+from datetime import datetime, timedelta, tzinfo
 from pathlib import Path
 
 import pytest
 
 import stand_in_trainer
 from object_store import ObjectStore
+from postgres_server import PASSWORD
 from store_project import NAME as STORED
 from store_project import QUESTION, SAMPLES
 from twofold.deployment import bundle
@@ -24,6 +27,8 @@ from twofold.project import Project
 from twofold.reports import archive
 from twofold.retrieval.analysis import ANALYSIS
 from twofold.settings import loading as config_loading
+from twofold.store import artifacts
+from twofold.store.shared import SharedPlace
 from twofold.types import Json
 
 
@@ -82,6 +87,72 @@ def test_a_machine_serves_the_model_that_another_has_tuned(stored: Path, scale: 
             project.tuning.gc()
         shutil.rmtree(there / ".twofold" / "artifacts")
         assert project.ask(QUESTION, arm="ft+rag")[1]["model"] == measured["model"]
+
+
+def clutter(project: Project, key: str, *, days: int) -> None:
+    """An artifact that nothing needs, made some days ago and published."""
+    work = project.workspace.artifacts.working(key)
+    (work / "weights.bin").write_bytes(b"w" * 1000)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(artifacts, "datetime", DaysAgo(days))
+        project.workspace.artifacts.finish(key, {"kind": "embedder"})
+
+
+class DaysAgo:
+    """A clock that is late."""
+
+    def __init__(self, days: int) -> None:
+        self._days = days
+
+    def now(self, zone: tzinfo) -> datetime:
+        return datetime.now(zone) - timedelta(days=self._days)
+
+
+def test_gc_clears_the_store_of_what_no_machine_needs_where_all_share_their_aliases(
+    stored: Path, scale: Json, schema: SharedPlace, tmp_path: Path
+) -> None:
+    database = {"database": schema.url, "name": schema.name, "database_password_env": PASSWORD}
+    both = {"scale": {**scale["scale"], **database}}
+    there = other_machine(stored, tmp_path / "there")
+    old, new = "adapter:" + "0" * 32, "adapter:" + "1" * 32
+    with Project.open(stored, both) as here:
+        with here.writing():
+            clutter(here, old, days=30)
+            clutter(here, new, days=1)
+        with Project.open(there, both) as project, project.writing():
+            assert project.workspace.artifacts.find(old), "a copy is here, too"
+            everything = {manifest["key"] for manifest in project.workspace.artifacts.list()}
+            promised = project.tuning.gc(alone=True, dry_run=True)
+            assert old in {manifest["key"] for manifest in project.workspace.artifacts.list()}
+            assert project.tuning.gc(alone=False)["published"] == [], "a trial may be making one"
+            done = project.tuning.gc(alone=True)
+        assert promised["published"] == done["published"] == [old], "neither the new one nor what a study needs"
+        assert done["published_bytes"] == 1000
+        store = project.sharing.store
+        assert store is not None
+        names = {name.partition("/")[2].partition("/")[0] for name in store.folder.names("artifacts")}
+        assert names == {key.replace(":", "-") for key in everything - {old}}
+        # The copy of the first machine does not bring it back, also once the listing has lacked it for long.
+        for path in (stored / ".twofold" / "store" / "manifests").iterdir():
+            os.utime(path, (0, 0))
+        with here.writing():
+            pass
+        assert not store.folder.names(f"artifacts/{old.replace(':', '-')}")
+        with here.writing():
+            assert old in here.tuning.gc(alone=True)["removed"]
+            clutter(here, old, days=0)
+        with Project.open(there, both) as again:
+            assert again.workspace.artifacts.find(old), "made again, it is shared again"
+
+
+def test_gc_removes_nothing_from_the_store_where_each_machine_has_aliases_of_its_own(stored: Path, scale: Json) -> None:
+    key = "adapter:" + "0" * 32
+    with Project.open(stored, scale) as project, project.writing():
+        clutter(project, key, days=30)
+        done = project.tuning.gc(alone=True)
+        assert key in done["removed"]
+        assert done["published"] == []
+        assert project.workspace.artifacts.find(key)
 
 
 def test_a_study_is_read_and_gone_on_with_elsewhere(

@@ -205,20 +205,24 @@ def _question(project: Project) -> str:
 
 
 def _alone(project: Project, work: Path, shot: Snapshot) -> dict[str, Path]:
-    """The settings without the object store, which another machine may not reach: what the arm needs is here by now."""
-    if not project.config.scale.store:
+    """The settings without object store and database, which not every machine reaches: what the arm needs is here."""
+    scale = project.config.scale
+    away = {"store": f"the object store ({scale.store})", "database": f"the database ({scale.database})"}
+    named = {key: what for key, what in away.items() if getattr(scale, key)}
+    if not named:
         return {}
     copy = work / "settings"
     copy.mkdir()
     shutil.copy(project.directory / FILE, copy / FILE)
-    settings.write(copy, {"scale": {"store": ""}})
-    shot.left_out.append(
-        {
-            "what": f"the object store ({project.config.scale.store})",
-            "because": "a bundle answers without a network: the records and models that it needs are in it",
-            "cure": f"Set [scale].store again in the {FILE} of a machine that reaches the store.",
-        }
-    )
+    settings.write(copy, {"scale": dict.fromkeys(named, "")})
+    for key, what in named.items():
+        shot.left_out.append(
+            {
+                "what": what,
+                "because": "a bundle answers without a network: the records and models that it needs are in it",
+                "cure": f"Set [scale].{key} again in the {FILE} of a machine that reaches it.",
+            }
+        )
     return {f"project/{FILE}": copy / FILE}
 
 

@@ -25,10 +25,13 @@ from twofold.indexing.erasure import TRIAL
 from twofold.indexing.feeds import PUSHED_FOLDER
 from twofold.plugins import loading
 from twofold.plugins.protocols import Discards
-from twofold.project.places import CATALOGUE
+from twofold.project.places import CATALOGUE, Places
+from twofold.store.catalogue import Catalogue
 from twofold.store.copying import STAGING, StillCatalogue, copy_database
 from twofold.store.database import BEFORE
 from twofold.store.lock import ProjectLock
+from twofold.store.migrations import MIGRATIONS
+from twofold.store.shared import SharedPlace
 from twofold.store.sharing import FOLDER
 
 PARTS: dict[str, tuple[str, ...]] = {
@@ -154,6 +157,12 @@ class _Camera:
     def _derived(self) -> None:
         """Catalogue, index and adapters, which refer to each other: all as of one moment."""
         catalogue = self._directory / ".twofold" / CATALOGUE
+        shared = Places.of(self._directory, self._config).shared
+        if shared is not None:
+            # What is indexed meanwhile, the copy knows and the index lacks: the next sync puts it in again.
+            self._linked()
+            self._copied(shared)
+            return
         if not catalogue.is_file():
             self._linked()
             return
@@ -164,6 +173,13 @@ class _Camera:
             target = self._place(f".twofold/{CATALOGUE}")
             moment.write(target)
             target.chmod(0o600)
+
+    def _copied(self, shared: SharedPlace) -> None:
+        """The catalogue of a database as a file, which a restored project takes over into the schema it then has."""
+        target = self._place(f".twofold/{CATALOGUE}")
+        with Catalogue(shared, readonly=True) as catalogue:
+            catalogue.copy_to(target)
+        self._shot.catalogue = len(MIGRATIONS)
 
     def _linked(self) -> None:
         listed = self._listing()
@@ -297,6 +313,13 @@ class _Camera:
                     "they are in the object store, and were never used here",
                     "Back up the bucket by its own tools; a bundle has those that its arm needs.",
                 )
+        if self._config.scale.database:
+            schema = self._config.scale.name or "twofold"
+            self._lacks(
+                f"keys, sessions, feedback and audit log (schema {schema} of {self._config.scale.database})",
+                "they are in the database; of feedback and audit log the copies that commands have made are here",
+                f"Back up the database by its own tools: `pg_dump --schema={schema}`.",
+            )
         if self._config.scale.index:
             self._lacks(
                 f"the index ({self._config.scale.index})",

@@ -83,7 +83,10 @@ class ClearedArtifacts(TypedDict):
     """The artifacts that nothing needs (`TunedModels.gc`)."""
 
     removed: list[str]
-    """Keys."""
+    """Keys of those on this machine."""
     bytes: int
+    published: list[str]
+    """Keys of those in the object store."""
+    published_bytes: int
     dry_run: bool
     """Was nothing removed?"""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -38,6 +38,8 @@ from twofold.types import Arm, Json, Message, Prompt
 
 PROMPTS = 50
 """Prompts on which an export is compared with the trained model."""
+GRACE = timedelta(days=7)
+"""Age below which an artifact stays in the object store: somebody may have made it to look at it before a study."""
 RECEIPT = "export.json"
 """File beside each exported form: what it is, and how far it answers like the trained model."""
 
@@ -228,16 +230,18 @@ class TunedModels:
 
     # ------------------------------------------------------------ clearing
 
-    def gc(self, *, also: Collection[str] = (), dry_run: bool = False) -> ClearedArtifacts:
-        """Remove artifacts that no study, alias or lineage needs, and half-made ones, from this machine.
-
-        An object store keeps what was published: other machines may need what this one does not know of.
+    def gc(self, *, also: Collection[str] = (), everywhere: bool = False, dry_run: bool = False) -> ClearedArtifacts:
+        """Remove artifacts that no study, alias or lineage needs, and half-made ones.
 
         Args:
             also: Keys of artifacts that are needed for other reasons.
+            everywhere: From the object store as well: the studies and aliases of all machines are known here, and no
+                machine is making an artifact. Those of the last `GRACE` stay.
             dry_run: Only tell.
         """
         artifacts = self.workspace.artifacts
+        # Before what needs them is read: what another machine publishes from now on is not judged.
+        manifests = artifacts.list()
         used = self.registry.keys_in_use() | set(also)
         # A tuned embedder is an artifact that only configurations name: today's, and those of all studies.
         models = [str(self.workspace.config.retrieval.embedder.options.get("model", ""))]
@@ -249,15 +253,24 @@ class TunedModels:
             used |= {str(a["description"].get("optimised", {}).get("key", "")) for a in record["arms"].values()}
             used |= {key for _, key in self._trained(name)}
         used |= {model.partition(":")[2] for model in models if model.startswith("artifact:")}
-        manifests = artifacts.list(here=True)
         # After all others are known: finished weights need the trained ones that they were made of.
         used |= {m["trained"] for m in manifests if m["key"] in used and m.get("trained")}
-        doomed = [m for m in manifests if m["key"] not in used]
+        doomed = [m for m in artifacts.list(here=True) if m["key"] not in used]
         freed = sum(int(m["bytes"]) for m in doomed)
+        known = {m["key"] for m in manifests}
+        there = [m for m in artifacts.old(GRACE) if m["key"] in known - used] if everywhere else []
+        there_freed = sum(int(m["bytes"]) for m in there)
         # Bytes really freed, as a file may be gone by now.
         if not dry_run:
             freed = sum(artifacts.remove(m["key"]) for m in doomed) + artifacts.clear()
-        return {"removed": [m["key"] for m in doomed], "bytes": freed, "dry_run": dry_run}
+            there_freed = sum(artifacts.withdraw(m["key"]) for m in there)
+        return {
+            "removed": [m["key"] for m in doomed],
+            "bytes": freed,
+            "published": [m["key"] for m in there],
+            "published_bytes": there_freed,
+            "dry_run": dry_run,
+        }
 
     # ------------------------------------------------------------ inside
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from contextlib import nullcontext
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from twofold.assembly.workspace import Workspace
-from twofold.errors import ConfigError
+from twofold.errors import ConfigError, DiskFull
 from twofold.indexing import feeds
 from twofold.lifecycle import embedder
 from twofold.lifecycle.model_records import ClearedArtifacts, TrainersJob
@@ -24,6 +25,8 @@ from twofold.study.plan_record import TuningPlan
 
 if TYPE_CHECKING:
     from twofold.study.size_plan import SizePlan
+
+log = logging.getLogger(__name__)
 
 
 class Tuning:
@@ -151,6 +154,31 @@ class Tuning:
         """Cancel what trainers of an arm have under way elsewhere."""
         return self._models.cancel(self._material.config.arm(arm))
 
-    def gc(self, *, dry_run: bool = False) -> ClearedArtifacts:
-        """Remove what nothing needs; see `TunedModels.gc`."""
-        return self._models.gc(also={self._material.workspace.systems.calibrations.newest()}, dry_run=dry_run)
+    def gc(self, *, alone: bool = False, dry_run: bool = False) -> ClearedArtifacts:
+        """Remove what nothing needs; see `TunedModels.gc`.
+
+        Args:
+            alone: The caller has the lock of `improve`, too: no machine that shares the database makes an artifact.
+            dry_run: Only tell.
+
+        Raises:
+            StoreError: the object store does not answer, or refuses.
+        """
+        calibration = self._material.workspace.systems.calibrations.newest()
+        everywhere = alone and self._knows_all_uses()
+        return self._models.gc(also={calibration}, everywhere=everywhere, dry_run=dry_run)
+
+    def _knows_all_uses(self) -> bool:
+        """Does this machine know every study and alias that may need an artifact of the object store?
+
+        Studies come with the journal; aliases are in the database, and without one each machine has its own.
+        """
+        store = self._material.sharing.store
+        if store is None or self._material.places.shared is None:
+            return False
+        try:
+            store.pull()
+        except DiskFull as error:  # it must work on a full disk, for it makes room
+            log.warning("nothing is removed from the object store: %s", error)
+            return False
+        return True

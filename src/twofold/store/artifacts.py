@@ -12,7 +12,8 @@ import logging
 import re
 import shutil
 from collections.abc import Iterator
-from datetime import UTC, datetime
+from contextlib import suppress
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from twofold.errors import ConfigError, StoreError, refused
@@ -200,6 +201,8 @@ class Artifacts:
         for manifest in self._here():
             if manifest["finished"] and manifest["key"] not in there:
                 path = self._path(manifest["key"])
+                if self.published.withdrawn(path.name):
+                    continue
                 if not self.published.publish(path.name, path):
                     log.warning("the store has other files of %s; this machine goes on with its own", manifest["key"])
 
@@ -234,6 +237,22 @@ class Artifacts:
                 (path / MANIFEST).unlink(missing_ok=True)  # first: a killed removal leaves no complete-looking artifact
                 shutil.rmtree(path)
         return freed
+
+    def old(self, age: timedelta) -> Iterator[Json]:
+        """Manifests of the published artifacts that were made longer ago than `age`."""
+        latest = datetime.now(UTC) - age
+        for manifest in self.published.manifests() if self.published is not None else ():
+            with suppress(ValueError, LookupError, TypeError):  # one that does not say when it was made stays
+                if datetime.fromisoformat(manifest["made"]) < latest:
+                    yield manifest
+
+    def withdraw(self, key: str) -> int:
+        """Delete an artifact in the object store, for every machine; returns the bytes freed there.
+
+        Raises:
+            StoreError: the object store does not answer, or refuses.
+        """
+        return self.published.remove(self._path(key).name) if self.published is not None else 0
 
     def clear(self) -> int:
         """Delete what fetches that were killed have left; returns the bytes freed."""

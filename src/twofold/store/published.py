@@ -63,7 +63,11 @@ class PublishedArtifacts:
         for name in set(before) - listed:
             with suppress(FileNotFoundError):
                 if time.time() - before[name].stat().st_mtime > _LATE:
-                    before[name].unlink()
+                    writing.put(before[name], self._mark(name))
+
+    def withdrawn(self, name: str) -> bool:
+        """Was this artifact published, and removed by some machine? Then what is left of it here is not published."""
+        return self._mark(name).exists()
 
     def publish(self, name: str, directory: Path) -> bool:
         """Publish a finished artifact; False where another one has been published under its name.
@@ -121,7 +125,8 @@ class PublishedArtifacts:
         content = self.folder.read(f"manifests/{name}.json")
         # First: a removal that is killed leaves no artifact that looks whole.
         self.folder.delete([f"manifests/{name}.json"])
-        (self._seen / f"{name}.json").unlink(missing_ok=True)
+        with suppress(FileNotFoundError):
+            writing.put(self._seen / f"{name}.json", self._mark(name))
         objects = self.folder.names(f"artifacts/{name}")
         # By name, too: the listing may be late.
         for entry in json.loads(content)["files"].values() if content else ():
@@ -130,6 +135,10 @@ class PublishedArtifacts:
         return sum(objects.values())
 
     # ------------------------------------------------------------ inside
+
+    def _mark(self, name: str) -> Path:
+        """The file that says that an artifact was removed from the store."""
+        return self._seen / f"{name}.removed"
 
     def _fetched(self, name: str, directory: Path, draft: Path) -> bool:
         if (directory / MANIFEST).is_file():
@@ -185,6 +194,8 @@ class PublishedArtifacts:
         try:
             self._seen.mkdir(mode=0o700, parents=True, exist_ok=True)
             writing.write(self._seen / f"{name}.json", content, mode=0o600, shared=True)
+            # Made again, it counts as any other.
+            self._mark(name).unlink(missing_ok=True)
         except OSError as error:
             raise refused(f"a manifest cannot be noted: {error.strerror}", error, file=self._seen) from error
 
