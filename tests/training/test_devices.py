@@ -102,3 +102,39 @@ def test_4_bit_weights_are_those_of_bitsandbytes() -> None:
         rounded.original0, rounded.original1, rounded[0].values, dtype=torch.bfloat16
     )
     assert torch.equal(by_kernel.reshape(320, 192), block.layer.weight)
+
+
+def test_the_backward_pass_of_4_bit_layers_keeps_4_bits_and_has_the_same_gradient() -> None:
+    """Weights in full, as autograd keeps them of an ordinary product, would be those of all layers at once."""
+    from transformers import LlamaConfig, LlamaForCausalLM
+
+    sizes = {"hidden_size": 128, "intermediate_size": 512, "num_attention_heads": 4, "vocab_size": 64}
+    torch.manual_seed(0)
+    network = LlamaForCausalLM(LlamaConfig(num_hidden_layers=2, attention_bias=True, **sizes)).bfloat16()
+    adapter_layers.round_to_nf4(network)
+    layers = [layer for _, layer in adapter_layers.nf4_candidates(network)]
+    assert len(layers) == 14
+    entering = torch.randn(1, 4, 128, generator=torch.Generator().manual_seed(1)).bfloat16()
+
+    def passed() -> tuple[float, torch.Tensor, set[int]]:
+        sizes_kept: set[int] = set()
+
+        def keep(tensor: torch.Tensor) -> torch.Tensor:
+            sizes_kept.add(tensor.numel() if tensor.is_floating_point() else 0)
+            return tensor
+
+        at = entering.clone().requires_grad_()
+        with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
+            loss = network(inputs_embeds=at).logits.float().square().sum()
+        loss.backward()
+        assert at.grad is not None
+        return loss.item(), at.grad, sizes_kept
+
+    loss, gradient, kept_sizes = passed()
+    in_full = {layer.weight.numel() for layer in layers}
+    assert not kept_sizes & in_full
+    for layer in layers:
+        type(layer).forward = torch.nn.Linear.forward  # type: ignore[method-assign]
+    loss_before, gradient_before, kept_before = passed()
+    assert kept_before & in_full == in_full
+    assert (loss, torch.equal(gradient, gradient_before)) == (loss_before, True)

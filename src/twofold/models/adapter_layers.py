@@ -279,7 +279,8 @@ def round_to_nf4(network: Any) -> None:
     """Store the linear layers inside the model's blocks as 4-bit NormalFloat: two weights a byte, a scale for each 64.
 
     A layer's ``weight`` returns them in the model's dtype at each access. Layers whose weights are not a whole number
-    of blocks stay as they are.
+    of blocks stay as they are. For the backward pass a layer keeps its 4 bits and makes the weights again: of an
+    ordinary product autograd would keep the weights in full, and so those of all layers at once.
     """
     import torch
 
@@ -303,10 +304,28 @@ def round_to_nf4(network: Any) -> None:
             places = torch.stack([packed >> 4, packed & 15], dim=-1).reshape(len(packed), BLOCK)
             return (self.values[places.int()] * scale).to(self.dtype).reshape(self.shape)
 
+    class Product(torch.autograd.Function):  # type: ignore[misc]
+        @staticmethod
+        def forward(ctx: Any, entering: Any, rounded: Any, bias: Any) -> Any:
+            ctx.save_for_backward(rounded.original0, rounded.original1)
+            ctx.weights, ctx.dtype = rounded[0], entering.dtype
+            return torch.nn.functional.linear(entering, rounded(), bias)
+
+        @staticmethod
+        def backward(ctx: Any, gradient: Any) -> Any:
+            # Under autocast what enters is of another dtype than the product.
+            weights = ctx.weights(*ctx.saved_tensors).to(gradient.dtype)
+            return (gradient @ weights).to(ctx.dtype), None, None
+
+    def forward(layer: Any, entering: Any) -> Any:
+        return Product.apply(entering, layer.parametrizations.weight, layer.bias)
+
     for _, layer in nf4_candidates(network):
-        layer.weight.requires_grad_(False)
+        layer.requires_grad_(False)
         # unsafe: torch refuses a parametrisation that changes shape and type
         torch.nn.utils.parametrize.register_parametrization(layer, "weight", Nf4(layer.weight), unsafe=True)
+        # the layer has a class of its own since
+        type(layer).forward = forward
 
 
 def nf4_by_kernel(packed: Any, scale: Any, values: Any, *, dtype: Any) -> Any:

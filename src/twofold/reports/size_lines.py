@@ -26,7 +26,7 @@ def size_lines(plan: Json) -> list[str]:
 
 def _grounds(plan: Json) -> list[str]:
     memory, time = f"{plan['memory_error']:.0%}", f"{plan['time_error']:.0%}"
-    off = f"on a CPU trainings took up to {memory} more memory and {time} more time than this arithmetic says"
+    off = f"allow for {memory} more memory and {time} more time, by trainings measured on CPUs"
     if plan["efficiency"]:
         pace = f"time: {plan['efficiency']:.0%} of the GPU's peak, as measured"
     else:
