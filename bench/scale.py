@@ -31,7 +31,7 @@ from typing import Any
 import numpy as np
 
 from twofold.hashing import digest
-from twofold.indexing.sync import embedded_text
+from twofold.indexing.embedded_text import embedded_text
 from twofold.plugins import loading
 from twofold.plugins.protocols import Parts
 from twofold.project import Project

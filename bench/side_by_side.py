@@ -31,13 +31,14 @@ from typing import Any
 import numpy as np
 
 from twofold.examples import loading, splitting
+from twofold.examples.questions import Questions
 from twofold.hashing import digest_file
 from twofold.host.cache import cache_root
 from twofold.models import hub
 from twofold.plugins import loading as plugin_loading
 from twofold.settings.sections import ExamplesSection
 from twofold.stats import intervals
-from twofold.study.compose import groups_of, numbers
+from twofold.study.compose import numbers
 from twofold.study.retrieval.benchmark import labelled
 from twofold.types import Answer, Chunk, Example, Hit, Span
 
@@ -171,7 +172,7 @@ def scored(
     default = ("Twofold", *DEFAULTS["Twofold"])
     base = rows.index(default) if default in rows else 0
     out: dict[Row, dict[str, Any]] = {row: {} for row in rows}
-    groups = groups_of(examples)
+    groups = Questions.of(examples).groups
     for title, name in (("recall@10", "recall"), ("nDCG@10", "ndcg")):
         metric = plugin_loading.make("metrics", name, {"k": K, "unit": "document"})
         columns = [

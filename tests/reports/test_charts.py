@@ -7,7 +7,7 @@ from itertools import combinations, pairwise
 from xml.etree import ElementTree
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from twofold.reports import charts
@@ -135,6 +135,8 @@ def test_labels_at_one_place_are_all_readable() -> None:
 
 @settings(max_examples=40, deadline=None)
 @given(st.lists(st.tuples(st.floats(0, 5000), st.floats(0, 9)), max_size=60), st.floats(0, 5000))
+@example(curve=[(0.0, 6e-8)], best=0.0)
+@example(curve=[(0.0, 6e-308)], best=0.0)
 def test_curves_stay_inside(curve, best) -> None:
     svg = charts.line_plot(sorted(curve), title="loss", x_axis="step", best=best)
     inside(svg)

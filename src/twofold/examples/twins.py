@@ -14,6 +14,7 @@ from __future__ import annotations
 import re
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
+from functools import lru_cache
 from itertools import chain
 
 import numpy as np
@@ -68,31 +69,69 @@ def same_documents(documents: Iterable[Document]) -> dict[str, str]:
             name = first[name]
         return name
 
-    sketches: dict[str, NDArray[np.uint64]] = {}
-    numbers: dict[str, Counter[str]] = {}
-    buckets: defaultdict[bytes, list[int]] = defaultdict(list)
+    texts = [" ".join(document.text.split()) for document in ordered]
     marks = np.zeros((len(ordered), _BANDS * _ROWS), dtype=np.uint64)
+    for number, text in enumerate(texts):
+        if text:
+            marks[number] = _minima(_sketch(text))
+    alike = _Bands(marks, np.array([bool(text) for text in texts]))
+    # Of the few that resemble another one, not of a million that do not.
+    sketch = lru_cache(maxsize=1 << 14)(lambda number: _sketch(texts[number]))
+    numbers = lru_cache(maxsize=1 << 14)(lambda number: Counter(_NUMBERS.findall(texts[number])))
     for number, document in enumerate(ordered):
         name = document.id
-        text = " ".join(document.text.split())
-        if not text:
-            continue
-        mine = sketches[name] = _sketch(text)  # (at most 256,) sorted hashes
-        numbers[name] = Counter(_NUMBERS.findall(text))
-        marks[number] = _minima(mine)
-        keys = [bytes([band]) + row.tobytes() for band, row in enumerate(marks[number].reshape(_BANDS, _ROWS))]
-        near = np.array(sorted(set(chain.from_iterable(buckets[key] for key in keys))), dtype=np.int64)
+        near = alike.before(number)
         for place in near[(marks[near] == marks[number]).mean(axis=1) >= _LIKELY].tolist():
             other = ordered[place].id
-            if find(other) == find(name) or _shared(numbers[name], numbers[other]) < NEAR:
+            if find(other) == find(name) or _shared(numbers(number), numbers(place)) < NEAR:
                 continue  # the cheap questions first: sheets of one template differ in their numbers
-            if _similarity(mine, sketches[other]) >= NEAR:
+            if _similarity(sketch(number), sketch(place)) >= NEAR:
                 # The first by name stands for all, whatever the order in which copies are met.
                 low, high = sorted((find(other), find(name)))
                 first[high] = low
-        for key in keys:
-            buckets[key].append(number)
     return {name: find(name) for name in first}
+
+
+class _Bands:
+    """Which texts have a band of least hashes in common: per band the texts in the order of its hash.
+
+    Arrays, since a million texts have 32 million bands: a dictionary of them takes 8 GiB, these .4.
+    """
+
+    def __init__(self, marks: NDArray[np.uint64], counts: NDArray[np.bool_]) -> None:
+        """Sort the bands.
+
+        Args:
+            marks: Least hashes, (texts, bands × rows).
+            counts: Which texts are compared, (texts,).
+        """
+        self._near: list[tuple[NDArray[np.uint32], NDArray[np.uint32], NDArray[np.uint32]]] = []
+        some = np.flatnonzero(counts).astype(np.uint32)
+        crowded = np.zeros(len(marks), dtype=bool)
+        for band in range(_BANDS):
+            rows = marks[some, band * _ROWS : (band + 1) * _ROWS]
+            # Sorted by all its rows at once, as bytes: no two bands are taken for one.
+            order = np.argsort(np.ascontiguousarray(rows).view(f"V{8 * _ROWS}").ravel(), kind="stable")
+            new = np.ones(len(some), dtype=bool)
+            new[1:] = (rows[order[1:]] != rows[order[:-1]]).any(axis=1)
+            starts = np.flatnonzero(new)
+            sizes = np.diff(np.append(starts, len(some)))
+            crowded[some[order[np.repeat(sizes > 1, sizes)]]] = True
+            start = np.zeros(len(marks), dtype=np.uint32)
+            start[some[order]] = np.repeat(starts, sizes)
+            rank = np.zeros(len(marks), dtype=np.uint32)
+            rank[some[order]] = np.arange(len(some))
+            self._near.append((some[order], start, rank))
+        self._crowded = crowded
+
+    def before(self, number: int) -> NDArray[np.int64]:
+        """The texts before this one that have a band in common with it, in their order."""
+        if not self._crowded[number]:
+            return np.zeros(0, dtype=np.int64)
+        # The sorting is stable: of a band's texts those before this one stand from the band's start to its own rank.
+        return np.unique(
+            np.concatenate([order[start[number] : rank[number]] for order, start, rank in self._near])
+        ).astype(np.int64)
 
 
 def copies(same: Mapping[str, str]) -> dict[str, str]:
@@ -112,35 +151,59 @@ def holders(documents: Iterable[Document], same: Mapping[str, str]) -> dict[str,
     """
     texts = {one.id: " ".join(one.text.split()) for one in documents if same.get(one.id, one.id) == one.id}
     names = sorted(name for name, text in texts.items() if len(text) >= _LEAST)
-    runs = [_runs(texts[name]) for name in names]
-    numbers = [Counter(_NUMBERS.findall(texts[name])) for name in names]
-    everything = np.concatenate(runs) if runs else np.zeros(0, dtype=np.uint64)
-    order = np.argsort(everything, kind="stable")
-    owners = np.repeat(np.arange(len(names)), [len(mine) for mine in runs])[order]
-    known, starts, often = np.unique(everything[order], return_index=True, return_counts=True)
+    # Computed again in each pass: the runs of a million texts take some GiB, and few texts are looked at twice.
+    runs = lru_cache(maxsize=1 << 12)(lambda name: _runs(texts[name]))
+    known, often = _repeated(map(runs, names))
+    rarest: dict[str, NDArray[np.uint64]] = {}
+    for name in names:
+        mine = runs(name)
+        places, again = _places(mine, known)
+        counts = often[places[again]]
+        shared = mine[again][counts <= _COMMON]
+        # Else too much of it stands nowhere else. A text of one character over and over may have no run that is kept.
+        if len(mine) and again.mean() >= NEAR and len(shared):
+            rarest[name] = shared[np.argsort(counts[counts <= _COMMON], kind="stable")][:_RARE]
+    looked_for = np.unique(np.concatenate([*rarest.values(), np.zeros(0, dtype=np.uint64)]))
+    owners: defaultdict[int, list[str]] = defaultdict(list)
+    for name in names if rarest else ():
+        for run in runs(name)[_places(runs(name), looked_for)[1]].tolist():
+            owners[run].append(name)
+    numbers = lru_cache(maxsize=1 << 12)(lambda name: Counter(_NUMBERS.findall(texts[name])))
     longer: dict[str, tuple[str, ...]] = {}
-    for number, mine in enumerate(runs):
-        if not len(mine):
-            continue  # a text of one character over and over may have no run that is kept
-        places = np.searchsorted(known, mine)  # (runs of this text,)
-        shared = places[(often[places] > 1) & (often[places] <= _COMMON)]
-        if (often[places] > 1).mean() < NEAR or not len(shared):
-            continue  # too much of it stands nowhere else
-        rarest = shared[np.argsort(often[shared], kind="stable")][:_RARE]
-        counts = Counter(np.concatenate([owners[starts[r] : starts[r] + often[r]] for r in rarest]).tolist())
-        holding = []
-        for other, count in sorted(counts.items()):
-            if (
-                other != number
-                and count >= _LIKELY * len(rarest)
-                and NEAR * len(texts[names[other]]) > len(texts[names[number]])
-                and _contained(mine, runs[other]) >= NEAR
-                and _within(numbers[number], numbers[other])
-            ):
-                holding.append(names[other])
+    for name, few in rarest.items():
+        seen = Counter(chain.from_iterable(owners[run] for run in few.tolist()))
+        holding = tuple(
+            other
+            for other, count in sorted(seen.items())
+            if other != name
+            and count >= _LIKELY * len(few)
+            and NEAR * len(texts[other]) > len(texts[name])
+            and _contained(runs(name), runs(other)) >= NEAR
+            and _within(numbers(name), numbers(other))
+        )
         if holding:
-            longer[names[number]] = tuple(holding)
+            longer[name] = holding
     return longer
+
+
+def _repeated(sets: Iterable[NDArray[np.uint64]]) -> tuple[NDArray[np.uint64], NDArray[np.int64]]:
+    """The hashes that are in more than one of these sets, sorted, and in how many; of unlike texts they are few."""
+    buffer = bytearray()  # grows in its place, where a list of arrays and their concatenation would take twice the room
+    for hashes in sets:
+        buffer += hashes.tobytes()
+    everything = np.frombuffer(buffer, dtype=np.uint64)
+    everything.sort()
+    known, counts = np.unique(everything[1:][everything[1:] == everything[:-1]], return_counts=True)
+    return known, counts + 1
+
+
+def _places(hashes: NDArray[np.uint64], known: NDArray[np.uint64]) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
+    """Where each hash stands among the known, which are sorted, and whether it does."""
+    if not len(known):
+        return np.zeros(len(hashes), dtype=np.int64), np.zeros(len(hashes), dtype=bool)
+    # A hash above all others would have its place behind the last.
+    places = np.minimum(np.searchsorted(known, hashes), len(known) - 1)
+    return places, known[places] == hashes
 
 
 def _runs(text: str) -> NDArray[np.uint64]:
@@ -160,9 +223,7 @@ def _runs(text: str) -> NDArray[np.uint64]:
 
 def _contained(mine: NDArray[np.uint64], others: NDArray[np.uint64]) -> float:
     """Share of sorted hashes that are among other sorted ones; the time hardly grows with how many these are."""
-    # A hash above all others would have its place behind the last.
-    places = np.minimum(np.searchsorted(others, mine), len(others) - 1)
-    return float((others[places] == mine).mean())
+    return float(_places(mine, others)[1].mean())
 
 
 def _within(mine: Counter[str], others: Counter[str]) -> bool:

@@ -312,18 +312,19 @@ def line_plot(
     points: Sequence[tuple[float, float]], *, title: str, x_axis: str, width: int = NARROW, best: float | None = None
 ) -> str:
     """A small curve with its points; `best` marks one place on the x axis with a dashed line."""
-    height, left, right, top, bottom = 170, 44.0, width - 12.0, 12.0, 128.0
+    height, right, top, bottom = 170, width - 12.0, 12.0, 128.0
     xs, ys = [p[0] for p in points], [p[1] for p in points]
-    x_low = min([0.0, *xs])
-    x_high = max([*xs, 1.0])
+    x_low, x_high = min([0.0, *xs]), max([*xs, 1.0])
     y_low, y_high = (min(ys), max(ys)) if ys else (0.0, 1.0)
     pad = (y_high - y_low) * 0.08 or abs(y_high) * 0.1 or 0.1
     # Losses and scores are not negative: room below must not invent an axis that is.
-    y_low = max(0.0, y_low - pad) if y_low >= 0 else y_low - pad
-    y_high = y_high + pad
+    y_low, y_high = max(0.0, y_low - pad) if y_low >= 0 else y_low - pad, y_high + pad
+    marks = ticks(y_low, y_high, 4)
+    # 44 pixels hold what losses and scores are, not 5.5e−08.
+    left = max(44.0, 10 + max(text_width(_number(tick), 11) for tick in marks))
     x, y = Scale(x_low, x_high, left, right), Scale(y_low, y_high, bottom, top)
     body = []
-    for tick in ticks(y_low, y_high, 4):
+    for tick in marks:
         body.append(_line(left, y(tick), right, y(tick), "grid"))
         body.append(_text(left - 6, y(tick) + 4, _number(tick), "tick", "end"))
     for tick in ticks(x_low, x_high, 4):
@@ -581,10 +582,8 @@ def _line(x1: float, y1: float, x2: float, y2: float, kind: str) -> str:
 def _dot(x: float, y: float, kind: str, radius: float) -> str:
     # A diamond, not only another colour: told apart in black and white as well.
     if kind == "winner":
-        r = radius
-        return (
-            f'<path class="dot" d="M{x:.1f} {y - r:.1f}L{x + r:.1f} {y:.1f}L{x:.1f} {y + r:.1f}L{x - r:.1f} {y:.1f}Z"/>'
-        )
+        path = f"M{x:.1f} {y - radius:.1f}L{x + radius:.1f} {y:.1f}L{x:.1f} {y + radius:.1f}L{x - radius:.1f} {y:.1f}Z"
+        return f'<path class="dot" d="{path}"/>'
     return f'<circle class="dot" cx="{x:.1f}" cy="{y:.1f}" r="{radius}"/>'
 
 
