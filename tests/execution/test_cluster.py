@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 import subprocess
 import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -123,9 +126,29 @@ def test_a_worker_of_another_version_is_refused(workers: RayCluster, monkeypatch
 
 
 def test_work_that_no_node_has_room_for_is_refused(cluster: Any) -> None:  # noqa: F811
-    with pytest.raises(ClusterError, match="each worker is to get 64 cores") as refused:
+    with pytest.raises(ClusterError, match="a worker, which is to get 64 cores; nodes have 1 cores") as refused:
         RayCluster(ScaleSection(**on(cluster)["scale"], cores=64))
     assert "Lower cores" in refused.value.cure
+
+
+def test_a_worker_that_only_two_nodes_together_have_room_for_is_refused(cluster: Any) -> None:  # noqa: F811
+    second = cluster.add_node(num_cpus=1, object_store_memory=MEMORY)
+    with pytest.raises(ClusterError, match="which is to get 2 cores"):
+        RayCluster(ScaleSection(**on(cluster)["scale"], cores=2))
+    with pytest.raises(ClusterError, match=r"which is to get 1 cores, 5000\.0 GiB"):
+        RayCluster(ScaleSection(**on(cluster)["scale"], memory_gib=5000))
+    cluster.remove_node(second)
+
+
+@pytest.mark.slow
+def test_work_ends_when_the_last_node_with_room_goes(cluster: Any, monkeypatch: pytest.MonkeyPatch) -> None:  # noqa: F811
+    monkeypatch.setattr(module, "_PATIENCE", 2.0)
+    second = cluster.add_node(num_cpus=2, object_store_memory=MEMORY)
+    results = RayCluster(ScaleSection(**on(cluster)["scale"], cores=2)).run(Squares(pause=0.5), range(20))
+    next(results)
+    cluster.remove_node(second, allow_graceful=False)
+    with pytest.raises(ClusterError, match="no node has room for a worker"):
+        list(results)
 
 
 @pytest.mark.parametrize("address", ["127.0.0.1:1", "ray://127.0.0.1:1", "no.such.host.invalid:6379", "[::1]:1"])
@@ -134,6 +157,92 @@ def test_a_cluster_that_does_not_answer_is_named(address: str) -> None:
         module._require_answer(address)
     assert address in refused.value.message
     assert "--on local" in refused.value.cure
+
+
+def test_auto_names_the_cluster_that_it_found_and_that_is_no_more(monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("ray")
+    monkeypatch.setenv("RAY_ADDRESS", "127.0.0.1:1")
+    with pytest.raises(ClusterUnreachable, match=r"no Ray cluster at auto \(127\.0\.0\.1:1\)"):
+        module._require_answer("auto")
+
+
+@contextmanager
+def listener(*handlers: Any) -> Iterator[str]:
+    """The address of a gRPC server that is not the head of a cluster."""
+    pytest.importorskip("ray")
+    grpc = pytest.importorskip("grpc")
+    server = grpc.server(ThreadPoolExecutor(1), handlers=handlers)
+    port = server.add_insecure_port("127.0.0.1:0")
+    server.start()
+    yield f"127.0.0.1:{port}"
+    server.stop(None)
+
+
+def test_another_port_of_ray_is_refused_at_once() -> None:
+    with listener() as address, pytest.raises(ClusterUnreachable, match="not the head node of a Ray") as refused:
+        module._require_answer(address)
+    assert "ray://HOST:10001" in refused.value.cure
+
+
+def test_a_web_server_is_refused_at_once() -> None:
+    pytest.importorskip("ray")
+    with socket.create_server(("127.0.0.1", 0)) as web:
+
+        def serve() -> None:
+            with suppress(OSError):
+                while True:
+                    connection, _ = web.accept()
+                    with connection:
+                        connection.sendall(b"HTTP/1.1 400 Bad Request\r\ncontent-length: 0\r\n\r\n")
+
+        threading.Thread(target=serve, daemon=True).start()
+        with pytest.raises(ClusterUnreachable, match="not the head node of a Ray cluster"):
+            module._require_answer(f"127.0.0.1:{web.getsockname()[1]}")
+
+
+def test_a_cluster_that_asks_for_a_token_says_which(monkeypatch: pytest.MonkeyPatch) -> None:
+    grpc = pytest.importorskip("grpc")
+
+    class Guarded(grpc.GenericRpcHandler):
+        def service(self, _details: Any) -> Any:
+            return grpc.unary_unary_rpc_method_handler(
+                lambda _request, call: call.abort(grpc.StatusCode.UNAUTHENTICATED, "InvalidAuthToken")
+            )
+
+    with listener(Guarded()) as address:
+        monkeypatch.delenv("RAY_AUTH_MODE", raising=False)
+        with pytest.raises(ClusterUnreachable, match="asks for a token") as refused:
+            module._require_answer(address)
+        assert "RAY_AUTH_MODE=token" in refused.value.cure
+        monkeypatch.setenv("RAY_AUTH_MODE", "token")
+        module._require_answer(address)
+
+
+@pytest.mark.slow
+def test_a_batch_that_no_node_has_memory_for_ends_the_work() -> None:
+    pytest.importorskip("ray")
+    script = """
+import sys, time
+import ray
+from twofold.errors import ClusterError
+from twofold.execution.cluster import RayCluster
+from twofold.settings.scale import ScaleSection
+
+class Idle:
+    label = "idle"
+    def open(self):
+        return time.sleep
+
+ray.cloudpickle.register_pickle_by_value(sys.modules["__main__"])
+try:
+    list(RayCluster(ScaleSection(on="ray", object_store_gib=0.1)).run(Idle(), [5, 5]))
+except ClusterError as error:
+    print(error.message)
+"""
+    limits = {**os.environ, "RAY_memory_usage_threshold": "0.001", "RAY_memory_monitor_refresh_ms": "200"}
+    command = [sys.executable, "-c", script]
+    ended = subprocess.run(command, env=limits, capture_output=True, text=True, timeout=300, check=False)
+    assert "a batch ended 4 workers" in ended.stdout, ended.stderr
 
 
 def test_ray_is_imported_only_where_it_is_named() -> None:

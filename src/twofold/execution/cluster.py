@@ -13,7 +13,7 @@ import pickle
 import platform
 import socket
 import warnings
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import nullcontext, suppress
 from typing import Any
 
@@ -54,6 +54,8 @@ class RayCluster:
     def __init__(self, settings: ScaleSection) -> None:
         # A busy machine starts a node in more than the half minute that Ray waits; read when Ray is imported.
         os.environ.setdefault("RAY_raylet_start_wait_time_s", "180")
+        # Ray would begin a batch that is too large for its node again without end.
+        os.environ.setdefault("RAY_task_oom_retries", str(_RETRIES))
         try:
             import ray
         except ImportError as error:
@@ -102,16 +104,16 @@ class RayCluster:
 
     def _room(self) -> int:
         """Workers that the cluster has room for at a time."""
-        s, there = self._settings, self._ray.cluster_resources()
-        room = int(there.get("CPU", 0) / s.cores + 1e-9)
-        if s.gpus:
-            room = min(room, int(there.get("GPU", 0) / s.gpus + 1e-9))
+        s = self._settings
+        each = {"CPU": s.cores, "GPU": s.gpus, "memory": s.memory_gib * _GIB}
+        # A worker lies on one node: what two nodes have together helps none.
+        nodes = [node["Resources"] for node in self._ray.nodes() if node["Alive"]]
+        room = sum(_times(each, has) for has in nodes)
         if room < 1:
-            needs = f"{s.cores:g} cores" + (f" and {s.gpus:g} GPUs" if s.gpus else "")
-            has = f"{there.get('CPU', 0):g} cores and {there.get('GPU', 0):g} GPUs"
             raise ClusterError(
-                f"the cluster has {has}, and each worker is to get {needs}",
-                cure="Lower cores or gpus in [scale], or add nodes.",
+                f"no node has room for a worker, which is to get {_named(each)}; nodes have "
+                f"{' · '.join(map(_named, nodes[:8])) or 'nothing'}",
+                cure="Lower cores, gpus or memory_gib in [scale], or add nodes.",
             )
         return room
 
@@ -190,7 +192,11 @@ class RayCluster:
             if done:
                 return list(done)
             waited += every
-            if waited % _PATIENCE < every and not progress:
+            if waited % _PATIENCE >= every:
+                continue
+            # Nodes may have gone, and with the last that has room the work would wait for ever.
+            self._room()
+            if not progress:
                 free, there = self._ray.available_resources(), self._ray.cluster_resources()
                 log.warning(
                     "%s: nothing was done for %.0f s; %g of the cluster's %g cores are free",
@@ -223,18 +229,73 @@ class RayCluster:
 
 
 def _require_answer(address: str) -> None:
-    """Refuse an address where nothing listens: Ray itself would end this process.
+    """Refuse an address where no head node answers: Ray itself would wait without end, or end this process.
 
     Raises:
-        ClusterUnreachable: nobody listens there.
+        ClusterUnreachable: nobody listens there, or somebody else.
     """
-    host, colon, port = address.removeprefix("ray://").rpartition(":")
+    where = _resolved(address) if address == "auto" else address
+    named = address if address == where else f"{address} ({where})"
+    host, colon, port = where.removeprefix("ray://").rpartition(":")
     if not colon:
         return
     try:
         socket.create_connection((host.strip("[]"), int(port)), timeout=_CONNECT).close()
     except (OSError, ValueError) as error:
+        raise ClusterUnreachable(f"no Ray cluster at {named}: {_first(error)}") from error
+    # Ray's own client gives up by itself; and who answers in TLS cannot be asked without its certificates.
+    if not where.startswith("ray://") and not os.environ.get("RAY_USE_TLS"):
+        _require_head(where, named, by_itself=address == "auto" and not os.environ.get("RAY_ADDRESS"))
+
+
+def _resolved(address: str) -> str:
+    """The cluster that ``auto`` would join: the last that was started here, even if it is no more."""
+    from ray._private import services
+
+    try:
+        return str(services.get_ray_address_from_environment(address, None))
+    except ConnectionError as error:
         raise ClusterUnreachable(f"no Ray cluster at {address}: {_first(error)}") from error
+
+
+def _require_head(where: str, named: str, *, by_itself: bool) -> None:
+    import grpc
+    from ray.core.generated import gcs_service_pb2, gcs_service_pb2_grpc
+
+    with grpc.insecure_channel(where, options=[("grpc.enable_http_proxy", 0)]) as channel:
+        try:
+            head = gcs_service_pb2_grpc.NodeInfoGcsServiceStub(channel)
+            head.CheckAlive(gcs_service_pb2.CheckAliveRequest(), timeout=_CONNECT)
+        except grpc.RpcError as error:
+            if error.code() == grpc.StatusCode.UNAUTHENTICATED:
+                # Ray reads the token by itself where it has found the cluster by itself.
+                if by_itself or os.environ.get("RAY_AUTH_MODE", "").lower() == "token":
+                    return
+                raise ClusterUnreachable(
+                    f"the Ray cluster at {named} asks for a token",
+                    cure="Set RAY_AUTH_MODE=token, with the head node's ~/.ray/auth_token under the same name here "
+                    "or in RAY_AUTH_TOKEN.",
+                ) from error
+            raise ClusterUnreachable(
+                f"the server at {named} is not the head node of a Ray cluster ({error.code().name.lower()})",
+                cure="Name the port that `ray start` gave (6379), or ray://HOST:10001 for the one of Ray's client; "
+                "--on local does the same work here.",
+            ) from error
+
+
+def _times(each: Mapping[str, float], has: Mapping[str, float]) -> int:
+    """Workers that a node has room for, with what each is to get."""
+    return min(int(has.get(name, 0) / needs + 1e-9) for name, needs in each.items() if needs)
+
+
+def _named(resources: Mapping[str, float]) -> str:
+    """Resources of a node or worker, in words."""
+    parts = [f"{resources.get('CPU', 0):g} cores"]
+    if gpus := resources.get("GPU"):
+        parts.append(f"{gpus:g} GPUs")
+    if memory := resources.get("memory"):
+        parts.append(f"{memory / _GIB:.1f} GiB")
+    return ", ".join(parts)
 
 
 class _Notes:
