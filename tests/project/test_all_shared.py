@@ -10,14 +10,12 @@ import subprocess
 import sys
 import tarfile
 import time
-from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-import stand_in_trainer
 from object_store import ObjectStore
 from postgres_server import PASSWORD
 from store_project import NAME as STORED
@@ -28,7 +26,6 @@ from twofold.errors import ProjectLocked
 from twofold.improvement import settings
 from twofold.indexing.report import SyncedReport
 from twofold.metrics import overlap
-from twofold.plugins import loading
 from twofold.project import Project
 from twofold.reports import archive
 from twofold.retrieval.analysis import ANALYSIS
@@ -37,13 +34,7 @@ from twofold.store.shared import SharedPlace
 from twofold.study.verifying import verify
 from twofold.types import Json
 
-
-@pytest.fixture(autouse=True)
-def trainer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """The stand-in's trainings are counted."""
-    monkeypatch.setenv("TRAINED", str(tmp_path / "trained"))
-    with loading.registered("trainers", "one", stand_in_trainer.StandIn):
-        yield
+pytestmark = pytest.mark.usefixtures("trainer")
 
 
 @pytest.fixture
@@ -172,7 +163,29 @@ def test_one_writer_and_the_other_is_told_which(here: Path, there: Path) -> None
     assert synced(there)["added"] > 0
 
 
-_SYNC = "import sys; from twofold.cli.main import main; sys.exit(main(['sync', '-C', sys.argv[1]]))"
+_SYNC = """
+import os, signal, sys
+from twofold.cli.main import main
+from twofold.retrieval.indexes.lancedb.index import LanceIndex
+from twofold.store.documents import SyncState
+
+owner, name, before = {
+    "before the index": (LanceIndex, "upsert", True),
+    "between index and catalogue": (SyncState, "record", True),
+    "after both": (SyncState, "record", False),
+}[sys.argv[2]]
+do = getattr(owner, name)
+
+
+def killed(*args, **more):
+    if not before:
+        do(*args, **more)
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+setattr(owner, name, killed)
+sys.exit(main(["sync", "-C", sys.argv[1]]))
+"""
 
 
 def test_a_sync_that_is_killed_is_ended_by_the_other_machine(here: Path, there: Path) -> None:
@@ -181,10 +194,9 @@ def test_a_sync_that_is_killed_is_ended_by_the_other_machine(here: Path, there: 
     added = [json.dumps({"id": f"new-{i}", "text": f"Note {i} is about soil and seed {i * 7}."}) for i in range(300)]
     documents.write_text("\n".join([lines, *added, ""]), encoding="utf-8")
     shutil.copy(documents, there / "data" / "documents.jsonl")
-    for wait in (0.6, 1.2, 1.8):
-        with subprocess.Popen([sys.executable, "-c", _SYNC, str(here)], stdout=subprocess.DEVNULL) as killed:
-            time.sleep(wait)
-            killed.send_signal(signal.SIGKILL)
+    for moment in ("before the index", "between index and catalogue", "after both"):
+        ended = subprocess.run([sys.executable, "-c", _SYNC, str(here), moment], capture_output=True, check=False)
+        assert ended.returncode == -signal.SIGKILL, ended.stderr
     deadline = time.monotonic() + 90
     report: dict[str, Any] | None = None
     while report is None:

@@ -6,13 +6,11 @@ import json
 import os
 import shutil
 import tarfile
-from collections.abc import Iterator
 from datetime import datetime, timedelta, tzinfo
 from pathlib import Path
 
 import pytest
 
-import stand_in_trainer
 from object_store import ObjectStore
 from postgres_server import PASSWORD
 from store_project import NAME as STORED
@@ -22,7 +20,6 @@ from twofold.deployment.snapshot import Snapshot
 from twofold.errors import DatabaseUnreachable, StoreError
 from twofold.improvement import settings
 from twofold.metrics import overlap
-from twofold.plugins import loading
 from twofold.project import Project
 from twofold.reports import archive
 from twofold.retrieval.analysis import ANALYSIS
@@ -31,13 +28,7 @@ from twofold.store import artifacts
 from twofold.store.shared import SharedPlace
 from twofold.types import Json
 
-
-@pytest.fixture(autouse=True)
-def trainer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """The stand-in's trainings are counted."""
-    monkeypatch.setenv("TRAINED", str(tmp_path / "trained"))
-    with loading.registered("trainers", "one", stand_in_trainer.StandIn):
-        yield
+pytestmark = pytest.mark.usefixtures("trainer")
 
 
 @pytest.fixture

@@ -56,21 +56,26 @@ class Searching:
             MissingExtra: this machine lacks what a stage needs.
         """
         try:
-            retriever = self._retriever()
+            search = self._search()
+            # Opening an index makes one where there is none.
+            there = not isinstance(search.place, Path) or search.place.is_dir()
+            retriever = search.retriever if there and decided_by(search) == self.decided_by else None
         except MissingExtra:
             raise
         except (TwofoldError, OSError) as error:
             _LOG.info("the project's index is not seen here: %s", error)
+            retriever = None
+        if retriever is None:
             return lambda _: None
 
-        def search(batch: Batch) -> list[Retrieval]:
+        def retrieve(batch: Batch) -> list[Retrieval]:
             version, k, queries = batch
             retriever.pin(version)
             return retriever.retrieve(queries, k)
 
-        return search
+        return retrieve
 
-    def _retriever(self) -> Retriever:
+    def _search(self) -> Search:
         catalogue = Catalogue(self.catalogue, readonly=True)
         artifacts = Artifacts(self.artifacts)
         part = self.config.generation.generator
@@ -84,15 +89,7 @@ class Searching:
             }
         )
         models = Models(directory=self.directory, config=config, catalogue=catalogue, artifacts=artifacts)
-        search = Search(
-            directory=self.directory, config=config, catalogue=catalogue, artifacts=artifacts, models=models
-        )
-        # Opening an index makes one where there is none.
-        if isinstance(search.place, Path) and not search.place.is_dir():
-            raise FileNotFoundError(search.place)
-        if decided_by(search) != self.decided_by:
-            raise FileNotFoundError(f"{search.place} has another content than the command's")
-        return search.retriever
+        return Search(directory=self.directory, config=config, catalogue=catalogue, artifacts=artifacts, models=models)
 
 
 def decided_by(search: Search) -> str:
