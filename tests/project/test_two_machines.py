@@ -146,6 +146,27 @@ def test_gc_removes_nothing_from_the_store_where_each_machine_has_aliases_of_its
         assert project.workspace.artifacts.find(key)
 
 
+def test_another_bucket_gets_all_that_the_first_one_had(
+    stored: Path, scale: Json, object_store: ObjectStore, tmp_path: Path
+) -> None:
+    """What the first bucket had, and the second has not, was removed by nobody."""
+    there = other_machine(stored, tmp_path / "there")
+    with Project.open(stored, scale) as here, here.writing():
+        pass
+    for path in (stored / ".twofold" / "store" / "manifests").iterdir():
+        os.utime(path, (0, 0))
+    moved = {"scale": {**scale["scale"], "store": f"s3://{object_store.bucket()}/p"}}
+    with Project.open(stored, moved) as here, here.writing():
+        pass
+    with Project.open(stored, scale) as here:
+        expected = here.ask(QUESTION, arm="ft+rag")[1]
+    with Project.open(there, moved) as project:
+        project.sync()
+        assert archive.names(project.records) == archive.names(stored / "studies")
+        provenance = project.ask(QUESTION, arm="ft+rag")[1]
+        assert (provenance["model"], provenance["key"]) == (expected["model"], expected["key"])
+
+
 def test_a_study_is_read_and_gone_on_with_elsewhere(
     stored: Path, scale: Json, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

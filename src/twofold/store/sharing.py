@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import shutil
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
@@ -119,6 +120,9 @@ class Shared:
         else:
             self._require_project()
         try:
+            # Of another store: what that one had and this one lacks would count as removed, and never come here.
+            if self._noted.exists():
+                shutil.rmtree(self._noted.parent)
             self._noted.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             writing.write(self._noted, content, mode=0o600, shared=True)
         except OSError as error:
